@@ -1,0 +1,82 @@
+"""otel_feedback: every action of every agent becomes a span and an outcome event that is not lost.
+
+    import otel_feedback as feedback
+
+    pipeline = feedback.configure(service_name="support-bot")
+    with feedback.action("reasoning", agent="react_agent") as act:
+        act.add_usage(model="gpt-4o", input_tokens=900, output_tokens=120)
+
+Names are imported when they are first used, so that `import otel_feedback` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from otel_feedback.version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from otel_feedback.bootstrap import configure, get_feedback_pipeline
+    from otel_feedback.capture.action import Action, action, current_action
+    from otel_feedback.config import KafkaConfig, Settings, get_settings
+    from otel_feedback.errors import ConfigError, ExportError, FeedbackError, SchemaError
+    from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity
+    from otel_feedback.pipeline.pipeline import FeedbackPipeline
+    from otel_feedback.pipeline.processor import OutcomeSpanProcessor
+
+__all__ = [
+    "Action",
+    "ConfigError",
+    "ExportError",
+    "FeedbackError",
+    "FeedbackPipeline",
+    "KafkaConfig",
+    "OutcomeEvent",
+    "OutcomeSpanProcessor",
+    "OutcomeStatus",
+    "SchemaError",
+    "Settings",
+    "Severity",
+    "__version__",
+    "action",
+    "configure",
+    "current_action",
+    "get_feedback_pipeline",
+    "get_settings",
+]
+
+_HOME = {
+    "Action": "capture.action",
+    "ConfigError": "errors",
+    "ExportError": "errors",
+    "FeedbackError": "errors",
+    "FeedbackPipeline": "pipeline.pipeline",
+    "KafkaConfig": "config",
+    "OutcomeEvent": "events.model",
+    "OutcomeSpanProcessor": "pipeline.processor",
+    "OutcomeStatus": "events.model",
+    "SchemaError": "errors",
+    "Settings": "config",
+    "Severity": "events.model",
+    "action": "capture.action",
+    "configure": "bootstrap",
+    "current_action": "capture.action",
+    "get_feedback_pipeline": "bootstrap",
+    "get_settings": "config",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "OutcomeSpanProcessor":
+        import_module("otel_feedback.bootstrap")  # it provides the default pipeline
+    value = getattr(import_module(f"otel_feedback.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

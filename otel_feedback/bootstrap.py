@@ -1,0 +1,141 @@
+"""`configure()`: the only place that picks implementations and wires them together.
+
+Input: settings. Output: the process's `FeedbackPipeline`, an `OutcomeSpanProcessor` on a TracerProvider, and
+`action()` using both. Cheap: it starts no thread and opens no connection; the first event does.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+from typing import Any
+
+from opentelemetry import trace
+
+from otel_feedback import config
+from otel_feedback.capture import runtime
+from otel_feedback.config import KafkaConfig, Settings, get_settings
+from otel_feedback.exporters.interface import Exporter
+from otel_feedback.exporters.log import LogExporter, LogWriter
+from otel_feedback.journal.memory import MemoryJournal
+from otel_feedback.pipeline.pipeline import FeedbackPipeline
+from otel_feedback.pipeline.processor import ActionRecorder, OutcomeSpanProcessor, provide_default_pipeline
+
+__all__ = ["configure", "get_feedback_pipeline"]
+
+logger = logging.getLogger(__name__)
+
+
+class _Process:
+    """The pipeline of this process. One lock: configuring is rare."""
+
+    lock = threading.RLock()
+    pipeline: FeedbackPipeline | None = None
+
+
+def configure(
+    *,
+    tracer_provider: trace.TracerProvider | None = None,
+    settings: Settings | None = None,
+    kafka: KafkaConfig | None = None,
+    **overrides: Any,
+) -> FeedbackPipeline:
+    """Set up outcome recording for this process and return its pipeline.
+
+    Args:
+        tracer_provider: The provider to work on. Default: the global one where somebody set one; else a new one
+            is made and set, which exports spans by OTLP as the OTEL_* variables say and records the outcome
+            of every action, whatever part of the traces its sampler keeps.
+        settings: Ready-made settings; default: read from `overrides` and the environment.
+        kafka: Takes the place of all `kafka_…` settings, and turns Kafka on.
+        overrides: Settings by name, for example `service_name="support-bot"`; see the configuration page.
+
+    Returns:
+        The pipeline. When the process is configured already, the one in force, with a warning.
+
+    Raises:
+        ConfigError: A setting cannot be used; it says which, and what would be right.
+    """
+    with _Process.lock:
+        known = _Process.pipeline
+        if known is not None and not (known.closed and known.enabled):
+            logger.warning("configure() was called again and changes nothing; call shutdown() on the pipeline first")
+            return known
+        chosen = settings or get_settings(kafka=kafka, **overrides)
+        if chosen.disabled:
+            pipeline = _Process.pipeline = _build(chosen)
+            runtime.install(None, None, enabled=False)
+            return pipeline
+        from otel_feedback import provider as providers
+
+        provider, flush = providers.prepare(tracer_provider, chosen.service_name)
+        pipeline = _Process.pipeline = _build(chosen, flush)
+        providers.attach(provider, OutcomeSpanProcessor(pipeline))
+        runtime.install(provider, ActionRecorder(pipeline))
+        return pipeline
+
+
+def get_feedback_pipeline() -> FeedbackPipeline:
+    """Return the process's pipeline; where there is none yet, one built from the environment.
+
+    Unlike `configure()` it leaves TracerProviders alone.
+
+    Raises:
+        ConfigError: There was none, and a variable of the environment cannot be used.
+    """
+    with _Process.lock:
+        pipeline = _Process.pipeline
+        if pipeline is None:
+            settings = get_settings()
+            pipeline = _Process.pipeline = _build(settings)
+            if settings.disabled:
+                runtime.install(None, None, enabled=False)
+            else:
+                runtime.install(None, ActionRecorder(pipeline))
+        return pipeline
+
+
+def _build(settings: Settings, on_shutdown: Any = lambda left_s: None) -> FeedbackPipeline:
+    if settings.disabled:
+        return FeedbackPipeline(new_journal=lambda: MemoryJournal(settings.journal_max_bytes), enabled=False)
+    writer = LogWriter(settings.log_file, settings.log_max_bytes, settings.log_backups)
+    exporters: list[Exporter] = []
+    if settings.enable_kafka:
+        from otel_feedback.exporters.kafka import KafkaExporter
+
+        config.require_codec(settings.kafka.compression)
+        exporters.append(
+            KafkaExporter(
+                settings.kafka,
+                producer_id=lambda: pipeline.producer_id,
+                service_name=settings.service_name,
+                connected=lambda: _run_first_at_exit(pipeline),
+            )
+        )
+    if settings.enable_otlp:
+        from otel_feedback.exporters.otlp import OtlpExporter
+
+        exporters.append(OtlpExporter.from_environment(settings.service_name))
+    if settings.enable_outcome_logging:
+        exporters.append(LogExporter(writer))
+    pipeline = FeedbackPipeline(
+        new_journal=lambda: MemoryJournal(settings.journal_max_bytes),
+        exporters=exporters,
+        refused=writer.write_refused,
+        ring_size=settings.ring_size,
+        shutdown_timeout_s=settings.shutdown_timeout_s,
+        on_shutdown=on_shutdown,
+        service_name=settings.service_name,
+    )
+    atexit.register(pipeline.shutdown)
+    return pipeline
+
+
+def _run_first_at_exit(pipeline: FeedbackPipeline) -> None:
+    # kafka-python closes its producer at exit; handlers run last in, first out, so ours must be the newest
+    atexit.unregister(pipeline.shutdown)
+    atexit.register(pipeline.shutdown)
+
+
+provide_default_pipeline(get_feedback_pipeline)

@@ -1,0 +1,1 @@
+"""How an action becomes a span. Uses the OpenTelemetry API, never the SDK."""

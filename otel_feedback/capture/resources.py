@@ -1,0 +1,73 @@
+"""What the process costs: CPU time of a thread, resident memory sampled at most once a second.
+
+Reading /proc costs about 10 microseconds, so an action gets the newest sample, not a reading of its own.
+Safe on any thread; two threads may both refresh the sample, which is harmless.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+
+__all__ = ["ResidentMemory", "resident_memory"]
+
+SAMPLE_INTERVAL_S = 1.0
+
+
+def _read_linux() -> float | None:
+    with open("/proc/self/statm", "rb") as statm:
+        pages = int(statm.read().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _read_macos() -> float | None:
+    # there is no cheap current value; the peak is the honest upper bound (bytes on macOS)
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def _read_nothing() -> float | None:
+    return None
+
+
+def _reader() -> Callable[[], float | None]:
+    if sys.platform.startswith("linux"):
+        return _read_linux
+    if sys.platform == "darwin":
+        return _read_macos
+    return _read_nothing
+
+
+class ResidentMemory:
+    """The resident set size of this process in megabytes, at most `interval_s` old."""
+
+    __slots__ = ("_due", "_interval_s", "_read", "_value")
+
+    def __init__(
+        self, read: Callable[[], float | None] | None = None, interval_s: float = SAMPLE_INTERVAL_S
+    ) -> None:
+        self._read = read or _reader()
+        self._interval_s = interval_s
+        self._due = float("-inf")
+        self._value: float | None = None
+
+    def megabytes(self, now_s: float | None = None) -> float | None:
+        """Return the newest sample; None where the platform offers none.
+
+        Args:
+            now_s: The monotonic clock's reading, in seconds, where the caller has it already.
+        """
+        now = time.monotonic() if now_s is None else now_s
+        if now >= self._due:
+            self._due = now + self._interval_s
+            try:
+                self._value = self._read()
+            except OSError:
+                self._value = None
+        return self._value
+
+
+resident_memory = ResidentMemory()

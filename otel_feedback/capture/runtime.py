@@ -1,0 +1,84 @@
+"""What `action()` needs from the rest: a tracer, and somebody who takes outcomes that no processor took.
+
+The one piece of module state in this package's capture side; `bootstrap` sets it, `action()` reads it.
+Reading is one attribute access, so it is safe from any thread.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+from opentelemetry import trace
+
+from otel_feedback.version import VERSION
+
+if TYPE_CHECKING:
+    from otel_feedback.capture.action import Action
+    from otel_feedback.events.model import OutcomeEvent
+
+__all__ = ["Recorder", "Runtime", "install", "runtime", "uninstall"]
+
+logger = logging.getLogger(__name__)
+
+
+class Recorder(Protocol):
+    """Takes the outcome of an action whose span reached no processor of ours."""
+
+    def record_action(self, action: Action, *, sampled_out: bool) -> OutcomeEvent | None:
+        """Turn the ended action into an event and record it. Never raises."""
+        ...
+
+
+class Runtime:
+    """The tracer and the recorder in force.
+
+    `enabled` is False when a switch turned everything off; then actions cost next to nothing.
+    """
+
+    __slots__ = ("enabled", "recorder", "tracer")
+
+    def __init__(self, tracer: trace.Tracer, recorder: Recorder | None, *, enabled: bool = True) -> None:
+        self.tracer = tracer
+        self.recorder = recorder
+        self.enabled = enabled
+
+
+def _unconfigured() -> Runtime:
+    return Runtime(trace.get_tracer("otel_feedback", VERSION), None)
+
+
+class _State:
+    current = _unconfigured()
+    unrecorded = 0  # actions that ended while nobody took outcomes; a count for people, so races do not matter
+
+
+def runtime() -> Runtime:
+    """Return what is in force now."""
+    return _State.current
+
+
+def install(tracer_provider: trace.TracerProvider | None, recorder: Recorder | None, *, enabled: bool = True) -> None:
+    """Make actions use this provider (default: the global one) and this recorder."""
+    tracer = trace.get_tracer("otel_feedback", VERSION, tracer_provider=tracer_provider)
+    _State.current = Runtime(tracer, recorder, enabled=enabled)
+
+
+def uninstall(recorder: Recorder) -> None:
+    """Forget `recorder` if it is the one in force; actions go on, unrecorded."""
+    if _State.current.recorder is recorder:
+        _State.current = Runtime(_State.current.tracer, None, enabled=_State.current.enabled)
+
+
+def count_unrecorded() -> None:
+    """Count an action that nobody recorded, and say so the first time."""
+    _State.unrecorded += 1
+    if _State.unrecorded == 1:
+        logger.warning(
+            "an action ended but nothing records outcomes: call otel_feedback.configure() before the first action()"
+        )
+
+
+def unrecorded() -> int:
+    """Return how many actions ended while nobody recorded outcomes."""
+    return _State.unrecorded

@@ -1,0 +1,268 @@
+"""Settings: one table of names, variables, defaults and meanings; argument > environment > default.
+
+Input: keyword arguments and the environment. Output: frozen `Settings` (with a `KafkaConfig` inside).
+`.env.example`, the configuration page and the error messages come from the same table.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import msgspec
+
+from otel_feedback.config_values import Reader, a_flag, a_number, a_text, addresses, one_of, whole
+from otel_feedback.errors import ConfigError
+
+__all__ = ["SETTINGS", "KafkaConfig", "Setting", "Settings", "get_settings"]
+
+
+class Setting(NamedTuple):
+    """One row of the table.
+
+    `name` is the keyword argument, `variable` the environment's name, `default` the text of the default
+    (None: unset), `section` where people look for it.
+    """
+
+    name: str
+    variable: str
+    default: str | None
+    read: Reader
+    meaning: str
+    section: str
+    secret: bool = False
+
+
+_K, _E, _L, _P, _S = "Kafka", "Exporters", "Log tier", "Pipeline", "Switches"
+_TLS = "Kafka security"
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("service_name", "OTEL_SERVICE_NAME", "unknown_service", a_text,
+            "The service that the agents belong to; resource attribute `service.name`.", _P),
+    Setting("enable_kafka", "ENABLE_KAFKA", None, a_flag,
+            "Send events to Kafka. Unset: true when `KAFKA_BOOTSTRAP_SERVERS` is set, else false.", _E),
+    Setting("enable_outcome_logging", "ENABLE_OUTCOME_LOGGING", "true", a_flag,
+            "Write every event as a line of JSON to stderr, or to `OTEL_FEEDBACK_LOG_FILE`.", _E),
+    Setting("enable_otlp", "OTEL_FEEDBACK_ENABLE_OTLP", None, a_flag,
+            "Send events as OTLP log records. Unset: true when `OTEL_EXPORTER_OTLP_ENDPOINT` or "
+            "`OTEL_EXPORTER_OTLP_LOGS_ENDPOINT` is set and `OTEL_LOGS_EXPORTER` is not `none`.", _E),
+    Setting("kafka_bootstrap_servers", "KAFKA_BOOTSTRAP_SERVERS", "localhost:9092", addresses,
+            "Brokers to ask first: `host:port`, several separated by commas.", _K),
+    Setting("kafka_outcome_topic", "KAFKA_OUTCOME_TOPIC", "agent-outcomes", a_text,
+            "The topic of the outcome events.", _K),
+    Setting("kafka_batch_size", "KAFKA_BATCH_SIZE", "100", whole(1, 10_000),
+            "Events handed to the producer at once.", _K),
+    Setting("kafka_compression", "KAFKA_COMPRESSION", "gzip", one_of("gzip", "zstd", "lz4", "snappy", "none"),
+            "How batches are compressed: gzip, zstd, lz4, snappy or none.", _K),
+    Setting("kafka_linger_ms", "KAFKA_LINGER_MS", "20", whole(0, 60_000),
+            "How long a batch waits for more events, in milliseconds.", _K),
+    Setting("kafka_client_id", "KAFKA_CLIENT_ID", "otel-feedback", a_text,
+            "What the broker's logs and quotas call this client.", _K),
+    Setting("kafka_security_protocol", "KAFKA_SECURITY_PROTOCOL", None,
+            one_of("plaintext", "ssl", "sasl_plaintext", "sasl_ssl"),
+            "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.", _TLS),
+    Setting("kafka_sasl_mechanism", "KAFKA_SASL_MECHANISM", None,
+            one_of("plain", "scram-sha-256", "scram-sha-512", "gssapi", "oauthbearer", "aws_msk_iam"),
+            "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, GSSAPI, OAUTHBEARER or AWS_MSK_IAM.", _TLS),
+    Setting("kafka_sasl_plain_username", "KAFKA_SASL_PLAIN_USERNAME", None, a_text,
+            "User of PLAIN and SCRAM.", _TLS),
+    Setting("kafka_sasl_plain_password", "KAFKA_SASL_PLAIN_PASSWORD", None, a_text,
+            "Password of PLAIN and SCRAM.", _TLS, secret=True),
+    Setting("kafka_sasl_kerberos_service_name", "KAFKA_SASL_KERBEROS_SERVICE_NAME", None, a_text,
+            "Service name of GSSAPI.", _TLS),
+    Setting("kafka_sasl_kerberos_domain_name", "KAFKA_SASL_KERBEROS_DOMAIN_NAME", None, a_text,
+            "Domain name of GSSAPI.", _TLS),
+    Setting("kafka_ssl_cafile", "KAFKA_SSL_CAFILE", None, a_text,
+            "File with the certificates of the authorities to trust (PEM).", _TLS),
+    Setting("kafka_ssl_certfile", "KAFKA_SSL_CERTFILE", None, a_text,
+            "File with this client's certificate (PEM).", _TLS),
+    Setting("kafka_ssl_keyfile", "KAFKA_SSL_KEYFILE", None, a_text,
+            "File with this client's private key (PEM).", _TLS),
+    Setting("kafka_ssl_password", "KAFKA_SSL_PASSWORD", None, a_text,
+            "Password of the private key.", _TLS, secret=True),
+    Setting("kafka_ssl_crlfile", "KAFKA_SSL_CRLFILE", None, a_text,
+            "File with revoked certificates (PEM).", _TLS),
+    Setting("kafka_ssl_ciphers", "KAFKA_SSL_CIPHERS", None, a_text,
+            "Ciphers allowed, in OpenSSL's notation.", _TLS),
+    Setting("kafka_ssl_check_hostname", "KAFKA_SSL_CHECK_HOSTNAME", None, a_flag,
+            "Whether the broker's certificate must name its host. Unset: true.", _TLS),
+    Setting("log_file", "OTEL_FEEDBACK_LOG_FILE", None, a_text,
+            "File of the log tier. Unset: stderr.", _L),
+    Setting("log_max_bytes", "OTEL_FEEDBACK_LOG_MAX_BYTES", "67108864", whole(1_024, 2**40),
+            "Size at which the file is rotated, in bytes.", _L),
+    Setting("log_backups", "OTEL_FEEDBACK_LOG_BACKUPS", "5", whole(0, 1_000),
+            "Rotated files that are kept.", _L),
+    Setting("journal_max_bytes", "OTEL_FEEDBACK_JOURNAL_MAX_BYTES", "67108864", whole(1_024, 2**40),
+            "Undelivered events kept, in bytes; past it the oldest are lost, and counted.", _P),
+    Setting("ring_size", "OTEL_FEEDBACK_RING_SIZE", "1000", whole(1, 1_000_000),
+            "Newest events that `get_recent_events()` sees.", _P),
+    Setting("shutdown_timeout_s", "OTEL_FEEDBACK_SHUTDOWN_TIMEOUT", "5", a_number(0, 3_600),
+            "How long the end of the program waits for delivery, in seconds.", _P),
+    Setting("disabled", "OTEL_FEEDBACK_DISABLED", "false", a_flag,
+            "Turn everything into no-ops.", _S),
+    Setting("sdk_disabled", "OTEL_SDK_DISABLED", "false", a_flag,
+            "The OpenTelemetry SDK's own switch; turns everything of ours into no-ops, too.", _S),
+)  # fmt: skip
+
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+_KAFKA_FIELDS = {
+    "kafka_bootstrap_servers": "bootstrap_servers",
+    "kafka_outcome_topic": "topic",
+    "kafka_batch_size": "batch_size",
+    "kafka_compression": "compression",
+    "kafka_linger_ms": "linger_ms",
+    "kafka_client_id": "client_id",
+}
+_UPPER_OPTIONS = frozenset({"security_protocol", "sasl_mechanism"})  # as kafka-python spells their values
+_OWN_OPTIONS = frozenset({
+    "bootstrap_servers", "client_id", "acks", "enable_idempotence", "transactional_id", "compression_type",
+    "batch_size", "linger_ms", "delivery_timeout_ms", "retries", "key_serializer", "value_serializer",
+    "partitioner", "max_block_ms", "bootstrap_timeout_ms", "max_in_flight_requests_per_connection",
+})  # fmt: skip
+
+
+class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Where and how outcome events go to Kafka.
+
+    `client_options` goes to kafka-python's clients as it is: SASL and TLS settings under kafka-python's names
+    (`sasl_mechanism`, `ssl_cafile`, `sasl_oauth_token_provider` …). The repr shows the names only.
+    """
+
+    bootstrap_servers: tuple[str, ...] = ("localhost:9092",)
+    topic: str = "agent-outcomes"
+    batch_size: int = 100
+    compression: str = "gzip"
+    linger_ms: int = 20
+    client_id: str = "otel-feedback"
+    client_options: Mapping[str, Any] = msgspec.field(default_factory=dict[str, Any])
+    producer_batch_bytes: int = 256 * 1024
+    producer_linger_ms: int = 5
+    max_request_bytes: int = 1_048_576
+
+    def __post_init__(self) -> None:
+        for name, field in _KAFKA_FIELDS.items():
+            msgspec.structs.force_setattr(self, field, _read(_BY_NAME[name], getattr(self, field), f"KafkaConfig.{field}"))
+        taken = sorted(_OWN_OPTIONS & set(self.client_options))
+        if taken:
+            raise ConfigError("KafkaConfig.client_options", taken, "options that this package does not set itself")
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{field}={getattr(self, field)!r}" for field in _KAFKA_FIELDS.values())
+        return f"KafkaConfig({shown}, client_options={sorted(self.client_options)})"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that can be set, read and checked. Made by `get_settings()`."""
+
+    service_name: str
+    enable_kafka: bool
+    enable_outcome_logging: bool
+    enable_otlp: bool
+    kafka: KafkaConfig
+    log_file: str | None
+    log_max_bytes: int
+    log_backups: int
+    journal_max_bytes: int
+    ring_size: int
+    shutdown_timeout_s: float
+    disabled: bool
+
+
+def get_settings(*, environ: Mapping[str, str] | None = None, kafka: KafkaConfig | None = None, **overrides: Any) -> Settings:
+    """Read the settings: an argument goes before the environment, the environment before the default.
+
+    Args:
+        environ: The environment to read; default: the process's own.
+        kafka: Takes the place of all settings whose names begin with `kafka_`.
+        overrides: Settings by their names, as in the configuration page; None means "not given".
+
+    Raises:
+        ConfigError: A value cannot be used, or a name is not a setting; it says what would be right.
+    """
+    environment = os.environ if environ is None else environ
+    for name in overrides:
+        if name not in _BY_NAME:
+            raise ConfigError(name, "…", "a setting: " + ", ".join(sorted(_BY_NAME)))
+    values: dict[str, Any] = {}
+    given: set[str] = set()
+    for setting in SETTINGS:
+        argument = overrides.get(setting.name)
+        text = environment.get(setting.variable, "").strip()
+        if argument is not None:
+            values[setting.name] = _read(setting, argument, setting.name)
+        elif text:
+            values[setting.name] = _read(setting, text, setting.variable)
+        else:
+            values[setting.name] = None if setting.default is None else setting.read(setting.default)
+            continue
+        given.add(setting.name)
+    if "service_name" not in given:
+        values["service_name"] = _service_of_resource(environment) or values["service_name"]
+    return Settings(
+        enable_kafka=_first(values["enable_kafka"], kafka is not None or "kafka_bootstrap_servers" in given),
+        enable_otlp=_first(values["enable_otlp"], _has_otlp_endpoint(environment)),
+        kafka=kafka or _kafka_config(values),
+        disabled=values["disabled"] or values["sdk_disabled"],
+        **{
+            name: values[name]
+            for name in (
+                "service_name", "enable_outcome_logging", "log_file", "log_max_bytes", "log_backups",
+                "journal_max_bytes", "ring_size", "shutdown_timeout_s",
+            )
+        },
+    )  # fmt: skip
+
+
+def _read(setting: Setting, value: Any, named: str) -> Any:
+    try:
+        return setting.read(value)
+    except ValueError as exc:
+        raise ConfigError(named, "<hidden>" if setting.secret else value, str(exc)) from None
+
+
+def _first(value: bool | None, otherwise: bool) -> bool:
+    return otherwise if value is None else value
+
+
+def _kafka_config(values: Mapping[str, Any]) -> KafkaConfig:
+    options: dict[str, Any] = {}
+    for setting in SETTINGS:
+        if setting.section == _TLS and values[setting.name] is not None:
+            option = setting.name.removeprefix("kafka_")
+            value = values[setting.name]
+            options[option] = value.upper() if option in _UPPER_OPTIONS else value
+    fields = {field: values[name] for name, field in _KAFKA_FIELDS.items()}
+    return KafkaConfig(**fields, client_options=options)
+
+
+def _service_of_resource(environment: Mapping[str, str]) -> str | None:
+    for pair in environment.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","):
+        key, _, value = pair.partition("=")
+        if key.strip() == "service.name" and value.strip():
+            return value.strip()
+    return None
+
+
+def _has_otlp_endpoint(environment: Mapping[str, str]) -> bool:
+    if environment.get("OTEL_LOGS_EXPORTER", "").strip().lower() == "none":
+        return False
+    names = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT")
+    return any(environment.get(name, "").strip() for name in names)
+
+
+_CODEC_MODULES = {"zstd": "zstandard", "lz4": "lz4", "snappy": "snappy"}
+
+
+def require_codec(compression: str) -> None:
+    """Check that the library which a compression needs is installed.
+
+    Raises:
+        ConfigError: It is not; found here rather than by a producer that never starts.
+    """
+    module = _CODEC_MODULES.get(compression)
+    if module is not None and find_spec(module) is None:
+        raise ConfigError(
+            "KAFKA_COMPRESSION", compression, f"a codec that is installed: pip install 'otel-feedback[{compression}]'"
+        )

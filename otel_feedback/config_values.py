@@ -1,0 +1,106 @@
+"""Reading of setting values: from the text of an environment variable or a Python value, to the type wanted.
+
+Each reader returns the value or raises ValueError with what would be right; `config` turns that into a
+`ConfigError` that names the variable.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+__all__ = ["Reader", "a_flag", "a_number", "a_text", "addresses", "one_of", "whole"]
+
+Reader = Callable[[Any], Any]
+
+_TRUE = frozenset({"true", "1", "yes", "on"})
+_FALSE = frozenset({"false", "0", "no", "off"})
+
+
+def a_flag(value: Any) -> bool:
+    """Read true or false."""
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise ValueError("true or false")
+
+
+def whole(minimum: int, maximum: int) -> Reader:
+    """Make a reader of whole numbers in a range."""
+    expected = f"a whole number from {minimum} to {maximum}"
+
+    def read(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, (int, str)):
+            raise ValueError(expected)
+        try:
+            number = int(value)
+        except ValueError:
+            raise ValueError(expected) from None
+        if not minimum <= number <= maximum:
+            raise ValueError(expected)
+        return number
+
+    return read
+
+
+def a_number(minimum: float, maximum: float) -> Reader:
+    """Make a reader of finite numbers in a range."""
+    expected = f"a number from {minimum:g} to {maximum:g}"
+
+    def read(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            raise ValueError(expected)
+        try:
+            number = float(value)
+        except ValueError:
+            raise ValueError(expected) from None
+        if not (math.isfinite(number) and minimum <= number <= maximum):
+            raise ValueError(expected)
+        return number
+
+    return read
+
+
+def a_text(value: Any) -> str:
+    """Read text that is not empty."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("text that is not empty")
+    return value.strip()
+
+
+def one_of(*words: str) -> Reader:
+    """Make a reader of one of several words, in any case."""
+
+    def read(value: Any) -> str:
+        word = value.strip().lower() if isinstance(value, str) else value
+        if word not in words:
+            raise ValueError("one of " + ", ".join(words))
+        return str(word)
+
+    return read
+
+
+def addresses(value: Any) -> tuple[str, ...]:
+    """Read `host:port` pairs: separated by commas, or a list of them."""
+    expected = "host:port, several separated by commas"
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, Iterable):
+        raise ValueError(expected)
+    read: list[str] = []
+    for item in value:
+        text = item.strip() if isinstance(item, str) else ""
+        if not text and isinstance(item, str):
+            continue
+        host, colon, port = text.rpartition(":")
+        if not (colon and host and port.isdigit() and 0 < int(port) < 65_536) or "://" in host:
+            raise ValueError(expected)
+        read.append(text)
+    if not read:
+        raise ValueError(expected)
+    return tuple(read)

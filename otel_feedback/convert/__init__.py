@@ -1,0 +1,1 @@
+"""How a finished span becomes an outcome event: one module per convention, each a table and a pure function."""

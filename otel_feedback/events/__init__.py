@@ -1,0 +1,1 @@
+"""What an outcome is: the event, its wire form, and the limits on what callers hand in."""

@@ -1,0 +1,69 @@
+"""The wire form of an outcome event: one JSON object, RFC 3339 times, unknown fields absent.
+
+Pure functions; safe on any thread. The JSON Schema that consumers rely on is made from the same type.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from otel_feedback.errors import SchemaError
+from otel_feedback.events.model import SCHEMA_VERSION, OutcomeEvent
+
+__all__ = ["decode", "encode", "json_schema", "to_dict", "validate"]
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(OutcomeEvent)
+
+encode = _encoder.encode
+"""Encode one event as UTF-8 JSON bytes. Raises TypeError for a value that JSON cannot hold."""
+
+
+def decode(data: str | bytes) -> OutcomeEvent:
+    """Decode one event; unknown fields are ignored, so that newer producers can be read.
+
+    Raises:
+        SchemaError: The data is not JSON or not an outcome event; the message names the field.
+    """
+    try:
+        return _decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise SchemaError(f"not an outcome event: {exc}") from exc
+
+
+def to_dict(event: OutcomeEvent) -> dict[str, Any]:
+    """Return the wire form as a dict of JSON types."""
+    wire: dict[str, Any] = msgspec.to_builtins(event)
+    return wire
+
+
+def validate(event: object) -> OutcomeEvent:
+    """Return the event if every field has its declared type.
+
+    Raises:
+        SchemaError: It is no `OutcomeEvent`, or a field has a value of another type; the field is named.
+    """
+    if not isinstance(event, OutcomeEvent):
+        raise SchemaError(f"expected an OutcomeEvent, got {type(event).__name__}")
+    try:
+        msgspec.convert(msgspec.structs.asdict(event), OutcomeEvent)
+        encode(event)
+    except (msgspec.ValidationError, TypeError, ValueError, OverflowError) as exc:
+        raise SchemaError(f"not a valid outcome event: {exc}") from exc
+    return event
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of the wire form."""
+    schema = msgspec.json.schema(OutcomeEvent)
+    body = schema["$defs"]["OutcomeEvent"]
+    body["properties"]["severity"].pop("default", None)
+    # the encoder always writes these, though a reader may leave them to their defaults
+    body["required"] = sorted({*body["required"], "schema_version", "event_id", "revision", "timestamp", "severity"})
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"Agent outcome event {SCHEMA_VERSION}",
+        **schema,
+    }

@@ -1,0 +1,163 @@
+"""The outcome event: one immutable value that says how one agent action ended.
+
+Input: keyword arguments, or JSON through `codec`. Output: an `OutcomeEvent`. No threads, no I/O.
+A field that is unknown is None and absent on the wire, never zero.
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timezone
+from enum import Enum
+from typing import Any, cast
+
+import msgspec
+
+__all__ = ["SCHEMA_VERSION", "MetadataValue", "OutcomeEvent", "OutcomeStatus", "Severity", "new_event_id"]
+
+SCHEMA_VERSION = "1.0"
+
+Scalar = str | bool | int | float
+MetadataValue = Scalar | list[Scalar]
+
+
+class OutcomeStatus(str, Enum):
+    """How an action ended. Lower case on the wire."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    PARTIAL = "partial"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    PENDING = "pending"
+
+    __str__ = str.__str__
+
+
+class Severity(str, Enum):
+    """How much an outcome should worry a person. Lower case on the wire."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+    CRITICAL = "critical"
+
+    __str__ = str.__str__
+
+
+SEVERITY_OF = {
+    OutcomeStatus.SUCCESS: Severity.INFO,
+    OutcomeStatus.PENDING: Severity.WARNING,
+    OutcomeStatus.PARTIAL: Severity.WARNING,
+    OutcomeStatus.CANCELLED: Severity.WARNING,
+    OutcomeStatus.FAILURE: Severity.ERROR,
+    OutcomeStatus.TIMEOUT: Severity.ERROR,
+}
+"""The severity of an outcome about which nothing more is known."""
+
+
+def new_event_id() -> str:
+    """Make a random event id in the shape of the deterministic ones: 32 and 16 hex digits."""
+    return f"{secrets.token_hex(16)}-{secrets.token_hex(8)}"
+
+
+def _utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+class OutcomeEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How one agent action ended.
+
+    Only `action_type` and `status` are required. Times are timezone-aware UTC, durations milliseconds,
+    cost US dollars, scores 0 to 1, memory megabytes (10^6 bytes). Do not mutate `metadata`.
+
+    `tokens_used`, `cost_estimate`, `llm_latency_ms` and `llm_calls` include the actions below this one in the
+    same process; `own_tokens` and `own_cost` do not, so a sum of them over any set of events counts nothing twice.
+    """
+
+    # default factories, because msgspec leaves out plain defaults and these must be on the wire
+    schema_version: str = msgspec.field(default_factory=lambda: SCHEMA_VERSION)
+    event_id: str = msgspec.field(default_factory=new_event_id)
+    revision: int = msgspec.field(default_factory=lambda: 1)
+    timestamp: datetime = msgspec.field(default_factory=_utc_now)
+    action_type: str
+    status: OutcomeStatus
+    severity: Severity = cast(Severity, None)  # derived from the status when not given
+
+    # who and where
+    agent_name: str | None = None
+    agent_type: str | None = None
+    tool_name: str | None = None
+    service_name: str | None = None
+    run_id: str | None = None
+    workflow_id: str | None = None
+    correlation_id: str | None = None
+    session_id: str | None = None
+    user_id: str | None = None
+    tenant_id: str | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
+    parent_event_id: str | None = None
+    root_event_id: str | None = None
+    depth: int | None = None
+    attempt: int | None = None
+
+    # when and how long
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    duration_ms: float | None = None
+    latency_ms: float | None = None
+
+    # what went wrong
+    error_type: str | None = None
+    error_message: str | None = None
+    stack_trace: str | None = None
+
+    # performance and cost
+    llm_latency_ms: float | None = None
+    llm_calls: int | None = None
+    tokens_used: int | None = None
+    own_tokens: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    model: str | None = None
+    provider: str | None = None
+    cost_estimate: float | None = None
+    own_cost: float | None = None
+    memory_used_mb: float | None = None
+    cpu_time_ms: float | None = None
+    quality_score: float | None = None
+    confidence_score: float | None = None
+
+    # context
+    tags: tuple[str, ...] = ()
+    metadata: dict[str, MetadataValue] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.severity is None:
+            msgspec.structs.force_setattr(self, "severity", SEVERITY_OF[self.status])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the wire form as a dict: strings for times, lower-case status, unknown fields absent."""
+        from otel_feedback.events import codec
+
+        return codec.to_dict(self)
+
+    def to_json(self) -> str:
+        """Return the wire form as one line of JSON."""
+        from otel_feedback.events import codec
+
+        return codec.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, data: str | bytes) -> OutcomeEvent:
+        """Read an event from its wire form; unknown fields are ignored.
+
+        Raises:
+            SchemaError: `data` is not an outcome event; the message names the field.
+        """
+        from otel_feedback.events import codec
+
+        return codec.decode(data)

@@ -1,0 +1,37 @@
+"""The headers of a Kafka record: W3C trace context, the account, and CloudEvents 1.0 (Kafka binary binding).
+
+Source: github.com/cloudevents/spec, bindings/kafka-protocol-binding.md, section 3.2.
+"""
+
+from __future__ import annotations
+
+from otel_feedback.events.model import SCHEMA_VERSION
+from otel_feedback.events.record import Record
+
+__all__ = ["EVENT_TYPE", "record_headers"]
+
+EVENT_TYPE = f"agent.outcome.v{SCHEMA_VERSION.partition('.')[0]}"
+
+_TYPE = EVENT_TYPE.encode()
+Headers = list[tuple[str, bytes]]
+
+
+def record_headers(record: Record, producer_id: bytes, source: bytes) -> Headers:
+    """Return the headers of one record; `traceparent` only where the event belongs to a trace."""
+    event = record.event
+    event_id = event.event_id
+    headers: Headers = [
+        ("content-type", b"application/json"),
+        ("producer_id", producer_id),
+        ("sequence", b"%d" % record.sequence),
+        # source and id name one occurrence: a revision is an occurrence of its own
+        ("ce_id", (event_id if event.revision == 1 else f"{event_id}/{event.revision}").encode()),
+        ("ce_source", source),
+        ("ce_type", _TYPE),
+        ("ce_time", event.timestamp.isoformat().replace("+00:00", "Z").encode()),
+        ("ce_specversion", b"1.0"),
+    ]
+    if event.trace_id is not None and event.span_id is not None:
+        flags = "01" if record.sampled else "00"
+        headers.append(("traceparent", f"00-{event.trace_id}-{event.span_id}-{flags}".encode()))
+    return headers

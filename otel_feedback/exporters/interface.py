@@ -1,0 +1,90 @@
+"""What a worker asks of a destination. An exporter lives on its worker's thread and needs no locks for it.
+
+`export` may hand records over without waiting for the answer; the receipt tells later what became of each.
+An `ExportError` from `export` or `Receipt.poll` concerns everything that is in flight: retryable, the worker
+gives up all receipts, calls `abandon()`, waits, and leases again from the lowest unsettled record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+from otel_feedback.events.record import Record
+
+__all__ = ["Exporter", "Receipt", "Refusal", "Settled"]
+
+
+class Refusal(NamedTuple):
+    """Why a destination will never take a record: a stable word for metrics, a line for people."""
+
+    reason: str
+    detail: str
+
+
+class Receipt(Protocol):
+    """The answer to one lease, as far as it is known."""
+
+    @property
+    def done(self) -> bool:
+        """True when `poll` has told of every record of the lease."""
+        ...
+
+    def poll(self) -> Iterable[tuple[Record, Refusal | None]]:
+        """Return what became known since the last call: delivered (None) or refused for good.
+
+        Raises:
+            ExportError: A record failed in a way that may pass.
+        """
+        ...
+
+
+class Settled:
+    """The receipt of an exporter that knows the answer at once."""
+
+    __slots__ = ("_results",)
+
+    def __init__(self, results: Iterable[tuple[Record, Refusal | None]]) -> None:
+        self._results = list(results)
+
+    @property
+    def done(self) -> bool:
+        return not self._results
+
+    def poll(self) -> Iterable[tuple[Record, Refusal | None]]:
+        results, self._results = self._results, []
+        return results
+
+
+class Exporter(Protocol):
+    """One destination of outcome events.
+
+    `name` and `destination` identify its cursor. A lease has at most `lease_events` records, is made after
+    `linger_s` seconds at the latest, and at most `max_leases` are in flight.
+    """
+
+    name: str
+    destination: str
+    lease_events: int
+    linger_s: float
+    max_leases: int
+
+    def export(self, lease: Sequence[Record]) -> Receipt:
+        """Hand over one lease.
+
+        Raises:
+            ExportError: The destination did not take it; not retryable means that it never will.
+        """
+        ...
+
+    def abandon(self) -> None:
+        """Forget everything in flight, so that none of it is sent after what will be leased again."""
+        ...
+
+    def close(self, timeout_s: float) -> None:
+        """Release connections and files; nothing is in flight. Called once, last, from the worker's thread."""
+        ...
+
+    def after_fork(self) -> None:
+        """Drop, in a forked child, what belongs to the parent: without closing, flushing or waiting."""
+        ...

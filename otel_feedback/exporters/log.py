@@ -1,0 +1,131 @@
+"""The log tier: one JSON object a line, to stderr or to a rotating file. It works with nothing installed.
+
+Also the last resort of the other exporters: a record that a destination refuses for good is kept here, on a line
+that says who refused it and why. Threads: `LogWriter` serialises its writers; the exporter is its worker's own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from otel_feedback.errors import ExportError
+from otel_feedback.events.record import Record
+from otel_feedback.exporters.interface import Receipt, Refusal, Settled
+
+__all__ = ["LogExporter", "LogWriter"]
+
+
+class LogWriter:
+    """Writes whole lines to stderr, or to a file that is rotated by size.
+
+    Args:
+        path: The file; None for stderr.
+        max_bytes: Size at which the file is moved to `path.1`, and so on.
+        backups: How many moved files are kept.
+    """
+
+    def __init__(self, path: str | None, max_bytes: int, backups: int) -> None:
+        self.destination = "stderr" if path is None else os.path.abspath(path)
+        self._path = None if path is None else Path(path)
+        self._max_bytes = max_bytes
+        self._backups = backups
+        self._lock = threading.Lock()
+        self._file: IO[bytes] | None = None  # guarded by self._lock
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        """Write the lines, each ended by a line feed.
+
+        Raises:
+            OSError: The stream or file does not take them; what was written of them is unknown.
+        """
+        block = b"\n".join(lines) + b"\n"
+        with self._lock:
+            if self._path is None:
+                # whatever stderr is now: a test or a notebook may have replaced it
+                sys.stderr.write(block.decode())
+                sys.stderr.flush()
+                return
+            stream = self._open(self._path, len(block))
+            stream.write(block)
+            stream.flush()
+
+    def write_refused(self, record: Record, exporter: str, refusal: Refusal) -> None:
+        """Keep the payload of a record that `exporter` refused for good."""
+        head = json.dumps({"refused_by": exporter, "reason": refusal.reason, "detail": refusal.detail})
+        self.write([head[:-1].encode() + b', "event": ' + record.payload + b"}"])
+
+    def _open(self, path: Path, more: int) -> IO[bytes]:
+        stream = self._file
+        if stream is not None and not path.exists():  # moved away by somebody, logrotate for example
+            stream.close()
+            stream = None
+        if stream is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stream = self._file = open(path, "ab", opener=_private_opener)  # noqa: SIM115 - kept open
+        if stream.tell() and stream.tell() + more > self._max_bytes:
+            stream.close()
+            self._file = None
+            self._rotate(path)
+            stream = self._file = open(path, "ab", opener=_private_opener)  # noqa: SIM115 - kept open
+        return stream
+
+    def _rotate(self, path: Path) -> None:
+        if self._backups == 0:
+            path.unlink(missing_ok=True)
+            return
+        for number in range(self._backups - 1, 0, -1):
+            older = path.with_name(f"{path.name}.{number}")
+            if older.exists():
+                older.replace(path.with_name(f"{path.name}.{number + 1}"))
+        path.replace(path.with_name(f"{path.name}.1"))
+
+    def close(self) -> None:
+        """Close the file; a later write opens it again."""
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+
+    def after_fork(self) -> None:
+        """Take a lock of our own: the parent's may have been held by a thread that is not here."""
+        self._lock = threading.Lock()
+
+
+def _private_opener(path: str, flags: int) -> int:
+    # events carry names of users and tenants
+    return os.open(path, flags, 0o600)
+
+
+class LogExporter:
+    """Writes every event as one line of JSON."""
+
+    name = "log"
+    lease_events = 1_000
+    linger_s = 0.05
+    max_leases = 1
+
+    def __init__(self, writer: LogWriter) -> None:
+        self._writer = writer
+        self.destination = writer.destination
+
+    def export(self, lease: Sequence[Record]) -> Receipt:
+        try:
+            self._writer.write([record.payload for record in lease])
+        except (OSError, ValueError) as exc:  # ValueError: the stream was closed
+            raise ExportError("write_failed", f"{self.destination}: {exc}", retryable=True) from exc
+        return Settled((record, None) for record in lease)
+
+    def abandon(self) -> None:
+        """Nothing is ever in flight."""
+
+    def close(self, timeout_s: float) -> None:
+        self._writer.close()
+
+    def after_fork(self) -> None:
+        self._writer.after_fork()

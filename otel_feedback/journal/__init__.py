@@ -1,0 +1,1 @@
+"""The log between conversion and the exporters: Kafka in miniature at the edge."""

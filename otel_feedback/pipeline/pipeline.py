@@ -1,0 +1,286 @@
+"""`FeedbackPipeline`: takes outcome events, keeps the newest in a ring, and sees them delivered.
+
+    event ──► ring                      on the agent's thread: encode, ring, journal; microseconds, no waiting
+         └──► journal ──► cursor ──► worker ──► exporter      one worker for each destination
+
+Guarantee: `appended = delivered + pending + sum(lost)` for each exporter, at any moment and after the end.
+Safe from any thread. A forked child starts with a journal and workers of its own; what was pending is the parent's.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from otel_feedback.errors import SchemaError
+from otel_feedback.events import codec
+from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
+from otel_feedback.events.record import Record
+from otel_feedback.exporters.interface import Exporter, Refusal
+from otel_feedback.journal.interface import Journal
+from otel_feedback.pipeline.ring import Ring
+from otel_feedback.pipeline.throttle import ThrottledLog
+from otel_feedback.pipeline.worker import Worker
+
+__all__ = ["LOST_SHUTDOWN", "FeedbackPipeline"]
+
+logger = logging.getLogger(__name__)
+
+LOST_SHUTDOWN = "shutdown"
+
+Refused = Callable[[Record, str, Refusal], None]
+
+
+class FeedbackPipeline:
+    """Where outcome events go. Made by `configure()`.
+
+    Args:
+        new_journal: Makes the journal; called again in a forked child.
+        exporters: The destinations; each gets a worker and a cursor.
+        refused: Keeps the payload of a record that a destination refused for good.
+        ring_size: Events that `get_recent_events()` sees.
+        shutdown_timeout_s: What `shutdown()` waits when not told, in seconds.
+        on_shutdown: Called last with the seconds that are left, for example to flush spans.
+        encode: Turns an event into its payload.
+    """
+
+    def __init__(
+        self,
+        *,
+        new_journal: Callable[[], Journal],
+        exporters: Sequence[Exporter] = (),
+        refused: Refused = lambda record, exporter, refusal: None,
+        ring_size: int = 1_000,
+        shutdown_timeout_s: float = 5.0,
+        on_shutdown: Callable[[float], None] = lambda left_s: None,
+        service_name: str | None = None,
+        enabled: bool = True,
+    ) -> None:
+        self.service_name = service_name
+        self.enabled = enabled
+        self._new_journal = new_journal
+        self._exporters = tuple(exporters)
+        self._refused = refused
+        self._shutdown_timeout_s = shutdown_timeout_s
+        self._on_shutdown = on_shutdown
+        self._log = ThrottledLog(logger)
+        self._ring = Ring(ring_size)
+        self._count_lock = threading.Lock()
+        self._not_recorded: dict[str, int] = {}  # guarded by self._count_lock
+        self._sampled_out = 0  # guarded by self._count_lock
+        self._shutdown_lock = threading.Lock()
+        self._closed = not enabled
+        self._finished: bool | None = None  # guarded by self._shutdown_lock: what shutdown() returned
+        self._open_journal()
+        _after_fork(self)
+
+    def _open_journal(self) -> None:
+        self._journal = self._new_journal()
+        self._workers = tuple(
+            Worker(exporter, self._journal.cursor(exporter.name, exporter.destination), self._keep_refused)
+            for exporter in self._exporters
+        )
+
+    @property
+    def producer_id(self) -> str:
+        """Who numbers the records: 32 hex digits, new for each pipeline and each forked child."""
+        return self._journal.producer_id
+
+    @property
+    def closed(self) -> bool:
+        """True after `shutdown()` began, and where everything is switched off."""
+        return self._closed
+
+    # -- in ------------------------------------------------------------------------------------------------
+
+    def accept(self, event: OutcomeEvent, key: str, sampled: bool) -> bool:
+        """Take an event that is known to be valid. On the agent's thread: cheap, never waits, never raises."""
+        if self._closed:
+            self._reject("after_shutdown", "an outcome came after shutdown() and is not recorded")
+            return False
+        try:
+            payload = codec.encode(event)
+        except Exception as exc:  # lone surrogates, integers beyond 64 bits
+            self._reject("unencodable", "an outcome cannot be written as JSON and is not recorded: %s", exc)
+            return False
+        self._ring.append(event)
+        end = self._journal.append(key, payload, event, sampled) + 1
+        for worker in self._workers:
+            worker.notify(end)
+        return True
+
+    def record_outcome(self, event: OutcomeEvent) -> bool:
+        """Record an outcome that was made by hand.
+
+        Returns:
+            True when it was taken. False, with a line in the log and a count in `metrics()`, when it is not a
+            valid `OutcomeEvent` or the pipeline is shut down. Never raises. Safe from any thread.
+        """
+        try:
+            codec.validate(event)
+        except SchemaError as exc:
+            self._reject("invalid", "record_outcome(): %s", exc)
+            return False
+        return self.accept(event, event.run_id or event.trace_id or event.event_id, sampled=False)
+
+    def reject(self, reason: str, message: str, *args: object) -> None:
+        """Count an outcome that could not be recorded, and say so at most once a minute."""
+        self._reject(reason, message, *args)
+
+    def _reject(self, reason: str, message: str, *args: object) -> None:
+        if not self.enabled:
+            return
+        with self._count_lock:
+            self._not_recorded[reason] = self._not_recorded.get(reason, 0) + 1
+        self._log.warning(reason, message, *args)
+
+    def note_sampled_out(self) -> None:
+        """Count an action whose span the provider's sampler dropped; the action has its event all the same."""
+        with self._count_lock:
+            self._sampled_out += 1
+            first = self._sampled_out == 1
+        if first:
+            logger.warning(
+                "the TracerProvider's sampler drops spans: actions made by action() have their outcome events all "
+                "the same, spans of other instrumentation that it drops have none"
+            )
+
+    # -- out -----------------------------------------------------------------------------------------------
+
+    def get_recent_events(
+        self,
+        count: int = 10,
+        status: OutcomeStatus | str | None = None,
+        agent_name: str | None = None,
+        action_type: str | None = None,
+        workflow_id: str | None = None,
+    ) -> list[OutcomeEvent]:
+        """Return the newest events that match all filters: at most `count`, newest last.
+
+        Sees the newest 1,000 events (`ring_size`); of each event only the highest revision. An action that has
+        returned is here. Safe from any thread.
+        """
+        return self._ring.newest(
+            count,
+            lambda event: (
+                (status is None or event.status == status)
+                and (agent_name is None or event.agent_name == agent_name)
+                and (action_type is None or event.action_type == action_type)
+                and (workflow_id is None or event.workflow_id == workflow_id)
+            ),
+        )
+
+    def metrics(self) -> dict[str, Any]:
+        """Return the account: what was recorded, and for each exporter what became of it.
+
+        Shape: `{"producer_id", "recorded", "not_recorded": {reason: n}, "sampled_out", "exporters": {name: {"destination",
+        "appended", "delivered", "pending", "lost": {reason: n}, "retries", "healthy", "last_error"}}}`.
+        For each exporter `appended = delivered + pending + sum(lost)`. Safe from any thread.
+        """
+        exporters: dict[str, Any] = {}
+        for worker in self._workers:
+            account = worker.cursor.account()
+            exporters[worker.exporter.name] = {
+                "destination": worker.exporter.destination,
+                "appended": account.appended,
+                "delivered": account.delivered,
+                "pending": account.pending,
+                "lost": dict(account.lost),
+                "retries": worker.retries,
+                "healthy": worker.healthy,
+                "last_error": worker.last_error,
+            }
+        with self._count_lock:
+            not_recorded = dict(self._not_recorded)
+            sampled_out = self._sampled_out
+        return {
+            "producer_id": self.producer_id,
+            "recorded": self._journal.end,
+            "not_recorded": not_recorded,
+            "sampled_out": sampled_out,
+            "exporters": exporters,
+        }
+
+    def force_flush(self, timeout_s: float = 30.0) -> bool:
+        """Deliver what was recorded so far; wait at most `timeout_s` seconds.
+
+        Returns:
+            True only when every exporter has acknowledged everything that was pending; False when time ran
+            out or something was lost meanwhile.
+        """
+        deadline = time.monotonic() + max(0.0, timeout_s)
+        workers = self._workers
+        lost_before = [sum(worker.cursor.account().lost.values()) for worker in workers]
+        end = self._journal.end
+        for worker in workers:
+            worker.hurry(end)
+        settled = [worker.wait_until(end, deadline) for worker in workers]
+        lost_after = [sum(worker.cursor.account().lost.values()) for worker in workers]
+        return all(settled) and lost_before == lost_after
+
+    def shutdown(self, timeout_s: float | None = None) -> bool:
+        """Deliver what is pending, stop the workers, close the destinations; at most `timeout_s` seconds.
+
+        What could not be delivered is counted as `lost["shutdown"]`. Later outcomes are counted and not recorded.
+        Calling it again does nothing. Runs by itself at the end of the interpreter.
+
+        Returns:
+            True when everything that was ever recorded has been acknowledged by every exporter.
+        """
+        limit_s = self._shutdown_timeout_s if timeout_s is None else max(0.0, timeout_s)
+        deadline = time.monotonic() + limit_s
+        with self._shutdown_lock:
+            if self._finished is not None:
+                return self._finished
+            self._closed = True
+            flushed = self.force_flush(deadline - time.monotonic())
+            for worker in self._workers:
+                worker.stop(deadline if worker.alive else time.monotonic())
+            lost = 0
+            for worker in self._workers:
+                left_over = worker.cursor.give_up(LOST_SHUTDOWN)
+                lost += sum(worker.cursor.account().lost.values())
+                if left_over:
+                    logger.warning(
+                        "%d events were not delivered to %s (%s) before shutdown: %s",
+                        left_over, worker.exporter.name, worker.exporter.destination,
+                        worker.last_error or "time ran out",
+                    )  # fmt: skip
+            if self.enabled:
+                self._on_shutdown(max(0.0, deadline - time.monotonic()))
+            self._finished = flushed and lost == 0
+            return self._finished
+
+    def _keep_refused(self, record: Record, exporter: str, refusal: Refusal) -> None:
+        try:
+            self._refused(record, exporter, refusal)
+        except Exception as exc:  # a full disk, a closed stderr: the count stands all the same
+            self._log.warning("unkept", "the payload of a refused event could not be kept: %s", exc)
+
+    def renew_after_fork(self) -> None:
+        """In a forked child: a journal, workers and locks of its own. What is pending belongs to the parent."""
+        self._count_lock = threading.Lock()
+        self._shutdown_lock = threading.Lock()
+        self._log = ThrottledLog(logger)
+        self._not_recorded = {}
+        for exporter in self._exporters:
+            exporter.after_fork()
+        if not self._closed:
+            self._open_journal()
+
+
+def _after_fork(pipeline: FeedbackPipeline) -> None:
+    if hasattr(os, "register_at_fork"):
+        reference = weakref.ref(pipeline)
+
+        def renew() -> None:
+            alive = reference()
+            if alive is not None:
+                alive.renew_after_fork()
+
+        os.register_at_fork(after_in_child=renew)

@@ -1,0 +1,41 @@
+"""The newest events in memory, for `get_recent_events()`. Appending is atomic, so no lock is needed."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from otel_feedback.events.model import OutcomeEvent
+
+__all__ = ["Ring"]
+
+
+class Ring:
+    """At most `size` events, the oldest leaving first."""
+
+    def __init__(self, size: int) -> None:
+        self._events: deque[OutcomeEvent] = deque(maxlen=size)
+        self.append = self._events.append
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def newest(self, count: int, wanted: Callable[[OutcomeEvent], bool]) -> list[OutcomeEvent]:
+        """Return the last `count` wanted events, newest last; of each event only the highest revision.
+
+        An event stands where its first revision that is still here stood.
+        """
+        latest: dict[str, OutcomeEvent] = {}
+        for event in self._snapshot():
+            known = latest.get(event.event_id)
+            if known is None or event.revision >= known.revision:
+                latest[event.event_id] = event
+        matching = [event for event in latest.values() if wanted(event)]
+        return matching[-count:] if count > 0 else []
+
+    def _snapshot(self) -> list[OutcomeEvent]:
+        while True:
+            try:
+                return list(self._events)
+            except RuntimeError:  # appended to while copying; the next try nearly always succeeds
+                continue

@@ -1,0 +1,36 @@
+"""A log line that repeats at most once a minute, with the count of what it stands for."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+__all__ = ["ThrottledLog"]
+
+INTERVAL_S = 60.0
+
+
+class ThrottledLog:
+    """Logs the first of a kind at once, the others together once a minute. Safe from any thread."""
+
+    def __init__(self, logger: logging.Logger, interval_s: float = INTERVAL_S) -> None:
+        self._logger = logger
+        self._interval_s = interval_s
+        self._lock = threading.Lock()
+        self._due: dict[str, float] = {}  # guarded by self._lock
+        self._held: dict[str, int] = {}  # guarded by self._lock
+
+    def warning(self, kind: str, message: str, *args: object) -> None:
+        """Log `message % args`, unless this kind was logged less than a minute ago."""
+        with self._lock:
+            now = time.monotonic()
+            if now < self._due.get(kind, float("-inf")):
+                self._held[kind] = self._held.get(kind, 0) + 1
+                return
+            self._due[kind] = now + self._interval_s
+            held = self._held.pop(kind, 0)
+        if held:
+            message += " (and %d more like it)"
+            args = (*args, held)
+        self._logger.warning(message, *args)

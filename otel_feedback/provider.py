@@ -1,0 +1,150 @@
+"""TracerProviders: making one that exports by OTLP and records every action, or working on somebody else's.
+
+Only `bootstrap` uses this. A provider that we make gets a sampler that records what it does not sample, so that
+an action has its outcome event even where traces are sampled at 1 %.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from importlib.metadata import entry_points
+from typing import Any, Protocol
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SimpleSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
+from opentelemetry.trace import Link, SpanKind, TraceState
+from opentelemetry.util.types import Attributes
+
+from otel_feedback.errors import ConfigError
+from otel_feedback.semconv import INFRASTRUCTURE_PREFIXES
+
+__all__ = ["OutcomeSampler", "attach", "prepare"]
+
+logger = logging.getLogger(__name__)
+
+Flush = Callable[[float], None]
+
+
+class _TakesProcessors(Protocol):
+    def add_span_processor(self, span_processor: SpanProcessor) -> None: ...
+
+
+class OutcomeSampler(Sampler):
+    """Records spans that `root` does not sample, so that processors see them; exporters still do not.
+
+    A span that starts with attributes of infrastructure only (HTTP, database, RPC, messaging) stays dropped.
+    Like the SDK's `AlwaysRecordSampler`, with that exception.
+    """
+
+    def __init__(self, root: Sampler) -> None:
+        self._root = root
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        result = self._root.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
+        if result.decision is Decision.DROP and not (
+            attributes and all(key.startswith(INFRASTRUCTURE_PREFIXES) for key in attributes)
+        ):
+            return SamplingResult(Decision.RECORD_ONLY, result.attributes, result.trace_state)
+        return result
+
+    def get_description(self) -> str:
+        return f"OutcomeSampler{{{self._root.get_description()}}}"
+
+
+def prepare(given: trace.TracerProvider | None, service_name: str) -> tuple[trace.TracerProvider, Flush]:
+    """Return the provider to work on, and what flushes its spans at shutdown (nothing if it is not ours).
+
+    Raises:
+        ConfigError: `OTEL_TRACES_EXPORTER` names an exporter that is not installed.
+    """
+    if given is not None:
+        return given, lambda left_s: None
+    current = trace.get_tracer_provider()
+    if hasattr(current, "add_span_processor"):
+        return current, lambda left_s: None
+    provider = TracerProvider(resource=Resource.create({SERVICE_NAME: service_name}))
+    provider.sampler = OutcomeSampler(provider.sampler)
+    for processor in _exporting_processors():
+        provider.add_span_processor(processor)
+    trace.set_tracer_provider(provider)
+    return provider, lambda left_s: _flush(provider, left_s)
+
+
+def attach(provider: trace.TracerProvider, processor: SpanProcessor) -> None:
+    """Add our processor; a provider that takes none still gets events of `action()`, not of other spans."""
+    if hasattr(provider, "add_span_processor"):
+        takes: Any = provider
+        takes.add_span_processor(processor)
+    else:
+        logger.warning(
+            "%s takes no span processors: outcomes of action() are recorded, other spans are not seen",
+            type(provider).__name__,
+        )
+
+
+def _exporting_processors() -> list[SpanProcessor]:
+    names = os.environ.get("OTEL_TRACES_EXPORTER", "").strip() or "otlp"
+    processors: list[SpanProcessor] = []
+    for name in dict.fromkeys(part.strip() for part in names.split(",")):
+        if name == "none":
+            continue
+        if name == "console":
+            processors.append(SimpleSpanProcessor(ConsoleSpanExporter()))
+        else:
+            processors.append(BatchSpanProcessor(_otlp_exporter() if name == "otlp" else _installed_exporter(name)))
+    return processors
+
+
+def _otlp_exporter() -> SpanExporter:
+    if _otlp_protocol() == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
+
+        return GrpcExporter()
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
+
+    return HttpExporter()
+
+
+def _otlp_protocol() -> str:
+    for variable in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+        protocol = os.environ.get(variable, "").strip()
+        if protocol:
+            if protocol not in ("grpc", "http/protobuf"):
+                raise ConfigError(variable, protocol, "grpc or http/protobuf")
+            return protocol
+    return "http/protobuf"  # the specification's default
+
+
+def _installed_exporter(name: str) -> SpanExporter:
+    for entry in entry_points(group="opentelemetry_traces_exporter", name=name):
+        exporter: SpanExporter = entry.load()()
+        return exporter
+    raise ConfigError("OTEL_TRACES_EXPORTER", name, "otlp, console, none, or the name of an installed exporter")
+
+
+def _flush(provider: TracerProvider, left_s: float) -> None:
+    # the exporter may hang in its own retries, so the deadline is ours
+    thread = threading.Thread(
+        target=lambda: provider.force_flush(int(left_s * 1e3)), name="otel-feedback-flush-spans", daemon=True
+    )
+    try:
+        thread.start()
+    except RuntimeError:  # the interpreter is going down; the provider's own exit handler flushes
+        return
+    thread.join(left_s)
