@@ -14,7 +14,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from otel_feedback.version import VERSION as __version__
+from otel_feedback.version import __version__
 
 if TYPE_CHECKING:
     from otel_feedback.bootstrap import configure, get_feedback_pipeline

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from opentelemetry import context as context_api
@@ -14,7 +14,7 @@ __all__ = ["suppress_instrumentation"]
 
 
 @contextmanager
-def suppress_instrumentation() -> Iterator[None]:
+def suppress_instrumentation() -> Generator[None]:
     """Let instrumented HTTP, gRPC and Kafka clients make no spans in this context: an export must not be traced."""
     token = context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
     try:

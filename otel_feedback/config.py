@@ -143,7 +143,9 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         for name, field in _KAFKA_FIELDS.items():
-            msgspec.structs.force_setattr(self, field, _read(_BY_NAME[name], getattr(self, field), f"KafkaConfig.{field}"))
+            msgspec.structs.force_setattr(
+                self, field, _read(_BY_NAME[name], getattr(self, field), f"KafkaConfig.{field}")
+            )
         taken = sorted(_OWN_OPTIONS & set(self.client_options))
         if taken:
             raise ConfigError("KafkaConfig.client_options", taken, "options that this package does not set itself")
@@ -170,7 +172,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     disabled: bool
 
 
-def get_settings(*, environ: Mapping[str, str] | None = None, kafka: KafkaConfig | None = None, **overrides: Any) -> Settings:
+def get_settings(
+    *, environ: Mapping[str, str] | None = None, kafka: KafkaConfig | None = None, **overrides: Any
+) -> Settings:
     """Read the settings: an argument goes before the environment, the environment before the default.
 
     Args:

@@ -43,9 +43,7 @@ class ExportError(FeedbackError):
         retry_after_s: How long the destination asked us to wait, in seconds.
     """
 
-    def __init__(
-        self, reason: str, detail: str, *, retryable: bool, retry_after_s: float | None = None
-    ) -> None:
+    def __init__(self, reason: str, detail: str, *, retryable: bool, retry_after_s: float | None = None) -> None:
         self.reason = reason
         self.detail = detail
         self.retryable = retryable

@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
-from typing import Any, Protocol
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -30,10 +30,6 @@ __all__ = ["OutcomeSampler", "attach", "prepare"]
 logger = logging.getLogger(__name__)
 
 Flush = Callable[[float], None]
-
-
-class _TakesProcessors(Protocol):
-    def add_span_processor(self, span_processor: SpanProcessor) -> None: ...
 
 
 class OutcomeSampler(Sampler):

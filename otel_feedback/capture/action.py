@@ -35,7 +35,6 @@ from otel_feedback.events.limits import (
     clean_metadata,
     clean_tags,
     clean_text,
-    safe_str,
 )
 from otel_feedback.events.model import SEVERITY_OF, OutcomeEvent, OutcomeStatus, new_event_id
 
@@ -427,6 +426,8 @@ class Action:
             # detaching in another context than the one we attached to would be logged as an error by the API
             if self._token is not None and context_api.get_current() is self._context:
                 context_api.detach(self._token)
+            # the context holds this action: without the cycle it is freed at once, not by the garbage collector
+            self._context = self._token = None
 
     def _finish(self, exc: BaseException | None) -> None:
         elapsed_ns = time.perf_counter_ns() - self._mono_start_ns
@@ -524,10 +525,13 @@ class Action:
                 (semconv.GEN_AI_USAGE_OUTPUT_TOKENS, usage.output),
                 (semconv.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS, usage.cached),
                 (semconv.GEN_AI_USAGE_REASONING_TOKENS, usage.reasoning),
-                (semconv.OUTCOME_OWN_TOKENS, own),
                 (semconv.OUTCOME_OWN_COST, usage.cost),
-                (semconv.OUTCOME_TOKENS_USED, add(own, usage.below_tokens)),
-                (semconv.OUTCOME_COST_ESTIMATE, add(usage.cost, usage.below_cost)),
+                # inclusive numbers only where they differ from the own ones: every attribute costs 0.5 µs
+                (semconv.OUTCOME_TOKENS_USED, None if usage.below_tokens is None else add(own, usage.below_tokens)),
+                (
+                    semconv.OUTCOME_COST_ESTIMATE,
+                    None if usage.below_cost is None else add(usage.cost, usage.below_cost),
+                ),
                 (semconv.OUTCOME_LLM_LATENCY_MS, add(usage.llm_ms, usage.below_llm_ms)),
                 (semconv.OUTCOME_LLM_CALLS, add(usage.calls, usage.below_calls)),
             )
@@ -536,9 +540,7 @@ class Action:
                 if parent._usage is None:
                     parent._usage = Usage()
                 parent._usage.absorb(usage)
-        for attribute, value in values:
-            if value is not None:
-                final[attribute] = value
+        final.update((attribute, value) for attribute, value in values if value is not None)
 
 
 _ERROR_STATUSES = frozenset({OutcomeStatus.FAILURE, OutcomeStatus.TIMEOUT, OutcomeStatus.CANCELLED})

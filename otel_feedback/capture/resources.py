@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 __all__ = ["ResidentMemory", "resident_memory"]
 
@@ -17,8 +18,7 @@ SAMPLE_INTERVAL_S = 1.0
 
 
 def _read_linux() -> float | None:
-    with open("/proc/self/statm", "rb") as statm:
-        pages = int(statm.read().split()[1])
+    pages = int(Path("/proc/self/statm").read_bytes().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
@@ -46,9 +46,7 @@ class ResidentMemory:
 
     __slots__ = ("_due", "_interval_s", "_read", "_value")
 
-    def __init__(
-        self, read: Callable[[], float | None] | None = None, interval_s: float = SAMPLE_INTERVAL_S
-    ) -> None:
+    def __init__(self, read: Callable[[], float | None] | None = None, interval_s: float = SAMPLE_INTERVAL_S) -> None:
         self._read = read or _reader()
         self._interval_s = interval_s
         self._due = float("-inf")

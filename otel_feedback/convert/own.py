@@ -84,7 +84,8 @@ class OwnConvention:
                 else:
                     invalid.append(known[0])
             elif attribute.startswith(_PREFIX):
-                metadata[attribute[_PREFIX_LENGTH:]] = value
+                # the SDK makes tuples of lists
+                metadata[attribute[_PREFIX_LENGTH:]] = list(value) if value.__class__ is tuple else value
         fields["status"] = status = self._status(fields, span, invalid)
         severity = _SEVERITY.get(fields.pop("severity", None))  # type: ignore[arg-type]
         if severity is not None:
@@ -102,6 +103,7 @@ class OwnConvention:
         ended = datetime.fromtimestamp(span.end_ns / 1e9, timezone.utc)
         fields.setdefault("action_type", "unknown")
         fields.setdefault("latency_ms", duration_ms)
+        self._complete_usage(fields)
         fields.setdefault("depth", 0)
         fields.setdefault("root_event_id", span.event_id)
         if "run_id" not in fields:
@@ -127,6 +129,17 @@ class OwnConvention:
             # set by hand without a status: an exception that was recorded is a failure
             status = OutcomeStatus.SUCCESS if span.error is None else OutcomeStatus.FAILURE
         return status
+
+    @staticmethod
+    def _complete_usage(fields: dict[str, Any]) -> None:
+        """Fill in what follows from the other numbers; what nobody said stays unknown."""
+        tokens_in, tokens_out = fields.get("input_tokens"), fields.get("output_tokens")
+        if (tokens_in is not None or tokens_out is not None) and "own_tokens" not in fields:
+            fields["own_tokens"] = (tokens_in or 0) + (tokens_out or 0)
+        if "own_tokens" in fields:
+            fields.setdefault("tokens_used", fields["own_tokens"])
+        if "own_cost" in fields:
+            fields.setdefault("cost_estimate", fields["own_cost"])
 
     @staticmethod
     def _put_error(

@@ -35,7 +35,7 @@ def decode(data: str | bytes) -> OutcomeEvent:
 
 def to_dict(event: OutcomeEvent) -> dict[str, Any]:
     """Return the wire form as a dict of JSON types."""
-    wire: dict[str, Any] = msgspec.to_builtins(event)
+    wire: dict[str, Any] = msgspec.json.decode(encode(event))  # to_builtins would keep tuples
     return wire
 
 

@@ -138,4 +138,4 @@ def _clean_scalar(value: Any, name: str, problems: Problems) -> str | bool | int
         return safe_str(value)[:MAX_TEXT]
     problems.invalid.append(name)
     # a repr may hold anything, prompts and keys too: say only what it was
-    return safe_str(value) if isinstance(value, (int, float)) and value == value else f"<{kind.__name__}>"
+    return safe_str(value) if isinstance(value, int) else f"<{kind.__name__}>"

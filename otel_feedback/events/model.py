@@ -136,7 +136,7 @@ class OutcomeEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     metadata: dict[str, MetadataValue] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.severity is None:
+        if self.severity is None:  # pyright: ignore[reportUnnecessaryComparison]
             msgspec.structs.force_setattr(self, "severity", SEVERITY_OF[self.status])
 
     def to_dict(self) -> dict[str, Any]:

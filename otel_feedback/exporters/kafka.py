@@ -129,23 +129,23 @@ class KafkaExporter:
         from kafka import KafkaProducer  # 100 ms to import: not at configure()
 
         config = self._config
-        producer = KafkaProducer(
-            bootstrap_servers=list(config.bootstrap_servers),
-            client_id=config.client_id,
-            acks="all",
-            enable_idempotence=True,
-            compression_type=None if config.compression == "none" else config.compression,
+        options: dict[str, Any] = {
+            "bootstrap_servers": list(config.bootstrap_servers),
+            "client_id": config.client_id,
+            "acks": "all",
+            "enable_idempotence": True,
+            "compression_type": None if config.compression == "none" else config.compression,
             # leases that arrive while a batch is on the wire share the next one
-            batch_size=config.producer_batch_bytes,
-            linger_ms=config.producer_linger_ms,
-            max_request_size=config.max_request_bytes,
-            max_block_ms=int(METADATA_WAIT_S * 1e3),
-            bootstrap_timeout_ms=int(METADATA_WAIT_S * 1e3),
+            "batch_size": config.producer_batch_bytes,
+            "linger_ms": config.producer_linger_ms,
+            "max_request_size": config.max_request_bytes,
+            "max_block_ms": int(METADATA_WAIT_S * 1e3),
+            "bootstrap_timeout_ms": int(METADATA_WAIT_S * 1e3),
             # the worker decides when to give up, so that a later batch cannot overtake an expired one
-            delivery_timeout_ms=int(self._give_up_s * 2e3) + 3_600_000,
-            metrics_enabled=False,
-            **config.client_options,
-        )
+            "delivery_timeout_ms": int(self._give_up_s * 2e3) + 3_600_000,
+            "metrics_enabled": False,
+        }
+        producer = KafkaProducer(**{**options, **config.client_options})
         self._connected()
         return producer
 
@@ -242,7 +242,7 @@ def partitioner(partitions: Sequence[int]) -> Callable[[str], int]:
     return partition_of
 
 
-def _no_partition(key: str) -> int:
+def _no_partition(_key: str) -> int:
     raise RuntimeError("the topic's partitions are not known yet")
 
 

@@ -31,7 +31,7 @@ class LogWriter:
     """
 
     def __init__(self, path: str | None, max_bytes: int, backups: int) -> None:
-        self.destination = "stderr" if path is None else os.path.abspath(path)
+        self.destination = "stderr" if path is None else str(Path(path).absolute())
         self._path = None if path is None else Path(path)
         self._max_bytes = max_bytes
         self._backups = backups

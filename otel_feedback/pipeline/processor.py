@@ -29,13 +29,12 @@ CONVENTIONS: tuple[Convention, ...] = (OwnConvention(),)
 """Asked in this order; the first that matches reads the span, and no other."""
 
 
-class _Default:
-    pipeline: Callable[[], FeedbackPipeline] | None = None
+_default: list[Callable[[], FeedbackPipeline]] = []
 
 
 def provide_default_pipeline(make: Callable[[], FeedbackPipeline]) -> None:
     """Say which pipeline an `OutcomeSpanProcessor()` without one uses; called by `bootstrap`."""
-    _Default.pipeline = make
+    _default[:] = [make]
 
 
 class OutcomeSpanProcessor(SpanProcessor):
@@ -51,9 +50,9 @@ class OutcomeSpanProcessor(SpanProcessor):
 
     def __init__(self, pipeline: FeedbackPipeline | None = None) -> None:
         if pipeline is None:
-            if _Default.pipeline is None:
+            if not _default:
                 raise TypeError("OutcomeSpanProcessor() needs a pipeline")
-            pipeline = _Default.pipeline()
+            pipeline = _default[0]()
         self._pipeline = pipeline
         self._resource: Resource | None = None
         self._service_name: str | None = None
@@ -82,7 +81,9 @@ class OutcomeSpanProcessor(SpanProcessor):
         if span.resource is not self._resource:
             self._resource = span.resource
             name = span.resource.attributes.get(semconv.SERVICE_NAME)
-            self._service_name = name if isinstance(name, str) else None
+            # the SDK's own placeholder says less than our setting
+            named = isinstance(name, str) and not name.startswith("unknown_service")
+            self._service_name = name if named else self._pipeline.service_name
         trace_id = f"{context.trace_id:032x}"
         span_id = f"{context.span_id:016x}"
         event = convention.to_event(

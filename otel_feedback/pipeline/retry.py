@@ -14,9 +14,7 @@ __all__ = ["Backoff"]
 class Backoff:
     """Delays that grow from `first_s` to at most `most_s`, each drawn at random from its half upwards."""
 
-    def __init__(
-        self, first_s: float = 0.1, most_s: float = 10.0, draw: Callable[[], float] = random.random
-    ) -> None:
+    def __init__(self, first_s: float = 0.1, most_s: float = 10.0, draw: Callable[[], float] = random.random) -> None:
         self._first_s = first_s
         self._most_s = most_s
         self._draw = draw

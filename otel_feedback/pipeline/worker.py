@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from otel_feedback.compat import suppress_instrumentation
 from otel_feedback.errors import ExportError
@@ -181,7 +181,7 @@ class Worker:
             self._wake.clear()
         return True
 
-    def _export(self, lease: list[Record]) -> None:
+    def _export(self, lease: Sequence[Record]) -> None:
         try:
             self._receipts.append(self.exporter.export(lease))
         except ExportError as exc:

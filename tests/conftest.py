@@ -1,0 +1,78 @@
+"""What every test gets: the real services, a process that is not configured yet, and the account's law checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+import otel_feedback as feedback
+from otel_feedback.pipeline.pipeline import FeedbackPipeline
+
+pytest_plugins = ["tests.stack.fixtures"]
+
+Configure = Callable[..., FeedbackPipeline]
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    """No setting of the machine that runs the tests may change what they see."""
+    import os
+
+    for variable in list(os.environ):
+        if variable.startswith(("OTEL_", "KAFKA_", "ENABLE_")):
+            monkeypatch.delenv(variable)
+    monkeypatch.setenv("OTEL_FEEDBACK_LOG_FILE", str(tmp_path / "outcomes.log"))
+
+
+@pytest.fixture(autouse=True)
+def pipelines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FeedbackPipeline]]:
+    """Every pipeline that the test made; afterwards each is shut down and its account must balance."""
+    made: list[FeedbackPipeline] = []
+    original = FeedbackPipeline.__init__
+
+    def remember(self: FeedbackPipeline, **kwargs: Any) -> None:
+        original(self, **kwargs)
+        made.append(self)
+
+    monkeypatch.setattr(FeedbackPipeline, "__init__", remember)
+    yield made
+    for pipeline in made:
+        assert_balanced(pipeline)
+        pipeline.shutdown(timeout_s=2)
+        assert_balanced(pipeline)
+        for name, account in pipeline.metrics()["exporters"].items():
+            assert account["pending"] == 0, f"{name} has pending events after shutdown: {account}"
+
+
+def assert_balanced(pipeline: FeedbackPipeline) -> None:
+    """The law: appended = delivered + pending + sum(lost), for each exporter."""
+    for name, account in pipeline.metrics()["exporters"].items():
+        right = account["delivered"] + account["pending"] + sum(account["lost"].values())
+        assert account["appended"] == right, f"the account of {name} does not balance: {account}"
+        assert account["pending"] >= 0, account
+
+
+@pytest.fixture
+def spans() -> InMemorySpanExporter:
+    """The finished spans of `provider`."""
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def provider(spans: InMemorySpanExporter) -> Iterator[TracerProvider]:
+    """A TracerProvider that somebody else made."""
+    made = TracerProvider(shutdown_on_exit=False)
+    made.add_span_processor(SimpleSpanProcessor(spans))
+    yield made
+    made.shutdown()
+
+
+@pytest.fixture
+def pipeline(provider: TracerProvider) -> FeedbackPipeline:
+    """A configured process whose events go to the log tier only."""
+    return feedback.configure(tracer_provider=provider, service_name="test-service")
