@@ -12,7 +12,6 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
 
 from otel_feedback.errors import ExportError
 from otel_feedback.events.record import Record
@@ -36,13 +35,13 @@ class LogWriter:
         self._max_bytes = max_bytes
         self._backups = backups
         self._lock = threading.Lock()
-        self._file: IO[bytes] | None = None  # guarded by self._lock
+        self._file: int | None = None  # a file descriptor; guarded by self._lock
 
     def write(self, lines: Sequence[bytes]) -> None:
-        """Write the lines, each ended by a line feed.
+        """Write the lines, each ended by a line feed: all of them or, to a file, none.
 
         Raises:
-            OSError: The stream or file does not take them; what was written of them is unknown.
+            OSError: The stream or file does not take them.
         """
         block = b"\n".join(lines) + b"\n"
         with self._lock:
@@ -50,30 +49,40 @@ class LogWriter:
                 # whatever stderr is now: a test or a notebook may have replaced it
                 sys.stderr.write(block.decode())
                 sys.stderr.flush()
-                return
-            stream = self._open(self._path, len(block))
-            stream.write(block)
-            stream.flush()
+            else:
+                self._write_whole(self._open(self._path, len(block)), block)
 
     def write_refused(self, record: Record, exporter: str, refusal: Refusal) -> None:
         """Keep the payload of a record that `exporter` refused for good."""
         head = json.dumps({"refused_by": exporter, "reason": refusal.reason, "detail": refusal.detail})
         self.write([head[:-1].encode() + b', "event": ' + record.payload + b"}"])
 
-    def _open(self, path: Path, more: int) -> IO[bytes]:
-        stream = self._file
-        if stream is not None and not path.exists():  # moved away by somebody, logrotate for example
-            stream.close()
-            stream = None
-        if stream is None:
+    def _write_whole(self, file: int, block: bytes) -> None:
+        # no buffer of Python's: after a full disk it would write its rest once more
+        start = os.lseek(file, 0, os.SEEK_END)
+        written = 0
+        try:
+            while written < len(block):
+                written += os.write(file, block[written:])
+        except OSError:
+            if written:
+                os.ftruncate(file, start)  # half a line would spoil the next one
+            raise
+
+    def _open(self, path: Path, more: int) -> int:
+        file = self._file
+        if file is not None and not path.exists():  # moved away by somebody, logrotate for example
+            self._shut()
+            file = None
+        if file is None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            stream = self._file = open(path, "ab", opener=_private_opener)  # noqa: SIM115 - kept open
-        if stream.tell() and stream.tell() + more > self._max_bytes:
-            stream.close()
-            self._file = None
+            file = self._file = _append_to(path)
+        size = os.fstat(file).st_size
+        if size and size + more > self._max_bytes:
+            self._shut()
             self._rotate(path)
-            stream = self._file = open(path, "ab", opener=_private_opener)  # noqa: SIM115 - kept open
-        return stream
+            file = self._file = _append_to(path)
+        return file
 
     def _rotate(self, path: Path) -> None:
         if self._backups == 0:
@@ -85,21 +94,24 @@ class LogWriter:
                 older.replace(path.with_name(f"{path.name}.{number + 1}"))
         path.replace(path.with_name(f"{path.name}.1"))
 
+    def _shut(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
+
     def close(self) -> None:
         """Close the file; a later write opens it again."""
         with self._lock:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
+            self._shut()
 
     def after_fork(self) -> None:
         """Take a lock of our own: the parent's may have been held by a thread that is not here."""
         self._lock = threading.Lock()
 
 
-def _private_opener(path: str, flags: int) -> int:
-    # events carry names of users and tenants
-    return os.open(path, flags, 0o600)
+def _append_to(path: Path) -> int:
+    # for its owner only: events carry names of users and tenants
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
 
 
 class LogExporter:
