@@ -231,7 +231,7 @@ class Worker:
         self.exporter.abandon()
         self.cursor.rewind()
         self._log.warning(
-            "retry", "%s is not reachable (%s); %d events wait, next try in %.1f s",
+            "retry", "%s did not take events (%s); %d wait, next try in %.1f s",
             self.exporter.name, self.last_error, self.cursor.available(), delay_s,
         )  # fmt: skip
         until = time.monotonic() + delay_s

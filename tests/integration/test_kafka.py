@@ -1,0 +1,214 @@
+"""The main job on a real broker: events on the topic field for field, in order per run, with their headers and key."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+
+import otel_feedback as feedback
+from otel_feedback.pipeline.pipeline import FeedbackPipeline
+from tests.stack import kafka_clients
+from tests.stack.kafka import KafkaBroker
+from tests.support import run_python
+
+SNIPPET = """
+    import json
+    import otel_feedback as feedback
+
+    pipeline = feedback.configure(service_name="support-bot")
+
+    with feedback.action("reasoning", agent="react_agent", agent_type="react",
+                         workflow_id="wf-1", tags=["customer"], metadata={"client": "acme"}) as act:
+        act.add_usage(model="gpt-4o", input_tokens=900, output_tokens=120, llm_latency_ms=840)
+        act.score(quality=0.92, confidence=0.8)
+
+    @feedback.action("plan", agent="planner")
+    async def plan(task):
+        return task
+
+    import asyncio
+    asyncio.run(plan("t"))
+    try:
+        with feedback.action("tool", agent="react_agent"):
+            raise RuntimeError("down")
+    except RuntimeError:
+        pass
+    failures = pipeline.get_recent_events(count=20, status=feedback.OutcomeStatus.FAILURE, agent_name="react_agent")
+    print(json.dumps({
+        "producer_id": pipeline.producer_id,
+        "events": [e.to_dict() for e in pipeline.get_recent_events(100)],
+        "failures": len(failures),
+    }))
+"""
+
+
+def new_topic(broker: KafkaBroker, partitions: int = 6, **config: str) -> str:
+    name = f"outcomes-{uuid.uuid4().hex[:12]}"
+    broker.create_topic(name, partitions, {key.replace("_", "."): value for key, value in config.items()})
+    return name
+
+
+def by_sequence(records: list[kafka_clients.Record]) -> list[kafka_clients.Record]:
+    return sorted(records, key=lambda record: int(dict(record.headers)["sequence"]))
+
+
+def test_the_snippet_in_a_fresh_process(kafka_broker: KafkaBroker) -> None:
+    """A script that ends at once; nothing flushes, the interpreter's end delivers."""
+    topic = new_topic(kafka_broker)
+    done = run_python(
+        SNIPPET,
+        {
+            "KAFKA_BOOTSTRAP_SERVERS": kafka_broker.bootstrap_servers,
+            "ENABLE_KAFKA": "true",
+            "KAFKA_OUTCOME_TOPIC": topic,
+            "OTEL_TRACES_EXPORTER": "none",
+            "OTEL_FEEDBACK_SHUTDOWN_TIMEOUT": "30",
+        },
+    )
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    assert told["failures"] == 1
+
+    records = by_sequence(kafka_clients.read_topic(kafka_broker.bootstrap_servers, topic, 3))
+    assert [json.loads(record.value or b"") for record in records] == told["events"], "field for field"
+    for sequence, (record, event) in enumerate(zip(records, told["events"], strict=True)):
+        assert record.key == event["run_id"].encode() == event["trace_id"].encode()
+        assert record.timestamp_ms == int(feedback.OutcomeEvent.from_json(record.value or b"").timestamp.timestamp() * 1e3)
+        assert dict(record.headers) == {
+            "traceparent": f"00-{event['trace_id']}-{event['span_id']}-01".encode(),
+            "content-type": b"application/json",
+            "producer_id": told["producer_id"].encode(),
+            "sequence": str(sequence).encode(),
+            "ce_id": event["event_id"].encode(),
+            "ce_source": b"//otel_feedback/support-bot",
+            "ce_type": b"agent.outcome.v1",
+            "ce_time": event["timestamp"].encode(),
+            "ce_specversion": b"1.0",
+        }
+    logged = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    assert logged == told["events"], "the log tier has them too"
+
+
+def configure(broker: KafkaBroker, topic: str, **settings: Any) -> FeedbackPipeline:
+    return feedback.configure(
+        tracer_provider=TracerProvider(shutdown_on_exit=False),
+        kafka_bootstrap_servers=broker.bootstrap_servers,
+        kafka_outcome_topic=topic,
+        **settings,
+    )
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd", "lz4", "snappy", "none"])
+def test_runs_stay_in_order_with_every_compression(compression: str, kafka_broker: KafkaBroker) -> None:
+    topic = new_topic(kafka_broker)
+    pipeline = configure(kafka_broker, topic, kafka_compression=compression, kafka_batch_size=50)
+    for step in range(40):
+        for run in range(25):
+            with feedback.action("step", run_id=f"run-{run}", metadata={"step": step}):
+                pass
+    assert pipeline.force_flush(30) is True
+    kafka = pipeline.metrics()["exporters"]["kafka"]
+    assert (kafka["appended"], kafka["delivered"], kafka["pending"], kafka["lost"]) == (1000, 1000, 0, {})
+
+    records = kafka_clients.read_topic(kafka_broker.bootstrap_servers, topic, 1000)
+    assert len(records) == 1000
+    steps: dict[str, list[Any]] = {}
+    partitions: dict[bytes | None, set[int]] = {}
+    for record in records:
+        event = json.loads(record.value or b"")
+        steps.setdefault(event["run_id"], []).append(event["metadata"]["step"])
+        partitions.setdefault(record.key, set()).add(record.partition)
+    assert steps == {f"run-{run}": list(range(40)) for run in range(25)}
+    assert all(len(used) == 1 for used in partitions.values())
+    assert len({p for used in partitions.values() for p in used}) > 1, "the load is spread"
+    assert sorted(int(dict(r.headers)["sequence"]) for r in records) == list(range(1000))
+
+
+def test_keys_are_partitioned_as_kafkas_own_producers_do(kafka_broker: KafkaBroker) -> None:
+    """So that records of other producers with the same key land beside ours."""
+    topic = new_topic(kafka_broker)
+    pipeline = configure(kafka_broker, topic)
+    for run in range(30):
+        with feedback.action("a", run_id=f"rün-{run}"):
+            pass
+    assert pipeline.force_flush(30) is True
+    for run in range(30):
+        kafka_clients.produce(kafka_broker.bootstrap_servers, topic, [b"theirs"], key=f"rün-{run}".encode())
+    partitions: dict[bytes | None, set[int]] = {}
+    for record in kafka_clients.read_topic(kafka_broker.bootstrap_servers, topic, 60):
+        partitions.setdefault(record.key, set()).add(record.partition)
+    assert len(partitions) == 30
+    assert all(len(used) == 1 for used in partitions.values())
+
+
+def test_a_record_that_the_broker_refuses_is_counted_kept_and_blocks_nobody(
+    kafka_broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import os
+    from pathlib import Path
+
+    topic = new_topic(kafka_broker, partitions=1, max_message_bytes="4000")
+    pipeline = configure(kafka_broker, topic, kafka_compression="none", enable_outcome_logging=False)
+    for i in range(20):
+        with feedback.action("step", run_id="one", metadata={"text": "x" * (4_000 if i == 7 else 10), "i": i}):
+            pass
+    assert pipeline.force_flush(30) is False, "one was not acknowledged"
+    kafka = pipeline.metrics()["exporters"]["kafka"]
+    assert (kafka["delivered"], kafka["pending"], kafka["lost"]) == (19, 0, {"too_large": 1})
+    read = kafka_clients.read_topic(kafka_broker.bootstrap_servers, topic, 19)
+    assert [json.loads(r.value or b"")["metadata"]["i"] for r in read] == [i for i in range(20) if i != 7]
+    assert "kafka refused event" in caplog.text
+    [kept] = [json.loads(line) for line in Path(os.environ["OTEL_FEEDBACK_LOG_FILE"]).read_text().splitlines()]
+    assert (kept["refused_by"], kept["reason"], kept["event"]["metadata"]["i"]) == ("kafka", "too_large", 7)
+
+
+def test_revisions_of_an_event_share_a_partition_and_are_told_apart(kafka_broker: KafkaBroker) -> None:
+    topic = new_topic(kafka_broker)
+    pipeline = configure(kafka_broker, topic)
+    for revision in (0, 1, 2):
+        status = feedback.OutcomeStatus.PENDING if revision == 0 else feedback.OutcomeStatus.SUCCESS
+        event = feedback.OutcomeEvent(event_id="e", run_id="r", revision=revision, action_type="a", status=status)
+        assert pipeline.record_outcome(event)
+    assert pipeline.force_flush(30) is True
+    records = by_sequence(kafka_clients.read_topic(kafka_broker.bootstrap_servers, topic, 3))
+    assert [dict(r.headers)["ce_id"] for r in records] == [b"e/0", b"e", b"e/2"]
+    assert len({r.partition for r in records}) == 1
+    assert "traceparent" not in dict(records[0].headers), "an event outside of a trace has none"
+
+
+def test_every_action_has_its_event_where_one_percent_is_sampled(kafka_broker: KafkaBroker) -> None:
+    """On a provider that configure() made; the flag in `traceparent` says which traces are kept."""
+    topic = new_topic(kafka_broker)
+    done = run_python(
+        """
+        import otel_feedback as feedback
+        from opentelemetry import trace
+        pipeline = feedback.configure()
+        for i in range(600):
+            with feedback.action("root", metadata={"i": i}):
+                with feedback.action("child"): pass
+                infra = trace.get_tracer("t").start_span("GET", attributes={"http.method": "GET", "url.full": "x"})
+                assert trace.get_tracer("t").start_span("agent", attributes={"gen_ai.x": "1"}).is_recording()
+        print(pipeline.metrics()["recorded"], pipeline.metrics()["sampled_out"], infra.is_recording())
+        assert pipeline.shutdown(30)
+        """,
+        {
+            "KAFKA_BOOTSTRAP_SERVERS": kafka_broker.bootstrap_servers,
+            "KAFKA_OUTCOME_TOPIC": topic,
+            "ENABLE_OUTCOME_LOGGING": "false",
+            "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+            "OTEL_TRACES_SAMPLER_ARG": "0.01",
+            "OTEL_TRACES_EXPORTER": "none",
+        },
+    )
+    assert done.returncode == 0, done.stderr
+    records = kafka_clients.read_topic(kafka_broker.bootstrap_servers, topic, 1200)
+    assert len(records) == 1200
+    flags = [dict(r.headers)["traceparent"][-2:] for r in records]
+    assert 0 <= flags.count(b"01") < 120, "about 1 %"
+    assert flags.count(b"00") > 1000
+    assert done.stdout.split() in (["1200", "0", "False"], ["1200", "0", "True"])

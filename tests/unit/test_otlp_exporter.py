@@ -1,0 +1,171 @@
+"""OTLP against a real server that misbehaves as told: what is delivered, lost, or sent again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import otel_feedback as feedback
+from otel_feedback.exporters.otlp_transport import OtlpEndpoint
+from otel_feedback.pipeline.pipeline import FeedbackPipeline
+from tests.stack.otlp_sink import OtlpSink
+from tests.stack.waiting import wait_for
+
+
+@pytest.fixture
+def sink() -> Iterator[OtlpSink]:
+    with OtlpSink.launch() as running:
+        yield running
+
+
+@pytest.fixture(params=["http/protobuf", "grpc"])
+def to_sink(request: pytest.FixtureRequest, sink: OtlpSink, monkeypatch: pytest.MonkeyPatch) -> FeedbackPipeline:
+    """A pipeline that sends to the sink, by either protocol."""
+    endpoint = sink.grpc_endpoint if request.param == "grpc" else sink.http_endpoint
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", request.param)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=a%20b")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.5")
+    return _configured()
+
+
+def _configured() -> FeedbackPipeline:
+    from opentelemetry.sdk.trace import TracerProvider
+
+    return feedback.configure(
+        tracer_provider=TracerProvider(shutdown_on_exit=False), service_name="svc", enable_outcome_logging=False
+    )
+
+
+def act(count: int) -> None:
+    for i in range(count):
+        with feedback.action("work", agent=f"a{i}", tags=["t"], metadata={"k": i}):
+            pass
+
+
+def otlp(pipeline: FeedbackPipeline) -> dict[str, object]:
+    account = pipeline.metrics()["exporters"]["otlp"]
+    return {key: account[key] for key in ("appended", "delivered", "pending", "lost")}
+
+
+def test_events_arrive_as_log_records(to_sink: FeedbackPipeline, sink: OtlpSink) -> None:
+    with pytest.raises(ValueError, match="no"), feedback.action("work", agent="a", tags=["t"], metadata={"k": [1, 2]}) as act_:
+        act_.add_usage(model="m", input_tokens=3, cost=0.5)
+        raise ValueError("no")
+    assert to_sink.force_flush(10) is True
+    [record] = sink.log_records()
+    event = act_.event
+    assert event is not None
+    assert record.event_name == "agent.outcome"
+    assert (record.trace_id.hex(), record.span_id.hex(), record.flags) == (event.trace_id, event.span_id, 1)
+    assert (record.severity_number, record.severity_text) == (17, "ERROR")
+    assert record.time_unix_nano // 1000 == int(event.timestamp.timestamp() * 1e6)
+    attributes = {pair.key: pair.value for pair in record.attributes}
+    assert attributes["outcome.status"].string_value == "failure"
+    assert attributes["gen_ai.agent.name"].string_value == "a"
+    assert attributes["error.type"].string_value == "ValueError"
+    assert attributes["exception.message"].string_value == "no"
+    assert attributes["gen_ai.usage.input_tokens"].int_value == 3
+    assert attributes["outcome.cost_estimate"].double_value == 0.5
+    assert [v.int_value for v in attributes["outcome.metadata.k"].array_value.values] == [1, 2]
+    assert [v.string_value for v in attributes["outcome.tags"].array_value.values] == ["t"]
+    assert attributes["outcome.event_id"].string_value == event.event_id
+    [resource] = sink.resource_logs()
+    assert {p.key: p.value.string_value for p in resource.resource.attributes} == {"service.name": "svc"}
+    assert sink.requests()[0].headers["x-tenant"] == "a b"
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_retryable_answers_are_tried_again(status: int, to_sink: FeedbackPipeline, sink: OtlpSink) -> None:
+    # gRPC says "try again" of an exhausted resource only by naming a time
+    sink.respond_with(status, retry_after=0 if status == 429 else None, times=2)
+    act(3)
+    assert to_sink.force_flush(15) is True
+    assert otlp(to_sink) == {"appended": 3, "delivered": 3, "pending": 0, "lost": {}}
+    assert len(sink.log_records()) == 3
+    assert to_sink.metrics()["exporters"]["otlp"]["retries"] == 2
+
+
+def test_what_is_refused_for_good_is_counted_and_the_next_goes_on(
+    to_sink: FeedbackPipeline, sink: OtlpSink, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink.respond_with(400, times=1)
+    act(3)
+    assert to_sink.force_flush(10) is False
+    assert otlp(to_sink) == {"appended": 3, "delivered": 0, "pending": 0, "lost": {"rejected": 3}}
+    assert "otlp refused event" in caplog.text
+    act(2)
+    assert to_sink.force_flush(10) is True
+    assert otlp(to_sink) == {"appended": 5, "delivered": 2, "pending": 0, "lost": {"rejected": 3}}
+
+
+def test_partial_success_is_accounted_for(to_sink: FeedbackPipeline, sink: OtlpSink) -> None:
+    sink.respond_partial(2, "too old", times=1)
+    act(5)
+    assert to_sink.force_flush(10) is False
+    assert otlp(to_sink) == {"appended": 5, "delivered": 3, "pending": 0, "lost": {"partially_rejected": 2}}
+
+
+def test_a_warning_in_a_success_loses_nothing(to_sink: FeedbackPipeline, sink: OtlpSink) -> None:
+    sink.respond_partial(0, "deprecated field", times=1)
+    act(2)
+    assert to_sink.force_flush(10) is True
+
+
+def test_a_server_that_hangs_and_comes_back(to_sink: FeedbackPipeline, sink: OtlpSink) -> None:
+    sink.hang()
+    act(2)
+    wait_for(lambda: to_sink.metrics()["exporters"]["otlp"]["retries"] or None, timeout_s=10, what="a first failure")
+    assert otlp(to_sink)["pending"] == 2
+    sink.respond_ok()
+    assert to_sink.force_flush(15) is True
+
+
+def test_a_server_that_is_away_and_comes_back(to_sink: FeedbackPipeline, sink: OtlpSink) -> None:
+    sink.stop()
+    act(2)
+    wait_for(lambda: to_sink.metrics()["exporters"]["otlp"]["retries"] or None, timeout_s=10, what="a first failure")
+    account = to_sink.metrics()["exporters"]["otlp"]
+    assert (account["healthy"], account["pending"]) == (False, 2)
+    sink.start()
+    assert to_sink.force_flush(30) is True
+
+
+def test_gzip(sink: OtlpSink, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", sink.http_endpoint)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
+    pipeline = _configured()
+    act(2)
+    assert pipeline.force_flush(10) is True
+    assert sink.requests()[0].headers["content-encoding"] == "gzip"
+    assert len(sink.log_records()) == 2
+
+
+@pytest.mark.parametrize(
+    ("environ", "url", "protocol"),
+    [
+        ({}, "http://localhost:4318/v1/logs", "http/protobuf"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "http://localhost:4317", "grpc"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:1/"}, "http://c:1/v1/logs", "http/protobuf"),
+        ({"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://c:1/x"}, "http://c:1/x", "http/protobuf"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "c:1", "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "grpc"}, "http://c:1", "grpc"),
+    ],
+)
+def test_the_standard_variables_are_obeyed(environ: dict[str, str], url: str, protocol: str) -> None:
+    endpoint = OtlpEndpoint.from_environment(environ)
+    assert (endpoint.url, endpoint.protocol) == (url, protocol)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "udp"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://x"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
+        ("OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", "brotli"),
+    ],
+)
+def test_bad_standard_variables_are_named(variable: str, value: str) -> None:
+    with pytest.raises(feedback.ConfigError, match=variable):
+        OtlpEndpoint.from_environment({variable: value})
