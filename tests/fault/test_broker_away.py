@@ -1,0 +1,91 @@
+"""A broker that is away, hangs, or does not exist changes nothing for the agent; the account says what became of it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.stack.kafka import KafkaBroker
+from tests.stack.processes import free_port
+from tests.support import run_python
+
+AGENT = """
+    import json, statistics, time
+    import otel_feedback as feedback
+
+    pipeline = feedback.configure(service_name="agent")
+    with feedback.action("warm-up"): pass
+    time.sleep(0.3)  # the worker is now in the middle of its first try
+    took = []
+    for i in range(1500):
+        started = time.perf_counter()
+        with feedback.action("step", agent="a", run_id=f"r{i % 7}") as act:
+            act.add_usage(input_tokens=1)
+        took.append(time.perf_counter() - started)
+        if i % 10 == 0:
+            time.sleep(0.001)
+    live = pipeline.metrics()["exporters"]
+    started = time.perf_counter()
+    complete = pipeline.shutdown(timeout_s=2)
+    print(json.dumps({
+        "median": statistics.median(took), "took_s": time.perf_counter() - started, "complete": complete,
+        "live": live, "after": pipeline.metrics()["exporters"], "recent": len(pipeline.get_recent_events(2000)),
+    }))
+"""
+
+
+def run_agent(log: Path, **variables: str) -> dict[str, Any]:
+    done = run_python(
+        AGENT,
+        {"OTEL_TRACES_EXPORTER": "none", "OTEL_FEEDBACK_LOG_FILE": str(log), **variables},
+    )
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+@pytest.fixture(params=["nothing listens", "accepts and is silent", "no such host", "stopped broker"])
+def unreachable(request: pytest.FixtureRequest) -> Iterator[str]:
+    if request.param == "nothing listens":
+        yield f"127.0.0.1:{free_port()}"
+    elif request.param == "accepts and is silent":
+        with socket.create_server(("127.0.0.1", 0), backlog=50) as silent:
+            yield f"127.0.0.1:{silent.getsockname()[1]}"
+    elif request.param == "no such host":
+        yield "no-such-host.invalid:9092"
+    else:
+        with KafkaBroker.launch_own() as broker:
+            broker.pause()
+            yield broker.bootstrap_servers
+            broker.resume()
+
+
+def test_the_agent_goes_on_at_its_pace(unreachable: str, tmp_path: Path) -> None:
+    """Medians of interleaved runs: with the dead broker against with Kafka switched off."""
+    medians: dict[str, list[float]] = {"off": [], "dead": []}
+    for round_ in range(3):
+        off = run_agent(tmp_path / f"off{round_}", ENABLE_KAFKA="false")
+        medians["off"].append(off["median"])
+        log = tmp_path / f"dead{round_}"
+        told = run_agent(log, KAFKA_BOOTSTRAP_SERVERS=unreachable)
+        medians["dead"].append(told["median"])
+
+        kafka, after = told["live"]["kafka"], told["after"]["kafka"]
+        assert (kafka["appended"], kafka["delivered"], kafka["pending"]) == (1501, 0, 1501)
+        assert (after["delivered"], after["pending"], after["lost"]) == (0, 0, {"shutdown": 1501})
+        assert told["complete"] is False
+        assert told["took_s"] < 2 + 2, "shutdown keeps its deadline (and this machine is shared)"
+        assert told["recent"] == 1000
+        assert told["after"]["log"]["delivered"] == 1501
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        assert len(lines) == 1501, "every event is in the log tier"
+    ratio = min(medians["dead"]) / min(medians["off"])
+    print(f"\naction with {unreachable} / with Kafka off: {ratio:.2f}")
+    assert ratio < 2.0, medians
+    assert statistics.median(medians["dead"]) / statistics.median(medians["off"]) < 3.0, medians
