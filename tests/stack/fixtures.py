@@ -1,0 +1,131 @@
+"""The pytest plugin: one fixture per service, and what becomes of a service that is missing.
+
+A test, or a fixture, that meets `ServiceUnavailable` is skipped, and the reasons are repeated at
+the end of the run; where CI=true it fails instead. Use it by
+`pytest_plugins = ["tests.stack.fixtures"]` in the top-level conftest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.stack import builds, docker, progress, versions
+from tests.stack.collector import Collector
+from tests.stack.environment import COLLECTOR, JAEGER, KAFKA, given, is_ci
+from tests.stack.errors import ServiceUnavailable, StackError, first_possible
+from tests.stack.jaeger import Jaeger
+from tests.stack.kafka import KafkaBroker
+from tests.stack.otlp_sink import OtlpSink
+
+_PREPARATIONS: dict[str, tuple[str, str, Callable[[], object]]] = {
+    "kafka_broker": (KAFKA, versions.KAFKA_IMAGE, builds.kafka_libraries),
+    "collector": (COLLECTOR, versions.COLLECTOR_IMAGE, builds.collector_binary),
+    "jaeger": (JAEGER, versions.JAEGER_IMAGE, builds.jaeger_binary),
+}
+
+_missing: dict[str, int] = {}  # reason to number of tests
+
+
+@pytest.fixture(scope="session")
+def kafka_broker() -> Iterator[KafkaBroker]:
+    """A broker that all tests share; a test that breaks it needs `KafkaBroker.launch_own()`."""
+    with KafkaBroker.launch() as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def jaeger() -> Iterator[Jaeger]:
+    """A Jaeger that all tests share; tell tests apart by their `service.name`."""
+    with Jaeger.launch() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def otlp_sink() -> Iterator[OtlpSink]:
+    """The sink behind `collector`; start a test with `otlp_sink.reset()`."""
+    with OtlpSink.launch() as sink:
+        yield sink
+
+
+@pytest.fixture(scope="session")
+def collector(jaeger: Jaeger, otlp_sink: OtlpSink) -> Iterator[Collector]:
+    """A collector that sends spans to `jaeger` and log records to `otlp_sink`."""
+    if given(COLLECTOR) is not None and given(JAEGER) is None:
+        raise StackError(f"{COLLECTOR} needs {JAEGER} too: where its spans go is not known here")
+    running = Collector.launch(jaeger_otlp_endpoint=jaeger.otlp_grpc_endpoint, logs_endpoint=otlp_sink.http_endpoint)
+    with running:
+        yield running
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fetch or build what the collected tests will start.
+
+    Here and not in the fixtures: a build takes minutes, and within a test its timeout would end
+    the whole run.
+    """
+    if session.config.getoption("collectonly"):
+        return
+    wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    for fixture, (variable, image, build) in _PREPARATIONS.items():
+        if fixture not in wanted or given(variable) is not None:
+            continue
+        # Whatever is not to be had is told by the fixture that needs it.
+        with contextlib.suppress(ServiceUnavailable):
+            first_possible(fixture, [("Docker", partial(_pull, image)), ("build", build)])
+
+
+def _pull(image: str) -> None:
+    docker.require_engine()
+    docker.pull(image)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    return (yield from _skip_or_fail())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    return (yield from _skip_or_fail())
+
+
+def _skip_or_fail() -> Generator[None, object, object]:
+    try:
+        return (yield)
+    except ServiceUnavailable as error:
+        if is_ci():
+            raise
+        reason = str(error)
+    _missing[reason] = _missing.get(reason, 0) + 1
+    pytest.skip(reason)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Lead progress lines past pytest's capture: a build of minutes must not look like a hang."""
+    capture: Any = config.pluginmanager.getplugin("capturemanager")
+    if capture is None:
+        return
+    with capture.global_and_fixture_disabled():
+        stream = os.fdopen(os.dup(2), "w", buffering=1)
+    progress.write_to(stream)
+
+    def close() -> None:
+        progress.write_to(None)
+        stream.close()
+
+    config.add_cleanup(close)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say again, and not only with -rs, which tests did not run for want of a service."""
+    if not _missing:
+        return
+    terminalreporter.section("SERVICES NOT AVAILABLE", red=True, bold=True)
+    for reason, count in _missing.items():
+        terminalreporter.line(f"{count} test(s) skipped: {reason}", red=True)
