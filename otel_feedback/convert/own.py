@@ -16,11 +16,11 @@ from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity
 
 __all__ = ["OwnConvention"]
 
-_TEXT: Final = frozenset({str})
-_COUNT: Final = frozenset({int})
-_NUMBER: Final = frozenset({int, float})
+_TEXT: Final = str
+_COUNT: Final = int
+_NUMBER: Final = float  # and int
 
-FIELDS: Final[dict[str, tuple[str, frozenset[type]]]] = {
+FIELDS: Final[dict[str, tuple[str, type]]] = {
     semconv.OUTCOME_ACTION_TYPE: ("action_type", _TEXT),
     semconv.GEN_AI_AGENT_NAME: ("agent_name", _TEXT),
     semconv.OUTCOME_AGENT_TYPE: ("agent_type", _TEXT),
@@ -55,7 +55,7 @@ FIELDS: Final[dict[str, tuple[str, frozenset[type]]]] = {
     semconv.OUTCOME_CPU_TIME_MS: ("cpu_time_ms", _NUMBER),
     semconv.OUTCOME_QUALITY_SCORE: ("quality_score", _NUMBER),
     semconv.OUTCOME_CONFIDENCE_SCORE: ("confidence_score", _NUMBER),
-    semconv.OUTCOME_TAGS: ("tags", frozenset({tuple, list})),
+    semconv.OUTCOME_TAGS: ("tags", tuple),
 }
 _STATUS: Final = {status.value: status for status in OutcomeStatus}
 _SEVERITY: Final = {severity.value: severity for severity in Severity}
@@ -79,10 +79,11 @@ class OwnConvention:
         for attribute, value in span.attributes.items():
             known = find(attribute)
             if known is not None:
-                if value.__class__ in known[1]:
-                    fields[known[0]] = value
+                name, kind = known
+                if value.__class__ is kind or (kind is _NUMBER and value.__class__ is int):
+                    fields[name] = value
                 else:
-                    invalid.append(known[0])
+                    invalid.append(name)
             elif attribute.startswith(_PREFIX):
                 # the SDK makes tuples of lists
                 metadata[attribute[_PREFIX_LENGTH:]] = list(value) if value.__class__ is tuple else value

@@ -7,7 +7,7 @@ that could not be kept as given (`invalid`). Never raises: an agent must not fai
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -17,7 +17,18 @@ from uuid import UUID
 
 from otel_feedback.events.model import MetadataValue
 
-__all__ = ["MAX_ITEMS", "MAX_NAME", "MAX_STACK", "MAX_TEXT", "Problems", "clean_metadata", "clean_tags", "clean_text"]
+__all__ = [
+    "MAX_ITEMS",
+    "MAX_NAME",
+    "MAX_STACK",
+    "MAX_TEXT",
+    "Problems",
+    "clean_metadata",
+    "clean_tags",
+    "clean_text",
+    "plain_metadata",
+    "plain_tags",
+]
 
 MAX_NAME = 256
 """Characters of a name, an identifier or a tag."""
@@ -27,6 +38,9 @@ MAX_STACK = 16_384
 """Characters of a stack trace; the end is kept, since the cause stands there."""
 MAX_ITEMS = 64
 """Tags of an action, keys of its metadata, items of a list in it."""
+
+MAX_INT = 2**63 - 1
+"""The largest whole number that OTLP and most warehouses can hold."""
 
 _TEXT_TYPES = (UUID, datetime, date, Decimal, PurePath)
 
@@ -61,6 +75,38 @@ def clean_text(value: object, name: str, problems: Problems, limit: int = MAX_NA
         problems.truncated.append(name)
         return text[:limit]
     return text
+
+
+def plain_tags(tags: object) -> tuple[str, ...]:
+    """Return the tags if they need no cleaning, which is nearly always; else nothing."""
+    if tags.__class__ is not list and tags.__class__ is not tuple:
+        return ()
+    given: Sequence[Any] = tags  # type: ignore[assignment]
+    if len(given) > MAX_ITEMS:
+        return ()
+    for tag in given:
+        if tag.__class__ is not str or len(tag) > MAX_NAME or not tag.isascii():
+            return ()
+    return tuple(dict.fromkeys(given)) if len(given) > 1 else tuple(given)
+
+
+def plain_metadata(metadata: object) -> dict[str, MetadataValue]:
+    """Return a copy of the metadata if it needs no cleaning, which is nearly always; else nothing."""
+    if metadata.__class__ is not dict:
+        return {}
+    given: dict[Any, Any] = metadata  # type: ignore[assignment]
+    if len(given) > MAX_ITEMS:
+        return {}
+    for key, value in given.items():
+        kind = value.__class__
+        if key.__class__ is not str or len(key) > MAX_NAME or not key.isascii():
+            return {}
+        if kind is str:
+            if len(value) > MAX_TEXT or not value.isascii():
+                return {}
+        elif kind is not bool and (kind is not int or not -MAX_INT <= value <= MAX_INT):
+            return {}
+    return given.copy()
 
 
 def clean_tags(tags: object, problems: Problems) -> tuple[str, ...]:

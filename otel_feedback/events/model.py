@@ -7,13 +7,13 @@ A field that is unknown is None and absent on the wire, never zero.
 from __future__ import annotations
 
 import secrets
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from enum import Enum
 from typing import Any, cast
 
 import msgspec
 
-__all__ = ["SCHEMA_VERSION", "MetadataValue", "OutcomeEvent", "OutcomeStatus", "Severity", "new_event_id"]
+__all__ = ["SCHEMA_VERSION", "MetadataValue", "OutcomeEvent", "OutcomeStatus", "Severity", "epoch_us", "new_event_id"]
 
 SCHEMA_VERSION = "1.0"
 
@@ -32,6 +32,7 @@ class OutcomeStatus(str, Enum):
     PENDING = "pending"
 
     __str__ = str.__str__
+    __hash__ = str.__hash__  # they equal their words, so they must hash like them; and it is ten times as fast
 
 
 class Severity(str, Enum):
@@ -43,6 +44,7 @@ class Severity(str, Enum):
     CRITICAL = "critical"
 
     __str__ = str.__str__
+    __hash__ = str.__hash__
 
 
 SEVERITY_OF = {
@@ -59,6 +61,15 @@ SEVERITY_OF = {
 def new_event_id() -> str:
     """Make a random event id in the shape of the deterministic ones: 32 and 16 hex digits."""
     return f"{secrets.token_hex(16)}-{secrets.token_hex(8)}"
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def epoch_us(moment: datetime) -> int:
+    """Return the microseconds since 1970; exactly, which `timestamp()` with its float is not."""
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def _utc_now() -> datetime:

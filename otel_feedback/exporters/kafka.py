@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from otel_feedback.config import KafkaConfig
 from otel_feedback.errors import ExportError
+from otel_feedback.events.model import epoch_us
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.headers import record_headers
 from otel_feedback.exporters.interface import Receipt, Settled
@@ -102,7 +103,7 @@ class KafkaExporter:
         for record in lease:
             key = record.key
             headers = record_headers(record, producer_id, source)
-            timestamp_ms = int(record.event.timestamp.timestamp() * 1e3)
+            timestamp_ms = epoch_us(record.event.timestamp) // 1_000
             try:
                 future = send(topic, record.payload, key.encode(), headers, partition_of(key), timestamp_ms)
             except Exception as exc:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from otel_feedback import semconv
 from otel_feedback.errors import ExportError
 from otel_feedback.events import codec
-from otel_feedback.events.model import OutcomeEvent, Severity
+from otel_feedback.events.model import OutcomeEvent, Severity, epoch_us
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Receipt, Refusal, Settled
 from otel_feedback.exporters.otlp_transport import Answer, OtlpEndpoint, Transport, open_transport
@@ -123,7 +123,7 @@ def encode_request(
 
 
 def _fill(log: LogRecord, event: OutcomeEvent, sampled: bool, now_ns: int) -> None:
-    log.time_unix_nano = int(event.timestamp.timestamp() * 1e9)
+    log.time_unix_nano = epoch_us(event.timestamp) * 1_000
     log.observed_time_unix_nano = now_ns
     log.severity_number = _SEVERITY_NUMBER[event.severity]  # type: ignore[assignment]
     log.severity_text = event.severity.value.upper()

@@ -84,17 +84,23 @@ class OutcomeSpanProcessor(SpanProcessor):
             # the SDK's own placeholder says less than our setting
             named = isinstance(name, str) and not name.startswith("unknown_service")
             self._service_name = name if named else self._pipeline.service_name
-        trace_id = f"{context.trace_id:032x}"
-        span_id = f"{context.span_id:016x}"
+        action = ending_actions.get(context.span_id)
+        if action is None:
+            trace_id = f"{context.trace_id:032x}"
+            event_id = f"{trace_id}-{context.span_id:016x}"
+            key = trace_id
+            error = _last_error(span.events)
+        else:
+            event_id = action.event_id
+            trace_id = event_id[:32]
+            # only our own API freezes a run id when the span starts; an attribute may be set at any time
+            key = action.partition_key
+            error = action.error
         event = convention.to_event(
             FinishedSpan(
-                f"{trace_id}-{span_id}", trace_id, span_id, span.start_time, span.end_time, attributes,
-                _last_error(span.events), self._service_name,
+                event_id, trace_id, event_id[33:], span.start_time, span.end_time, attributes, error, self._service_name
             )
-        )  # fmt: skip
-        action = ending_actions.get(context.span_id)
-        # only our own API freezes a run id when the span starts; an attribute may be set at any time
-        key = trace_id if action is None else action.partition_key
+        )
         if self._pipeline.accept(event, key, context.trace_flags.sampled) and action is not None:
             action.event = event
 

@@ -10,6 +10,7 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
 import otel_feedback as feedback
+from otel_feedback.events.model import epoch_us
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from tests.stack import kafka_clients
 from tests.stack.kafka import KafkaBroker
@@ -77,7 +78,7 @@ def test_the_snippet_in_a_fresh_process(kafka_broker: KafkaBroker) -> None:
     assert [json.loads(record.value or b"") for record in records] == told["events"], "field for field"
     for sequence, (record, event) in enumerate(zip(records, told["events"], strict=True)):
         assert record.key == event["run_id"].encode() == event["trace_id"].encode()
-        assert record.timestamp_ms == int(feedback.OutcomeEvent.from_json(record.value or b"").timestamp.timestamp() * 1e3)
+        assert record.timestamp_ms == epoch_us(feedback.OutcomeEvent.from_json(record.value or b"").timestamp) // 1000
         assert dict(record.headers) == {
             "traceparent": f"00-{event['trace_id']}-{event['span_id']}-01".encode(),
             "content-type": b"application/json",

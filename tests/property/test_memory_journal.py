@@ -132,8 +132,7 @@ def test_appends_from_many_threads_get_one_sequence_each() -> None:
     seen: list[list[int]] = [[] for _ in range(8)]
 
     def append(mine: list[int]) -> None:
-        for _ in range(500):
-            mine.append(journal.append("k", b"x", EVENT, sampled=False))
+        mine.extend(journal.append("k", b"x", EVENT, sampled=False) for _ in range(500))
 
     threads = [threading.Thread(target=append, args=(mine,)) for mine in seen]
     for thread in threads:

@@ -33,7 +33,15 @@ def test_the_snippet(pipeline: FeedbackPipeline, spans: InMemorySpanExporter) ->
     assert span.context is not None
     trace_id, span_id = f"{span.context.trace_id:032x}", f"{span.context.span_id:016x}"
     wire = event.to_dict()
-    for unsteady in ("timestamp", "start_time", "end_time", "duration_ms", "latency_ms", "cpu_time_ms", "memory_used_mb"):
+    for unsteady in (
+        "timestamp",
+        "start_time",
+        "end_time",
+        "duration_ms",
+        "latency_ms",
+        "cpu_time_ms",
+        "memory_used_mb",
+    ):
         assert wire.pop(unsteady) is not None, unsteady
     assert wire == {
         "schema_version": "1.0",
@@ -134,7 +142,15 @@ def test_unknown_is_null_not_zero(pipeline: FeedbackPipeline) -> None:
     with feedback.action("plain") as act:
         pass
     assert act.event is not None
-    for name in ("tokens_used", "own_tokens", "input_tokens", "llm_calls", "cost_estimate", "quality_score", "agent_name"):
+    for name in (
+        "tokens_used",
+        "own_tokens",
+        "input_tokens",
+        "llm_calls",
+        "cost_estimate",
+        "quality_score",
+        "agent_name",
+    ):
         assert getattr(act.event, name) is None, name
         assert name not in act.event.to_dict()
 
@@ -143,7 +159,7 @@ def test_tags_and_metadata_can_be_added(pipeline: FeedbackPipeline, spans: InMem
     with feedback.action("a", tags=["x"], metadata={"k": 1, "n": {"m": [1, 2]}}) as act:
         act.tag("y", "x")
         act.set_metadata({"k": 2})
-        act.set_metadata("one", True)  # noqa: FBT003
+        act.set_metadata("one", True)
         act.set_metadata(two=2.5)
     assert act.event is not None
     assert act.event.tags == ("x", "y")

@@ -81,8 +81,14 @@ def test_values_that_json_cannot_hold(pipeline: FeedbackPipeline) -> None:
 
 def test_huge_values_are_cut_and_flagged(pipeline: FeedbackPipeline) -> None:
     huge = "x" * 1_000_000
-    with pytest.raises(ValueError, match="xxx"), feedback.action(
-        huge, agent=huge, tags=[huge, *map(str, range(1000))], metadata={"k": huge, **{str(i): i for i in range(1000)}}
+    with (
+        pytest.raises(ValueError, match="xxx"),
+        feedback.action(
+            huge,
+            agent=huge,
+            tags=[huge, *map(str, range(1000))],
+            metadata={"k": huge, **{str(i): i for i in range(1000)}},
+        ),
     ):
         raise ValueError(huge)
     [event] = pipeline.get_recent_events()
@@ -101,7 +107,8 @@ def test_huge_values_are_cut_and_flagged(pipeline: FeedbackPipeline) -> None:
 
 def test_hostile_objects_do_not_reach_the_agent(pipeline: FeedbackPipeline) -> None:
     class HostileError(Exception):
-        __str__ = Hostile.__str__
+        def __str__(self) -> str:
+            raise RuntimeError("no str")
 
     raised = HostileError()
     with pytest.raises(HostileError) as caught:
@@ -121,7 +128,7 @@ def test_hostile_objects_do_not_reach_the_agent(pipeline: FeedbackPipeline) -> N
 def test_amounts_that_are_none_are_left_out_and_named(bad: Any, pipeline: FeedbackPipeline) -> None:
     with feedback.action("work") as act:
         act.add_usage(input_tokens=5)
-        act.add_usage(input_tokens=bad, cost=bad if bad != 1.5 and bad != 10**30 else -1, llm_latency_ms=-2)
+        act.add_usage(input_tokens=bad, cost=-1 if bad in (1.5, 10**30) else bad, llm_latency_ms=-2)
         act.score(quality=bad, confidence=7)
     event = act.event
     assert event is not None
@@ -178,10 +185,12 @@ def test_after_shutdown_outcomes_are_counted_and_nothing_raises(
         pass
     assert pipeline.shutdown(timeout_s=5) is True
     with caplog.at_level(logging.WARNING):
+        acts: list[feedback.Action] = []
         for _ in range(3):
             with feedback.action("after") as act:
                 act.add_usage(input_tokens=1)
-    assert act.event is None
+            acts.append(act)
+    assert [act.event for act in acts] == [None] * 3
     assert pipeline.metrics()["not_recorded"] == {"after_shutdown": 3}
     assert caplog.text.count("after shutdown()") == 1
     assert pipeline.shutdown() is True, "idempotent"

@@ -82,7 +82,10 @@ def test_the_wire_form() -> None:
 @pytest.mark.parametrize(("status", "severity"), [(S.SUCCESS, "info"), (S.PARTIAL, "warning"), (S.FAILURE, "error")])
 def test_severity_follows_from_the_status_when_not_given(status: feedback.OutcomeStatus, severity: str) -> None:
     assert feedback.OutcomeEvent(action_type="a", status=status).severity == severity
-    assert feedback.OutcomeEvent(action_type="a", status=status, severity=feedback.Severity.CRITICAL).severity == "critical"
+    assert (
+        feedback.OutcomeEvent(action_type="a", status=status, severity=feedback.Severity.CRITICAL).severity
+        == "critical"
+    )
 
 
 def test_an_event_cannot_be_changed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -50,7 +51,10 @@ def otlp(pipeline: FeedbackPipeline) -> dict[str, object]:
 
 
 def test_events_arrive_as_log_records(to_sink: FeedbackPipeline, sink: OtlpSink) -> None:
-    with pytest.raises(ValueError, match="no"), feedback.action("work", agent="a", tags=["t"], metadata={"k": [1, 2]}) as act_:
+    with (
+        pytest.raises(ValueError, match="no"),
+        feedback.action("work", agent="a", tags=["t"], metadata={"k": [1, 2]}) as act_,
+    ):
         act_.add_usage(model="m", input_tokens=3, cost=0.5)
         raise ValueError("no")
     assert to_sink.force_flush(10) is True
@@ -60,7 +64,10 @@ def test_events_arrive_as_log_records(to_sink: FeedbackPipeline, sink: OtlpSink)
     assert record.event_name == "agent.outcome"
     assert (record.trace_id.hex(), record.span_id.hex(), record.flags) == (event.trace_id, event.span_id, 1)
     assert (record.severity_number, record.severity_text) == (17, "ERROR")
-    assert record.time_unix_nano // 1000 == int(event.timestamp.timestamp() * 1e6)
+    assert (
+        datetime.fromtimestamp(0, timezone.utc) + timedelta(microseconds=record.time_unix_nano / 1000)
+        == event.timestamp
+    )
     attributes = {pair.key: pair.value for pair in record.attributes}
     assert attributes["outcome.status"].string_value == "failure"
     assert attributes["gen_ai.agent.name"].string_value == "a"
