@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import logging
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
 
@@ -23,6 +23,9 @@ from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.pipeline.processor import ActionRecorder, OutcomeSpanProcessor, provide_default_pipeline
 
 __all__ = ["configure", "get_feedback_pipeline"]
+
+if TYPE_CHECKING:
+    from otel_feedback.provider import Flush
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +99,7 @@ def get_feedback_pipeline() -> FeedbackPipeline:
         return pipeline
 
 
-def _build(settings: Settings, on_shutdown: Any = lambda left_s: None) -> FeedbackPipeline:
+def _build(settings: Settings, on_shutdown: Flush | None = None) -> FeedbackPipeline:
     if settings.disabled:
         return FeedbackPipeline(new_journal=lambda: MemoryJournal(settings.journal_max_bytes), enabled=False)
     writer = LogWriter(settings.log_file, settings.log_max_bytes, settings.log_backups)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from typing import Any
@@ -63,23 +62,23 @@ class OutcomeSampler(Sampler):
         return f"OutcomeSampler{{{self._root.get_description()}}}"
 
 
-def prepare(given: trace.TracerProvider | None, service_name: str) -> tuple[trace.TracerProvider, Flush]:
-    """Return the provider to work on, and what flushes its spans at shutdown (nothing if it is not ours).
+def prepare(given: trace.TracerProvider | None, service_name: str) -> tuple[trace.TracerProvider, Flush | None]:
+    """Return the provider to work on, and what flushes its spans at shutdown (None if it is not ours).
 
     Raises:
         ConfigError: `OTEL_TRACES_EXPORTER` names an exporter that is not installed.
     """
     if given is not None:
-        return given, lambda left_s: None
+        return given, None
     current = trace.get_tracer_provider()
     if hasattr(current, "add_span_processor"):
-        return current, lambda left_s: None
+        return current, None
     provider = TracerProvider(resource=Resource.create({SERVICE_NAME: service_name}))
     provider.sampler = OutcomeSampler(provider.sampler)
     for processor in _exporting_processors():
         provider.add_span_processor(processor)
     trace.set_tracer_provider(provider)
-    return provider, lambda left_s: _flush(provider, left_s)
+    return provider, lambda timeout_s: _flush(provider, timeout_s)
 
 
 def attach(provider: trace.TracerProvider, processor: SpanProcessor) -> None:
@@ -134,13 +133,5 @@ def _installed_exporter(name: str) -> SpanExporter:
     raise ConfigError("OTEL_TRACES_EXPORTER", name, "otlp, console, none, or the name of an installed exporter")
 
 
-def _flush(provider: TracerProvider, left_s: float) -> None:
-    # the exporter may hang in its own retries, so the deadline is ours
-    thread = threading.Thread(
-        target=lambda: provider.force_flush(int(left_s * 1e3)), name="otel-feedback-flush-spans", daemon=True
-    )
-    try:
-        thread.start()
-    except RuntimeError:  # the interpreter is going down; the provider's own exit handler flushes
-        return
-    thread.join(left_s)
+def _flush(provider: TracerProvider, timeout_s: float) -> None:
+    provider.force_flush(int(timeout_s * 1e3))

@@ -154,7 +154,7 @@ class _HttpTransport:
         try:
             response = self._session.post(self._endpoint.url, data=body, timeout=self._endpoint.timeout_s)
         except self._requests.RequestException as exc:
-            raise ExportError("unavailable", f"{type(exc).__name__}: {exc}"[:300], retryable=True) from exc
+            raise ExportError("unavailable", _root_cause(exc), retryable=True) from exc
         status = response.status_code
         if status in RETRYABLE_HTTP:
             raise ExportError(
@@ -172,6 +172,13 @@ class _HttpTransport:
 
     def close(self) -> None:
         self._session.close()
+
+
+def _root_cause(exc: BaseException) -> str:
+    """Return what went wrong at the bottom; requests and urllib3 wrap a refused connection five times."""
+    while (cause := exc.__cause__ or exc.__context__) is not None:
+        exc = cause
+    return f"{type(exc).__name__}: {exc}"[:300]
 
 
 def _seconds(text: str | None) -> float | None:

@@ -45,7 +45,8 @@ class FeedbackPipeline:
         refused: Keeps the payload of a record that a destination refused for good.
         ring_size: Events that `get_recent_events()` sees.
         shutdown_timeout_s: What `shutdown()` waits when not told, in seconds.
-        on_shutdown: Called last with the seconds that are left, for example to flush spans.
+        on_shutdown: Called when shutdown begins, on a thread of its own and with the seconds that there are, for
+            example to flush spans.
         encode: Turns an event into its payload.
     """
 
@@ -57,7 +58,7 @@ class FeedbackPipeline:
         refused: Refused = lambda record, exporter, refusal: None,
         ring_size: int = 1_000,
         shutdown_timeout_s: float = 5.0,
-        on_shutdown: Callable[[float], None] = lambda left_s: None,
+        on_shutdown: Callable[[float], None] | None = None,
         service_name: str | None = None,
         enabled: bool = True,
     ) -> None:
@@ -238,6 +239,7 @@ class FeedbackPipeline:
             if self._finished is not None:
                 return self._finished
             self._closed = True
+            beside = self._begin_shutdown(limit_s)
             flushed = self.force_flush(deadline - time.monotonic())
             for worker in self._workers:
                 worker.stop(deadline if worker.alive else time.monotonic())
@@ -251,10 +253,21 @@ class FeedbackPipeline:
                         left_over, worker.exporter.name, worker.exporter.destination,
                         worker.last_error or "time ran out",
                     )  # fmt: skip
-            if self.enabled:
-                self._on_shutdown(max(0.0, deadline - time.monotonic()))
+            if beside is not None:
+                beside.join(max(0.0, deadline - time.monotonic()))
             self._finished = flushed and lost == 0
             return self._finished
+
+    def _begin_shutdown(self, limit_s: float) -> threading.Thread | None:
+        """Start what goes on beside the delivery of events; a hanging collector must not take their time."""
+        if self._on_shutdown is None or not self.enabled or limit_s <= 0:
+            return None
+        thread = threading.Thread(target=self._on_shutdown, args=(limit_s,), name="otel-feedback-shutdown", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the interpreter is going down and starts no more threads
+            return None
+        return thread
 
     def _keep_refused(self, record: Record, exporter: str, refusal: Refusal) -> None:
         try:

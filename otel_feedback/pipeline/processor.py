@@ -82,8 +82,8 @@ class OutcomeSpanProcessor(SpanProcessor):
             self._resource = span.resource
             name = span.resource.attributes.get(semconv.SERVICE_NAME)
             # the SDK's own placeholder says less than our setting
-            named = isinstance(name, str) and not name.startswith("unknown_service")
-            self._service_name = name if named else self._pipeline.service_name
+            unnamed = not isinstance(name, str) or name.startswith("unknown_service")
+            self._service_name = self._pipeline.service_name if unnamed else str(name)
         action = ending_actions.get(context.span_id)
         if action is None:
             trace_id = f"{context.trace_id:032x}"
