@@ -18,7 +18,8 @@ from otel_feedback.version import __version__
 
 if TYPE_CHECKING:
     from otel_feedback.bootstrap import configure, get_feedback_pipeline
-    from otel_feedback.capture.action import Action, action, current_action
+    from otel_feedback.capture.action import action, current_action
+    from otel_feedback.capture.handle import Action
     from otel_feedback.config import KafkaConfig, Settings, get_settings
     from otel_feedback.errors import ConfigError, ExportError, FeedbackError, SchemaError
     from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity
@@ -47,7 +48,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "Action": "capture.action",
+    "Action": "capture.handle",
     "ConfigError": "errors",
     "ExportError": "errors",
     "FeedbackError": "errors",

@@ -14,7 +14,7 @@ from opentelemetry import trace
 from otel_feedback.version import VERSION
 
 if TYPE_CHECKING:
-    from otel_feedback.capture.action import Action
+    from otel_feedback.capture.handle import Action
     from otel_feedback.events.model import OutcomeEvent
 
 __all__ = ["Recorder", "Runtime", "install", "runtime", "uninstall"]

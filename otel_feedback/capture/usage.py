@@ -1,33 +1,26 @@
 """Tokens, calls, latency and cost of an action: what it used itself, and what the actions below it used.
 
-Unknown stays None: a count that nobody gave is not zero. Not thread-safe by itself; `Action` holds a lock.
+Kept by span attribute, ready to be set; what nobody gave is absent, since unknown is not zero. Not thread-safe by
+itself: `Action` holds a lock.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TypeVar
+from typing import Any
 
+from otel_feedback import semconv
 from otel_feedback.events.limits import Problems
 
-__all__ = ["Usage", "add", "clean_amount", "clean_count"]
-
-Number = TypeVar("Number", int, float)
+__all__ = ["MAX_COUNT", "Usage", "clean_amount", "clean_count"]
 
 MAX_COUNT = 2**53
 """The largest whole number that every JSON reader keeps exactly."""
 
 
-def add(total: Number | None, more: Number | None) -> Number | None:
-    """Add where None means unknown: unknown plus a number is that number."""
-    if more is None:
-        return total
-    return more if total is None else total + more
-
-
 def clean_count(value: object, name: str, problems: Problems) -> int | None:
     """Return a whole number of at least 0, or None and a note of what could not be used."""
-    if value is None or (value.__class__ is int and 0 <= value <= MAX_COUNT):  # type: ignore[operator]
+    if value.__class__ is int and 0 <= value <= MAX_COUNT:  # type: ignore[operator]
         return value  # type: ignore[return-value]
     if isinstance(value, float) and value.is_integer() and 0 <= value <= MAX_COUNT:
         return int(value)
@@ -37,8 +30,6 @@ def clean_count(value: object, name: str, problems: Problems) -> int | None:
 
 def clean_amount(value: object, name: str, problems: Problems, maximum: float = math.inf) -> float | None:
     """Return a finite number from 0 to `maximum`, or None and a note of what could not be used."""
-    if value is None:
-        return None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         try:
             number = float(value)
@@ -51,47 +42,42 @@ def clean_amount(value: object, name: str, problems: Problems, maximum: float = 
 
 
 class Usage:
-    """What one action used, and what the actions below it used (`below_*`)."""
+    """What one action used (`own`), and what the actions below it used (`below`), by attribute."""
 
-    __slots__ = (
-        "below_calls",
-        "below_cost",
-        "below_llm_ms",
-        "below_tokens",
-        "cached",
-        "calls",
-        "cost",
-        "input",
-        "llm_ms",
-        "model",
-        "output",
-        "provider",
-        "reasoning",
-    )
+    __slots__ = ("below", "own")
 
     def __init__(self) -> None:
-        self.model: str | None = None
-        self.provider: str | None = None
-        self.input: int | None = None
-        self.output: int | None = None
-        self.cached: int | None = None
-        self.reasoning: int | None = None
-        self.cost: float | None = None
-        self.llm_ms: float | None = None
-        self.calls: int | None = None
-        self.below_tokens: int | None = None
-        self.below_cost: float | None = None
-        self.below_llm_ms: float | None = None
-        self.below_calls: int | None = None
+        self.own: dict[str, Any] = {}
+        self.below: dict[str, Any] = {}
 
-    @property
-    def own_tokens(self) -> int | None:
-        """Input and output tokens of the action itself."""
-        return add(self.input, self.output)
+    def add(self, attribute: str, amount: float | None) -> None:
+        """Add to an amount of the action's own."""
+        if amount is not None:
+            self.own[attribute] = self.own.get(attribute, 0) + amount
 
     def absorb(self, child: Usage) -> None:
         """Count a finished child's inclusive usage as used below this action."""
-        self.below_tokens = add(self.below_tokens, add(child.own_tokens, child.below_tokens))
-        self.below_cost = add(self.below_cost, add(child.cost, child.below_cost))
-        self.below_llm_ms = add(self.below_llm_ms, add(child.llm_ms, child.below_llm_ms))
-        self.below_calls = add(self.below_calls, add(child.calls, child.below_calls))
+        for attribute, amount in child.inclusive().items():
+            self.below[attribute] = self.below.get(attribute, 0) + amount
+
+    def inclusive(self) -> dict[str, Any]:
+        """Return tokens, cost, model calls and their latency of the action and those below it."""
+        own, total = self.own, self.below.copy()
+        for attribute, parts in _INCLUDES.items():
+            for part in parts:
+                if part in own:
+                    total[attribute] = total.get(attribute, 0) + own[part]
+        return total
+
+    def attributes(self) -> dict[str, Any]:
+        """Return what goes on the span: inclusive numbers only where they differ from the own ones."""
+        return {**self.own, **self.inclusive()} if self.below else self.own
+
+
+_INCLUDES = {
+    semconv.OUTCOME_TOKENS_USED: (semconv.GEN_AI_USAGE_INPUT_TOKENS, semconv.GEN_AI_USAGE_OUTPUT_TOKENS),
+    semconv.OUTCOME_COST_ESTIMATE: (semconv.OUTCOME_OWN_COST,),
+    semconv.OUTCOME_LLM_CALLS: (semconv.OUTCOME_LLM_CALLS,),
+    semconv.OUTCOME_LLM_LATENCY_MS: (semconv.OUTCOME_LLM_LATENCY_MS,),
+}
+"""An inclusive number, and the own ones that it is the sum of."""

@@ -54,6 +54,12 @@ class Problems:
         self.truncated: list[str] = []
         self.invalid: list[str] = []
 
+    def copy(self) -> Problems:
+        """Return a copy that can grow by itself."""
+        copied = Problems()
+        copied.truncated, copied.invalid = self.truncated.copy(), self.invalid.copy()
+        return copied
+
 
 def safe_str(value: object) -> str:
     """Return `str(value)`, or the class's name when `str()` itself fails or is not text."""

@@ -15,7 +15,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from otel_feedback import semconv
-from otel_feedback.capture.action import Action, ending_actions
+from otel_feedback.capture.handle import Action, ending_actions
 from otel_feedback.convert.own import OwnConvention
 from otel_feedback.convert.span import Convention, FinishedSpan
 from otel_feedback.events.model import OutcomeEvent

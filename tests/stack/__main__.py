@@ -12,6 +12,7 @@ import sys
 import threading
 
 from tests.stack import builds, progress
+from tests.stack.cache import cache_root
 from tests.stack.collector import Collector
 from tests.stack.environment import KAFKA
 from tests.stack.errors import StackError
@@ -63,6 +64,7 @@ def main() -> int:
     try:
         if parser.parse_args().build:
             builds.build_all()
+            progress.say(f"all is built, in {cache_root()}")
         else:
             _run()
     except StackError as error:

@@ -12,7 +12,7 @@ class StackError(Exception):
     """Base of everything that `tests.stack` raises."""
 
 
-class ServiceUnavailable(StackError):  # noqa: N818 - a state of the machine, not a fault
+class ServiceUnavailable(StackError):
     """This machine cannot provide the service; a test that needs it skips, or fails where CI=true."""
 
 

@@ -73,7 +73,10 @@ class KafkaBroker(Service):
         )
 
     def is_ready(self) -> bool:
-        return kafka_clients.is_serving(self.bootstrap_servers)
+        brokers = kafka_clients.working_brokers(self.bootstrap_servers)
+        # Another broker of the same cluster may answer in our place; somebody else's broker may
+        # be known by another name than the one that we were given.
+        return self.bootstrap_servers in brokers if self.is_own else bool(brokers)
 
     def create_topic(
         self,

@@ -43,17 +43,18 @@ class Record:
     headers: Headers
 
 
-def is_serving(bootstrap_servers: str) -> bool:
-    """Whether a broker answers and is part of a working cluster now."""
+def working_brokers(bootstrap_servers: str) -> set[str]:
+    """Return `host:port` of each broker that the cluster counts on now; empty without an answer."""
     # An empty port is told apart quickly and without kafka-python's log lines about it.
     if not any(_is_listening(address) for address in bootstrap_servers.split(",")):
-        return False
+        return set()
     try:
         with _admin(bootstrap_servers, timeout_ms=2_000) as admin:
             brokers = admin.describe_cluster()["brokers"]
     except KafkaError:
-        return False
-    return any(not broker.get("is_fenced", False) for broker in brokers)
+        return set()
+    # Fenced ones have started, but nobody may use them yet.
+    return {f"{b['host']}:{b['port']}" for b in brokers if not b.get("is_fenced", False)}
 
 
 def create_topic(

@@ -23,6 +23,7 @@ from tests.stack.errors import NotReadyError, StackError
 
 LOOPBACK = "127.0.0.1"
 LOG_TAIL_LINES = 40
+_PAUSE_TIMEOUT_S = 2.0
 
 # Below the ranges from which kernels pick the ports of outgoing connections (32768 and up on Linux,
 # 49152 and up on macOS). A broker must find its port free again after a restart, while clients
@@ -133,6 +134,12 @@ class ChildProcess:
     def pause(self) -> None:
         """Make the process hang: it keeps its connections and answers nothing."""
         self._signal(signal.SIGSTOP)
+        # The signal is on its way only: on a busy machine some threads go on for a while, and
+        # answer half of what a test asks. After a deadline the process counts as paused: one that
+        # waits for a child of its own, stopped in the middle of vfork, hangs without being stopped.
+        deadline = time.monotonic() + _PAUSE_TIMEOUT_S
+        while self.is_running() and not self._is_stopped() and time.monotonic() < deadline:
+            time.sleep(0.001)
 
     def resume(self) -> None:
         """Let a paused process go on."""
@@ -160,6 +167,16 @@ class ChildProcess:
         if self._process is not None and self.is_running():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
+
+    def _is_stopped(self) -> bool:
+        # macOS has no waitid before Python 3.13; there the signal has to do.
+        if self._process is None or not hasattr(os, "waitid"):
+            return True
+        options = os.WSTOPPED | os.WNOWAIT | os.WNOHANG
+        try:
+            return os.waitid(os.P_PID, self._process.pid, options) is not None
+        except ChildProcessError:  # it has ended instead
+            return True
 
     def _wait_for_end(self, timeout_s: float) -> bool:
         if self._process is None:

@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 import otel_feedback as feedback
-from otel_feedback.capture.action import Action
+from otel_feedback.capture.handle import Action
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 
 S, V = feedback.OutcomeStatus, feedback.Severity
