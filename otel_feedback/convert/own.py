@@ -1,7 +1,7 @@
 """Our own convention: a span that carries `outcome.action_type` is an action.
 
-A table from attribute to event field; a value of another type than the field's is left out and named in the
-event's metadata. Pure and on the agent's thread, so it is written to be cheap: one pass over the attributes.
+A table from attribute to event field. The event's own type checks the values, in C; one of another type is left out
+and named in the event's metadata. Pure and on the agent's thread, so it is written to be cheap.
 """
 
 from __future__ import annotations
@@ -10,55 +10,51 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, Final
 
+import msgspec
+
 from otel_feedback import semconv
 from otel_feedback.convert.span import FinishedSpan
-from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity
+from otel_feedback.events.model import OutcomeEvent
 
 __all__ = ["OwnConvention"]
 
-_TEXT: Final = str
-_COUNT: Final = int
-_NUMBER: Final = float  # and int
-
-FIELDS: Final[dict[str, tuple[str, type]]] = {
-    semconv.OUTCOME_ACTION_TYPE: ("action_type", _TEXT),
-    semconv.GEN_AI_AGENT_NAME: ("agent_name", _TEXT),
-    semconv.OUTCOME_AGENT_TYPE: ("agent_type", _TEXT),
-    semconv.GEN_AI_TOOL_NAME: ("tool_name", _TEXT),
-    semconv.OUTCOME_RUN_ID: ("run_id", _TEXT),
-    semconv.OUTCOME_WORKFLOW_ID: ("workflow_id", _TEXT),
-    semconv.OUTCOME_CORRELATION_ID: ("correlation_id", _TEXT),
-    semconv.GEN_AI_CONVERSATION_ID: ("session_id", _TEXT),
-    semconv.USER_ID: ("user_id", _TEXT),
-    semconv.OUTCOME_TENANT_ID: ("tenant_id", _TEXT),
-    semconv.OUTCOME_PARENT_EVENT_ID: ("parent_event_id", _TEXT),
-    semconv.OUTCOME_ROOT_EVENT_ID: ("root_event_id", _TEXT),
-    semconv.OUTCOME_DEPTH: ("depth", _COUNT),
-    semconv.OUTCOME_ATTEMPT: ("attempt", _COUNT),
-    semconv.OUTCOME_STATUS: ("status", _TEXT),
-    semconv.OUTCOME_SEVERITY: ("severity", _TEXT),
-    semconv.ERROR_TYPE: ("error_type", _TEXT),
-    semconv.OUTCOME_LATENCY_MS: ("latency_ms", _NUMBER),
-    semconv.OUTCOME_LLM_LATENCY_MS: ("llm_latency_ms", _NUMBER),
-    semconv.OUTCOME_LLM_CALLS: ("llm_calls", _COUNT),
-    semconv.OUTCOME_TOKENS_USED: ("tokens_used", _COUNT),
-    semconv.OUTCOME_OWN_TOKENS: ("own_tokens", _COUNT),
-    semconv.GEN_AI_USAGE_INPUT_TOKENS: ("input_tokens", _COUNT),
-    semconv.GEN_AI_USAGE_OUTPUT_TOKENS: ("output_tokens", _COUNT),
-    semconv.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: ("cached_input_tokens", _COUNT),
-    semconv.GEN_AI_USAGE_REASONING_TOKENS: ("reasoning_tokens", _COUNT),
-    semconv.GEN_AI_REQUEST_MODEL: ("model", _TEXT),
-    semconv.GEN_AI_PROVIDER_NAME: ("provider", _TEXT),
-    semconv.OUTCOME_COST_ESTIMATE: ("cost_estimate", _NUMBER),
-    semconv.OUTCOME_OWN_COST: ("own_cost", _NUMBER),
-    semconv.OUTCOME_MEMORY_USED_MB: ("memory_used_mb", _NUMBER),
-    semconv.OUTCOME_CPU_TIME_MS: ("cpu_time_ms", _NUMBER),
-    semconv.OUTCOME_QUALITY_SCORE: ("quality_score", _NUMBER),
-    semconv.OUTCOME_CONFIDENCE_SCORE: ("confidence_score", _NUMBER),
-    semconv.OUTCOME_TAGS: ("tags", tuple),
+FIELDS: Final[dict[str, str]] = {
+    semconv.OUTCOME_ACTION_TYPE: "action_type",
+    semconv.GEN_AI_AGENT_NAME: "agent_name",
+    semconv.OUTCOME_AGENT_TYPE: "agent_type",
+    semconv.GEN_AI_TOOL_NAME: "tool_name",
+    semconv.OUTCOME_RUN_ID: "run_id",
+    semconv.OUTCOME_WORKFLOW_ID: "workflow_id",
+    semconv.OUTCOME_CORRELATION_ID: "correlation_id",
+    semconv.GEN_AI_CONVERSATION_ID: "session_id",
+    semconv.USER_ID: "user_id",
+    semconv.OUTCOME_TENANT_ID: "tenant_id",
+    semconv.OUTCOME_PARENT_EVENT_ID: "parent_event_id",
+    semconv.OUTCOME_ROOT_EVENT_ID: "root_event_id",
+    semconv.OUTCOME_DEPTH: "depth",
+    semconv.OUTCOME_ATTEMPT: "attempt",
+    semconv.OUTCOME_STATUS: "status",
+    semconv.OUTCOME_SEVERITY: "severity",
+    semconv.ERROR_TYPE: "error_type",
+    semconv.OUTCOME_LATENCY_MS: "latency_ms",
+    semconv.OUTCOME_LLM_LATENCY_MS: "llm_latency_ms",
+    semconv.OUTCOME_LLM_CALLS: "llm_calls",
+    semconv.OUTCOME_TOKENS_USED: "tokens_used",
+    semconv.OUTCOME_OWN_TOKENS: "own_tokens",
+    semconv.GEN_AI_USAGE_INPUT_TOKENS: "input_tokens",
+    semconv.GEN_AI_USAGE_OUTPUT_TOKENS: "output_tokens",
+    semconv.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: "cached_input_tokens",
+    semconv.GEN_AI_USAGE_REASONING_TOKENS: "reasoning_tokens",
+    semconv.GEN_AI_REQUEST_MODEL: "model",
+    semconv.GEN_AI_PROVIDER_NAME: "provider",
+    semconv.OUTCOME_COST_ESTIMATE: "cost_estimate",
+    semconv.OUTCOME_OWN_COST: "own_cost",
+    semconv.OUTCOME_MEMORY_USED_MB: "memory_used_mb",
+    semconv.OUTCOME_CPU_TIME_MS: "cpu_time_ms",
+    semconv.OUTCOME_QUALITY_SCORE: "quality_score",
+    semconv.OUTCOME_CONFIDENCE_SCORE: "confidence_score",
+    semconv.OUTCOME_TAGS: "tags",
 }
-_STATUS: Final = {status.value: status for status in OutcomeStatus}
-_SEVERITY: Final = {severity.value: severity for severity in Severity}
 _PREFIX: Final = semconv.OUTCOME_METADATA_PREFIX
 _PREFIX_LENGTH: Final = len(_PREFIX)
 
@@ -72,86 +68,74 @@ class OwnConvention:
         return semconv.OUTCOME_ACTION_TYPE in attributes
 
     def to_event(self, span: FinishedSpan) -> OutcomeEvent:
-        fields: dict[str, Any] = {}
-        metadata: dict[str, Any] = {}
-        invalid: list[str] = []
-        find = FIELDS.get
-        for attribute, value in span.attributes.items():
-            known = find(attribute)
-            if known is not None:
-                name, kind = known
-                if value.__class__ is kind or (kind is _NUMBER and value.__class__ is int):
-                    fields[name] = value
-                else:
-                    invalid.append(name)
-            elif attribute.startswith(_PREFIX):
-                # the SDK makes tuples of lists
-                metadata[attribute[_PREFIX_LENGTH:]] = list(value) if value.__class__ is tuple else value
-        fields["status"] = status = self._status(fields, span, invalid)
-        severity = _SEVERITY.get(fields.pop("severity", None))  # type: ignore[arg-type]
-        if severity is not None:
-            fields["severity"] = severity
-        if span.error is not None:
-            self._put_error(fields, span.error, status)
-        if "error_type" in fields:
-            fields["error_type"] = fields["error_type"].rpartition(".")[2]
-        if invalid:
-            metadata[semconv.METADATA_INVALID] = [*metadata.get(semconv.METADATA_INVALID, ()), *invalid]
-        if metadata:
-            fields["metadata"] = metadata
-        # what the loop could not know, in the order in which it may be overridden
-        duration_ms = (span.end_ns - span.start_ns) / 1e6
-        ended = datetime.fromtimestamp(span.end_ns / 1e9, timezone.utc)
-        fields.setdefault("action_type", "unknown")
-        fields.setdefault("latency_ms", duration_ms)
-        self._complete_usage(fields)
-        fields.setdefault("depth", 0)
-        fields.setdefault("root_event_id", span.event_id)
+        attributes = span.attributes
+        fields: dict[str, Any] = {FIELDS[name]: value for name, value in attributes.items() if name in FIELDS}
+        if len(fields) < len(attributes):
+            fields["metadata"] = {
+                name[_PREFIX_LENGTH:]: value for name, value in attributes.items() if name.startswith(_PREFIX)
+            }
+        if "error_type" in fields or span.error is not None:
+            _put_error(fields, span)
+        elif "status" not in fields:
+            fields["status"] = "success"
+        event_id = fields["event_id"] = span.event_id
+        if "root_event_id" not in fields:
+            fields["root_event_id"] = event_id
+            fields["depth"] = 0
+        trace_id = fields["trace_id"] = span.trace_id
+        fields["span_id"] = span.span_id
         if "run_id" not in fields:
-            fields["run_id"] = span.trace_id
-        return OutcomeEvent(
-            event_id=span.event_id,
-            trace_id=span.trace_id,
-            span_id=span.span_id,
-            service_name=span.service_name,
-            timestamp=ended,
-            start_time=datetime.fromtimestamp(span.start_ns / 1e9, timezone.utc),
-            end_time=ended,
-            duration_ms=duration_ms,
-            **fields,
-        )
+            fields["run_id"] = trace_id
+        fields["service_name"] = span.service_name
+        duration_ms = fields["duration_ms"] = (span.end_ns - span.start_ns) / 1e6
+        if "latency_ms" not in fields:
+            fields["latency_ms"] = duration_ms
+        fields["start_time"] = datetime.fromtimestamp(span.start_ns / 1e9, timezone.utc)
+        fields["timestamp"] = fields["end_time"] = datetime.fromtimestamp(span.end_ns / 1e9, timezone.utc)
+        try:
+            event = msgspec.convert(_with_totals(fields), OutcomeEvent)
+        except (msgspec.ValidationError, TypeError):
+            event = msgspec.convert(_with_totals(_without_misfits(fields)), OutcomeEvent)
+        return event
 
-    @staticmethod
-    def _status(fields: dict[str, Any], span: FinishedSpan, invalid: list[str]) -> OutcomeStatus:
-        status = _STATUS.get(fields.get("status", ""))
-        if status is None:
-            if "status" in fields:
-                invalid.append("status")
-            # set by hand without a status: an exception that was recorded is a failure
-            status = OutcomeStatus.SUCCESS if span.error is None else OutcomeStatus.FAILURE
-        return status
 
-    @staticmethod
-    def _complete_usage(fields: dict[str, Any]) -> None:
-        """Fill in what follows from the other numbers; what nobody said stays unknown."""
-        tokens_in, tokens_out = fields.get("input_tokens"), fields.get("output_tokens")
-        if (tokens_in is not None or tokens_out is not None) and "own_tokens" not in fields:
-            fields["own_tokens"] = (tokens_in or 0) + (tokens_out or 0)
-        if "own_tokens" in fields:
-            fields.setdefault("tokens_used", fields["own_tokens"])
-        if "own_cost" in fields:
-            fields.setdefault("cost_estimate", fields["own_cost"])
+def _put_error(fields: dict[str, Any], span: FinishedSpan) -> None:
+    kind, message, stack = span.error or (None, None, None)
+    # set by hand without a status: an exception that was recorded is a failure
+    status = fields.setdefault("status", "failure" if span.error is not None else "success")
+    if status != "success" and span.error is not None:  # an exception in a success was handled
+        fields.setdefault("error_type", kind)
+        fields["error_message"] = message or None
+        fields["stack_trace"] = stack
+    error_type = fields.get("error_type")
+    if isinstance(error_type, str):
+        fields["error_type"] = error_type.rpartition(".")[2]
 
-    @staticmethod
-    def _put_error(
-        fields: dict[str, Any], error: tuple[str | None, str | None, str | None], status: OutcomeStatus
-    ) -> None:
-        if status is OutcomeStatus.SUCCESS:
-            return  # an exception that was handled
-        kind, message, stack = error
-        if kind is not None:
-            fields.setdefault("error_type", kind)
-        if message:
-            fields["error_message"] = message
-        if stack is not None:
-            fields["stack_trace"] = stack
+
+def _with_totals(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fill in what follows from the other numbers; what nobody said stays unknown."""
+    tokens_in, tokens_out = fields.get("input_tokens"), fields.get("output_tokens")
+    if (tokens_in is not None or tokens_out is not None) and "own_tokens" not in fields:
+        fields["own_tokens"] = (tokens_in or 0) + (tokens_out or 0)
+    if "own_tokens" in fields and "tokens_used" not in fields:
+        fields["tokens_used"] = fields["own_tokens"]
+    if "own_cost" in fields and "cost_estimate" not in fields:
+        fields["cost_estimate"] = fields["own_cost"]
+    return fields
+
+
+def _without_misfits(fields: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is not of its field's type, and name it in the metadata."""
+    fit: dict[str, Any] = {"action_type": "unknown", "status": "success"}
+    invalid: list[Any] = []
+    for name, value in fields.items():
+        try:
+            msgspec.convert({**fit, name: value}, OutcomeEvent)
+        except (msgspec.ValidationError, TypeError):
+            invalid.append(name)
+        else:
+            fit[name] = value
+    metadata = dict(fit.get("metadata", {}))
+    metadata[semconv.METADATA_INVALID] = [*metadata.get(semconv.METADATA_INVALID, ()), *invalid]
+    fit["metadata"] = metadata
+    return fit
