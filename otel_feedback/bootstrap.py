@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,15 @@ class _Process:
 
     lock = threading.RLock()
     pipeline: FeedbackPipeline | None = None
+
+    @classmethod
+    def renew_lock(cls) -> None:
+        """In a forked child: a thread that is not here may have held it."""
+        cls.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_Process.renew_lock)
 
 
 def configure(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -33,7 +34,19 @@ logger = logging.getLogger(__name__)
 ACTION_KEY = context_api.create_key("otel_feedback.action")
 """Where the OpenTelemetry context holds the innermost open action, beside its span."""
 
-_usage_lock = threading.Lock()  # one for all: it is held for nanoseconds, and a lock per action costs more
+
+class _Shared:
+    """One lock for all actions: it is held for nanoseconds, and a lock per action costs more."""
+
+    usage_lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    _Shared.usage_lock = threading.Lock()  # a thread that is not here may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 ending_actions: dict[int, Action] = {}
 """Span id to the action that is ending just now: the slot through which a processor gives back the event."""
@@ -174,7 +187,7 @@ class Action:
             (semconv.OUTCOME_LLM_LATENCY_MS, self._amount(llm_latency_ms, "llm_latency_ms")),
             (semconv.OUTCOME_LLM_CALLS, 1),
         )
-        with _usage_lock:
+        with _Shared.usage_lock:
             usage = self._usage
             if usage is None:
                 usage = self._usage = Usage()
@@ -359,7 +372,7 @@ class Action:
 
     def _put_usage(self, final: dict[str, Any], usage: Usage) -> None:
         parent = self._parent
-        with _usage_lock:
+        with _Shared.usage_lock:
             final.update(usage.attributes())
             if parent is not None and not parent._ended:
                 if parent._usage is None:

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class LogWriter:
         self._max_bytes = max_bytes
         self._backups = backups
         self._lock = threading.Lock()
+        _renew_lock_after_fork(self)
         self._file: int | None = None  # a file descriptor; guarded by self._lock
 
     def write(self, lines: Sequence[bytes]) -> None:
@@ -104,9 +106,21 @@ class LogWriter:
         with self._lock:
             self._shut()
 
-    def after_fork(self) -> None:
-        """Take a lock of our own: the parent's may have been held by a thread that is not here."""
+    def renew_lock(self) -> None:
+        """Take a new lock, in a forked child: the parent's may have been held by a thread that is not here."""
         self._lock = threading.Lock()
+
+
+def _renew_lock_after_fork(writer: LogWriter) -> None:
+    if hasattr(os, "register_at_fork"):
+        reference = weakref.ref(writer)
+
+        def renew() -> None:
+            alive = reference()
+            if alive is not None:
+                alive.renew_lock()
+
+        os.register_at_fork(after_in_child=renew)
 
 
 def _append_to(path: Path) -> int:
@@ -140,4 +154,4 @@ class LogExporter:
         self._writer.close()
 
     def after_fork(self) -> None:
-        self._writer.after_fork()
+        """The file is shared with the parent, which is right: each line is one write."""

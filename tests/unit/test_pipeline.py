@@ -116,3 +116,37 @@ def test_parent_and_forked_child_own_what_they_recorded(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     names = [json.loads(line)["action_type"] for line in (tmp_path / "log").read_text().splitlines()]
     assert sorted(names) == ["child"] * 10 + ["parent after"] * 10 + ["parent before"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_children_forked_under_load_do_not_hang(tmp_path: Path) -> None:
+    """A fork may come while other threads hold any of our locks."""
+    done = run_python(
+        f"""
+        import os, threading, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)  # forking with threads is what this is about
+        import otel_feedback as feedback
+        pipeline = feedback.configure(log_file={str(tmp_path / "log")!r})
+        stop = threading.Event()
+        def busy():
+            while not stop.is_set():
+                with feedback.action("busy") as act:
+                    for _ in range(20): act.add_usage(input_tokens=1)
+        threads = [threading.Thread(target=busy) for _ in range(3)]
+        for thread in threads: thread.start()
+        for n in range(40):
+            child = os.fork()
+            if not child:
+                with feedback.action(f"child-{{n}}") as act: act.add_usage(input_tokens=1)
+                ok = pipeline.shutdown(10) and act.event is not None
+                os._exit(0 if ok else 1)
+            assert os.waitpid(child, 0)[1] == 0, n
+        stop.set()
+        for thread in threads: thread.join()
+        assert pipeline.shutdown(20)
+        """,
+        {"OTEL_TRACES_EXPORTER": "none"},
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line)["action_type"] for line in (tmp_path / "log").read_text().splitlines()]
+    assert sorted(name for name in lines if name != "busy") == sorted(f"child-{n}" for n in range(40))
