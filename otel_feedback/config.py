@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,7 +17,7 @@ import msgspec
 from otel_feedback.config_values import Reader, a_flag, a_number, a_text, addresses, one_of, whole
 from otel_feedback.errors import ConfigError
 
-__all__ = ["SETTINGS", "KafkaConfig", "Setting", "Settings", "get_settings"]
+__all__ = ["SETTINGS", "KafkaConfig", "Setting", "Settings", "get_settings", "require_codec"]
 
 
 class Setting(NamedTuple):
@@ -149,6 +150,9 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
         taken = sorted(_OWN_OPTIONS & set(self.client_options))
         if taken:
             raise ConfigError("KafkaConfig.client_options", taken, "options that this package does not set itself")
+        problem = security_problem(self.client_options)
+        if problem is not None:
+            raise problem
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{field}={getattr(self, field)!r}" for field in _KAFKA_FIELDS.values())
@@ -256,6 +260,27 @@ def _has_otlp_endpoint(environment: Mapping[str, str]) -> bool:
     return any(environment.get(name, "").strip() for name in names)
 
 
+def security_problem(options: Mapping[str, Any]) -> ConfigError | None:
+    """Return what can be seen to be wrong with TLS and SASL options without asking a broker."""
+    protocol = str(options.get("security_protocol", "PLAINTEXT"))
+    mechanism = options.get("sasl_mechanism")
+    if protocol.startswith("SASL_"):
+        if mechanism is None:
+            return ConfigError("KAFKA_SASL_MECHANISM", "", f"a mechanism, since KAFKA_SECURITY_PROTOCOL is {protocol}")
+        if str(mechanism).startswith(("PLAIN", "SCRAM")):
+            for option in ("sasl_plain_username", "sasl_plain_password"):
+                if not options.get(option):
+                    return ConfigError(f"KAFKA_{option.upper()}", "", f"a value, since the mechanism is {mechanism}")
+    elif mechanism is not None:
+        expected = "SASL_PLAINTEXT or SASL_SSL, since KAFKA_SASL_MECHANISM is set"
+        return ConfigError("KAFKA_SECURITY_PROTOCOL", protocol, expected)
+    for option in ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_crlfile"):
+        path = options.get(option)
+        if path is not None and not Path(path).is_file():
+            return ConfigError(f"KAFKA_{option.upper()}", path, "a file that exists")
+    return None
+
+
 _CODEC_MODULES = {"zstd": "zstandard", "lz4": "lz4", "snappy": "snappy"}
 
 
@@ -267,6 +292,4 @@ def require_codec(compression: str) -> None:
     """
     module = _CODEC_MODULES.get(compression)
     if module is not None and find_spec(module) is None:
-        raise ConfigError(
-            "KAFKA_COMPRESSION", compression, f"a codec that is installed: pip install 'otel-feedback[{compression}]'"
-        )
+        raise ConfigError("KAFKA_COMPRESSION", compression, f"a codec whose library is installed; {module} is not")

@@ -6,6 +6,7 @@ an action has its outcome event even where traces are sampled at 1 %.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -75,10 +76,34 @@ def prepare(given: trace.TracerProvider | None, service_name: str) -> tuple[trac
         return current, None
     provider = TracerProvider(resource=Resource.create({SERVICE_NAME: service_name}))
     provider.sampler = OutcomeSampler(provider.sampler)
-    for processor in _exporting_processors():
-        provider.add_span_processor(processor)
+    exporters = _exporters()
+    for exporter in exporters:
+        # the console is for people: at once, and in order
+        process = SimpleSpanProcessor if isinstance(exporter, ConsoleSpanExporter) else BatchSpanProcessor
+        provider.add_span_processor(process(exporter))
     trace.set_tracer_provider(provider)
-    return provider, lambda timeout_s: _flush(provider, timeout_s)
+    flush = _SpanFlush(provider, exporters)
+    atexit.register(flush.stop_retries)
+    return provider, flush
+
+
+class _SpanFlush:
+    """Flushes a provider's spans, and stops those exporters that go on retrying after their time."""
+
+    def __init__(self, provider: TracerProvider, exporters: Sequence[SpanExporter]) -> None:
+        self._provider = provider
+        self._exporters = exporters
+        self._hangs = False
+
+    def __call__(self, timeout_s: float) -> None:
+        self._hangs = True
+        self._hangs = not self._provider.force_flush(int(timeout_s * 1e3))
+
+    def stop_retries(self) -> None:
+        """At exit, after our flush and before the provider's own, which would wait for all retries."""
+        if self._hangs:
+            for exporter in self._exporters:
+                exporter.shutdown()
 
 
 def attach(provider: trace.TracerProvider, processor: SpanProcessor) -> None:
@@ -93,17 +118,14 @@ def attach(provider: trace.TracerProvider, processor: SpanProcessor) -> None:
         )
 
 
-def _exporting_processors() -> list[SpanProcessor]:
+def _exporters() -> list[SpanExporter]:
     names = os.environ.get("OTEL_TRACES_EXPORTER", "").strip() or "otlp"
-    processors: list[SpanProcessor] = []
-    for name in dict.fromkeys(part.strip() for part in names.split(",")):
-        if name == "none":
-            continue
-        if name == "console":
-            processors.append(SimpleSpanProcessor(ConsoleSpanExporter()))
-        else:
-            processors.append(BatchSpanProcessor(_otlp_exporter() if name == "otlp" else _installed_exporter(name)))
-    return processors
+    make: dict[str, Callable[[], SpanExporter]] = {"otlp": _otlp_exporter, "console": ConsoleSpanExporter}
+    return [
+        make[name]() if name in make else _installed_exporter(name)
+        for name in dict.fromkeys(part.strip() for part in names.split(","))
+        if name != "none"
+    ]
 
 
 def _otlp_exporter() -> SpanExporter:
@@ -131,7 +153,3 @@ def _installed_exporter(name: str) -> SpanExporter:
         exporter: SpanExporter = entry.load()()
         return exporter
     raise ConfigError("OTEL_TRACES_EXPORTER", name, "otlp, console, none, or the name of an installed exporter")
-
-
-def _flush(provider: TracerProvider, timeout_s: float) -> None:
-    provider.force_flush(int(timeout_s * 1e3))

@@ -18,7 +18,7 @@ from otel_feedback.events import codec
 from otel_feedback.events.model import OutcomeEvent, Severity, epoch_us
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Receipt, Refusal, Settled
-from otel_feedback.exporters.otlp_transport import Answer, OtlpEndpoint, Transport, open_transport
+from otel_feedback.exporters.otlp_transport import Answer, OtlpEndpoint, Transport, open_transport, without_login
 from otel_feedback.version import VERSION
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class OtlpExporter:
         self._endpoint = endpoint
         self._service_name = service_name
         self._transport: Transport | None = None
-        self.destination = endpoint.url
+        self.destination = without_login(endpoint.url)
 
     @classmethod
     def from_environment(cls, service_name: str) -> OtlpExporter:

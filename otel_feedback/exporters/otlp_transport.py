@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         ExportLogsServiceResponse,
     )
 
-__all__ = ["Answer", "OtlpEndpoint", "Transport", "open_transport"]
+__all__ = ["Answer", "OtlpEndpoint", "Transport", "open_transport", "without_login"]
 
 RETRYABLE_HTTP = frozenset({429, 502, 503, 504})
 RETRYABLE_GRPC = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"})
@@ -92,10 +92,12 @@ class OtlpEndpoint(NamedTuple):
         grpc = protocol == "grpc"
         variable, url = find("ENDPOINT")
         url = url or ("http://localhost:4317" if grpc else "http://localhost:4318")
+        insecure = read("INSECURE", "false", a_flag)
         if "://" not in url:
-            url = f"http://{url}"
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-            raise ConfigError(variable, url, "a URL such as http://localhost:4318")
+            # as the SDK has it: without a scheme gRPC is secure unless told otherwise
+            url = f"https://{url}" if grpc and not insecure else f"http://{url}"
+        if not _is_http_url(url):
+            raise ConfigError(variable, without_login(url), "a URL such as http://localhost:4318")
         if not grpc and variable == "OTEL_EXPORTER_OTLP_ENDPOINT":
             url = f"{url.rstrip('/')}/v1/logs"
         headers: dict[str, str] = {}
@@ -110,11 +112,26 @@ class OtlpEndpoint(NamedTuple):
             # Python's OpenTelemetry reads seconds here, and so do its users
             timeout_s=read("TIMEOUT", "10", a_number(0.001, 3_600)),
             gzip=read("COMPRESSION", "none", one_of("gzip", "none", "deflate")) == "gzip",
-            insecure=read("INSECURE", "false", a_flag) or urlsplit(url).scheme == "http",
+            insecure=urlsplit(url).scheme == "http",
             certificate=find("CERTIFICATE")[1] or None,
             client_certificate=find("CLIENT_CERTIFICATE")[1] or None,
             client_key=find("CLIENT_KEY")[1] or None,
         )
+
+
+def _is_http_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:  # a port that is no number
+        return False
+
+
+def without_login(url: str) -> str:
+    """Return the URL without user and password, as it may be shown."""
+    scheme, separator, rest = url.partition("://")
+    address, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{address.rpartition('@')[2]}{slash}{path}"
 
 
 def open_transport(endpoint: OtlpEndpoint) -> Transport:

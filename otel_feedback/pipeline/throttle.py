@@ -21,7 +21,7 @@ class ThrottledLog:
         self._due: dict[str, float] = {}  # guarded by self._lock
         self._held: dict[str, int] = {}  # guarded by self._lock
 
-    def warning(self, kind: str, message: str, *args: object) -> None:
+    def warning(self, kind: str, message: str, *args: object, exc_info: BaseException | None = None) -> None:
         """Log `message % args`, unless this kind was logged less than a minute ago."""
         with self._lock:
             now = time.monotonic()
@@ -33,4 +33,4 @@ class ThrottledLog:
         if held:
             message += " (and %d more like it)"
             args = (*args, held)
-        self._logger.warning(message, *args)
+        self._logger.warning(message, *args, exc_info=exc_info)

@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.005
 """How often receipts are asked while something is in flight."""
 
+MOST_DEFECTS = 3
+"""Times that a record may make an exporter fail in a way that none should, before it is refused."""
+
 Refused = Callable[[Record, str, Refusal], None]
 
 
@@ -57,6 +60,7 @@ class Worker:
         self._start_lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._receipts: list[Receipt] = []
+        self._defects = 0  # errors in a row that no exporter should raise
         self._idle = True
         self._hurry_to = 0  # records below this one do not wait for company
         self._stopping = False
@@ -128,22 +132,23 @@ class Worker:
             with suppress_instrumentation():
                 while not self._stopping:
                     self._turn()
-        except Exception:
-            # a defect of ours: said once, and what is pending stays pending
-            logger.exception("the %s worker ended by an error; nothing more is exported there", self.exporter.name)
-            self.last_error = "worker ended by an error"
         finally:
             self._close()
 
     def _turn(self) -> None:
         try:
             if self._wait_for_work():
-                lease = self.cursor.lease(self.exporter.lease_events)
+                # one by one after a defect, so that a record which provokes it is found
+                lease = self.cursor.lease(1 if self._defects else self.exporter.lease_events)
                 if lease:
                     self._export(lease)
             self._collect()
         except ExportError as exc:
             self._go_back(exc)
+        except Exception as exc:  # a defect of ours, or of a library: the thread must survive it
+            self._defects += 1
+            self._log.warning("defect", "the %s exporter failed: %r", self.exporter.name, exc, exc_info=exc)
+            self._go_back(ExportError("defect", repr(exc)[:300], retryable=True))
 
     def _wait_for_work(self) -> bool:
         """Wait until a lease is worth making; True if one is."""
@@ -187,10 +192,16 @@ class Worker:
         except ExportError as exc:
             if exc.retryable:
                 raise
-            refusal = Refusal(exc.reason, exc.detail)
-            for record in lease:
-                self._settle(record, refusal)
-            self._announce()
+            self._refuse(lease, Refusal(exc.reason, exc.detail))
+        except Exception as exc:
+            if len(lease) > 1 or self._defects < MOST_DEFECTS:
+                raise
+            self._refuse(lease, Refusal("defect", repr(exc)[:300]))
+
+    def _refuse(self, lease: Sequence[Record], refusal: Refusal) -> None:
+        for record in lease:
+            self._settle(record, refusal)
+        self._announce()
 
     def _collect(self) -> None:
         moved = False
@@ -203,6 +214,7 @@ class Worker:
             if moved:
                 self._receipts = [receipt for receipt in self._receipts if not receipt.done]
                 self._backoff.reset()
+                self._defects = 0
                 self.last_error = None
                 self._announce()
 

@@ -10,7 +10,6 @@ import pytest
 import otel_feedback as feedback
 from otel_feedback.config import SETTINGS, require_codec
 
-
 any_settings: Any = feedback.get_settings  # for arguments that no type checker would let pass
 
 
@@ -117,7 +116,7 @@ def test_security_settings_pass_to_kafka_python_and_stay_out_of_sight() -> None:
             "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
             "KAFKA_SASL_PLAIN_USERNAME": "u",
             "KAFKA_SASL_PLAIN_PASSWORD": "s3cret",
-            "KAFKA_SSL_CAFILE": "/ca.pem",
+            "KAFKA_SSL_CAFILE": __file__,
             "KAFKA_SSL_CHECK_HOSTNAME": "false",
         }
     )
@@ -126,7 +125,7 @@ def test_security_settings_pass_to_kafka_python_and_stay_out_of_sight() -> None:
         "sasl_mechanism": "SCRAM-SHA-512",
         "sasl_plain_username": "u",
         "sasl_plain_password": "s3cret",
-        "ssl_cafile": "/ca.pem",
+        "ssl_cafile": __file__,
         "ssl_check_hostname": False,
     }
     assert "s3cret" not in repr(settings)
@@ -183,3 +182,21 @@ def test_configure_with_a_bad_setting_leaves_the_process_unconfigured(monkeypatc
     with feedback.action("goes on") as act:
         pass
     assert act.event is None
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"security_protocol": "SASL_SSL"}, "KAFKA_SASL_MECHANISM"),
+        ({"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN"}, "KAFKA_SASL_PLAIN_USERNAME"),
+        (
+            {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "sasl_plain_username": "u"},
+            "KAFKA_SASL_PLAIN_PASSWORD",
+        ),
+        ({"sasl_mechanism": "PLAIN"}, "KAFKA_SECURITY_PROTOCOL"),
+        ({"ssl_cafile": "/no/such/file"}, "KAFKA_SSL_CAFILE='/no/such/file'"),
+    ],
+)
+def test_security_settings_that_can_never_work_are_refused_at_once(options: dict[str, str], named: str) -> None:
+    with pytest.raises(feedback.ConfigError, match=named):
+        feedback.KafkaConfig(client_options=options)

@@ -11,6 +11,7 @@ import otel_feedback as feedback
 from otel_feedback.exporters.otlp_transport import OtlpEndpoint
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from tests.stack.otlp_sink import OtlpSink
+from tests.stack.processes import free_port
 from tests.stack.waiting import wait_for
 
 
@@ -139,6 +140,18 @@ def test_a_server_that_is_away_and_comes_back(to_sink: FeedbackPipeline, sink: O
     assert to_sink.force_flush(30) is True
 
 
+def test_a_password_in_the_address_is_shown_nowhere(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://user:s3cret@127.0.0.1:{free_port()}")
+    pipeline = _configured()
+    act(1)
+    assert pipeline.force_flush(1) is False
+    assert pipeline.shutdown(0) is False
+    assert "s3cret" not in caplog.text + str(pipeline.metrics())
+    assert "127.0.0.1" in pipeline.metrics()["exporters"]["otlp"]["destination"]
+
+
 def test_gzip(sink: OtlpSink, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", sink.http_endpoint)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
@@ -156,7 +169,16 @@ def test_gzip(sink: OtlpSink, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "http://localhost:4317", "grpc"),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:1/"}, "http://c:1/v1/logs", "http/protobuf"),
         ({"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://c:1/x"}, "http://c:1/x", "http/protobuf"),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "c:1", "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "grpc"}, "http://c:1", "grpc"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "c:1", "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "grpc"}, "https://c:1", "grpc"),
+        (
+            {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "c:1",
+                "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+                "OTEL_EXPORTER_OTLP_INSECURE": "true",
+            },
+            "http://c:1",
+            "grpc",
+        ),
     ],
 )
 def test_the_standard_variables_are_obeyed(environ: dict[str, str], url: str, protocol: str) -> None:
@@ -169,6 +191,7 @@ def test_the_standard_variables_are_obeyed(environ: dict[str, str], url: str, pr
     [
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "udp"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://x"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://host:abc"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
         ("OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", "brotli"),
     ],

@@ -183,17 +183,24 @@ def test_past_the_cap_the_oldest_are_lost_and_counted() -> None:
     assert exporter.sent[-1] == 99
 
 
-def test_an_exporter_with_a_defect_does_not_take_the_program_down(caplog: pytest.LogCaptureFixture) -> None:
-    def defect(lease: Sequence[Record]) -> Receipt:
-        raise ZeroDivisionError
+def test_a_record_that_provokes_a_defect_is_found_and_refused(caplog: pytest.LogCaptureFixture) -> None:
+    """A bug in an exporter must neither end its thread nor hold up the records that are well."""
 
-    exporter = ScriptedExporter(defect)
-    pipeline = pipeline_to(exporter)
-    record(pipeline, 1)
-    assert pipeline.force_flush(1) is False
-    assert "ended by an error" in caplog.text
-    assert account(pipeline)["pending"] == 1
-    assert pipeline.shutdown(1) is False
+    def defect(lease: Sequence[Record]) -> Receipt:
+        if any(record.sequence == 4 for record in lease):
+            raise ZeroDivisionError("a bug")
+        return deliver(lease)
+
+    exporter = ScriptedExporter(*[defect] * 1000)
+    kept: list[int] = []
+    pipeline = pipeline_to(exporter, refused=lambda r, name, why: kept.append(r.sequence))
+    record(pipeline, 10)
+    assert pipeline.force_flush(20) is False
+    assert account(pipeline) == {"appended": 10, "delivered": 9, "pending": 0, "lost": {"defect": 1}}
+    assert kept == [4]
+    assert "ZeroDivisionError" in caplog.text
+    record(pipeline, 3)
+    assert pipeline.force_flush(20) is True
 
 
 def test_force_flush_is_true_only_when_all_is_acknowledged() -> None:

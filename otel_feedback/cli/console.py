@@ -1,0 +1,91 @@
+"""What the commands write with: a rich console, plain where nobody wants control codes, and short forms of values.
+
+Plain means: stdout is no terminal, `NO_COLOR` is set, or the terminal is a dumb one.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import NamedTuple
+
+from rich.console import Console, Group, RenderableType
+
+from otel_feedback import OutcomeStatus
+
+__all__ = ["Mark", "count", "dollars", "duration", "marks", "open_console", "percent", "write"]
+
+UNKNOWN = "-"
+
+
+class Mark(NamedTuple):
+    """How something that has a state is shown."""
+
+    symbol: str
+    style: str
+
+
+_STATUS_MARKS = {
+    OutcomeStatus.SUCCESS: ("✓", "+", "green"),
+    OutcomeStatus.PARTIAL: ("◐", "~", "yellow"),
+    OutcomeStatus.FAILURE: ("✗", "x", "bold red"),
+    OutcomeStatus.TIMEOUT: ("◷", "!", "magenta"),
+    OutcomeStatus.CANCELLED: ("⊘", "o", "cyan"),
+    OutcomeStatus.PENDING: ("…", ".", "dim"),
+}
+
+
+def open_console() -> Console:
+    """Return a console on stdout; `is_terminal` says whether it may move the cursor and use colours."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal of another encoding shows ?, and nothing breaks
+    rich_terminal = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return Console(force_terminal=rich_terminal, no_color=not rich_terminal, highlight=False, emoji=False, markup=False)
+
+
+def can_write(console: Console, text: str) -> bool:
+    """Tell whether the console's encoding has these characters."""
+    try:
+        text.encode(console.encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def write(console: Console, *parts: RenderableType) -> None:
+    """Write the parts one below the other, without the blanks that fill tables up to their width."""
+    with console.capture() as captured:
+        console.print(Group(*parts))  # print() alone joins texts and forgets which may not be wrapped
+    sys.stdout.write("\n".join(line.rstrip(" ") for line in captured.get().split("\n")))
+
+
+def marks(console: Console) -> dict[OutcomeStatus, Mark]:
+    """Return the mark of each status, in ASCII where the encoding has no others."""
+    symbols = can_write(console, "".join(symbol for symbol, _, _ in _STATUS_MARKS.values()))
+    return {
+        status: Mark(symbol if symbols else ascii_symbol, style)
+        for status, (symbol, ascii_symbol, style) in _STATUS_MARKS.items()
+    }
+
+
+def duration(milliseconds: float | None) -> str:
+    """Return a duration with a unit that fits: `312 ms`, `2.41 s`."""
+    if milliseconds is None:
+        return UNKNOWN
+    return f"{milliseconds:.0f} ms" if milliseconds < 999.5 else f"{milliseconds / 1e3:.2f} s"
+
+
+def dollars(cost: float | None) -> str:
+    """Return US dollars, with as many digits as one call to a model needs."""
+    return f"${cost:.4f}" if cost else UNKNOWN
+
+
+def count(number: int | None) -> str:
+    """Return a whole number with its thousands apart; nothing and none look the same."""
+    return f"{number:,}" if number else UNKNOWN
+
+
+def percent(share: float) -> str:
+    """Return a share of 1 as whole percents."""
+    return f"{share:.0%}"

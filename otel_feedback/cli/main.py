@@ -1,0 +1,135 @@
+"""`otel-feedback`: the arguments, and which command they mean. Exit codes: 0, 1 (it failed), 2 (usage), 130 (Ctrl-C)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from otel_feedback.version import VERSION
+
+__all__ = ["main"]
+
+INTERRUPTED = 130
+PIPE_CLOSED = 141
+
+EXAMPLES = """\
+examples:
+  otel-feedback demo                        a team at work, without any service
+  otel-feedback demo --json | jq .summary   the same as data
+  docker compose up -d                      Kafka, a collector, Jaeger
+  otel-feedback topics --dry-run            which topics would be made
+  KAFKA_BOOTSTRAP_SERVERS=localhost:9092 otel-feedback doctor
+
+Settings come from arguments, then from the environment, then from a file .env
+in the current directory, then from the defaults.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        arguments: What follows the program's name; default: those of the process.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.print_help()
+        return 0
+    try:
+        code = _run(options)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # the reader, for example `head`, has seen enough; the interpreter's own flush must not complain again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    return code
+
+
+def _run(options: argparse.Namespace) -> int:
+    # each command is imported when it is asked for: --help and --version need none of what they need
+    if options.command == "demo":
+        from otel_feedback.cli import demo
+
+        return demo.run(seconds=options.seconds, as_json=options.json)
+    if options.command == "topics":
+        from otel_feedback.cli import topics
+
+        return topics.run(
+            partitions=options.partitions,
+            replication_factor=options.replication_factor,
+            dry_run=options.dry_run,
+            bootstrap_servers=options.bootstrap_servers,
+        )
+    from otel_feedback.cli import doctor
+
+    return doctor.run(as_json=options.json, jaeger_url=options.jaeger, bootstrap_servers=options.bootstrap_servers)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="otel-feedback",
+        description="Outcome events of AI agents: OpenTelemetry spans in, Kafka and OTLP out.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"otel-feedback {VERSION}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    demo = commands.add_parser(
+        "demo",
+        help="watch a team of agents at work, without any service",
+        description="Run a small team of agents in this process and show its outcomes as they arrive, then a summary.",
+    )
+    demo.add_argument(
+        "--seconds", type=_seconds, metavar="N", help="how long the agents work (8; without a terminal 1)"
+    )
+    demo.add_argument("--json", action="store_true", help="write one JSON object: events, summary, account")
+
+    topics = commands.add_parser(
+        "topics",
+        help="create the Kafka topics",
+        description="Create the topics that this project uses; those that exist are left as they are.",
+    )
+    topics.add_argument(
+        "--partitions", type=_positive, default=6, metavar="N", help="partitions of the outcome topic (6); others get 1"
+    )
+    topics.add_argument(
+        "--replication-factor", type=_positive, default=1, metavar="N", help="copies of each partition (1)"
+    )
+    topics.add_argument("--dry-run", action="store_true", help="let the broker check the request, create nothing")
+    _add_bootstrap_servers(topics)
+
+    doctor = commands.add_parser(
+        "doctor",
+        help="check Kafka, the collector and Jaeger",
+        description="Check settings, Kafka, collector and Jaeger, and say what to do about each thing that is wrong.",
+    )
+    doctor.add_argument("--json", action="store_true", help="write the findings as JSON")
+    doctor.add_argument("--jaeger", metavar="URL", help="Jaeger's query API (http://localhost:16686)")
+    _add_bootstrap_servers(doctor)
+    return parser
+
+
+def _add_bootstrap_servers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--bootstrap-servers", metavar="HOST:PORT", help="brokers, in place of KAFKA_BOOTSTRAP_SERVERS")
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.2 <= seconds <= 3_600:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0.2 to 3600")
+    return seconds
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)

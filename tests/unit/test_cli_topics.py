@@ -1,0 +1,62 @@
+"""`otel-feedback topics` where there is no broker: one line of what is wrong, one of what to do, exit code 1."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from otel_feedback import KafkaConfig
+from otel_feedback.cli.topics import topic_names
+from tests.support import environment
+
+
+def topics(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "otel_feedback.cli", "topics", *arguments],
+        cwd=folder, env=environment(**variables), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def test_the_outcome_topic_is_named_by_the_setting() -> None:
+    side = ("agent-outcomes-dlq", "agent-outcomes-audit", "agent-metrics", "agent-alerts")
+    assert topic_names(KafkaConfig()) == ("agent-outcomes", *side)
+    assert topic_names(KafkaConfig(topic="mine")) == ("mine", *side)
+    assert topic_names(KafkaConfig(topic="agent-alerts")) == ("agent-alerts", *side[:-1])
+
+
+@pytest.mark.parametrize(
+    ("variables", "found", "todo"),
+    [
+        ({"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, "127.0.0.1:1: connection refused", "docker compose up -d"),
+        (
+            {"KAFKA_BOOTSTRAP_SERVERS": "kafka.invalid:9092"},
+            "the name kafka.invalid does not resolve", "correct KAFKA_BOOTSTRAP_SERVERS",
+        ),
+        ({"KAFKA_BATCH_SIZE": "many"}, "KAFKA_BATCH_SIZE='many': expected a whole number", "correct it"),
+        ({"KAFKA_BOOTSTRAP_SERVERS": "kafka"}, "KAFKA_BOOTSTRAP_SERVERS='kafka': expected host:port", "correct it"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_and_what_to_do(tmp_path: Path, variables: dict[str, str], found: str, todo: str) -> None:
+    done = topics(tmp_path, **variables)
+    assert (done.returncode, done.stderr) == (1, "")
+    error, advice = done.stdout.splitlines()
+    assert error.startswith("error: ")
+    assert found in error
+    assert advice.startswith("  -> ")
+    assert todo in advice
+
+
+def test_something_that_listens_and_never_answers(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        began = time.monotonic()
+        done = topics(tmp_path, "--bootstrap-servers", address)
+        assert time.monotonic() - began < 10
+    assert done.returncode == 1
+    assert "does not answer" in done.stdout
+    assert (done.stderr, "Traceback" in done.stdout) == ("", False)
