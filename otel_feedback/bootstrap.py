@@ -16,6 +16,7 @@ from opentelemetry import trace
 
 from otel_feedback import config
 from otel_feedback.capture import runtime
+from otel_feedback.capture.action import action
 from otel_feedback.config import KafkaConfig, Settings, get_settings
 from otel_feedback.exporters.interface import Exporter
 from otel_feedback.exporters.log import LogExporter, LogWriter
@@ -23,7 +24,8 @@ from otel_feedback.journal.memory import MemoryJournal
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.pipeline.processor import ActionRecorder, OutcomeSpanProcessor, provide_default_pipeline
 
-__all__ = ["configure", "get_feedback_pipeline"]
+# action is here so that it is imported now: an import on an agent's thread may be cut in two by a fork
+__all__ = ["action", "configure", "get_feedback_pipeline"]
 
 if TYPE_CHECKING:
     from otel_feedback.provider import Flush

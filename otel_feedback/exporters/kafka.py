@@ -30,6 +30,7 @@ from otel_feedback.exporters.kafka_receipt import (
     refusal_of,
     unavailable,
 )
+from otel_feedback.forks import import_guard
 
 if TYPE_CHECKING:
     from kafka.producer.future import FutureRecordMetadata
@@ -171,8 +172,8 @@ class KafkaExporter:
     def _ready_producer(self) -> OutcomeProducer:
         if self._producer is None:
             try:
-                from otel_feedback.exporters.kafka_producer import OutcomeProducer
-
+                with import_guard:
+                    from otel_feedback.exporters.kafka_producer import OutcomeProducer
                 self._producer = OutcomeProducer(self._config)
             except Exception as exc:
                 raise unavailable(exc) from exc

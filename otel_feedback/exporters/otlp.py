@@ -19,6 +19,7 @@ from otel_feedback.events.model import OutcomeEvent, Severity, epoch_us
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Receipt, Refusal, Settled
 from otel_feedback.exporters.otlp_transport import Answer, OtlpEndpoint, Transport, open_transport, without_login
+from otel_feedback.forks import import_guard
 from otel_feedback.version import VERSION
 
 if TYPE_CHECKING:
@@ -75,7 +76,9 @@ class OtlpExporter:
 
     def export(self, lease: Sequence[Record]) -> Receipt:
         if self._transport is None:
-            self._transport = open_transport(self._endpoint)
+            with import_guard:
+                import_messages()
+                self._transport = open_transport(self._endpoint)
         answer = self._transport.send(encode_request([record.event for record in lease], lease, self._service_name))
         return Settled(_account(lease, answer))
 
@@ -89,6 +92,14 @@ class OtlpExporter:
 
     def after_fork(self) -> None:
         self._transport = None
+
+
+def import_messages() -> None:
+    """Import the generated messages, which takes 50 ms: not at configure()."""
+    from google.rpc import error_details_pb2, status_pb2
+    from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
+
+    del error_details_pb2, status_pb2, logs_service_pb2
 
 
 def _account(lease: Sequence[Record], answer: Answer) -> list[tuple[Record, Refusal | None]]:

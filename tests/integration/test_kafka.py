@@ -213,3 +213,38 @@ def test_every_action_has_its_event_where_one_percent_is_sampled(kafka_broker: K
     assert 0 <= flags.count(b"01") < 120, "about 1 %"
     assert flags.count(b"00") > 1000
     assert done.stdout.split() in (["1200", "0", "False"], ["1200", "0", "True"])
+
+
+def test_a_fork_while_the_client_is_being_imported(kafka_broker: KafkaBroker) -> None:
+    """Parent and child each deliver what is theirs, under producer ids of their own."""
+    topic = new_topic(kafka_broker)
+    done = run_python(
+        """
+        import os, time, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import otel_feedback as feedback
+        pipeline = feedback.configure()
+        with feedback.action("parent"): pass
+        children = []
+        for n in range(8):
+            time.sleep(0.01)
+            child = os.fork()
+            if not child:
+                with feedback.action(f"child-{n}"): pass
+                os._exit(0 if pipeline.shutdown(30) else 1)
+            children.append(child)
+        assert [os.waitpid(child, 0)[1] for child in children] == [0] * 8
+        assert pipeline.shutdown(30)
+        """,
+        {
+            "KAFKA_BOOTSTRAP_SERVERS": kafka_broker.bootstrap_servers,
+            "KAFKA_OUTCOME_TOPIC": topic,
+            "OTEL_TRACES_EXPORTER": "none",
+            "ENABLE_OUTCOME_LOGGING": "false",
+        },
+    )
+    assert done.returncode == 0, done.stderr
+    records = kafka_clients.read_topic(kafka_broker.bootstrap_servers, topic, 9)
+    names = sorted(json.loads(record.value or b"")["action_type"] for record in records)
+    assert names == [*(f"child-{n}" for n in range(8)), "parent"]
+    assert len({dict(record.headers)["producer_id"] for record in records}) == 9
