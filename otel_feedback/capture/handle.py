@@ -24,7 +24,7 @@ from otel_feedback.capture.ending import Ending, ErrorInfo, describe, ending_of
 from otel_feedback.capture.resources import resident_memory
 from otel_feedback.capture.runtime import count_unrecorded, runtime
 from otel_feedback.capture.usage import MAX_COUNT, Usage, clean_amount, clean_count
-from otel_feedback.events.limits import MAX_ITEMS, MAX_TEXT, Problems, clean_metadata, clean_tags, clean_text
+from otel_feedback.events.limits import MAX_ITEMS, MAX_NAME, MAX_TEXT, Problems, clean_metadata, clean_tags, clean_text
 from otel_feedback.events.model import SEVERITY_OF, OutcomeEvent, OutcomeStatus, Severity, new_event_id
 
 __all__ = ["ACTION_KEY", "Action", "ending_actions"]
@@ -59,9 +59,9 @@ class Action:
     """
 
     __slots__ = (
-        "_context", "_cpu_start_ns", "_deadline_ns", "_ended", "_forced", "_identity", "_metadata", "_mono_start_ns",
-        "_parent", "_problems", "_recording", "_scores", "_span", "_tags", "_thread", "_token", "_usage",
-        "attributes", "depth", "end_ns", "error", "event", "event_id", "partition_key", "root_event_id",
+        "_context", "_cpu_start_ns", "_deadline_ns", "_declared_metadata", "_ended", "_forced", "_identity",
+        "_metadata", "_mono_start_ns", "_parent", "_problems", "_recording", "_scores", "_span", "_tags", "_thread", "_token", "_usage",
+        "attributes", "depth", "end_ns", "error", "event", "event_id", "is_taken", "partition_key", "root_event_id",
         "span_context", "start_ns",
     )  # fmt: skip
 
@@ -72,6 +72,7 @@ class Action:
 
     def __init__(self, declared: Declaration) -> None:
         self.event = None
+        self.is_taken = False  # True when a processor has seen the span: nobody else may record it again
         self.error: ErrorInfo | None = None
         self._token = None
         self._ended = False
@@ -112,7 +113,7 @@ class Action:
             attributes[semconv.OUTCOME_TAGS] = tags
         self._identity = identity
         self._tags = tags or ()
-        self._metadata = declared.metadata
+        self._metadata = self._declared_metadata = declared.metadata
         self._deadline_ns = declared.deadline_ns
         if declared.problems is not None:
             self._problems = declared.problems.copy()
@@ -176,29 +177,42 @@ class Action:
 
         A value that is not a number of at least 0 is left out and named in the event's metadata.
         """
-        if self._is_over("add_usage"):
+        if self._ended and self._is_over("add_usage"):
             return
-        counts = (
-            (semconv.GEN_AI_USAGE_INPUT_TOKENS, self._count(input_tokens, "input_tokens")),
-            (semconv.GEN_AI_USAGE_OUTPUT_TOKENS, self._count(output_tokens, "output_tokens")),
-            (semconv.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS, self._count(cached_input_tokens, "cached_input_tokens")),
-            (semconv.GEN_AI_USAGE_REASONING_TOKENS, self._count(reasoning_tokens, "reasoning_tokens")),
-            (semconv.OUTCOME_OWN_COST, self._amount(cost, "cost")),
-            (semconv.OUTCOME_LLM_LATENCY_MS, self._amount(llm_latency_ms, "llm_latency_ms")),
-            (semconv.OUTCOME_LLM_CALLS, 1),
-        )
+        # only what was given costs anything
+        given: dict[str, Any] = {semconv.OUTCOME_LLM_CALLS: 1}
+        if input_tokens is not None:
+            given[semconv.GEN_AI_USAGE_INPUT_TOKENS] = self._count(input_tokens, "input_tokens")
+        if output_tokens is not None:
+            given[semconv.GEN_AI_USAGE_OUTPUT_TOKENS] = self._count(output_tokens, "output_tokens")
+        if cached_input_tokens is not None:
+            given[semconv.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS] = self._count(
+                cached_input_tokens, "cached_input_tokens"
+            )
+        if reasoning_tokens is not None:
+            given[semconv.GEN_AI_USAGE_REASONING_TOKENS] = self._count(reasoning_tokens, "reasoning_tokens")
+        if cost is not None:
+            given[semconv.OUTCOME_OWN_COST] = self._amount(cost, "cost")
+        if llm_latency_ms is not None:
+            given[semconv.OUTCOME_LLM_LATENCY_MS] = self._amount(llm_latency_ms, "llm_latency_ms")
+        model = None if model is None else self._text(model, "model")
+        provider = None if provider is None else self._text(provider, "provider")
         with _Shared.usage_lock:
             usage = self._usage
             if usage is None:
                 usage = self._usage = Usage()
-            own = usage.own
-            for attribute, amount in counts:
-                if amount is not None:
-                    own[attribute] = own.get(attribute, 0) + amount
+            usage.add(given)
             if model is not None:
-                own[semconv.GEN_AI_REQUEST_MODEL] = clean_text(model, "model", self._notes())
+                usage.own[semconv.GEN_AI_REQUEST_MODEL] = model
             if provider is not None:
-                own[semconv.GEN_AI_PROVIDER_NAME] = clean_text(provider, "provider", self._notes())
+                usage.own[semconv.GEN_AI_PROVIDER_NAME] = provider
+
+    def _text(self, value: object, field: str) -> str:
+        if value.__class__ is str:
+            text = cast(str, value)
+            if len(text) <= MAX_NAME and text.isascii():
+                return text
+        return clean_text(value, field, self._notes())
 
     def _count(self, value: int | None, field: str) -> int | None:
         if value is None or (value.__class__ is int and 0 <= value <= MAX_COUNT):
@@ -307,7 +321,7 @@ class Action:
                 span.end(self.end_ns)
             finally:
                 ending_actions.pop(span_id, None)
-        if self.event is None:
+        if not self.is_taken:
             self.attributes.update(final)
             recorder = runtime().recorder
             if recorder is None:
@@ -357,9 +371,10 @@ class Action:
         if self._tags and started.get(semconv.OUTCOME_TAGS) is not self._tags:
             final[semconv.OUTCOME_TAGS] = self._tags
         prefix = semconv.OUTCOME_METADATA_PREFIX
-        for key, value in self._metadata.items():
-            if started.get(prefix + key) is not value:
-                final[prefix + key] = value
+        if self._metadata is not self._declared_metadata:
+            for key, value in self._metadata.items():
+                if started.get(prefix + key) is not value:
+                    final[prefix + key] = value
         if reason is not None:
             final[prefix + semconv.METADATA_STATUS_REASON] = reason
         problems = self._problems

@@ -50,10 +50,12 @@ class Usage:
         self.own: dict[str, Any] = {}
         self.below: dict[str, Any] = {}
 
-    def add(self, attribute: str, amount: float | None) -> None:
-        """Add to an amount of the action's own."""
-        if amount is not None:
-            self.own[attribute] = self.own.get(attribute, 0) + amount
+    def add(self, given: dict[str, Any]) -> None:
+        """Add to the action's own amounts; None is unknown and adds nothing."""
+        own = self.own
+        for attribute, amount in given.items():
+            if amount is not None:
+                own[attribute] = own[attribute] + amount if attribute in own else amount
 
     def absorb(self, child: Usage) -> None:
         """Count a finished child's inclusive usage as used below this action."""

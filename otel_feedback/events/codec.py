@@ -5,6 +5,7 @@ Pure functions; safe on any thread. The JSON Schema that consumers rely on is ma
 
 from __future__ import annotations
 
+from datetime import timezone
 from typing import Any
 
 import msgspec
@@ -40,7 +41,7 @@ def to_dict(event: OutcomeEvent) -> dict[str, Any]:
 
 
 def validate(event: object) -> OutcomeEvent:
-    """Return the event if every field has its declared type.
+    """Return the event if every field has its declared type; with its times in UTC, as they are on the wire.
 
     Raises:
         SchemaError: It is no `OutcomeEvent`, or a field has a value of another type; the field is named.
@@ -52,7 +53,12 @@ def validate(event: object) -> OutcomeEvent:
         encode(event)
     except (msgspec.ValidationError, TypeError, ValueError, OverflowError) as exc:
         raise SchemaError(f"not a valid outcome event: {exc}") from exc
-    return event
+    moved = {
+        name: moment.astimezone(timezone.utc)
+        for name in ("timestamp", "start_time", "end_time")
+        if (moment := getattr(event, name)) is not None and moment.tzinfo is not timezone.utc
+    }
+    return msgspec.structs.replace(event, **moved) if moved else event
 
 
 def json_schema() -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from datetime import datetime, timedelta, timezone
 from enum import Enum
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import msgspec
 
@@ -18,6 +18,7 @@ __all__ = ["SCHEMA_VERSION", "MetadataValue", "OutcomeEvent", "OutcomeStatus", "
 SCHEMA_VERSION = "1.0"
 
 Scalar = str | bool | int | float
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 MetadataValue = Scalar | list[Scalar]
 
 
@@ -76,7 +77,7 @@ def _utc_now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-class OutcomeEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class OutcomeEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """How one agent action ended.
 
     Only `action_type` and `status` are required. Times are timezone-aware UTC, durations milliseconds,
@@ -86,11 +87,13 @@ class OutcomeEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     same process; `own_tokens` and `own_cost` do not, so a sum of them over any set of events counts nothing twice.
     """
 
+    # not tracked by the garbage collector: thousands may be pending, nothing in them can form a cycle, and a full
+    # collection would stop the agent for as long as it takes to look at them all
     # default factories, because msgspec leaves out plain defaults and these must be on the wire
     schema_version: str = msgspec.field(default_factory=lambda: SCHEMA_VERSION)
     event_id: str = msgspec.field(default_factory=new_event_id)
     revision: int = msgspec.field(default_factory=lambda: 1)
-    timestamp: datetime = msgspec.field(default_factory=_utc_now)
+    timestamp: Moment = msgspec.field(default_factory=_utc_now)
     action_type: str
     status: OutcomeStatus
     severity: Severity = cast(Severity, None)  # derived from the status when not given
@@ -114,8 +117,8 @@ class OutcomeEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     attempt: int | None = None
 
     # when and how long
-    start_time: datetime | None = None
-    end_time: datetime | None = None
+    start_time: Moment | None = None
+    end_time: Moment | None = None
     duration_ms: float | None = None
     latency_ms: float | None = None
 

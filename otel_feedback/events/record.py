@@ -5,6 +5,8 @@ Immutable by convention (not frozen, since building it is on the agent's thread)
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
 from otel_feedback.events.model import OutcomeEvent
@@ -15,12 +17,25 @@ __all__ = ["Record"]
 class Record(msgspec.Struct, gc=False):
     """An outcome event on its way to its destinations.
 
-    `sequence` counts the exported records of one producer from 0. `key` decides the Kafka partition and
-    stays the same for all revisions of an event. `sampled` is the W3C flag of the event's trace.
+    `sequence` counts the exported records of one producer from 0. `key` decides the Kafka partition and stays the
+    same for all revisions of an event. `sampled` is the W3C flag of the event's trace. What else a destination needs
+    without decoding the payload stands beside it; the event itself would double what a pending record takes.
     """
 
     sequence: int
     key: str
     payload: bytes
-    event: OutcomeEvent
     sampled: bool
+    event_id: str
+    revision: int
+    timestamp: datetime
+    trace_id: str | None
+    span_id: str | None
+
+    @classmethod
+    def of(cls, event: OutcomeEvent, sequence: int, key: str, payload: bytes, *, sampled: bool) -> Record:
+        """Return the record of an event and its encoded form."""
+        return cls(
+            sequence, key, payload, sampled,
+            event.event_id, event.revision, event.timestamp, event.trace_id, event.span_id,
+        )  # fmt: skip

@@ -18,20 +18,19 @@ Headers = list[tuple[str, bytes]]
 
 def record_headers(record: Record, producer_id: bytes, source: bytes) -> Headers:
     """Return the headers of one record; `traceparent` only where the event belongs to a trace."""
-    event = record.event
-    event_id = event.event_id
+    event_id = record.event_id
     headers: Headers = [
         ("content-type", b"application/json"),
         ("producer_id", producer_id),
         ("sequence", b"%d" % record.sequence),
         # source and id name one occurrence: a revision is an occurrence of its own
-        ("ce_id", (event_id if event.revision == 1 else f"{event_id}/{event.revision}").encode()),
+        ("ce_id", (event_id if record.revision == 1 else f"{event_id}/{record.revision}").encode()),
         ("ce_source", source),
         ("ce_type", _TYPE),
-        ("ce_time", event.timestamp.isoformat().replace("+00:00", "Z").encode()),
+        ("ce_time", record.timestamp.isoformat().replace("+00:00", "Z").encode()),
         ("ce_specversion", b"1.0"),
     ]
-    if event.trace_id is not None and event.span_id is not None:
+    if record.trace_id is not None and record.span_id is not None:
         flags = "01" if record.sampled else "00"
-        headers.append(("traceparent", f"00-{event.trace_id}-{event.span_id}-{flags}".encode()))
+        headers.append(("traceparent", f"00-{record.trace_id}-{record.span_id}-{flags}".encode()))
     return headers

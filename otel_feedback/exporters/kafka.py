@@ -104,7 +104,7 @@ class KafkaExporter:
         for record in lease:
             key = record.key
             headers = record_headers(record, producer_id, source)
-            timestamp_ms = epoch_us(record.event.timestamp) // 1_000
+            timestamp_ms = epoch_us(record.timestamp) // 1_000
             try:
                 future = send(topic, record.payload, key.encode(), headers, partition_of(key), timestamp_ms)
             except Exception as exc:

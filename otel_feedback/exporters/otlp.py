@@ -79,7 +79,7 @@ class OtlpExporter:
             with import_guard:
                 import_messages()
                 self._transport = open_transport(self._endpoint)
-        answer = self._transport.send(encode_request([record.event for record in lease], lease, self._service_name))
+        answer = self._transport.send(encode_request(lease, self._service_name))
         return Settled(_account(lease, answer))
 
     def abandon(self) -> None:
@@ -111,16 +111,15 @@ def _account(lease: Sequence[Record], answer: Answer) -> list[tuple[Record, Refu
     return [(record, None if index < kept else refusal) for index, record in enumerate(lease)]
 
 
-def encode_request(
-    events: Sequence[OutcomeEvent], records: Sequence[Record], service_name: str
-) -> ExportLogsServiceRequest:
-    """Return the OTLP request for these events; the records say whether their traces are sampled."""
+def encode_request(records: Sequence[Record], service_name: str) -> ExportLogsServiceRequest:
+    """Return the OTLP request for these records; `service_name` stands for events that name none."""
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
     request = ExportLogsServiceRequest()
     scopes: dict[str, Any] = {}
     now_ns = time.time_ns()
-    for event, record in zip(events, records, strict=True):
+    for record in records:
+        event = codec.decode(record.payload)
         service = event.service_name or service_name
         scope = scopes.get(service)
         if scope is None:

@@ -42,7 +42,7 @@ class MemoryJournal:
         with self._lock:
             sequence = self._end
             if self._cursors:
-                self._records[sequence] = Record(sequence, key, payload, event, sampled)
+                self._records[sequence] = Record.of(event, sequence, key, payload, sampled=sampled)
                 self._bytes += len(payload)
             else:
                 self._first = sequence + 1  # nobody will ever read it

@@ -123,7 +123,7 @@ class FeedbackPipeline:
             valid `OutcomeEvent` or the pipeline is shut down. Never raises. Safe from any thread.
         """
         try:
-            codec.validate(event)
+            event = codec.validate(event)
         except SchemaError as exc:
             self._reject("invalid", "record_outcome(): %s", exc)
             return False

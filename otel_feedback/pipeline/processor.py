@@ -96,6 +96,7 @@ class OutcomeSpanProcessor(SpanProcessor):
             # only our own API freezes a run id when the span starts; an attribute may be set at any time
             key = action.partition_key
             error = action.error
+            action.is_taken = True
         event = convention.to_event(
             FinishedSpan(
                 event_id, trace_id, event_id[33:], span.start_time, span.end_time, attributes, error, self._service_name

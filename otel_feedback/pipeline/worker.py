@@ -226,7 +226,7 @@ class Worker:
             name = self.exporter.name
             self._log.warning(
                 refusal.reason, "%s refused event %s for good: %s: %s; its payload is in the log tier",
-                name, record.event.event_id, refusal.reason, refusal.detail,
+                name, record.event_id, refusal.reason, refusal.detail,
             )  # fmt: skip
             self._refused(record, name, refusal)
 

@@ -7,7 +7,7 @@ import json
 import logging
 import uuid
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -176,6 +176,28 @@ def test_record_outcome_takes_valid_events_only(pipeline: FeedbackPipeline, capl
     assert pipeline.metrics()["recorded"] == 1
     assert pipeline.metrics()["not_recorded"] == {"invalid": 2}
     assert pipeline.get_recent_events() == [good]
+
+
+def test_times_of_events_made_by_hand_need_a_zone_and_become_utc(pipeline: FeedbackPipeline) -> None:
+    here = datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=2)))
+    common: dict[str, Any] = {"action_type": "a", "status": feedback.OutcomeStatus.SUCCESS}
+    assert pipeline.record_outcome(feedback.OutcomeEvent(timestamp=here, **common)) is True
+    assert pipeline.get_recent_events()[0].to_dict()["timestamp"] == "2026-01-01T10:00:00Z"
+    assert pipeline.record_outcome(feedback.OutcomeEvent(timestamp=here.replace(tzinfo=None), **common)) is False
+
+
+def test_an_outcome_that_cannot_be_written_is_counted_once(
+    pipeline: FeedbackPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(event: object) -> bytes:
+        raise OverflowError("too big")
+
+    monkeypatch.setattr("otel_feedback.events.codec.encode", fail)
+    with feedback.action("work") as act:
+        pass
+    assert act.event is None
+    assert pipeline.metrics()["not_recorded"] == {"unencodable": 1}
+    assert pipeline.metrics()["recorded"] == 0
 
 
 def test_after_shutdown_outcomes_are_counted_and_nothing_raises(

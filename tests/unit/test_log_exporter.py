@@ -17,7 +17,7 @@ from otel_feedback.exporters.log import LogExporter, LogWriter
 
 def record(sequence: int) -> Record:
     event = feedback.OutcomeEvent(action_type=f"a{sequence}", status=feedback.OutcomeStatus.SUCCESS)
-    return Record(sequence, "key", codec.encode(event), event, sampled=False)
+    return Record.of(event, sequence, "key", codec.encode(event), sampled=False)
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="RLIMIT_FSIZE as on Linux")

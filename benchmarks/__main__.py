@@ -1,0 +1,91 @@
+"""`python -m benchmarks`: all measurements, or some, in one run; a table on stdout, progress on stderr.
+
+Ends with 0 when every measurement could be made, whether or not goals were met: a busy machine must not look like a
+defect. Ends with 1 when one could not be made, and says why; the others are reported all the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from collections.abc import Generator, Sequence
+from pathlib import Path
+
+from benchmarks import action, startup, versions
+from benchmarks.children import BenchmarkError
+from benchmarks.progress import say
+from benchmarks.report import Report, Result
+from benchmarks.table import render
+from tests.stack.errors import StackError
+
+ALONE = {"action": action.measure, "startup": startup.measure}
+WITH_BROKER = ("throughput", "latency")
+NAMES = (*ALONE, *WITH_BROKER)
+
+
+def run(names: Sequence[str], *, is_quick: bool) -> Report:
+    """Make the measurements of these names."""
+    found = {**versions.of_machine(), "load at the start": versions.load()}
+    results: dict[str, Result] = {}
+    failed: dict[str, str] = {}
+    for name, measure in ALONE.items():
+        if name in names:
+            with _telling(failed, name):
+                results[name] = measure(is_quick=is_quick)
+    wanted = [name for name in WITH_BROKER if name in names]
+    if wanted:
+        with _telling(failed, ", ".join(wanted)):
+            _run_with_broker(wanted, is_quick, found, results, failed)
+    found["load at the end"] = versions.load()
+    return Report(found, is_quick, results, failed)
+
+
+def _run_with_broker(
+    names: Sequence[str], is_quick: bool, found: dict[str, str], results: dict[str, Result], failed: dict[str, str]
+) -> None:
+    from benchmarks import latency, throughput
+    from benchmarks.broker import Broker
+
+    measures = {"throughput": throughput.measure, "latency": latency.measure}
+    with Broker.launch() as broker:
+        found["broker"] = f"Apache Kafka {broker.version()}"
+        for name in names:
+            with _telling(failed, name):
+                results[name] = measures[name](broker, is_quick=is_quick)
+
+
+@contextlib.contextmanager
+def _telling(failed: dict[str, str], name: str) -> Generator[None, None, None]:
+    try:
+        yield
+    except (BenchmarkError, StackError) as exc:
+        say(f"{name}: {exc}")
+        failed[name] = str(exc)
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in NAMES]
+    if unknown or not names:
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown) or 'nothing'} is not one of {', '.join(NAMES)}")
+    return names
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", type=_names, default=list(NAMES), metavar="NAME", help="some of " + ",".join(NAMES))
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there too, all rounds included")
+    parser.add_argument("--quick", action="store_true", help="seconds instead of minutes; the figures mean nothing")
+    given = parser.parse_args(arguments)
+    report = run(given.only, is_quick=given.quick)
+    if given.json is not None:
+        given.json.write_text(json.dumps(report.to_dict(), indent=2) + "\n")
+    sys.stdout.write(render(report))
+    return 1 if report.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

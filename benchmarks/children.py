@@ -1,0 +1,116 @@
+"""Processes that are measured, and how one talks to them: one JSON object a line, each way.
+
+    Child(module, arguments) ──► python -m module '{…}' ──► serve(answer)
+         send() / receive()       stdin  ──► request           one answer for each request;
+                                  stdout ◄── answer            stderr is the terminal's
+
+The parent is idle while a child is measured. A child ends when its stdin does, and is killed when it hangs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any
+
+from typing_extensions import Self
+
+__all__ = ["BenchmarkError", "Child", "arguments", "environment", "serve"]
+
+ANSWER_TIMEOUT_S = 300.0
+
+
+class BenchmarkError(Exception):
+    """A measurement could not be made, or what it measured was not what it was to measure."""
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Return this process's environment without any setting of what is measured, and with these variables."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "KAFKA_", "ENABLE_"))}
+    return {**kept, **variables}
+
+
+class Child:
+    """A subject in a process of its own; a context manager that ends it."""
+
+    def __init__(self, module: str, given: Mapping[str, Any]) -> None:
+        """Start it.
+
+        Args:
+            module: What `python -m` runs; it calls `serve`.
+            given: What it finds in `arguments()`.
+        """
+        self._name = f"{module} {given.get('subject', '')}".strip()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, json.dumps(given)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment(),
+            text=True,
+        )
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """Send a request and return its answer."""
+        self.send(**request)
+        return self.receive()
+
+    def send(self, **request: Any) -> None:
+        """Send a request; `receive` waits for the answer."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        except OSError as exc:
+            raise BenchmarkError(self._obituary()) from exc
+
+    def receive(self) -> dict[str, Any]:
+        """Return the next answer.
+
+        Raises:
+            BenchmarkError: The child has ended, or does not answer.
+        """
+        assert self._process.stdout is not None
+        watchdog = threading.Timer(ANSWER_TIMEOUT_S, self._process.kill)
+        watchdog.start()
+        try:
+            line = self._process.stdout.readline()
+        finally:
+            watchdog.cancel()
+        if not line:
+            raise BenchmarkError(self._obituary())
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _obituary(self) -> str:
+        code = self._process.wait(10)  # its pipes are closed, so it is about to end
+        return f"{self._name} ended with code {code} (negative: killed, after {ANSWER_TIMEOUT_S:g} s at the latest)"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self._process.communicate(timeout=0 if kind else 30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+
+
+def arguments() -> dict[str, Any]:
+    """In a child: what it was given."""
+    given: dict[str, Any] = json.loads(sys.argv[1])
+    return given
+
+
+def serve(answer: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
+    """In a child: answer requests until there are no more."""
+    for line in sys.stdin:
+        sys.stdout.write(json.dumps(answer(json.loads(line))) + "\n")
+        sys.stdout.flush()

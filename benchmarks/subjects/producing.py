@@ -1,0 +1,82 @@
+"""Set-up that the sending subjects share: our pipeline, and a plain kafka-python producer with the same options.
+
+`producer_options` repeats what `otel_feedback.exporters.kafka` gives its producer; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from opentelemetry.sdk.trace import TracerProvider
+
+import otel_feedback as feedback
+from benchmarks.children import BenchmarkError
+
+__all__ = ["configure", "flush", "new_producer", "producer_options", "require_acknowledged"]
+
+FLUSH_TIMEOUT_S = 240.0
+
+
+def kafka_config(given: dict[str, Any]) -> feedback.KafkaConfig:
+    """Return our configuration by default, but for the broker, the topic and the compression."""
+    return feedback.KafkaConfig(
+        bootstrap_servers=tuple(given["bootstrap_servers"].split(",")),
+        topic=given["topic"],
+        compression=given["compression"],
+    )
+
+
+def configure(given: dict[str, Any]) -> feedback.FeedbackPipeline:
+    """Return a pipeline with Kafka as its one exporter; spans are made, and exported nowhere."""
+    return feedback.configure(
+        tracer_provider=TracerProvider(),
+        kafka=kafka_config(given),
+        enable_outcome_logging=False,
+        enable_otlp=False,
+        journal_max_bytes=2**32,  # a round is a burst of any length, and none of it may be lost
+    )
+
+
+def flush(pipeline: feedback.FeedbackPipeline, events: int) -> None:
+    """Wait until this many events, and no other number, have been acknowledged since the pipeline was made.
+
+    Raises:
+        BenchmarkError: The account says otherwise.
+    """
+    flushed = pipeline.force_flush(FLUSH_TIMEOUT_S)
+    account = pipeline.metrics()["exporters"]["kafka"]
+    if not flushed or account["delivered"] != events or account["lost"] or account["pending"]:
+        raise BenchmarkError(f"{events} events were to be delivered: {account}")
+
+
+def producer_options(config: feedback.KafkaConfig) -> dict[str, Any]:
+    """Return what our exporter gives its producer, as far as it bears on speed."""
+    return {
+        "bootstrap_servers": list(config.bootstrap_servers),
+        "acks": "all",
+        "enable_idempotence": True,
+        "compression_type": None if config.compression == "none" else config.compression,
+        "batch_size": config.producer_batch_bytes,
+        "linger_ms": config.producer_linger_ms,
+        "max_request_size": config.max_request_bytes,
+        "metrics_enabled": False,
+    }
+
+
+def new_producer(config: feedback.KafkaConfig) -> Any:
+    """Return a plain producer."""
+    from kafka import KafkaProducer
+
+    return KafkaProducer(**producer_options(config))
+
+
+def require_acknowledged(futures: Iterable[Any]) -> None:
+    """Check that the broker has acknowledged every record.
+
+    Raises:
+        BenchmarkError: One was not.
+    """
+    for future in futures:
+        if not future.is_done or future.exception is not None:
+            raise BenchmarkError(f"a record was not acknowledged: {future.exception}")

@@ -1,0 +1,80 @@
+"""A process that sends one burst of events as fast as it can: our actions, or records by a plain producer.
+
+The plain producer sends what a burst of ours left on a topic: the same values, keys, headers, partitions and
+timestamps, in the same order, read before the clock starts. Both connect, and send some events, before it does.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.children import arguments, serve
+from benchmarks.subjects.names import OURS
+from benchmarks.subjects.producing import (
+    FLUSH_TIMEOUT_S,
+    configure,
+    flush,
+    kafka_config,
+    new_producer,
+    require_acknowledged,
+)
+from benchmarks.subjects.workload import one_action, run_of
+from tests.stack.kafka_clients import Record, read_topic
+
+
+class _Ours:
+    def __init__(self, given: dict[str, Any]) -> None:
+        self._pipeline = configure(given)
+
+    def burst(self, first: int, end: int) -> None:
+        for number in range(first, end):
+            one_action(run_of(number))
+        flush(self._pipeline, end)
+
+
+class _Raw:
+    def __init__(self, given: dict[str, Any]) -> None:
+        count = given["warm_up"] + given["events"]
+        records = sorted(read_topic(given["bootstrap_servers"], given["source"], count, timeout_s=120), key=_sequence)
+        self._producer = new_producer(kafka_config(given))
+        self._topic = given["topic"]
+        self._ready: Sequence[tuple[Any, ...]] = [
+            (record.value, record.key, list(record.headers), record.partition, record.timestamp_ms)
+            for record in records
+        ]
+
+    def burst(self, first: int, end: int) -> None:
+        send, topic = self._producer.send, self._topic
+        futures = [
+            send(topic, value, key, headers, partition, timestamp_ms)
+            for value, key, headers, partition, timestamp_ms in self._ready[first:end]
+        ]
+        self._producer.flush(FLUSH_TIMEOUT_S)
+        require_acknowledged(futures)
+
+
+def _sequence(record: Record) -> int:
+    return int(dict(record.headers)["sequence"])
+
+
+def _main() -> None:
+    given = arguments()
+    warm_up, events = given["warm_up"], given["events"]
+    subject = _Ours(given) if given["subject"] == OURS else _Raw(given)
+
+    def answer(_request: Mapping[str, Any]) -> Mapping[str, float]:
+        subject.burst(0, warm_up)
+        gc.collect()
+        wall_ns, cpu_ns = time.perf_counter_ns(), time.process_time_ns()
+        subject.burst(warm_up, warm_up + events)
+        wall_ns, cpu_ns = time.perf_counter_ns() - wall_ns, time.process_time_ns() - cpu_ns
+        return {"events_a_second": events / wall_ns * 1e9, "cpu_us": cpu_ns / events / 1e3}
+
+    serve(answer)
+
+
+if __name__ == "__main__":
+    _main()

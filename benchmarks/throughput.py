@@ -1,0 +1,65 @@
+"""How many events a second go from `action()` to acknowledged by a real broker, against a plain kafka-python producer.
+
+Method: each round is a process of its own that sends one burst and stops the clock when the broker has acknowledged
+everything; ours and the plain producer take turns. Of ours the clock covers all: the action, its span, the event, the
+journal, the worker, the producer. Afterwards our account and the topic's end offsets must both say the count.
+
+Fair, because the plain producer sends the very records of our round, with the same batch size, linger, compression and
+acknowledgements; it is spared making them and choosing partitions (pure-Python murmur2 would cost it 8 µs a record), so
+it is what kafka-python itself can do here. The broker is on the same CPUs: it takes as much from the one as from the
+other. Spans are made and not exported; exporting them would measure the OTLP exporter.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.broker import Broker
+from benchmarks.children import Child
+from benchmarks.progress import say
+from benchmarks.report import Goal, Result, row
+from benchmarks.subjects.names import OURS, RAW
+
+__all__ = ["measure"]
+
+GOALS = {"gzip": 10_000.0, "zstd": 18_000.0}
+
+
+def measure(broker: Broker, *, is_quick: bool) -> Result:
+    """Run all rounds with each compression."""
+    turns, events, warm_up = (1, 2_000, 200) if is_quick else (5, 40_000, 2_000)
+    rounds: dict[str, dict[str, list[dict[str, float]]]] = {name: {OURS: [], RAW: []} for name in GOALS}
+    for turn in range(turns):
+        for compression, found in rounds.items():
+            say(f"throughput: turn {turn + 1} of {turns}, {events:,} events with {compression}, ours and raw")
+            with broker.topic() as topic, broker.topic() as other:
+                given = {
+                    "bootstrap_servers": broker.bootstrap_servers, "compression": compression,
+                    "events": events, "warm_up": warm_up,
+                }  # fmt: skip
+                found[OURS].append(_burst(broker, given, OURS, topic))
+                found[RAW].append(_burst(broker, {**given, "source": topic}, RAW, other))
+    rows = [
+        row(
+            "throughput",
+            f"{compression}: {name}",
+            RAW,
+            unit,
+            [figures[figure] for figures in found[OURS]],
+            [figures[figure] for figures in found[RAW]],
+            goal,
+        )
+        for compression, found in rounds.items()
+        for figure, name, unit, goal in (
+            ("events_a_second", "acknowledged", "events/s", Goal("ours", GOALS[compression], at_least=True)),
+            ("cpu_us", "CPU of the process an event", "µs", None),
+        )
+    ]
+    return Result(rows, {"turns": turns, "events": events, "warm_up": warm_up, "rounds": rounds})
+
+
+def _burst(broker: Broker, given: dict[str, Any], subject: str, topic: str) -> dict[str, float]:
+    with Child("benchmarks.subjects.sending", {**given, "subject": subject, "topic": topic}) as child:
+        figures = child.ask()
+    broker.require_count(topic, given["warm_up"] + given["events"])
+    return figures
