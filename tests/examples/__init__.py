@@ -1,0 +1,1 @@
+"""README, documentation and examples, executed."""

@@ -1,0 +1,1 @@
+"""Development only, not shipped: what writes the generated parts of the documentation."""
