@@ -137,7 +137,10 @@ def test_the_schema_takes_events_and_refuses_others() -> None:
 
 def test_the_architecture_page_has_every_reason_for_a_loss() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
-    for reason in (LOST_RETENTION, LOST_SHUTDOWN, *REFUSED_NAMES.values(), "rejected", "partially_rejected"):
+    sources = [path.read_text("utf-8") for path in (ROOT / "otel_feedback").rglob("*.py")]
+    refusals = {reason for source in sources for reason in re.findall(r'Refusal\("(\w+)"', source)}
+    assert refusals
+    for reason in {LOST_RETENTION, LOST_SHUTDOWN, *REFUSED_NAMES.values(), "rejected", *refusals}:
         assert f"`{reason}`" in page, reason
 
 
