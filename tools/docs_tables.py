@@ -185,9 +185,8 @@ OTEL: dict[str, tuple[str, tuple[OtelVariable, ...]]] = {
                          "milliseconds. Does not delay events. The SDK's other `OTEL_BSP_…` variables work as well."),
             OtelVariable("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "128", "Attributes of a span. The event of `action()` has "
                          "all its fields also where its span has no room for them."),
-            OtelVariable("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "", "Characters of a text attribute. An event is read "
-                         "from its span, so its texts are cut, too; below 49 also `parent_event_id` and "
-                         "`root_event_id`."),
+            OtelVariable("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "", "Characters of a text attribute of a span. The event of "
+                         "`action()` keeps its whole text."),
         ),
     ),
 }  # fmt: skip

@@ -5,16 +5,16 @@ Input: the arguments of `action()`, whatever they are. Output: span name and att
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from otel_feedback import semconv
 from otel_feedback.capture.usage import clean_amount
 from otel_feedback.events.limits import (
-    MAX_NAME,
     Problems,
     clean_metadata,
     clean_tags,
     clean_text,
+    is_plain,
     plain_metadata,
     plain_tags,
 )
@@ -74,8 +74,4 @@ class Declaration:
         return self.problems
 
     def _text(self, value: object, field: str) -> str:
-        if value.__class__ is str:
-            text = cast(str, value)
-            if len(text) <= MAX_NAME and text.isascii():
-                return text
-        return clean_text(value, field, self._notes())
+        return value if is_plain(value) else clean_text(value, field, self._notes())

@@ -126,7 +126,8 @@ def _with_totals(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _without_misfits(fields: dict[str, Any]) -> dict[str, Any]:
     """Leave out what is not of its field's type, and name it in the metadata."""
-    fit: dict[str, Any] = {"action_type": "unknown", "status": "success"}
+    status = "failure" if fields.get("error_type") is not None else "success"
+    fit: dict[str, Any] = {"action_type": "unknown", "status": status}
     invalid: list[Any] = []
     for name, value in fields.items():
         try:

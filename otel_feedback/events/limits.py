@@ -12,7 +12,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TypeGuard
 from uuid import UUID
 
 from otel_feedback.events.model import MetadataValue
@@ -26,6 +26,7 @@ __all__ = [
     "clean_metadata",
     "clean_tags",
     "clean_text",
+    "is_plain",
     "plain_metadata",
     "plain_tags",
 ]
@@ -83,6 +84,11 @@ def clean_text(value: object, name: str, problems: Problems, limit: int = MAX_NA
     return text
 
 
+def is_plain(value: object) -> TypeGuard[str]:
+    """Tell whether this is a short text that needs no cleaning, which it nearly always is."""
+    return value.__class__ is str and len(value) <= MAX_NAME and value.isascii()  # type: ignore[arg-type,attr-defined]
+
+
 def plain_tags(tags: object) -> tuple[str, ...]:
     """Return the tags if they need no cleaning, which is nearly always; else nothing."""
     if tags.__class__ is not list and tags.__class__ is not tuple:
@@ -91,7 +97,7 @@ def plain_tags(tags: object) -> tuple[str, ...]:
     if len(given) > MAX_ITEMS:
         return ()
     for tag in given:
-        if tag.__class__ is not str or len(tag) > MAX_NAME or not tag.isascii():
+        if not is_plain(tag):
             return ()
     return tuple(dict.fromkeys(given)) if len(given) > 1 else tuple(given)
 
@@ -105,7 +111,7 @@ def plain_metadata(metadata: object) -> dict[str, MetadataValue]:
         return {}
     for key, value in given.items():
         kind = value.__class__
-        if key.__class__ is not str or len(key) > MAX_NAME or not key.isascii():
+        if not is_plain(key):
             return {}
         if kind is str:
             if len(value) > MAX_TEXT or not value.isascii():

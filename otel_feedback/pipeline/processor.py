@@ -74,7 +74,7 @@ class OutcomeSpanProcessor(SpanProcessor):
         except Exception as exc:  # somebody else's span may carry anything
             pipeline.reject("unconvertible", "a span could not be turned into an outcome: %r", exc)
 
-    def _record(self, span: ReadableSpan, attributes: Mapping[str, Any], convention: Convention) -> None:
+    def _record(self, span: ReadableSpan, attributes: dict[str, Any], convention: Convention) -> None:
         context = span.get_span_context()
         if context is None or span.start_time is None or span.end_time is None:
             return
@@ -97,6 +97,8 @@ class OutcomeSpanProcessor(SpanProcessor):
             key = action.partition_key
             error = action.error
             action.is_taken = True
+            # the SDK's limits on spans may have cut or dropped some; an event has limits of its own
+            attributes.update(action.attributes)
         event = convention.to_event(
             FinishedSpan(
                 event_id, trace_id, event_id[33:], span.start_time, span.end_time, attributes, error, self._service_name

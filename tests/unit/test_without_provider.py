@@ -126,3 +126,37 @@ def test_the_processor_works_alone_on_a_provider_of_somebody_else() -> None:
     assert done.stdout.strip().startswith("[('ours', 'success', 'theirs', 'r'), ('hand', 'partial', 'theirs', '")
     assert done.stdout.strip().endswith("] True".replace("] ", "] ")), done.stdout
     assert len(done.stderr.splitlines()) == 2, "both events are in the log tier"
+
+
+def test_limits_on_spans_do_not_cut_events() -> None:
+    """The SDK may cut or drop attributes of the span; the outcome must still be right and whole."""
+    done = run_python(
+        """
+        import json
+        import otel_feedback as feedback
+        pipeline = feedback.configure(enable_outcome_logging=False)
+        try:
+            with feedback.action("reasoning", agent="a-long-name", run_id="a-long-run-id", metadata={"k": "v" * 40}):
+                with feedback.action("tool") as act:
+                    act.add_usage(input_tokens=3)
+                    raise TimeoutError("it took too long")
+        except TimeoutError:
+            pass
+        print(json.dumps([event.to_dict() for event in pipeline.get_recent_events()]))
+        """,
+        {
+            "OTEL_TRACES_EXPORTER": "none",
+            "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "6",
+            "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "3",
+        },
+    )
+    assert done.returncode == 0, done.stderr
+    tool, outer = json.loads(done.stdout)
+    assert (tool["status"], tool["severity"], tool["error_type"]) == ("timeout", "error", "TimeoutError")
+    assert (tool["parent_event_id"], tool["input_tokens"]) == (outer["event_id"], 3)
+    assert (outer["agent_name"], outer["run_id"], outer["metadata"]) == (
+        "a-long-name",
+        "a-long-run-id",
+        {"k": "v" * 40},
+    )
+    assert (outer["error_message"], outer["tokens_used"]) == ("it took too long", 3)
