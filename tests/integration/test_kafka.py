@@ -248,3 +248,33 @@ def test_a_fork_while_the_client_is_being_imported(kafka_broker: KafkaBroker) ->
     names = sorted(json.loads(record.value or b"")["action_type"] for record in records)
     assert names == [*(f"child-{n}" for n in range(8)), "parent"]
     assert len({dict(record.headers)["producer_id"] for record in records}) == 9
+
+
+def test_the_end_of_the_program_delivers_through_the_producer_that_is_open(kafka_broker: KafkaBroker) -> None:
+    """kafka-python closes its producers at exit, too: all has to be acknowledged before that."""
+    topic = new_topic(kafka_broker)
+    done = run_python(
+        """
+        import otel_feedback as feedback
+        pipeline = feedback.configure()
+        with feedback.action("first"): pass
+        assert pipeline.force_flush(30)
+        import kafka
+        close = kafka.KafkaProducer.close
+        def told(self, *args, **kwargs):
+            print(pipeline.metrics()["exporters"]["kafka"])
+            close(self, *args, **kwargs)
+        kafka.KafkaProducer.close = told
+        for _ in range(3000):
+            with feedback.action("late"): pass
+        """,
+        {
+            "KAFKA_BOOTSTRAP_SERVERS": kafka_broker.bootstrap_servers,
+            "KAFKA_OUTCOME_TOPIC": topic,
+            "OTEL_TRACES_EXPORTER": "none",
+            "ENABLE_OUTCOME_LOGGING": "false",
+            "OTEL_FEEDBACK_SHUTDOWN_TIMEOUT": "30",
+        },
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "'delivered': 3001, 'pending': 0, 'lost': {}, 'retries': 0" in done.stdout.splitlines()[0]
