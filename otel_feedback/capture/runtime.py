@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from otel_feedback.capture.handle import Action
     from otel_feedback.events.model import OutcomeEvent
 
-__all__ = ["Recorder", "Runtime", "install", "runtime", "uninstall"]
+__all__ = ["Recorder", "Runtime", "count_unrecorded", "install", "runtime", "unrecorded"]
 
 logger = logging.getLogger(__name__)
 
@@ -62,12 +62,6 @@ def install(tracer_provider: trace.TracerProvider | None, recorder: Recorder | N
     """Make actions use this provider (default: the global one) and this recorder."""
     tracer = trace.get_tracer("otel_feedback", VERSION, tracer_provider=tracer_provider)
     _State.current = Runtime(tracer, recorder, enabled=enabled)
-
-
-def uninstall(recorder: Recorder) -> None:
-    """Forget `recorder` if it is the one in force; actions go on, unrecorded."""
-    if _State.current.recorder is recorder:
-        _State.current = Runtime(_State.current.tracer, None, enabled=_State.current.enabled)
 
 
 def count_unrecorded() -> None:

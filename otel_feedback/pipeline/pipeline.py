@@ -17,6 +17,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from otel_feedback.capture.runtime import unrecorded
 from otel_feedback.errors import SchemaError
 from otel_feedback.events import codec
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
@@ -47,7 +48,6 @@ class FeedbackPipeline:
         shutdown_timeout_s: What `shutdown()` waits when not told, in seconds.
         on_shutdown: Called when shutdown begins, on a thread of its own and with the seconds that there are, for
             example to flush spans.
-        encode: Turns an event into its payload.
     """
 
     def __init__(
@@ -102,12 +102,12 @@ class FeedbackPipeline:
     def accept(self, event: OutcomeEvent, key: str, sampled: bool) -> bool:
         """Take an event that is known to be valid. On the agent's thread: cheap, never waits, never raises."""
         if self._closed:
-            self._reject("after_shutdown", "an outcome came after shutdown() and is not recorded")
+            self.reject("after_shutdown", "an outcome came after shutdown() and is not recorded")
             return False
         try:
             payload = codec.encode(event)
         except Exception as exc:  # lone surrogates, integers beyond 64 bits
-            self._reject("unencodable", "an outcome cannot be written as JSON and is not recorded: %s", exc)
+            self.reject("unencodable", "an outcome cannot be written as JSON and is not recorded: %s", exc)
             return False
         self._ring.append(event)
         end = self._journal.append(key, payload, event, sampled) + 1
@@ -125,15 +125,12 @@ class FeedbackPipeline:
         try:
             event = codec.validate(event)
         except SchemaError as exc:
-            self._reject("invalid", "record_outcome(): %s", exc)
+            self.reject("invalid", "record_outcome(): %s", exc)
             return False
         return self.accept(event, event.run_id or event.trace_id or event.event_id, sampled=False)
 
     def reject(self, reason: str, message: str, *args: object) -> None:
         """Count an outcome that could not be recorded, and say so at most once a minute."""
-        self._reject(reason, message, *args)
-
-    def _reject(self, reason: str, message: str, *args: object) -> None:
         if not self.enabled:
             return
         with self._count_lock:
@@ -199,6 +196,8 @@ class FeedbackPipeline:
         with self._count_lock:
             not_recorded = dict(self._not_recorded)
             sampled_out = self._sampled_out
+        if self.enabled and (early := unrecorded()):
+            not_recorded["before_configure"] = early
         return {
             "producer_id": self.producer_id,
             "recorded": self._journal.end,

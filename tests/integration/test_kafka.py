@@ -187,14 +187,11 @@ def test_every_action_has_its_event_where_one_percent_is_sampled(kafka_broker: K
     done = run_python(
         """
         import otel_feedback as feedback
-        from opentelemetry import trace
         pipeline = feedback.configure()
         for i in range(600):
             with feedback.action("root", metadata={"i": i}):
                 with feedback.action("child"): pass
-                infra = trace.get_tracer("t").start_span("GET", attributes={"http.method": "GET", "url.full": "x"})
-                assert trace.get_tracer("t").start_span("agent", attributes={"gen_ai.x": "1"}).is_recording()
-        print(pipeline.metrics()["recorded"], pipeline.metrics()["sampled_out"], infra.is_recording())
+        print(pipeline.metrics()["recorded"], pipeline.metrics()["sampled_out"])
         assert pipeline.shutdown(30)
         """,
         {
@@ -212,7 +209,7 @@ def test_every_action_has_its_event_where_one_percent_is_sampled(kafka_broker: K
     flags = [dict(r.headers)["traceparent"][-2:] for r in records]
     assert 0 <= flags.count(b"01") < 120, "about 1 %"
     assert flags.count(b"00") > 1000
-    assert done.stdout.split() in (["1200", "0", "False"], ["1200", "0", "True"])
+    assert done.stdout.split() == ["1200", "0"]
 
 
 def test_a_fork_while_the_client_is_being_imported(kafka_broker: KafkaBroker) -> None:
