@@ -123,8 +123,6 @@ def _build(settings: Settings, on_shutdown: Flush | None = None) -> FeedbackPipe
         exporters.append(
             KafkaExporter(
                 settings.kafka,
-                producer_id=lambda: pipeline.producer_id,
-                service_name=settings.service_name,
                 connected=lambda: _run_first_at_exit(pipeline),
             )
         )
@@ -135,7 +133,7 @@ def _build(settings: Settings, on_shutdown: Flush | None = None) -> FeedbackPipe
     if settings.enable_outcome_logging:
         exporters.append(LogExporter(writer))
     pipeline = FeedbackPipeline(
-        new_journal=lambda: MemoryJournal(settings.journal_max_bytes),
+        new_journal=lambda: MemoryJournal(settings.journal_max_bytes, settings.service_name),
         exporters=exporters,
         refused=writer.write_refused,
         ring_size=settings.ring_size,

@@ -17,7 +17,7 @@ from otel_feedback.events.model import OutcomeStatus, Severity
 from otel_feedback.exporters.headers import record_headers
 from otel_feedback.exporters.otlp import encode_request
 from tools import docs_tables as texts
-from tools.sample import PRODUCER_ID, sample_event, sample_record
+from tools.sample import sample_event, sample_record
 
 __all__ = [
     "accepted",
@@ -218,7 +218,7 @@ def _log_attributes() -> dict[str, str]:
 
 def kafka_headers() -> str:
     """Return the headers of a record, each with the value that a real one has."""
-    headers = record_headers(sample_record(), PRODUCER_ID.encode(), b"//otel_feedback/support-bot")
+    headers = record_headers(sample_record())
     rows = [(_code(name), _code(value.decode()), texts.HEADERS[name]) for name, value in headers]
     return _table(("Header", "Example", "Meaning"), rows)
 

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta, timezone
 
 from otel_feedback import OutcomeEvent, OutcomeStatus
 from otel_feedback.events import codec
-from otel_feedback.events.record import Record
+from otel_feedback.events.record import Origin, Record
 
-__all__ = ["PRODUCER_ID", "sample_event", "sample_record"]
+__all__ = ["sample_event", "sample_record"]
 
 PRODUCER_ID = "5f1c8a3be07d4d0c9a61f27c0b9e4d58"
 
@@ -70,4 +70,4 @@ def sample_event() -> OutcomeEvent:
 def sample_record() -> Record:
     """Return the event as it stands in the journal."""
     event = sample_event()
-    return Record.of(event, 41, "run-17", codec.encode(event), sampled=True)
+    return Record.of(event, Origin(PRODUCER_ID, "support-bot"), 41, "run-17", codec.encode(event), sampled=True)

@@ -24,8 +24,10 @@ from benchmarks.subjects.producing import (
 from benchmarks.subjects.workload import EVENTS_A_RUN, one_action, run_of
 from otel_feedback import OutcomeEvent, OutcomeStatus
 from otel_feedback.events.codec import encode
-from otel_feedback.events.record import Record
+from otel_feedback.events.record import Origin, Record
 from otel_feedback.exporters.headers import record_headers
+
+ORIGIN = Origin("0" * 32, "raw")
 
 
 class _Ours:
@@ -58,7 +60,7 @@ class _Raw:
             latency_ms=0.01, llm_calls=1, tokens_used=1_020, own_tokens=1_020, input_tokens=900, output_tokens=120,
             model="gpt-4o", memory_used_mb=50.0, cpu_time_ms=0.01, tags=("customer",), metadata={"client": "acme"},
         )  # fmt: skip
-        headers = record_headers(Record.of(event, number, key, b"", sampled=True), b"0" * 32, b"//otel_feedback/raw")
+        headers = record_headers(Record.of(event, ORIGIN, number, key, b"", sampled=True))
         partition = number // EVENTS_A_RUN % PARTITIONS
         self._futures.append(
             self._producer.send(

@@ -11,17 +11,28 @@ import msgspec
 
 from otel_feedback.events.model import OutcomeEvent
 
-__all__ = ["Record"]
+__all__ = ["Origin", "Record"]
+
+
+class Origin(msgspec.Struct, frozen=True, gc=False):
+    """Whose journal a record is from; the same object for all of its records.
+
+    `producer_id` is 32 hex digits, new for each process; `service_name` is that of the process which recorded.
+    """
+
+    producer_id: str
+    service_name: str
 
 
 class Record(msgspec.Struct, gc=False):
     """An outcome event on its way to its destinations.
 
-    `sequence` counts the exported records of one producer from 0. `key` decides the Kafka partition and stays the
+    `origin` says whose it is; `sequence` counts the exported records of one producer from 0. `key` decides the Kafka partition and stays the
     same for all revisions of an event. `sampled` is the W3C flag of the event's trace. What else a destination needs
     without decoding the payload stands beside it; the event itself would double what a pending record takes.
     """
 
+    origin: Origin
     sequence: int
     key: str
     payload: bytes
@@ -33,9 +44,11 @@ class Record(msgspec.Struct, gc=False):
     span_id: str | None
 
     @classmethod
-    def of(cls, event: OutcomeEvent, sequence: int, key: str, payload: bytes, *, sampled: bool) -> Record:
+    def of(
+        cls, event: OutcomeEvent, origin: Origin, sequence: int, key: str, payload: bytes, *, sampled: bool
+    ) -> Record:
         """Return the record of an event and its encoded form."""
         return cls(
-            sequence, key, payload, sampled,
+            origin, sequence, key, payload, sampled,
             event.event_id, event.revision, event.timestamp, event.trace_id, event.span_id,
         )  # fmt: skip

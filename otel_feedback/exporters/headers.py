@@ -5,8 +5,10 @@ Source: github.com/cloudevents/spec, bindings/kafka-protocol-binding.md, section
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from otel_feedback.events.model import SCHEMA_VERSION
-from otel_feedback.events.record import Record
+from otel_feedback.events.record import Origin, Record
 
 __all__ = ["EVENT_TYPE", "record_headers"]
 
@@ -16,9 +18,10 @@ _TYPE = EVENT_TYPE.encode()
 Headers = list[tuple[str, bytes]]
 
 
-def record_headers(record: Record, producer_id: bytes, source: bytes) -> Headers:
+def record_headers(record: Record) -> Headers:
     """Return the headers of one record; `traceparent` only where the event belongs to a trace."""
     event_id = record.event_id
+    producer_id, source = _of_origin(record.origin)
     headers: Headers = [
         ("content-type", b"application/json"),
         ("producer_id", producer_id),
@@ -34,3 +37,8 @@ def record_headers(record: Record, producer_id: bytes, source: bytes) -> Headers
         flags = "01" if record.sampled else "00"
         headers.append(("traceparent", f"00-{record.trace_id}-{record.span_id}-{flags}".encode()))
     return headers
+
+
+@lru_cache(maxsize=64)
+def _of_origin(origin: Origin) -> tuple[bytes, bytes]:
+    return origin.producer_id.encode(), f"//otel_feedback/{origin.service_name}".encode()

@@ -70,7 +70,7 @@ class Exporter(Protocol):
     max_leases: int
 
     def export(self, lease: Sequence[Record]) -> Receipt:
-        """Hand over one lease.
+        """Hand over one lease, whose records are all of one origin.
 
         Raises:
             ExportError: The destination did not take it; not retryable means that it never will.

@@ -53,8 +53,6 @@ class KafkaExporter:
 
     Args:
         config: Where and how to send.
-        producer_id: Says in a header who numbered the records.
-        service_name: The source in the CloudEvents headers.
         connected: Called after a producer was built.
     """
 
@@ -64,20 +62,16 @@ class KafkaExporter:
         self,
         config: KafkaConfig,
         *,
-        producer_id: Callable[[], str],
-        service_name: str,
         connected: Callable[[], None] = lambda: None,
         give_up_s: float = GIVE_UP_S,
     ) -> None:
         self._config = config
-        self._producer_id = producer_id
-        self._service_name = service_name
         self._connected = connected
         self._give_up_s = give_up_s
         self._producer: OutcomeProducer | None = None
         self._partition_of: Callable[[str], int] = _no_partition
-        self._highest = -1  # the newest record ever sent
-        self._careful_to = -1  # records up to this one were in flight when one of them was refused
+        self._highest: dict[str, int] = {}  # of each producer, the newest record ever sent
+        self._careful_to: dict[str, int] = {}  # records up to this one were in flight when one of them was refused
         self._partitions = 0
         self._last: FutureRecordMetadata | None = None
         self._of_parent: list[OutcomeProducer] = []  # after a fork: kept, so that it is never collected
@@ -87,8 +81,9 @@ class KafkaExporter:
         self.max_leases = max(4, 8_000 // config.batch_size)
 
     def export(self, lease: Sequence[Record]) -> Receipt:
-        self._highest = max(self._highest, lease[-1].sequence)
-        if lease[0].sequence <= self._careful_to:
+        producer_id = lease[0].origin.producer_id
+        self._highest[producer_id] = max(self._highest.get(producer_id, -1), lease[-1].sequence)
+        if lease[0].sequence <= self._careful_to.get(producer_id, -1):
             return self._export_carefully(lease)
         sent, refused = self._send(lease)
         return KafkaReceipt(sent, refused, self._judge, time.monotonic() + self._give_up_s)
@@ -97,13 +92,11 @@ class KafkaExporter:
         """Hand records to the producer; those that it does not even take are refused."""
         producer = self._ready_producer()
         send, topic, partition_of = producer.send, self._config.topic, self._partition_of
-        producer_id = self._producer_id().encode()
-        source = f"//otel_feedback/{self._service_name}".encode()
         sent: list[Sent] = []
         refused: list[Result] = []
         for record in lease:
             key = record.key
-            headers = record_headers(record, producer_id, source)
+            headers = record_headers(record)
             timestamp_ms = epoch_us(record.timestamp) // 1_000
             try:
                 future = send(topic, record.payload, key.encode(), headers, partition_of(key), timestamp_ms)
@@ -122,7 +115,7 @@ class KafkaExporter:
         about one record does not say which. Everything in flight goes again, in ever smaller portions.
         """
         if is_about_one_record(exc):
-            self._careful_to = self._highest
+            self._careful_to = self._highest.copy()
         raise unavailable(exc) from exc
 
     def _export_carefully(self, lease: Sequence[Record]) -> Receipt:
@@ -212,7 +205,7 @@ class KafkaExporter:
             self._of_parent.append(self._producer)
         self._producer = self._last = None
         self._partitions = 0
-        self._highest = self._careful_to = -1  # the child numbers its records anew
+        self._highest, self._careful_to = {}, {}
 
 
 def _no_partition(_key: str) -> int:

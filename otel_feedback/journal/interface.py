@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from otel_feedback.events.model import OutcomeEvent
-from otel_feedback.events.record import Record
+from otel_feedback.events.record import Origin, Record
 
 __all__ = ["Account", "Cursor", "Journal"]
 
@@ -70,7 +70,7 @@ class Journal(Protocol):
     """An append-only log of encoded events."""
 
     @property
-    def producer_id(self) -> str:
+    def origin(self) -> Origin:
         """Who numbers these records; a new one for each journal."""
         ...
 

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Sequence
 
 from otel_feedback.events.model import OutcomeEvent
-from otel_feedback.events.record import Record
+from otel_feedback.events.record import Origin, Record
 from otel_feedback.journal.interface import Account
 
 __all__ = ["MemoryCursor", "MemoryJournal"]
@@ -24,8 +24,8 @@ LOST_RETENTION = "retention"
 class MemoryJournal:
     """An append-only log in memory, of at most `max_bytes` of payload."""
 
-    def __init__(self, max_bytes: int, producer_id: str | None = None) -> None:
-        self.producer_id = producer_id or secrets.token_hex(16)
+    def __init__(self, max_bytes: int, service_name: str = "unknown_service") -> None:
+        self.origin = Origin(secrets.token_hex(16), service_name)
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._records: dict[int, Record] = {}  # guarded by self._lock for writing; a read of one key is atomic
@@ -42,7 +42,7 @@ class MemoryJournal:
         with self._lock:
             sequence = self._end
             if self._cursors:
-                self._records[sequence] = Record.of(event, sequence, key, payload, sampled=sampled)
+                self._records[sequence] = Record.of(event, self.origin, sequence, key, payload, sampled=sampled)
                 self._bytes += len(payload)
             else:
                 self._first = sequence + 1  # nobody will ever read it

@@ -90,7 +90,7 @@ class FeedbackPipeline:
     @property
     def producer_id(self) -> str:
         """Who numbers the records: 32 hex digits, new for each pipeline and each forked child."""
-        return self._journal.producer_id
+        return self._journal.origin.producer_id
 
     @property
     def closed(self) -> bool:

@@ -19,7 +19,7 @@ from benchmarks.summary import Spread, paired, percentile
 from benchmarks.table import render
 from otel_feedback.errors import ExportError
 from otel_feedback.events.codec import encode
-from otel_feedback.events.record import Record
+from otel_feedback.events.record import Origin, Record
 from otel_feedback.exporters.kafka import KafkaExporter
 from tests.support import environment
 
@@ -99,9 +99,9 @@ def test_the_plain_producer_has_the_options_of_ours(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(kafka.KafkaProducer, "__init__", remember)
     config = feedback.KafkaConfig(bootstrap_servers=("127.0.0.1:1",), compression="zstd")
     event = feedback.OutcomeEvent(action_type="plan", status=feedback.OutcomeStatus.SUCCESS)
-    exporter = KafkaExporter(config, producer_id=lambda: "0" * 32, service_name="test")
+    exporter = KafkaExporter(config)
     with pytest.raises(ExportError):
-        exporter.export([Record.of(event, 0, "run-1", encode(event), sampled=True)])
+        exporter.export([Record.of(event, Origin("0" * 32, "test"), 0, "run-1", encode(event), sampled=True)])
 
     expected = producer_options(config)
     assert {name: given[name] for name in expected} == expected

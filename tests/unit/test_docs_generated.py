@@ -75,7 +75,7 @@ def test_the_sample_has_every_field_and_no_value_twice() -> None:
 
 
 def test_every_header_and_kafka_option_has_a_meaning() -> None:
-    headers = record_headers(sample_record(), b"p", b"s")
+    headers = record_headers(sample_record())
     assert {name for name, _ in headers} == set(docs_tables.HEADERS)
     by_variable = {row.name.removeprefix("kafka_") for row in SETTINGS} | {"topic"}
     fields = {field.name for field in msgspec.structs.fields(KafkaConfig)}

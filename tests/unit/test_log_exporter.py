@@ -10,14 +10,14 @@ import pytest
 import otel_feedback as feedback
 from otel_feedback.errors import ExportError
 from otel_feedback.events import codec
-from otel_feedback.events.record import Record
+from otel_feedback.events.record import Origin, Record
 from otel_feedback.exporters.interface import Refusal
 from otel_feedback.exporters.log import LogExporter, LogWriter
 
 
 def record(sequence: int) -> Record:
     event = feedback.OutcomeEvent(action_type=f"a{sequence}", status=feedback.OutcomeStatus.SUCCESS)
-    return Record.of(event, sequence, "key", codec.encode(event), sampled=False)
+    return Record.of(event, Origin("0" * 32, "test"), sequence, "key", codec.encode(event), sampled=False)
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="RLIMIT_FSIZE as on Linux")
