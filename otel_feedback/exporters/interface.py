@@ -61,6 +61,7 @@ class Exporter(Protocol):
 
     `name` and `destination` identify its cursor. A lease has at most `lease_events` records, is made after
     `linger_s` seconds at the latest, and at most `max_leases` are in flight.
+    One that is not `durable` is the process's own, like stderr: no other process delivers there in its place.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Exporter(Protocol):
     lease_events: int
     linger_s: float
     max_leases: int
+    durable: bool
 
     def export(self, lease: Sequence[Record]) -> Receipt:
         """Hand over one lease, whose records are all of one origin.

@@ -57,6 +57,7 @@ class KafkaExporter:
     """
 
     name = "kafka"
+    durable = True
 
     def __init__(
         self,

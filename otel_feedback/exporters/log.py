@@ -33,6 +33,7 @@ class LogWriter:
     def __init__(self, path: str | None, max_bytes: int, backups: int) -> None:
         self.destination = "stderr" if path is None else str(Path(path).absolute())
         self._path = None if path is None else Path(path)
+        self.is_file = path is not None
         self._max_bytes = max_bytes
         self._backups = backups
         self._lock = threading.Lock()
@@ -139,6 +140,7 @@ class LogExporter:
     def __init__(self, writer: LogWriter) -> None:
         self._writer = writer
         self.destination = writer.destination
+        self.durable = writer.is_file  # stderr ends with its process
 
     def export(self, lease: Sequence[Record]) -> Receipt:
         try:

@@ -55,6 +55,7 @@ class OtlpExporter:
     """Sends outcome events to an OTLP endpoint, one request a lease."""
 
     name = "otlp"
+    durable = True
     lease_events = 512
     linger_s = 0.2
     max_leases = 1

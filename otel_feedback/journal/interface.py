@@ -11,13 +11,16 @@ One law, which tests check everywhere: `appended = delivered + pending + sum(los
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple, Protocol
+
+import msgspec
 
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.record import Origin, Record
 
-__all__ = ["Account", "Cursor", "Journal"]
+__all__ = ["Account", "Adopted", "CloseAction", "Cursor", "Journal", "JournalHealth", "Loss", "StartedAction"]
 
 
 class Account(NamedTuple):
@@ -27,6 +30,48 @@ class Account(NamedTuple):
     delivered: int
     pending: int
     lost: Mapping[str, int]
+
+
+class Loss(NamedTuple):
+    """Records `first` to `last` of a journal, `count` of them, that a destination will not get, and why."""
+
+    reason: str
+    first: int
+    last: int
+    count: int
+
+
+class StartedAction(msgspec.Struct, frozen=True):
+    """What is known of an action when it starts: enough to close it should its process die.
+
+    `attributes` are those of its span; `start_ns` is in nanoseconds since 1970.
+    """
+
+    event_id: str
+    start_ns: int
+    key: str
+    attributes: Mapping[str, object]
+    sampled: bool = False
+
+
+class JournalHealth(NamedTuple):
+    """Where a journal keeps its records now, for people and for metrics.
+
+    `kind` is "disk" or "memory"; `problem` says why records are in memory that should be on disk. Sizes are in
+    bytes. `damaged_bytes` are those of frames that could not be read back.
+    """
+
+    kind: str
+    path: str | None
+    bytes: int
+    segments: int
+    problem: str | None
+    open_actions: int
+    damaged_bytes: int
+
+
+CloseAction = Callable[[StartedAction, datetime], OutcomeEvent]
+"""Makes the final event of an action whose process died; the moment is the last sign of life."""
 
 
 class Cursor(Protocol):
@@ -65,6 +110,37 @@ class Cursor(Protocol):
         """Return what became of the records so far. Safe from any thread."""
         ...
 
+    def losses(self) -> Sequence[Loss]:
+        """Return the losses since the last call. Safe from any thread."""
+        ...
+
+
+class Adopted(Protocol):
+    """The journal of a dead process, in our hands until our destinations have what is left in it."""
+
+    @property
+    def origin(self) -> Origin:
+        """Who numbered these records."""
+        ...
+
+    @property
+    def end(self) -> int:
+        """The sequence after the last record."""
+        ...
+
+    @property
+    def cursors(self) -> Mapping[tuple[str, str], Cursor]:
+        """Those of our destinations, by exporter and destination."""
+        ...
+
+    def tend(self) -> bool:
+        """Write down how far the cursors are; True when nothing is left to do for our destinations."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it: remove it when every destination has everything, else leave it for another process."""
+        ...
+
 
 class Journal(Protocol):
     """An append-only log of encoded events."""
@@ -83,6 +159,45 @@ class Journal(Protocol):
         """Append one record; return its sequence. Safe from any thread; never waits for a destination."""
         ...
 
-    def cursor(self, exporter: str, destination: str) -> Cursor:
-        """Open the cursor of this exporter for this destination, at the end of the journal."""
+    def note_start(self, action: StartedAction) -> None:
+        """Note that an action began, so that it can be closed if this process dies. Never raises."""
+        ...
+
+    def forget_start(self, event_id: str) -> None:
+        """Forget an action that began: it ended without an event."""
+        ...
+
+    def cursor(self, exporter: str, destination: str, *, durable: bool) -> Cursor:
+        """Open the cursor of this exporter for this destination, at the end of the journal.
+
+        One that is not durable ends with the process: what it has not settled then is lost.
+        """
+        ...
+
+    def has_orphans(self) -> bool:
+        """Tell, cheaply, whether there may be journals of dead processes."""
+        ...
+
+    def adopt(self, destinations: Sequence[tuple[str, str]], close_action: CloseAction) -> Sequence[Adopted]:
+        """Take over the journals of dead processes that hold something for these destinations."""
+        ...
+
+    def tend(self) -> bool:
+        """Sync, write the cursors down, heal, keep to the caps; from one thread, often. True if there may be more."""
+        ...
+
+    def keeps(self, sequence: int) -> bool:
+        """Tell whether this record, if it is pending at the end of the process, stays for another one."""
+        ...
+
+    def close(self) -> None:
+        """Write everything down; remove what no destination needs, leave the rest for another process."""
+        ...
+
+    def quarantine(self, record: Record, exporter: str, reason: str, detail: str) -> bool:
+        """Keep a record that a destination refused for good; False when there is no place for it."""
+        ...
+
+    def health(self) -> JournalHealth:
+        """Return where the records are now. Safe from any thread."""
         ...

@@ -2,8 +2,7 @@
 
 Input: encoded events from any thread. Output: leases to the workers, through cursors. Guarantee: a record stays
 until every cursor has settled it or the size cap removes the oldest, which each cursor counts as
-`lost[retention]`. Two locks: the journal's own, held for an append or a release; each cursor's own, held for the
-settling of a record. Order when both are needed: journal, then cursor.
+`lost[retention]`. One lock, held for an append or for forgetting a few records.
 """
 
 from __future__ import annotations
@@ -14,11 +13,16 @@ from collections.abc import Sequence
 
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.record import Origin, Record
-from otel_feedback.journal.interface import Account
+from otel_feedback.journal.cursor import CursorState, JournalCursor, Reader
+from otel_feedback.journal.interface import Adopted, CloseAction, JournalHealth, StartedAction
+from otel_feedback.journal.tail import Tail
 
-__all__ = ["MemoryCursor", "MemoryJournal"]
+__all__ = ["FORGET_AT_ONCE", "LOST_RETENTION", "MemoryJournal"]
 
 LOST_RETENTION = "retention"
+
+FORGET_AT_ONCE = 256
+"""Records forgotten in one holding of the lock, for which an append may have to wait."""
 
 
 class MemoryJournal:
@@ -28,11 +32,9 @@ class MemoryJournal:
         self.origin = Origin(secrets.token_hex(16), service_name)
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._records: dict[int, Record] = {}  # guarded by self._lock for writing; a read of one key is atomic
-        self._first = 0  # guarded by self._lock: the oldest record that is kept
+        self._tail = Tail()  # guarded by self._lock for writing
         self._end = 0  # guarded by self._lock for writing
-        self._bytes = 0  # guarded by self._lock
-        self._cursors: tuple[MemoryCursor, ...] = ()
+        self._cursors: tuple[JournalCursor, ...] = ()
 
     @property
     def end(self) -> int:
@@ -41,137 +43,69 @@ class MemoryJournal:
     def append(self, key: str, payload: bytes, event: OutcomeEvent, sampled: bool) -> int:
         with self._lock:
             sequence = self._end
+            tail = self._tail
             if self._cursors:
-                self._records[sequence] = Record.of(event, self.origin, sequence, key, payload, sampled=sampled)
-                self._bytes += len(payload)
+                tail.put(Record.of(event, self.origin, sequence, key, payload, sampled=sampled))
             else:
-                self._first = sequence + 1  # nobody will ever read it
+                tail.first = sequence + 1  # nobody will ever read it
             self._end = sequence + 1
-            if self._bytes > self._max_bytes:
+            if tail.bytes > self._max_bytes:
                 self._drop_oldest()
         return sequence
 
-    def cursor(self, exporter: str, destination: str) -> MemoryCursor:
+    def _drop_oldest(self) -> None:
+        """Make room. The newest record always stays, however large. Called with the lock held."""
+        tail = self._tail
+        while tail.bytes > self._max_bytes and tail.first < self._end - 1:
+            tail.drop_first()
+        for cursor in self._cursors:
+            cursor.lose(0, tail.first, LOST_RETENTION)
+
+    def note_start(self, action: StartedAction) -> None:
+        """Nothing: a journal in memory dies with its process."""
+
+    def forget_start(self, event_id: str) -> None:
+        """Nothing was noted."""
+
+    def cursor(self, exporter: str, destination: str, *, durable: bool) -> JournalCursor:
         with self._lock:
-            cursor = MemoryCursor(self, self._end)
+            state = CursorState(exporter, destination, self._end, self._end, [], 0, {})
+            cursor = JournalCursor(self, state, durable=durable)
             self._cursors = (*self._cursors, cursor)
         return cursor
 
-    def get(self, sequence: int) -> Record | None:
-        """Return a record, or None when retention took it."""
-        return self._records.get(sequence)
+    def reader(self) -> Reader:
+        return self
+
+    def read(self, start: int, most: int) -> tuple[list[Record], int, str]:
+        end = self._end
+        taken, after = self._tail.take(max(start, self._tail.first), most, end)
+        return taken, after, LOST_RETENTION
 
     def forget_settled(self) -> None:
-        """Forget the records that every cursor has settled."""
-        with self._lock:
-            lowest = min(cursor.low for cursor in self._cursors)
-            for sequence in range(self._first, lowest):
-                record = self._records.pop(sequence, None)
-                if record is not None:
-                    self._bytes -= len(record.payload)
-            self._first = max(self._first, lowest)
+        more = True
+        while more:
+            with self._lock:
+                lowest = min(cursor.low for cursor in self._cursors)
+                more = self._tail.forget_below(lowest, FORGET_AT_ONCE)
 
-    def _drop_oldest(self) -> None:
-        """Make room. The newest record always stays, however large. Called with the lock held."""
-        while self._bytes > self._max_bytes and self._first < self._end - 1:
-            record = self._records.pop(self._first, None)
-            if record is not None:
-                self._bytes -= len(record.payload)
-            self._first += 1
-        for cursor in self._cursors:
-            cursor.skip_to(self._first)
+    def has_orphans(self) -> bool:
+        return False
 
+    def adopt(self, destinations: Sequence[tuple[str, str]], close_action: CloseAction) -> Sequence[Adopted]:
+        return ()
 
-class MemoryCursor:
-    """One destination's place in a `MemoryJournal`."""
+    def tend(self) -> bool:
+        return False
 
-    def __init__(self, journal: MemoryJournal, start: int) -> None:
-        self._journal = journal
-        self._start = start
-        self._lock = threading.Lock()
-        self._low = start  # guarded by self._lock for writing
-        self._next = start  # guarded by self._lock
-        self._ahead: set[int] = set()  # settled above low; guarded by self._lock
-        self._delivered = 0  # guarded by self._lock
-        self._lost: dict[str, int] = {}  # guarded by self._lock
+    def keeps(self, sequence: int) -> bool:
+        return False
 
-    @property
-    def low(self) -> int:
-        return self._low
+    def close(self) -> None:
+        """Nothing stays."""
 
-    def available(self) -> int:
-        return self._journal.end - self._next
+    def quarantine(self, record: Record, exporter: str, reason: str, detail: str) -> bool:
+        return False
 
-    def lease(self, most: int) -> Sequence[Record]:
-        leased: list[Record] = []
-        with self._lock:
-            sequence = max(self._next, self._low)
-            end = self._journal.end
-            while sequence < end and len(leased) < most:
-                if sequence not in self._ahead:
-                    record = self._journal.get(sequence)
-                    # retention may be about to skip it, in which case it is accounted for there
-                    if record is not None:
-                        leased.append(record)
-                sequence += 1
-            self._next = sequence
-        return leased
-
-    def settle(self, sequence: int, lost: str | None = None) -> bool:
-        with self._lock:
-            if sequence < self._low or sequence in self._ahead:
-                return False
-            if lost is None:
-                self._delivered += 1
-            else:
-                self._lost[lost] = self._lost.get(lost, 0) + 1
-            moved = sequence == self._low
-            if moved:
-                self._low += 1
-                self._catch_up()
-            else:
-                self._ahead.add(sequence)
-        return True
-
-    def _catch_up(self) -> None:
-        ahead = self._ahead
-        while self._low in ahead:
-            ahead.remove(self._low)
-            self._low += 1
-
-    def rewind(self) -> None:
-        with self._lock:
-            self._next = self._low
-
-    def release(self) -> None:
-        self._journal.forget_settled()
-
-    def skip_to(self, first: int) -> None:
-        """Count what retention took before `first` as lost. Called by the journal, with its lock held."""
-        with self._lock:
-            for sequence in range(self._low, first):
-                if sequence in self._ahead:
-                    self._ahead.remove(sequence)
-                else:
-                    self._lost[LOST_RETENTION] = self._lost.get(LOST_RETENTION, 0) + 1
-            if first > self._low:
-                self._low = first
-                self._catch_up()
-                self._next = max(self._next, self._low)
-
-    def give_up(self, reason: str) -> int:
-        with self._lock:
-            end = self._journal.end
-            count = end - self._low - len(self._ahead)
-            if count:
-                self._lost[reason] = self._lost.get(reason, 0) + count
-            self._ahead.clear()
-            self._low = self._next = end
-        self._journal.forget_settled()
-        return count
-
-    def account(self) -> Account:
-        with self._lock:
-            end = self._journal.end
-            pending = end - self._low - len(self._ahead)
-            return Account(end - self._start, self._delivered, pending, dict(self._lost))
+    def health(self) -> JournalHealth:
+        return JournalHealth("memory", None, self._tail.bytes, 0, None, 0, 0)

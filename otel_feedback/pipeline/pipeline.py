@@ -25,8 +25,8 @@ from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Exporter, Refusal
 from otel_feedback.journal.interface import Journal
 from otel_feedback.pipeline.ring import Ring
-from otel_feedback.pipeline.throttle import ThrottledLog
 from otel_feedback.pipeline.worker import Worker
+from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["LOST_SHUTDOWN", "FeedbackPipeline"]
 
@@ -83,7 +83,11 @@ class FeedbackPipeline:
     def _open_journal(self) -> None:
         self._journal = self._new_journal()
         self._workers = tuple(
-            Worker(exporter, self._journal.cursor(exporter.name, exporter.destination), self._keep_refused)
+            Worker(
+                exporter,
+                self._journal.cursor(exporter.name, exporter.destination, durable=exporter.durable),
+                self._keep_refused,
+            )
             for exporter in self._exporters
         )
 

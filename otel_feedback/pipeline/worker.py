@@ -22,8 +22,8 @@ from otel_feedback.errors import ExportError
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Exporter, Receipt, Refusal
 from otel_feedback.journal.interface import Cursor
-from otel_feedback.pipeline.retry import Backoff
-from otel_feedback.pipeline.throttle import ThrottledLog
+from otel_feedback.retry import Backoff
+from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["Worker"]
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
-from otel_feedback.journal.memory import MemoryCursor, MemoryJournal
+from otel_feedback.journal.cursor import JournalCursor
+from otel_feedback.journal.memory import MemoryJournal
 
 EVENT = OutcomeEvent(action_type="a", status=OutcomeStatus.SUCCESS)
 
@@ -32,13 +33,13 @@ class JournalMachine(RuleBasedStateMachine):
         self.journal = MemoryJournal(max_bytes=cap)
         self.sizes: list[int] = []
         self.kept: list[int] = []
-        self.cursors: list[tuple[MemoryCursor, Model]] = []
+        self.cursors: list[tuple[JournalCursor, Model]] = []
 
     @precondition(lambda self: len(self.cursors) < 3)
     @rule()
     def open_cursor(self) -> None:
         end = len(self.sizes)
-        self.cursors.append((self.journal.cursor(f"x{len(self.cursors)}", "there"), Model(end)))
+        self.cursors.append((self.journal.cursor(f"x{len(self.cursors)}", "there", durable=True), Model(end)))
 
     @rule(size=st.integers(1, 60))
     def append(self, size: int) -> None:
@@ -128,7 +129,7 @@ TestJournal.settings = settings(max_examples=150, stateful_step_count=60, deadli
 
 def test_appends_from_many_threads_get_one_sequence_each() -> None:
     journal = MemoryJournal(max_bytes=10**9)
-    cursor = journal.cursor("x", "there")
+    cursor = journal.cursor("x", "there", durable=True)
     seen: list[list[int]] = [[] for _ in range(8)]
 
     def append(mine: list[int]) -> None:

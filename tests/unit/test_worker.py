@@ -15,7 +15,7 @@ from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Receipt, Refusal, Settled
 from otel_feedback.journal.memory import MemoryJournal
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
-from otel_feedback.pipeline.retry import Backoff
+from otel_feedback.retry import Backoff
 from tests.stack.waiting import wait_for
 
 Answer = Callable[[Sequence[Record]], Receipt]
@@ -41,6 +41,7 @@ class ScriptedExporter:
         self.lease_events = lease_events
         self.linger_s = 0.01
         self.max_leases = max_leases
+        self.durable = True
         self.answers = list(answers)
         self.leases: list[list[int]] = []
         self.abandoned = 0

@@ -1,0 +1,180 @@
+"""One destination's place in a journal, the same for every form of journal.
+
+Threads: leased and settled by one worker; the journal counts losses from any thread. One lock, held for the settling
+of a record. Where the journal's lock is needed too, the journal's comes first.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from otel_feedback.events.record import Record
+from otel_feedback.journal.interface import Account, Loss
+from otel_feedback.journal.sequences import SequenceSet
+
+__all__ = ["CursorState", "JournalCursor", "Reader", "Source"]
+
+MAX_LOSSES = 1_000
+"""Losses that wait to be told; beyond it neighbours are told as one."""
+
+
+class CursorState(msgspec.Struct, frozen=True):
+    """A cursor as it is written down. `ahead` are the runs `[first, end)` settled above `low`."""
+
+    exporter: str
+    destination: str
+    start: int
+    low: int
+    ahead: list[tuple[int, int]]
+    delivered: int
+    lost: dict[str, int]
+
+
+class Reader(Protocol):
+    """Reads records of a journal in order; keeps its place. Used by one thread."""
+
+    def read(self, start: int, most: int) -> tuple[list[Record], int, str]:
+        """Return up to `most` records from `start` on, where to go on, and why those between are missing."""
+        ...
+
+
+class Source(Protocol):
+    """What a cursor needs of its journal."""
+
+    @property
+    def end(self) -> int:
+        """The sequence that the next record will get."""
+        ...
+
+    def reader(self) -> Reader:
+        """Make a reader."""
+        ...
+
+    def forget_settled(self) -> None:
+        """Forget the records that every cursor has settled."""
+        ...
+
+
+class JournalCursor:
+    """A low mark, what is settled above it, and the account."""
+
+    def __init__(self, source: Source, state: CursorState, *, durable: bool = True) -> None:
+        self.exporter = state.exporter
+        self.destination = state.destination
+        self.durable = durable
+        self._source = source
+        self._reader = source.reader()
+        self._lock = threading.Lock()
+        self._start = state.start
+        self._low = state.low  # guarded by self._lock for writing
+        self._next = state.low  # guarded by self._lock
+        self._ahead = SequenceSet(state.ahead)  # guarded by self._lock
+        self._low = self._ahead.pop_from(self._low)
+        self._delivered = state.delivered  # guarded by self._lock
+        self._lost = dict(state.lost)  # guarded by self._lock
+        self._untold: list[Loss] = []  # guarded by self._lock
+
+    @property
+    def low(self) -> int:
+        return self._low
+
+    def available(self) -> int:
+        return self._source.end - max(self._next, self._low)
+
+    def lease(self, most: int) -> Sequence[Record]:
+        with self._lock:
+            start = max(self._next, self._low)
+        records, after, reason = self._reader.read(start, most)
+        leased: list[Record] = []
+        with self._lock:
+            expected = start
+            for record in records:
+                if record.sequence > expected:
+                    self._lose(expected, record.sequence, reason)
+                expected = record.sequence + 1
+                if record.sequence >= self._low and record.sequence not in self._ahead:
+                    leased.append(record)
+            if after > expected:
+                self._lose(expected, after, reason)
+            self._next = max(after, self._low)
+        return leased
+
+    def settle(self, sequence: int, lost: str | None = None) -> bool:
+        with self._lock:
+            if sequence < self._low or (self._ahead and sequence in self._ahead):
+                return False
+            if lost is None:
+                self._delivered += 1
+            else:
+                self._count_lost(lost, sequence, sequence + 1, 1)
+            if sequence == self._low:
+                self._low += 1
+                if self._ahead:
+                    self._low = self._ahead.pop_from(self._low)
+            else:
+                self._ahead.add(sequence, sequence + 1)
+        return True
+
+    def lose(self, first: int, end: int, reason: str) -> None:
+        """Count what is pending of `[first, end)` as lost. Called by the journal, which forgets those records."""
+        with self._lock:
+            self._lose(first, end, reason)
+
+    def _lose(self, first: int, end: int, reason: str) -> None:
+        first = max(first, self._low)
+        if first >= end:
+            return
+        count = end - first - self._ahead.count(first, end)
+        if count:
+            self._count_lost(reason, first, end, count)
+        self._ahead.add(first, end)
+        self._low = self._ahead.pop_from(self._low)
+
+    def _count_lost(self, reason: str, first: int, end: int, count: int) -> None:
+        self._lost[reason] = self._lost.get(reason, 0) + count
+        untold = self._untold
+        if untold:
+            last = untold[-1]
+            if last.reason == reason and (last.last + 1 == first or len(untold) >= MAX_LOSSES):
+                untold[-1] = Loss(reason, min(last.first, first), max(last.last, end - 1), last.count + count)
+                return
+        untold.append(Loss(reason, first, end - 1, count))
+
+    def rewind(self) -> None:
+        with self._lock:
+            self._next = self._low
+
+    def release(self) -> None:
+        self._source.forget_settled()
+
+    def give_up(self, reason: str) -> int:
+        with self._lock:
+            end = self._source.end
+            count = end - self._low - self._ahead.count(self._low, end)
+            self._lose(self._low, end, reason)
+            self._next = self._low
+        self._source.forget_settled()
+        return count
+
+    def account(self) -> Account:
+        with self._lock:
+            end = self._source.end
+            pending = end - self._low - self._ahead.count(self._low, end)
+            return Account(end - self._start, self._delivered, pending, dict(self._lost))
+
+    def losses(self) -> Sequence[Loss]:
+        with self._lock:
+            untold, self._untold = self._untold, []
+        return untold
+
+    def state(self) -> CursorState:
+        """Return the cursor as it is to be written down."""
+        with self._lock:
+            return CursorState(
+                self.exporter, self.destination, self._start, self._low, self._ahead.runs, self._delivered,
+                dict(self._lost),
+            )  # fmt: skip

@@ -1,0 +1,157 @@
+r"""The bytes of a segment: frames, one after the other, each able to prove that it is whole.
+
+    ┌────────┬──────┬───────┬────────┬──────────┬───────┬───────────────┐
+    │ ff f5  │ kind │ flags │ length │ sequence │ crc32 │ payload       │      little-endian
+    │ 2      │ 1    │ 1     │ 4      │ 8        │ 4     │ length        │      20 bytes and the payload
+    └────────┴──────┴───────┴────────┴──────────┴───────┴───────────────┘
+    crc32 is of the payload, continued over the 16 bytes before it.
+
+    kind  1 HEAD   the first frame of a segment: version, producer, cursors, as in the cursors file (JSON)
+          2 EVENT  key length (2), key, event (JSON); flag 1: its trace is sampled
+          3 START  an action began (JSON); sequence: the next event's
+          4 FORGET an action that began ended without an event: its id
+
+ff and f5 never occur in UTF-8, so after damage the next frame is found by looking for the mark. Pure functions.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from struct import Struct
+from typing import NamedTuple
+from zlib import crc32
+
+__all__ = [
+    "HEADER_BYTES",
+    "MAX_PAYLOAD",
+    "SAMPLED",
+    "Frame",
+    "Kind",
+    "Scan",
+    "event_body",
+    "frame",
+    "key_and_event",
+    "scan",
+]
+
+VERSION = 1
+MARK = b"\xff\xf5"
+SAMPLED = 1
+
+MAX_PAYLOAD = 64 * 2**20
+"""Longer ones are not written, and a frame that says it is longer is damaged."""
+
+_HEAD = Struct("<2sBBIQ")
+_CRC = Struct("<I")
+_KEY = Struct("<H")
+_HEADER = Struct("<2sBBIQI")
+HEADER_BYTES = _HEADER.size
+
+
+class Kind(IntEnum):
+    """What a frame holds."""
+
+    HEAD = 1
+    EVENT = 2
+    START = 3
+    FORGET = 4
+
+
+KINDS = frozenset(Kind)
+
+
+class Frame(NamedTuple):
+    """A whole frame, and where it stands in its segment."""
+
+    offset: int
+    kind: int
+    flags: int
+    sequence: int
+    payload: bytes
+
+
+class Scan(NamedTuple):
+    """What a stretch of a segment holds.
+
+    `damaged` are runs `[first, end)` of bytes that belong to no whole frame. `rest` is where the stretch ends in
+    the middle of what may be a frame.
+    """
+
+    frames: list[Frame]
+    damaged: list[tuple[int, int]]
+    rest: int
+
+
+def frame(kind: int, sequence: int, payload: bytes, flags: int = 0) -> bytes:
+    """Return one frame."""
+    head = _HEAD.pack(MARK, kind, flags, len(payload), sequence)
+    return b"%b%b%b" % (head, _CRC.pack(crc32(head, crc32(payload))), payload)
+
+
+def event_body(key: str, event: bytes) -> bytes:
+    """Return the payload of an EVENT frame."""
+    key_bytes = key.encode()[:0xFFFF]
+    return b"%b%b%b" % (_KEY.pack(len(key_bytes)), key_bytes, event)
+
+
+def key_and_event(payload: bytes) -> tuple[str, bytes]:
+    """Take the payload of an EVENT frame apart."""
+    (length,) = _KEY.unpack_from(payload)
+    return payload[2 : 2 + length].decode(), payload[2 + length :]
+
+
+def scan(data: bytes, start: int = 0, *, base: int = 0, is_last: bool) -> Scan:
+    """Find the frames in `data`, which begins at offset `base` of its segment, from index `start` on.
+
+    Args:
+        is_last: Nothing follows, so an incomplete frame is a damaged one.
+    """
+    frames: list[Frame] = []
+    damaged: list[tuple[int, int]] = []
+    at, bad_from, size = start, -1, len(data)
+    while at < size:
+        whole = _frame_at(data, at, base)
+        if whole is None and not is_last and bad_from < 0 and _may_go_on(data, at):
+            break
+        if whole is not None:
+            if bad_from >= 0:
+                damaged.append((base + bad_from, base + at))
+                bad_from = -1
+            frames.append(whole)
+            at += HEADER_BYTES + len(whole.payload)
+            continue
+        if bad_from < 0:
+            bad_from = at
+        found = data.find(MARK, at + 1)
+        if found >= 0:
+            at = found
+            if not is_last and _frame_at(data, at, base) is None and _may_go_on(data, at):
+                break
+        else:
+            # the last byte may be the first half of a mark
+            at = size if is_last or data[-1:] != MARK[:1] else max(at + 1, size - 1)
+            break
+    if bad_from >= 0:
+        damaged.append((base + bad_from, base + at))
+    return Scan(frames, damaged, at)
+
+
+def _frame_at(data: bytes, at: int, base: int) -> Frame | None:
+    if at + HEADER_BYTES > len(data):
+        return None
+    mark, kind, flags, length, sequence, checksum = _HEADER.unpack_from(data, at)
+    end = at + HEADER_BYTES + length
+    if mark != MARK or kind not in KINDS or end > len(data):
+        return None
+    payload = data[at + HEADER_BYTES : end]
+    if crc32(data[at : at + _HEAD.size], crc32(payload)) != checksum:
+        return None
+    return Frame(base + at, kind, flags, sequence, payload)
+
+
+def _may_go_on(data: bytes, at: int) -> bool:
+    """Tell whether an incomplete frame at the end of `data` may be whole with more data."""
+    if at + HEADER_BYTES > len(data):
+        return data[at : at + 2] == MARK[: len(data) - at]
+    mark, kind, _, length, _, _ = _HEADER.unpack_from(data, at)
+    return mark == MARK and kind in KINDS and length <= MAX_PAYLOAD and at + HEADER_BYTES + length > len(data)

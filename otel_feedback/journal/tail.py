@@ -1,0 +1,52 @@
+"""The newest records of a journal, in memory: what workers that keep up are served from.
+
+Written with the journal's lock held; a read of one record is atomic and needs no lock.
+"""
+
+from __future__ import annotations
+
+from otel_feedback.events.record import Record
+
+__all__ = ["Tail"]
+
+
+class Tail:
+    """Records by sequence, from `first` on; some may be missing."""
+
+    __slots__ = ("bytes", "first", "get", "records")
+
+    def __init__(self, first: int = 0) -> None:
+        self.records: dict[int, Record] = {}
+        self.get = self.records.get
+        self.first = first
+        self.bytes = 0
+
+    def put(self, record: Record) -> None:
+        """Add the newest record."""
+        self.records[record.sequence] = record
+        self.bytes += len(record.payload)
+
+    def drop_first(self) -> None:
+        """Forget the oldest record."""
+        record = self.records.pop(self.first, None)
+        if record is not None:
+            self.bytes -= len(record.payload)
+        self.first += 1
+
+    def forget_below(self, sequence: int, most: int) -> bool:
+        """Forget at most `most` records below `sequence`; True if there are more."""
+        for _ in range(min(most, sequence - self.first)):
+            self.drop_first()
+        return self.first < sequence
+
+    def take(self, start: int, most: int, end: int) -> tuple[list[Record], int]:
+        """Return up to `most` records from `start` on that follow each other, and where they end."""
+        taken: list[Record] = []
+        get = self.get
+        while start < end and len(taken) < most:
+            record = get(start)
+            if record is None:
+                break
+            taken.append(record)
+            start += 1
+        return taken, start
