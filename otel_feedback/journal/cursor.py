@@ -82,6 +82,11 @@ class JournalCursor:
     def low(self) -> int:
         return self._low
 
+    @property
+    def settled(self) -> int:
+        """How many records are accounted for; tells whether anything has changed."""
+        return self._delivered + sum(self._lost.values())
+
     def available(self) -> int:
         return self._source.end - max(self._next, self._low)
 
@@ -140,7 +145,7 @@ class JournalCursor:
         if untold:
             last = untold[-1]
             if last.reason == reason and (last.last + 1 == first or len(untold) >= MAX_LOSSES):
-                untold[-1] = Loss(reason, min(last.first, first), max(last.last, end - 1), last.count + count)
+                untold[-1] = Loss(reason, min(last.first, first), max(last.last, end - 1), last.records + count)
                 return
         untold.append(Loss(reason, first, end - 1, count))
 

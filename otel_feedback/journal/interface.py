@@ -20,7 +20,7 @@ import msgspec
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.record import Origin, Record
 
-__all__ = ["Account", "Adopted", "CloseAction", "Cursor", "Journal", "JournalHealth", "Loss", "StartedAction"]
+__all__ = ["CLOSED", "Account", "Adopted", "CloseAction", "Cursor", "Journal", "JournalHealth", "Loss", "StartedAction"]
 
 
 class Account(NamedTuple):
@@ -33,12 +33,12 @@ class Account(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """Records `first` to `last` of a journal, `count` of them, that a destination will not get, and why."""
+    """Records `first` to `last` of a journal, `records` of them, that a destination will not get, and why."""
 
     reason: str
     first: int
     last: int
-    count: int
+    records: int
 
 
 class StartedAction(msgspec.Struct, frozen=True):
@@ -69,6 +69,9 @@ class JournalHealth(NamedTuple):
     open_actions: int
     damaged_bytes: int
 
+
+CLOSED = -1
+"""What `append` returns when the journal is closed and takes nothing more."""
 
 CloseAction = Callable[[StartedAction, datetime], OutcomeEvent]
 """Makes the final event of an action whose process died; the moment is the last sign of life."""
@@ -156,7 +159,7 @@ class Journal(Protocol):
         ...
 
     def append(self, key: str, payload: bytes, event: OutcomeEvent, sampled: bool) -> int:
-        """Append one record; return its sequence. Safe from any thread; never waits for a destination."""
+        """Append one record; return its sequence, or `CLOSED`. Safe from any thread; never waits for a destination."""
         ...
 
     def note_start(self, action: StartedAction) -> None:
@@ -192,6 +195,10 @@ class Journal(Protocol):
 
     def close(self) -> None:
         """Write everything down; remove what no destination needs, leave the rest for another process."""
+        ...
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: close the copies of what belongs to the parent, above all locks."""
         ...
 
     def quarantine(self, record: Record, exporter: str, reason: str, detail: str) -> bool:

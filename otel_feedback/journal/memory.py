@@ -104,6 +104,9 @@ class MemoryJournal:
     def close(self) -> None:
         """Nothing stays."""
 
+    def leave_to_parent(self) -> None:
+        """Memory is the child's own."""
+
     def quarantine(self, record: Record, exporter: str, reason: str, detail: str) -> bool:
         return False
 

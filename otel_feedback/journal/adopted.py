@@ -1,0 +1,224 @@
+"""The journal of a process that died, in the hands of one that lives.
+
+    claim the folder ─► read the state ─► close what never ended ─► cursors to our workers ─► tend … ─► let go
+
+Guarantee: records go out with their own producer id and sequence; a cursor whose destination is not ours is neither
+moved nor forgotten; the folder goes when every cursor in it has everything. Used by the journal's thread; its cursors
+by the workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+
+import msgspec
+
+from otel_feedback.events import codec
+from otel_feedback.events.record import Origin, Record
+from otel_feedback.journal.appending import LOST_DAMAGED
+from otel_feedback.journal.cursor import CursorState, JournalCursor, Reader
+from otel_feedback.journal.files import append, open_private
+from otel_feedback.journal.folder import Folder
+from otel_feedback.journal.frames import Frame, Kind, event_body, frame
+from otel_feedback.journal.interface import CloseAction, StartedAction
+from otel_feedback.journal.memory import LOST_RETENTION
+from otel_feedback.journal.quarantine import Quarantine
+from otel_feedback.journal.segments import Segment, SegmentReader, list_segments, record_of, scan_segment
+from otel_feedback.journal.state import VERSION, JournalState, decode_state, load_state, save_state
+
+__all__ = ["AdoptedJournal"]
+
+_start = msgspec.json.Decoder(StartedAction)
+
+
+class AdoptedJournal:
+    """What a dead process left; made by `open`."""
+
+    def __init__(
+        self, folder: Folder, state: JournalState, segments: Sequence[Segment], end: int, ours: set[tuple[str, str]]
+    ) -> None:
+        self.folder = folder
+        self.origin = Origin(state.producer_id, state.service_name)
+        self.end = end
+        self.is_closed = False
+        self.has_unclosed = False  # actions that could not be closed, which keeps the folder
+        self._saved = state.saved
+        self._lock = threading.Lock()
+        self._segments = tuple(segments)  # guarded by self._lock for writing
+        self.kept_aside = Quarantine(folder.path.parent, self.origin.producer_id)
+        self._all = [JournalCursor(self, cursor) for cursor in state.cursors]
+        self.cursors: Mapping[tuple[str, str], JournalCursor] = {
+            name: cursor for cursor in self._all if (name := (cursor.exporter, cursor.destination)) in ours
+        }
+        self._saved_marks: list[int] = []
+
+    @classmethod
+    def open(
+        cls, folder: Folder, destinations: Sequence[tuple[str, str]], close_action: CloseAction
+    ) -> AdoptedJournal | None:
+        """Take a claimed folder over; None, and let go of it, when there is nothing in it for these destinations."""
+        segments = list_segments(folder.path)
+        if not segments:  # its owner died before the first event
+            folder.remove()
+            return None
+        newest = _Newest.read(segments[-1], Quarantine(folder.path.parent, folder.path.name))
+        state = _believed(load_state(folder.path), newest.state) or _assumed(folder.path.name, segments, destinations)
+        end = max(state.end, newest.end)
+        adopted = cls(folder, state, segments, end, set(destinations))
+        if adopted.cursors:
+            adopted._close_actions(newest, close_action)
+        if adopted.tend():
+            adopted.close()
+            return None
+        return adopted
+
+    def _close_actions(self, newest: _Newest, close_action: CloseAction) -> None:
+        """Append the final event of each action that never ended: it is a record like the others from then on."""
+        if not newest.open_actions:
+            return
+        died = datetime.fromtimestamp(max(segment.modified for segment in self._segments), timezone.utc)
+        try:
+            file = open_private(self._segments[-1].path, os.O_WRONLY | os.O_APPEND)
+        except OSError:
+            self.has_unclosed = True
+            return
+        try:
+            for action in newest.open_actions:
+                event = close_action(action, died)
+                body = event_body(action.key, codec.encode(event))
+                append(file, frame(Kind.EVENT, self.end, body, int(action.sampled)))
+                self.end += 1
+        except OSError:  # a full disk: deliver first; whoever comes next can close them
+            self.has_unclosed = True
+        finally:
+            os.close(file)
+
+    # -- what cursors need ---------------------------------------------------------------------------------
+
+    def reader(self) -> Reader:
+        return _AdoptedReader(self)
+
+    def segments(self) -> Sequence[Segment]:
+        """Return the segments that are left. Safe from any thread."""
+        return self._segments
+
+    def forget_settled(self) -> None:
+        """Nothing is in memory; files go in `tend()`."""
+
+    # -- by the journal's thread ---------------------------------------------------------------------------
+
+    @property
+    def bytes(self) -> int:
+        """The size of what is left on disk."""
+        return sum(segment.size for segment in self._segments)
+
+    def tend(self) -> bool:
+        marks = [cursor.settled for cursor in self._all]
+        if marks != self._saved_marks:
+            with contextlib.suppress(OSError):
+                save_state(self.folder.path, self._state())
+                self._saved_marks = marks
+            lowest = min((cursor.low for cursor in self._all), default=self.end)
+            while len(self._segments) > 1 and self._segments[1].first <= lowest:
+                self._remove_first()
+        return all(cursor.low >= self.end for cursor in self.cursors.values())
+
+    def keep_to_age(self, oldest_allowed: float) -> None:
+        """Drop segments that were last written to before this moment (seconds since 1970)."""
+        while self._segments and self._segments[0].modified < oldest_allowed and self.drop_segment():
+            pass
+
+    def drop_segment(self) -> bool:
+        """Drop the oldest segment, with what is pending in it; False when none is left."""
+        if not self._segments:
+            return False
+        beyond = self._segments[1].first if len(self._segments) > 1 else self.end
+        for cursor in self._all:
+            cursor.lose(0, beyond, LOST_RETENTION)
+        self._remove_first()
+        return True
+
+    def _remove_first(self) -> None:
+        with self._lock:
+            first, *rest = self._segments
+            self._segments = tuple(rest)
+        with contextlib.suppress(OSError):
+            first.path.unlink()
+
+    def close(self) -> None:
+        self.is_closed = True
+        if all(cursor.low >= self.end for cursor in self._all) and not self.has_unclosed:
+            self.folder.remove()
+            return
+        with contextlib.suppress(OSError):
+            save_state(self.folder.path, self._state())
+        self.folder.release()
+
+    def _state(self) -> JournalState:
+        self._saved += 1
+        cursors = [cursor.state() for cursor in self._all]
+        return JournalState(VERSION, self.origin.producer_id, self.origin.service_name, self.end, self._saved, cursors)
+
+
+class _AdoptedReader:
+    def __init__(self, journal: AdoptedJournal) -> None:
+        self._journal = journal
+        self._reader = SegmentReader(journal.segments, journal.origin, journal.kept_aside.note_damage)
+
+    def read(self, start: int, most: int) -> tuple[list[Record], int, str]:
+        records, after = self._reader.read(start, most, self._journal.end)
+        return records, after, LOST_DAMAGED
+
+
+class _Newest:
+    """What the newest segment tells: the state when it was begun, where the journal ends, what never ended."""
+
+    def __init__(self) -> None:
+        self.state: JournalState | None = None
+        self.end = 0
+        self._open: dict[str, StartedAction] = {}
+
+    @property
+    def open_actions(self) -> list[StartedAction]:
+        return list(self._open.values())
+
+    @classmethod
+    def read(cls, segment: Segment, quarantine: Quarantine) -> _Newest:
+        newest = cls()
+        newest.end = segment.first
+        origin = Origin(quarantine.path.stem, "")
+        for found in scan_segment(segment, quarantine.note_damage):
+            newest._note(found, origin)
+        return newest
+
+    def _note(self, found: Frame, origin: Origin) -> None:
+        if found.kind == Kind.HEAD:
+            self.state = decode_state(found.payload)
+        elif found.kind == Kind.START:
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+                action = _start.decode(found.payload)
+                self._open[action.event_id] = action
+        elif found.kind == Kind.FORGET:
+            self._open.pop(found.payload.decode(errors="replace"), None)
+        else:
+            self.end = max(self.end, found.sequence + 1)
+            record = record_of(found, origin)
+            if record is not None and record.revision:
+                self._open.pop(record.event_id, None)
+
+
+def _believed(file: JournalState | None, head: JournalState | None) -> JournalState | None:
+    if file is None or head is None:
+        return file or head
+    return file if file.saved >= head.saved else head
+
+
+def _assumed(producer_id: str, segments: Sequence[Segment], destinations: Sequence[tuple[str, str]]) -> JournalState:
+    """Return a state for a journal that has lost its own: everything that is there, to everybody who asks."""
+    first = segments[0].first
+    cursors = [CursorState(exporter, there, first, first, [], 0, {}) for exporter, there in destinations]
+    return JournalState(VERSION, producer_id, "unknown_service", first, 0, cursors)

@@ -1,0 +1,280 @@
+"""The agent's side of the journal on disk: append, rotate, and what to do when the disk does not take it.
+
+    append ──► tail in memory ──► segment, by a write that keeps the interpreter lock      on the agent's thread
+                    │                 │
+                    └── lease ◄───────┘ older records are read back                        on the workers' threads
+
+Input: encoded events from any thread. Output: leases to the workers, through cursors. Guarantee: when `append` returns,
+the event is in the page cache, or, where the disk does not take it, in memory and said to be so until the disk heals.
+One lock, held for an append, a rotation, or a few records. Nothing is logged with it held: a handler may record actions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from otel_feedback.events.model import OutcomeEvent
+from otel_feedback.events.record import Origin, Record
+from otel_feedback.journal.cursor import CursorState, JournalCursor, Reader
+from otel_feedback.journal.folder import Folder
+from otel_feedback.journal.frames import MAX_PAYLOAD, SAMPLED, Kind, event_body, frame
+from otel_feedback.journal.interface import CLOSED, StartedAction
+from otel_feedback.journal.memory import FORGET_AT_ONCE, LOST_RETENTION
+from otel_feedback.journal.quarantine import Quarantine
+from otel_feedback.journal.segments import Segment, SegmentReader, SegmentWriter
+from otel_feedback.journal.state import VERSION, JournalState, encode_state
+from otel_feedback.journal.tail import Tail
+
+__all__ = ["LOST_DAMAGED", "AppendingJournal", "DiskLimits"]
+
+LOST_DAMAGED = "damaged"
+WRITE_AT_ONCE = 64
+"""Records that were in memory only, written in one holding of the lock."""
+
+
+class DiskLimits(NamedTuple):
+    """How much a journal may take. Sizes in bytes, ages in seconds.
+
+    `memory_bytes` is what may be in memory while the disk does not take it; `tail_bytes` what is kept there anyway.
+    """
+
+    max_bytes: int = 4 * 2**30
+    max_age_s: float = 7 * 86_400.0
+    min_free_bytes: int = 64 * 2**20
+    memory_bytes: int = 64 * 2**20
+    tail_bytes: int = 4 * 2**20
+    segment_bytes: int = 8 * 2**20
+
+
+class AppendingJournal:
+    """An append-only log in a folder of its own, which the first append makes."""
+
+    def __init__(self, root: Path, service_name: str, durability: str, limits: DiskLimits) -> None:
+        self.origin = Origin(secrets.token_hex(16), service_name)
+        self._root = root
+        self._limits = limits
+        self._segment_bytes = max(4_096, min(limits.segment_bytes, limits.max_bytes // 8))
+        self._syncs_each = durability == "fsync"
+        self._quarantine = Quarantine(root, self.origin.producer_id)
+        self._lock = threading.Lock()
+        self._sync_lock = threading.Lock()
+        self._tail = Tail()  # guarded by self._lock for writing
+        self._end = 0  # guarded by self._lock for writing
+        self._written = 0  # guarded by self._lock for writing: records below are on disk, or lost
+        self._synced = 0  # guarded by self._sync_lock for writing: records below are on the platter
+        self._open_actions: dict[str, bytes] = {}  # guarded by self._lock
+        self._folder: Folder | None = None  # guarded by self._lock for writing
+        self._writer: SegmentWriter | None = None  # guarded by self._lock for writing
+        self._segments: tuple[Segment, ...] = ()  # guarded by self._lock for writing; the newest is written to
+        self._sealed_bytes = 0  # guarded by self._lock: the size of all but the newest
+        self._retired: list[int] = []  # files to be synced and closed; guarded by self._lock
+        self._cursors: tuple[JournalCursor, ...] = ()
+        self._saved = 0  # times that the cursors were written down
+        self._problem: str | None = None  # why the disk does not take events
+        self._is_closed = False  # guarded by self._lock
+
+    @property
+    def end(self) -> int:
+        return self._end
+
+    # -- on the agent's thread -----------------------------------------------------------------------------
+
+    def append(self, key: str, payload: bytes, event: OutcomeEvent, sampled: bool) -> int:
+        with self._lock:
+            if self._is_closed:
+                return CLOSED
+            sequence = self._end
+            tail = self._tail
+            # in memory first: whatever interrupts what follows, the record has its place
+            tail.put(Record.of(event, self.origin, sequence, key, payload, sampled=sampled))
+            self._end = sequence + 1
+            if self._open_actions and event.revision:
+                self._open_actions.pop(event.event_id, None)
+            if sequence - self._written < WRITE_AT_ONCE:  # else the disk has just healed, and tend() is at it
+                self._write_events()
+            if tail.bytes > self._limits.tail_bytes:
+                self._shrink()
+        if self._syncs_each:
+            self._sync(sequence + 1)
+        return sequence
+
+    def note_start(self, action: StartedAction) -> None:
+        try:
+            noted = msgspec.json.encode(action)
+        except Exception:  # whatever a span's attributes may hold; the action's event will say what can be said
+            return
+        with self._lock:
+            if self._is_closed:
+                return
+            self._open_actions[action.event_id] = noted
+            self._write(Kind.START, self._end, noted)
+
+    def forget_start(self, event_id: str) -> None:
+        with self._lock:
+            if self._open_actions.pop(event_id, None) is not None:
+                self._write(Kind.FORGET, self._end, event_id.encode())
+
+    def _write_events(self, most: int = WRITE_AT_ONCE) -> None:
+        """Write up to `most` records that are not on disk yet: nearly always the one that was appended."""
+        for sequence in range(self._written, min(self._end, self._written + most)):
+            record = self._tail.get(sequence)
+            if record is not None and len(record.payload) <= MAX_PAYLOAD:
+                body = event_body(record.key, record.payload)
+                if not self._write(Kind.EVENT, sequence, body, SAMPLED if record.sampled else 0):
+                    return
+            self._written = sequence + 1
+        writer = self._writer
+        if writer is not None and writer.size >= self._segment_bytes:
+            self._begin_segment()
+
+    def _write(self, kind: Kind, sequence: int, payload: bytes, flags: int = 0) -> bool:
+        if self._writer is None and self._problem is None:  # the first append of all
+            self._begin_segment()
+        if self._writer is None:
+            return False
+        try:
+            self._writer.append(frame(kind, sequence, payload, flags))
+        except OSError as exc:
+            self._stop_writing(exc)
+            return False
+        return True
+
+    def _begin_segment(self) -> None:
+        """Go on in a new segment, which begins with the state and the open actions. Called with the lock held."""
+        first = self._written
+        starts = [frame(Kind.START, first, noted) for noted in self._open_actions.values()]
+        opening = b"".join([frame(Kind.HEAD, first, encode_state(self._state())), *starts])
+        # one that begins at the same sequence holds no event, and is replaced
+        replaced = [segment for segment in self._segments if segment.first == first]
+        replaced_bytes = sum(segment.size for segment in replaced)
+        try:
+            if self._folder is None:
+                self._folder = Folder.create(self._root, self.origin.producer_id)
+            writer = SegmentWriter.create(self._folder.path, first, opening)
+        except OSError as exc:
+            self._stop_writing(exc)
+            return
+        old, self._writer = self._writer, writer
+        if old is not None:
+            self._retire(old)
+        self._sealed_bytes -= replaced_bytes
+        self._segments = (*(segment for segment in self._segments if segment not in replaced), writer.segment)
+        while self._sealed_bytes + self._segment_bytes > self._limits.max_bytes and len(self._segments) > 1:
+            self._drop_segment()
+
+    def _retire(self, writer: SegmentWriter) -> None:
+        self._retired.append(writer.file)  # syncing it is not for the agent's thread
+        self._sealed_bytes += writer.size
+
+    def _drop_segment(self) -> None:
+        """Remove the oldest segment, with what is still pending in it. Called with the lock held."""
+        oldest, following = self._segments[:2]
+        for cursor in self._cursors:
+            cursor.lose(0, following.first, LOST_RETENTION)
+        self._remove_segment(oldest)
+
+    def _remove_segment(self, segment: Segment) -> None:
+        self._sealed_bytes -= segment.size
+        self._segments = tuple(known for known in self._segments if known is not segment)
+        with contextlib.suppress(OSError):
+            segment.path.unlink()
+
+    def _stop_writing(self, exc: OSError) -> None:
+        """Keep events in memory until `tend()` finds the disk healed. Called with the lock held."""
+        self._problem = f"{exc.filename or self._root}: {exc.strerror or exc}"
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            self._retire(writer)
+
+    def _shrink(self) -> None:
+        """Forget what can be read back, or, where the disk does not take it, the oldest beyond the cap."""
+        tail, limits = self._tail, self._limits
+        while tail.bytes > limits.tail_bytes and tail.first < self._written:
+            tail.drop_first()
+        if tail.bytes > limits.memory_bytes:
+            first = tail.first
+            while tail.bytes > limits.memory_bytes and tail.first < self._end - 1:
+                tail.drop_first()
+            for cursor in self._cursors:
+                cursor.lose(first, tail.first, LOST_RETENTION)
+            self._written = max(self._written, tail.first)
+
+    def _sync(self, end: int) -> None:
+        """Make everything below `end` survive a loss of power; one sync serves all who wait for it."""
+        with self._sync_lock:
+            if self._synced >= end:
+                return
+            with self._lock:
+                retired, self._retired = self._retired, []
+                writer, written = self._writer, self._written
+            try:
+                for file in [*retired, *([] if writer is None else [writer.file])]:
+                    os.fsync(file)
+            except OSError as exc:
+                with self._lock:
+                    self._stop_writing(exc)
+                return
+            finally:
+                for file in retired:
+                    os.close(file)
+            self._synced = written
+
+    # -- on the workers' threads ---------------------------------------------------------------------------
+
+    def cursor(self, exporter: str, destination: str, *, durable: bool) -> JournalCursor:
+        with self._lock:
+            state = CursorState(exporter, destination, self._end, self._end, [], 0, {})
+            cursor = JournalCursor(self, state, durable=durable)
+            self._cursors = (*self._cursors, cursor)
+        return cursor
+
+    def reader(self) -> Reader:
+        return _DiskReader(self)
+
+    def segments(self) -> Sequence[Segment]:
+        """Return the segments, the newest last. Safe from any thread."""
+        return self._segments
+
+    def read(self, reader: SegmentReader, start: int, most: int) -> tuple[list[Record], int]:
+        """Return records from memory where they are there, else from disk; see `Reader`."""
+        tail = self._tail
+        taken, after = tail.take(start, most, self._end)
+        if taken or start >= self._written:
+            return taken, after
+        return reader.read(start, most, max(start + 1, min(self._written, tail.first)))
+
+    def segment_reader(self) -> SegmentReader:
+        """Make a reader of what is on disk."""
+        return SegmentReader(self.segments, self.origin, self._quarantine.note_damage)
+
+    def forget_settled(self) -> None:
+        more = True
+        while more:
+            with self._lock:
+                lowest = min((cursor.low for cursor in self._cursors), default=self._end)
+                more = self._tail.forget_below(lowest, FORGET_AT_ONCE)
+
+    def _state(self) -> JournalState:
+        cursors = [cursor.state() for cursor in self._cursors if cursor.durable]
+        self._saved += 1
+        return JournalState(VERSION, self.origin.producer_id, self.origin.service_name, self._end, self._saved, cursors)
+
+
+class _DiskReader:
+    """A cursor's reader: memory first, then disk."""
+
+    def __init__(self, journal: AppendingJournal) -> None:
+        self._journal = journal
+        self._reader = journal.segment_reader()
+
+    def read(self, start: int, most: int) -> tuple[list[Record], int, str]:
+        records, after = self._journal.read(self._reader, start, most)
+        return records, after, LOST_DAMAGED

@@ -1,0 +1,140 @@
+"""The folder of one journal: who owns it is who holds the lock in it, and nothing else.
+
+    <directory of the service>/
+      5f1c8a3be07d4d0c9a61f27c0b9e4d58/     the producer id
+        lock                                held by the living owner, or by who adopted it
+        00000000000000000000.seg            named by the first sequence in it
+        00000000000000008121.seg
+        cursors                             per exporter and destination: the account; replaced atomically
+      quarantine/                           what could not be read, and what a destination refused for good
+
+No process id is looked at: it may be taken again, and means nothing in another container. `flock` belongs to the open
+file, so it ends with the process however that ends; a forked child closes its copy, or it would keep a dead parent's
+lock. A folder gets its name when it is locked already, so nobody finds it without its owner.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from pathlib import Path
+
+from otel_feedback.journal.files import make_private, open_private, require_ours
+
+try:
+    import fcntl
+except ImportError:  # Windows has the journal in memory
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["CURSORS", "QUARANTINE", "Folder", "folders", "is_supported"]
+
+LOCK = "lock"
+CURSORS = "cursors"
+QUARANTINE = "quarantine"
+_PRODUCER = re.compile(r"[0-9a-f]{32}")
+_BEING_MADE = ".new"
+
+
+def is_supported() -> bool:
+    """Tell whether this platform has what a journal on disk needs."""
+    return fcntl is not None
+
+
+def folders(root: Path) -> list[Path]:
+    """Return the folders of journals, whoever owns them, the oldest first; none where there is no directory."""
+    try:
+        names = [entry.name for entry in os.scandir(root) if _PRODUCER.fullmatch(entry.name)]
+    except OSError:
+        return []
+    found: list[tuple[float, Path]] = []
+    for name in names:
+        with contextlib.suppress(OSError):  # removed meanwhile
+            found.append(((root / name).lstat().st_mtime, root / name))
+    return [path for _, path in sorted(found)]
+
+
+class Folder:
+    """A journal's folder, locked by this process. Made by `create` or `claim`."""
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        self._lock: int | None = lock
+        self._inode = path.stat().st_ino
+
+    @classmethod
+    def create(cls, root: Path, producer_id: str) -> Folder:
+        """Make and lock the folder of a new journal.
+
+        Raises:
+            OSError: It cannot be made, or the directory is refused.
+        """
+        make_private(root)
+        path = root / producer_id
+        unnamed = root / f".{producer_id}{_BEING_MADE}"
+        unnamed.mkdir(mode=0o700)
+        lock: int | None = None
+        try:
+            lock = open_private(unnamed / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+            _lock(lock)
+            unnamed.rename(path)
+        except OSError:
+            if lock is not None:
+                os.close(lock)
+            with contextlib.suppress(OSError):
+                (unnamed / LOCK).unlink(missing_ok=True)
+                unnamed.rmdir()
+            raise
+        return cls(path, lock)
+
+    @classmethod
+    def claim(cls, path: Path) -> Folder | None:
+        """Lock the folder of a journal whose owner is dead; None where it is not to be had.
+
+        Raises:
+            OSError: It belongs to somebody else, or is a symbolic link.
+        """
+        require_ours(path)
+        try:
+            lock = open_private(path / LOCK, os.O_RDWR)
+        except FileNotFoundError:
+            return None
+        try:
+            _lock(lock)
+            # who held it may have removed the folder before letting go
+            if os.fstat(lock).st_nlink == 0:
+                raise BlockingIOError
+            return cls(path, lock)
+        except OSError:
+            os.close(lock)
+            return None
+
+    @property
+    def is_there(self) -> bool:
+        """False when somebody removed or replaced the folder."""
+        try:
+            return self.path.lstat().st_ino == self._inode
+        except OSError:
+            return False
+
+    def release(self) -> None:
+        """Let go of the lock; the folder stays."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
+
+    def remove(self) -> None:
+        """Remove the folder with all that is in it, the lock last, and let go of it."""
+        with contextlib.suppress(OSError):
+            for entry in self.path.iterdir():
+                if entry.name != LOCK:
+                    entry.unlink()
+            (self.path / LOCK).unlink()
+            self.path.rmdir()
+        self.release()
+
+
+def _lock(file: int) -> None:
+    if fcntl is None:
+        raise OSError("this platform has no flock")
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,96 @@
+"""What cannot go on: bytes that are no whole frame, and records that a destination refused for good.
+
+    quarantine/<producer id>.jsonl          one JSON object a line, for people; never read by this package
+    quarantine/<producer id>-<segment>      a second name of a segment with much damage
+
+Bounded; what does not fit is counted all the same. Safe from any thread.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import logging
+import os
+import threading
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from otel_feedback.events.record import Record
+from otel_feedback.journal.files import append, make_private, open_private
+from otel_feedback.journal.folder import QUARANTINE
+from otel_feedback.throttle import ThrottledLog
+
+__all__ = ["Quarantine"]
+
+logger = logging.getLogger(__name__)
+
+MAX_FILE_BYTES = 64 * 2**20
+MUCH_BYTES = 64 * 1024
+
+
+class Quarantine:
+    """Keeps what one journal could not deliver or read."""
+
+    def __init__(self, root: Path, producer_id: str) -> None:
+        self.path = root / QUARANTINE / f"{producer_id}.jsonl"
+        self._lock = threading.Lock()
+        self._log = ThrottledLog(logger)
+        self._damaged: dict[tuple[Path, int], int] = {}
+
+    @property
+    def damaged_bytes(self) -> int:
+        """How many bytes of the journal were no whole frame, as far as it was read."""
+        return sum(self._damaged.values())
+
+    def note_damage(self, segment: Path, offset: int, data: bytes) -> None:
+        """Count, keep and name bytes of a segment that are no whole frame; told twice, do it once."""
+        if (segment, offset) in self._damaged:
+            return
+        self._damaged[segment, offset] = len(data)
+        thing: dict[str, Any] = {"kind": "damaged", "segment": segment.name, "offset": offset, "bytes": len(data)}
+        if len(data) <= MUCH_BYTES:
+            is_kept = self._keep({**thing, "data": base64.b64encode(data).decode()})
+        else:
+            is_kept = self._keep(thing) and self._link(segment)
+        self._log.warning(
+            str(segment), "%s: %d bytes from offset %d are damaged and cannot be delivered; %s",
+            segment, len(data), offset, f"kept in {self.path.parent}" if is_kept else "there was no place to keep them",
+        )  # fmt: skip
+
+    def keep_refused(self, record: Record, exporter: str, reason: str, detail: str) -> bool:
+        """Keep a record that a destination refused for good; False when there is no place."""
+        return self._keep(
+            {"kind": "refused", "exporter": exporter, "reason": reason, "detail": detail,
+             "sequence": record.sequence, "key": record.key, "event": msgspec.Raw(record.payload)}
+        )  # fmt: skip
+
+    def _link(self, segment: Path) -> bool:
+        try:
+            os.link(segment, self.path.with_name(f"{self.path.stem}-{segment.name}"))
+        except FileExistsError:
+            return True
+        except OSError:
+            return False
+        return True
+
+    def _keep(self, thing: dict[str, Any]) -> bool:
+        line = msgspec.json.encode({"time": datetime.now(timezone.utc), **thing}) + b"\n"
+        with self._lock, contextlib.suppress(OSError):
+            make_private(self.path.parent)
+            file = open_private(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+            try:
+                size = os.fstat(file).st_size
+                if size + len(line) <= MAX_FILE_BYTES:
+                    try:
+                        append(file, line)
+                    except OSError:
+                        os.ftruncate(file, size)  # half a line would spoil the next one
+                        raise
+                    return True
+            finally:
+                os.close(file)
+        return False
