@@ -10,6 +10,7 @@ import atexit
 import logging
 import os
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
@@ -18,8 +19,9 @@ from otel_feedback import config
 from otel_feedback.capture import runtime
 from otel_feedback.capture.action import action
 from otel_feedback.config import KafkaConfig, Settings, get_settings
-from otel_feedback.exporters.interface import Exporter
+from otel_feedback.exporters.interface import Exporter, Notices
 from otel_feedback.exporters.log import LogExporter, LogWriter
+from otel_feedback.journal.interface import Journal
 from otel_feedback.journal.memory import MemoryJournal
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.pipeline.processor import ActionRecorder, OutcomeSpanProcessor, provide_default_pipeline
@@ -113,36 +115,61 @@ def get_feedback_pipeline() -> FeedbackPipeline:
 
 def _build(settings: Settings, on_shutdown: Flush | None = None) -> FeedbackPipeline:
     if settings.disabled:
-        return FeedbackPipeline(new_journal=lambda: MemoryJournal(settings.journal_max_bytes), enabled=False)
+        return FeedbackPipeline(new_journal=lambda: MemoryJournal(settings.journal_memory_max_bytes), enabled=False)
     writer = LogWriter(settings.log_file, settings.log_max_bytes, settings.log_backups)
     exporters: list[Exporter] = []
+    notices: Notices | None = None
     if settings.enable_kafka:
         from otel_feedback.exporters.kafka import KafkaExporter
 
         config.require_codec(settings.kafka.compression)
-        exporters.append(
-            KafkaExporter(
-                settings.kafka,
-                connected=lambda: _run_first_at_exit(pipeline),
-            )
-        )
+        exporters.append(KafkaExporter(settings.kafka, connected=lambda: _run_first_at_exit(pipeline)))
     if settings.enable_otlp:
         from otel_feedback.exporters.otlp import OtlpExporter
 
         exporters.append(OtlpExporter.from_environment(settings.service_name))
     if settings.enable_outcome_logging:
         exporters.append(LogExporter(writer))
+    is_on_disk = settings.durability != "memory" and any(exporter.durable for exporter in exporters)
     pipeline = FeedbackPipeline(
-        new_journal=lambda: MemoryJournal(settings.journal_max_bytes, settings.service_name),
+        new_journal=_disk_journals(settings) if is_on_disk else _memory_journals(settings),
         exporters=exporters,
         refused=writer.write_refused,
+        notices=notices,
         ring_size=settings.ring_size,
+        emit_start=settings.emit_start and is_on_disk,
+        rescan_s=settings.journal_rescan_s,
+        audit_s=settings.audit_interval_s,
         shutdown_timeout_s=settings.shutdown_timeout_s,
         on_shutdown=on_shutdown,
         service_name=settings.service_name,
     )
+    pipeline.observe()
     atexit.register(pipeline.shutdown)
     return pipeline
+
+
+def _memory_journals(settings: Settings) -> Callable[[], Journal]:
+    return lambda: MemoryJournal(settings.journal_memory_max_bytes, settings.service_name)
+
+
+def _disk_journals(settings: Settings) -> Callable[[], Journal]:
+    from otel_feedback.journal import folder
+
+    if not folder.is_supported():
+        logger.warning("this platform has no journal on disk: what is undelivered when a process dies is lost")
+        return _memory_journals(settings)
+    from otel_feedback.journal.disk import DiskJournal, DiskLimits
+
+    limits = DiskLimits(
+        max_bytes=settings.journal_max_bytes,
+        max_age_s=settings.journal_max_age_s,
+        min_free_bytes=settings.journal_min_free_bytes,
+        memory_bytes=settings.journal_memory_max_bytes,
+    )
+    return lambda: DiskJournal(
+        settings.journal_dir, service_name=settings.service_name, durability=settings.durability, limits=limits
+    )
 
 
 def _run_first_at_exit(pipeline: FeedbackPipeline) -> None:

@@ -7,6 +7,8 @@ Input: keyword arguments and the environment. Output: frozen `Settings` (with a 
 from __future__ import annotations
 
 import os
+import re
+import zlib
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from otel_feedback.config_values import Reader, a_flag, a_number, a_text, addresses, one_of, whole
+from otel_feedback.config_values import Reader, a_flag, a_number, a_path, a_text, addresses, one_of, whole
 from otel_feedback.errors import ConfigError
 
 __all__ = ["SETTINGS", "KafkaConfig", "Setting", "Settings", "get_settings", "require_codec"]
@@ -37,6 +39,7 @@ class Setting(NamedTuple):
 
 
 _K, _E, _L, _P, _S = "Kafka", "Exporters", "Log tier", "Pipeline", "Switches"
+_J = "Journal"
 _TLS = "Kafka security"
 
 SETTINGS: tuple[Setting, ...] = (
@@ -89,14 +92,34 @@ SETTINGS: tuple[Setting, ...] = (
             "Ciphers allowed, in OpenSSL's notation.", _TLS),
     Setting("kafka_ssl_check_hostname", "KAFKA_SSL_CHECK_HOSTNAME", None, a_flag,
             "Whether the broker's certificate must name its host. Unset: true.", _TLS),
-    Setting("log_file", "OTEL_FEEDBACK_LOG_FILE", None, a_text,
+    Setting("log_file", "OTEL_FEEDBACK_LOG_FILE", None, a_path,
             "File of the log tier. Unset: stderr.", _L),
     Setting("log_max_bytes", "OTEL_FEEDBACK_LOG_MAX_BYTES", "67108864", whole(1_024, 2**40),
             "Size at which the file is rotated, in bytes.", _L),
     Setting("log_backups", "OTEL_FEEDBACK_LOG_BACKUPS", "5", whole(0, 1_000),
             "Rotated files that are kept.", _L),
-    Setting("journal_max_bytes", "OTEL_FEEDBACK_JOURNAL_MAX_BYTES", "67108864", whole(1_024, 2**40),
-            "Undelivered events kept, in bytes; past it the oldest are lost, and counted.", _P),
+    Setting("durability", "OTEL_FEEDBACK_DURABILITY", "interval", one_of("interval", "fsync", "memory"),
+            "interval: an outcome survives the death of its process, and a loss of power but for the last 500 ms; "
+            "fsync: a loss of power, too, and every action waits for the disk; memory: neither.", _J),
+    Setting("journal_dir", "OTEL_FEEDBACK_JOURNAL_DIR", None, a_path,
+            "Directory of the journals of this service's processes. "
+            "Unset: `otel-feedback/<service>` in `$XDG_STATE_HOME`, or in `~/.local/state`.", _J),
+    Setting("journal_max_bytes", "OTEL_FEEDBACK_JOURNAL_MAX_BYTES", "4294967296", whole(65_536, 2**50),
+            "Undelivered events kept on disk, in bytes; past it the oldest are lost, and counted.", _J),
+    Setting("journal_max_age_s", "OTEL_FEEDBACK_JOURNAL_MAX_AGE", "604800", a_number(1, 10**9),
+            "How long undelivered events are kept, in seconds; past it the oldest are lost, and counted.", _J),
+    Setting("journal_min_free_bytes", "OTEL_FEEDBACK_JOURNAL_MIN_FREE_BYTES", "67108864", whole(0, 2**50),
+            "Bytes of the disk that the journal leaves free; below it the oldest events are lost, and counted.", _J),
+    Setting("journal_memory_max_bytes", "OTEL_FEEDBACK_JOURNAL_MEMORY_MAX_BYTES", "67108864", whole(1_024, 2**40),
+            "Undelivered events kept in memory, in bytes, where the disk does not take them or `durability` is "
+            "memory; past it the oldest are lost, and counted.", _J),
+    Setting("journal_rescan_s", "OTEL_FEEDBACK_JOURNAL_RESCAN_INTERVAL", "30", a_number(0.1, 86_400),
+            "How often to look for journals of processes that died, in seconds.", _J),
+    Setting("emit_start", "OTEL_FEEDBACK_EMIT_START", "true", a_flag,
+            "Note in the journal when an action starts, so that one whose process dies gets an outcome: "
+            "a failure with the error type `process_lost`.", _J),
+    Setting("audit_interval_s", "OTEL_FEEDBACK_AUDIT_INTERVAL", "60", a_number(1, 86_400),
+            "How often the account goes to the audit topic, in seconds; losses go at once.", _J),
     Setting("ring_size", "OTEL_FEEDBACK_RING_SIZE", "1000", whole(1, 1_000_000),
             "Newest events that `get_recent_events()` sees.", _P),
     Setting("shutdown_timeout_s", "OTEL_FEEDBACK_SHUTDOWN_TIMEOUT", "5", a_number(0, 3_600),
@@ -170,7 +193,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_file: str | None
     log_max_bytes: int
     log_backups: int
+    durability: str
+    journal_dir: Path
     journal_max_bytes: int
+    journal_max_age_s: float
+    journal_min_free_bytes: int
+    journal_memory_max_bytes: int
+    journal_rescan_s: float
+    emit_start: bool
+    audit_interval_s: float
     ring_size: int
     shutdown_timeout_s: float
     disabled: bool
@@ -212,12 +243,15 @@ def get_settings(
         enable_kafka=_first(values["enable_kafka"], kafka is not None or "kafka_bootstrap_servers" in given),
         enable_otlp=_first(values["enable_otlp"], _has_otlp_endpoint(environment)),
         kafka=kafka or _kafka_config(values),
+        journal_dir=_journal_dir(values["journal_dir"], values["service_name"], environment),
         disabled=values["disabled"] or values["sdk_disabled"],
         **{
             name: values[name]
             for name in (
                 "service_name", "enable_outcome_logging", "log_file", "log_max_bytes", "log_backups",
-                "journal_max_bytes", "ring_size", "shutdown_timeout_s",
+                "durability", "journal_max_bytes", "journal_max_age_s", "journal_min_free_bytes",
+                "journal_memory_max_bytes", "journal_rescan_s", "emit_start", "audit_interval_s", "ring_size",
+                "shutdown_timeout_s",
             )
         },
     )  # fmt: skip
@@ -251,6 +285,23 @@ def _service_of_resource(environment: Mapping[str, str]) -> str | None:
         if key.strip() == "service.name" and value.strip():
             return value.strip()
     return None
+
+
+def _journal_dir(given: str | None, service_name: str, environment: Mapping[str, str]) -> Path:
+    if given is not None:
+        return Path(given).expanduser().absolute()
+    state = environment.get("XDG_STATE_HOME", "").strip()
+    # a name may hold anything; two that look alike on disk must not share a directory
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", service_name)[:64]
+    if plain != service_name or plain.startswith("."):
+        plain = f"{plain.lstrip('.')}-{zlib.crc32(service_name.encode('utf-8', 'replace')):08x}"
+    base = Path(state) if state else Path("~/.local/state")
+    try:
+        base = base.expanduser()
+    except RuntimeError:  # a user without a home
+        # whose folder it is gets checked before anything is written
+        base = Path(environment.get("TMPDIR", "/tmp")) / f"otel-feedback-{os.getuid()}"  # noqa: S108
+    return base.absolute() / "otel-feedback" / plain
 
 
 def _has_otlp_endpoint(environment: Mapping[str, str]) -> bool:

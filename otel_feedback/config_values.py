@@ -7,10 +7,11 @@ Each reader returns the value or raises ValueError with what would be right; `co
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
-__all__ = ["Reader", "a_flag", "a_number", "a_text", "addresses", "one_of", "whole"]
+__all__ = ["Reader", "a_flag", "a_number", "a_path", "a_text", "addresses", "one_of", "whole"]
 
 Reader = Callable[[Any], Any]
 
@@ -71,6 +72,11 @@ def a_text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError("text that is not empty")
     return value.strip()
+
+
+def a_path(value: Any) -> str:
+    """Read the path of a file or folder."""
+    return a_text(os.fspath(value) if isinstance(value, os.PathLike) else value)
 
 
 def one_of(*words: str) -> Reader:

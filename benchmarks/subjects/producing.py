@@ -34,7 +34,8 @@ def configure(given: dict[str, Any]) -> feedback.FeedbackPipeline:
         kafka=kafka_config(given),
         enable_outcome_logging=False,
         enable_otlp=False,
-        journal_max_bytes=2**32,  # a round is a burst of any length, and none of it may be lost
+        journal_memory_max_bytes=2**32,
+        durability="memory",  # a round is a burst of any length, and none of it may be lost
     )
 
 

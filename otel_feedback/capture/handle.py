@@ -65,6 +65,9 @@ class Action(Said):
             now = runtime()
             if now.enabled:
                 self._begin(declared, now.tracer)
+                recorder = now.recorder
+                if recorder is not None and recorder.notes_starts:
+                    recorder.note_start(self)
                 return
         except Exception:
             logger.exception("an action could not be started; the program goes on without it")

@@ -23,7 +23,13 @@ logger = logging.getLogger(__name__)
 
 
 class Recorder(Protocol):
-    """Takes the outcome of an action whose span reached no processor of ours."""
+    """Takes the outcome of an action whose span reached no processor of ours, and notes that actions began."""
+
+    notes_starts: bool
+
+    def note_start(self, action: Action) -> None:
+        """Note that the action began; asked for when `notes_starts`. Never raises."""
+        ...
 
     def record_action(self, action: Action, *, sampled_out: bool) -> OutcomeEvent | None:
         """Turn the ended action into an event and record it. Never raises."""

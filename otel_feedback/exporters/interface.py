@@ -7,12 +7,12 @@ gives up all receipts, calls `abandon()`, waits, and leases again from the lowes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from otel_feedback.events.record import Record
 
-__all__ = ["Exporter", "Receipt", "Refusal", "Settled"]
+__all__ = ["Exporter", "Notices", "Receipt", "Refusal", "Settled"]
 
 
 class Refusal(NamedTuple):
@@ -89,4 +89,32 @@ class Exporter(Protocol):
 
     def after_fork(self) -> None:
         """Drop, in a forked child, what belongs to the parent: without closing, flushing or waiting."""
+        ...
+
+
+class Notices(Protocol):
+    """A side lane for what is not an outcome event: dead letters and the account. Safe from any thread; never raises."""
+
+    def dead_letter(self, record: Record, refusal: Refusal) -> None:
+        """Send a record that was refused for good to where such records go."""
+        ...
+
+    def audit(self, key: str, payload: bytes) -> None:
+        """Send one record of the account; `payload` is JSON."""
+        ...
+
+    def prepare(self) -> None:
+        """Connect now, since something will be sent soon."""
+        ...
+
+    def close(self, timeout_s: float) -> None:
+        """Send what is waiting and end, within so many seconds."""
+        ...
+
+    def after_fork(self) -> None:
+        """Drop, in a forked child, what belongs to the parent: without closing, flushing or waiting."""
+        ...
+
+    def account(self) -> Mapping[str, int]:
+        """Return how many notices are `sent`, `pending` and `lost`."""
         ...

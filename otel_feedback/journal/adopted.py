@@ -89,6 +89,8 @@ class AdoptedJournal:
         try:
             for action in newest.open_actions:
                 event = close_action(action, died)
+                if event.service_name is None:
+                    event = msgspec.structs.replace(event, service_name=self.origin.service_name)
                 body = event_body(action.key, codec.encode(event))
                 append(file, frame(Kind.EVENT, self.end, body, int(action.sampled)))
                 self.end += 1

@@ -156,12 +156,12 @@ class JournalCursor:
     def release(self) -> None:
         self._source.forget_settled()
 
-    def give_up(self, reason: str) -> int:
+    def give_up(self, reason: str, first: int = 0) -> int:
         with self._lock:
-            end = self._source.end
-            count = end - self._low - self._ahead.count(self._low, end)
-            self._lose(self._low, end, reason)
-            self._next = self._low
+            first, end = max(first, self._low), self._source.end
+            count = max(0, end - first) - self._ahead.count(first, end)
+            self._lose(first, end, reason)
+            self._next = max(self._next, self._low)
         self._source.forget_settled()
         return count
 

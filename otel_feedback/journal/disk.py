@@ -178,8 +178,10 @@ class DiskJournal(AppendingJournal):
             len(self._open_actions), self._quarantine.damaged_bytes,
         )  # fmt: skip
 
-    def keeps(self, sequence: int) -> bool:
-        return self._problem is None and sequence < self._written
+    def secure(self) -> int:
+        self._heal()
+        self._sync(self._written)
+        return self._written if self._folder is not None else 0
 
     def quarantine(self, record: Record, exporter: str, reason: str, detail: str) -> bool:
         return self._quarantine.keep_refused(record, exporter, reason, detail)
@@ -211,8 +213,6 @@ class DiskJournal(AppendingJournal):
     # -- the end -------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        self._heal()
-        self._sync(self._written)
         with self._lock:
             self._is_closed = True
         self._save_cursors()

@@ -15,10 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-import msgspec
-
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.record import Origin, Record
+from otel_feedback.events.started import StartedAction
 
 __all__ = ["CLOSED", "Account", "Adopted", "CloseAction", "Cursor", "Journal", "JournalHealth", "Loss", "StartedAction"]
 
@@ -39,19 +38,6 @@ class Loss(NamedTuple):
     first: int
     last: int
     records: int
-
-
-class StartedAction(msgspec.Struct, frozen=True):
-    """What is known of an action when it starts: enough to close it should its process die.
-
-    `attributes` are those of its span; `start_ns` is in nanoseconds since 1970.
-    """
-
-    event_id: str
-    start_ns: int
-    key: str
-    attributes: Mapping[str, object]
-    sampled: bool = False
 
 
 class JournalHealth(NamedTuple):
@@ -105,8 +91,8 @@ class Cursor(Protocol):
         """Let the journal forget what every destination has settled."""
         ...
 
-    def give_up(self, reason: str) -> int:
-        """Settle everything that is pending as lost for this reason; return how many."""
+    def give_up(self, reason: str, first: int = 0) -> int:
+        """Settle what is pending from `first` on as lost for this reason; return how many."""
         ...
 
     def account(self) -> Account:
@@ -189,8 +175,8 @@ class Journal(Protocol):
         """Sync, write the cursors down, heal, keep to the caps; from one thread, often. True if there may be more."""
         ...
 
-    def keeps(self, sequence: int) -> bool:
-        """Tell whether this record, if it is pending at the end of the process, stays for another one."""
+    def secure(self) -> int:
+        """Bring to disk what can be brought; records below the returned sequence stay for another process."""
         ...
 
     def close(self) -> None:

@@ -98,8 +98,8 @@ class MemoryJournal:
     def tend(self) -> bool:
         return False
 
-    def keeps(self, sequence: int) -> bool:
-        return False
+    def secure(self) -> int:
+        return 0
 
     def close(self) -> None:
         """Nothing stays."""

@@ -1,7 +1,7 @@
 """`FeedbackPipeline`: takes outcome events, keeps the newest in a ring, and sees them delivered.
 
-    event ──► ring                      on the agent's thread: encode, ring, journal; microseconds, no waiting
-         └──► journal ──► cursor ──► worker ──► exporter      one worker for each destination
+    event ──► ring                on the agent's thread: encode, ring, journal; microseconds, no waiting
+         └──► Delivery ──► destinations
 
 Guarantee: `appended = delivered + pending + sum(lost)` for each exporter, at any moment and after the end.
 Safe from any thread. A forked child starts with a journal and workers of its own; what was pending is the parent's.
@@ -21,20 +21,17 @@ from otel_feedback.capture.runtime import unrecorded
 from otel_feedback.errors import SchemaError
 from otel_feedback.events import codec
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
-from otel_feedback.events.record import Record
-from otel_feedback.exporters.interface import Exporter, Refusal
-from otel_feedback.journal.interface import Journal
+from otel_feedback.events.started import StartedAction
+from otel_feedback.exporters.interface import Exporter, Notices
+from otel_feedback.journal.interface import Account, Journal
+from otel_feedback.pipeline.delivery import Delivery, Refused
+from otel_feedback.pipeline.ledger import observe
 from otel_feedback.pipeline.ring import Ring
-from otel_feedback.pipeline.worker import Worker
 from otel_feedback.throttle import ThrottledLog
 
-__all__ = ["LOST_SHUTDOWN", "FeedbackPipeline"]
+__all__ = ["FeedbackPipeline"]
 
 logger = logging.getLogger(__name__)
-
-LOST_SHUTDOWN = "shutdown"
-
-Refused = Callable[[Record, str, Refusal], None]
 
 
 class FeedbackPipeline:
@@ -43,9 +40,13 @@ class FeedbackPipeline:
     Args:
         new_journal: Makes the journal; called again in a forked child.
         exporters: The destinations; each gets a worker and a cursor.
-        refused: Keeps the payload of a record that a destination refused for good.
+        refused: Keeps the payload of a record that a destination refused for good, where the journal cannot.
+        notices: Takes dead letters and the account.
         ring_size: Events that `get_recent_events()` sees.
         shutdown_timeout_s: What `shutdown()` waits when not told, in seconds.
+        emit_start: Whether an action leaves a note in the journal when it starts.
+        rescan_s: How often to look for journals of dead processes, in seconds.
+        audit_s: How often the account goes to `notices`, in seconds.
         on_shutdown: Called when shutdown begins, on a thread of its own and with the seconds that there are, for
             example to flush spans.
     """
@@ -56,7 +57,11 @@ class FeedbackPipeline:
         new_journal: Callable[[], Journal],
         exporters: Sequence[Exporter] = (),
         refused: Refused = lambda record, exporter, refusal: None,
+        notices: Notices | None = None,
         ring_size: int = 1_000,
+        emit_start: bool = False,
+        rescan_s: float = 30.0,
+        audit_s: float = 60.0,
         shutdown_timeout_s: float = 5.0,
         on_shutdown: Callable[[float], None] | None = None,
         service_name: str | None = None,
@@ -67,6 +72,10 @@ class FeedbackPipeline:
         self._new_journal = new_journal
         self._exporters = tuple(exporters)
         self._refused = refused
+        self._notices = notices
+        self.emit_start = emit_start
+        self._rescan_s = rescan_s
+        self._audit_s = audit_s
         self._shutdown_timeout_s = shutdown_timeout_s
         self._on_shutdown = on_shutdown
         self._log = ThrottledLog(logger)
@@ -77,24 +86,23 @@ class FeedbackPipeline:
         self._shutdown_lock = threading.Lock()
         self._closed = not enabled
         self._finished: bool | None = None  # guarded by self._shutdown_lock: what shutdown() returned
-        self._open_journal()
+        self._delivery = self._new_delivery()
         _after_fork(self)
 
-    def _open_journal(self) -> None:
-        self._journal = self._new_journal()
-        self._workers = tuple(
-            Worker(
-                exporter,
-                self._journal.cursor(exporter.name, exporter.destination, durable=exporter.durable),
-                self._keep_refused,
-            )
-            for exporter in self._exporters
+    def _new_delivery(self) -> Delivery:
+        return Delivery(
+            self._new_journal(),
+            self._exporters,
+            refused=self._refused,
+            notices=self._notices,
+            rescan_s=self._rescan_s,
+            audit_s=self._audit_s,
         )
 
     @property
     def producer_id(self) -> str:
         """Who numbers the records: 32 hex digits, new for each pipeline and each forked child."""
-        return self._journal.origin.producer_id
+        return self._delivery.journal.origin.producer_id
 
     @property
     def closed(self) -> bool:
@@ -106,18 +114,32 @@ class FeedbackPipeline:
     def accept(self, event: OutcomeEvent, key: str, sampled: bool) -> bool:
         """Take an event that is known to be valid. On the agent's thread: cheap, never waits, never raises."""
         if self._closed:
-            self.reject("after_shutdown", "an outcome came after shutdown() and is not recorded")
+            self._reject_late(event.event_id)
             return False
         try:
             payload = codec.encode(event)
         except Exception as exc:  # lone surrogates, integers beyond 64 bits
+            self.forget_start(event.event_id)
             self.reject("unencodable", "an outcome cannot be written as JSON and is not recorded: %s", exc)
             return False
         self._ring.append(event)
-        end = self._journal.append(key, payload, event, sampled) + 1
-        for worker in self._workers:
-            worker.notify(end)
+        if not self._delivery.append(key, payload, event, sampled):
+            self._reject_late(event.event_id)
+            return False
         return True
+
+    def _reject_late(self, event_id: str) -> None:
+        self.forget_start(event_id)
+        self.reject("after_shutdown", "an outcome came after shutdown() and is not recorded")
+
+    def note_start(self, action: StartedAction) -> None:
+        """Note that an action began, so that it has an outcome even if this process dies. Cheap, never raises."""
+        if not self._closed:
+            self._delivery.journal.note_start(action)
+
+    def forget_start(self, event_id: str) -> None:
+        """Forget an action that began and ended without an event."""
+        self._delivery.journal.forget_start(event_id)
 
     def record_outcome(self, event: OutcomeEvent) -> bool:
         """Record an outcome that was made by hand.
@@ -181,34 +203,38 @@ class FeedbackPipeline:
         """Return the account: what was recorded, and for each exporter what became of it.
 
         Shape: `{"producer_id", "recorded", "not_recorded": {reason: n}, "sampled_out", "exporters": {name: {"destination",
-        "appended", "delivered", "pending", "lost": {reason: n}, "retries", "healthy", "last_error"}}}`.
+        "appended", "delivered", "pending", "lost": {reason: n}, "retries", "healthy", "last_error"}}, "journal": {"kind":
+        "disk" or "memory", "path", "bytes", "segments", "problem", "open_actions", "damaged_bytes"}, "adopted":
+        {producer_id: {"service_name", "exporters": {name: …}}}, "notices": {"sent", "pending", "lost"}}`.
         For each exporter `appended = delivered + pending + sum(lost)`. Safe from any thread.
         """
-        exporters: dict[str, Any] = {}
-        for worker in self._workers:
-            account = worker.cursor.account()
-            exporters[worker.exporter.name] = {
-                "destination": worker.exporter.destination,
-                "appended": account.appended,
-                "delivered": account.delivered,
-                "pending": account.pending,
-                "lost": dict(account.lost),
-                "retries": worker.retries,
-                "healthy": worker.healthy,
-                "last_error": worker.last_error,
-            }
+        delivery = self._delivery
         with self._count_lock:
-            not_recorded = dict(self._not_recorded)
             sampled_out = self._sampled_out
-        if self.enabled and (early := unrecorded()):
-            not_recorded["before_configure"] = early
         return {
             "producer_id": self.producer_id,
-            "recorded": self._journal.end,
-            "not_recorded": not_recorded,
+            "recorded": delivery.journal.end,
+            "not_recorded": self._count_not_recorded(),
             "sampled_out": sampled_out,
-            "exporters": exporters,
+            "exporters": delivery.accounts(),
+            "journal": delivery.journal.health()._asdict(),
+            "adopted": delivery.ledger.adopted(),
+            "notices": {} if self._notices is None else dict(self._notices.account()),
         }
+
+    def observe(self) -> None:
+        """Offer the account to OpenTelemetry metrics, under the names `otel_feedback.events.*`."""
+        observe(self._totals, self._count_not_recorded)
+
+    def _totals(self) -> dict[str, Account]:
+        return self._delivery.ledger.totals()
+
+    def _count_not_recorded(self) -> dict[str, int]:
+        with self._count_lock:
+            not_recorded = dict(self._not_recorded)
+        if self.enabled and (early := unrecorded()):
+            not_recorded["before_configure"] = early
+        return not_recorded
 
     def force_flush(self, timeout_s: float = 30.0) -> bool:
         """Deliver what was recorded so far; wait at most `timeout_s` seconds.
@@ -217,20 +243,14 @@ class FeedbackPipeline:
             True only when every exporter has acknowledged everything that was pending; False when time ran
             out or something was lost meanwhile.
         """
-        deadline = time.monotonic() + max(0.0, timeout_s)
-        workers = self._workers
-        lost_before = [sum(worker.cursor.account().lost.values()) for worker in workers]
-        end = self._journal.end
-        for worker in workers:
-            worker.hurry(end)
-        settled = [worker.wait_until(end, deadline) for worker in workers]
-        lost_after = [sum(worker.cursor.account().lost.values()) for worker in workers]
-        return all(settled) and lost_before == lost_after
+        return self._delivery.force_flush(timeout_s)
 
     def shutdown(self, timeout_s: float | None = None) -> bool:
         """Deliver what is pending, stop the workers, close the destinations; at most `timeout_s` seconds.
 
-        What could not be delivered is counted as `lost["shutdown"]`. Later outcomes are counted and not recorded.
+        What could not be delivered stays in the journal on disk and goes out with the next process of the service;
+        from a journal in memory it is lost, as `lost["shutdown"]`. A log line says which. Later outcomes are counted and
+        not recorded.
         Calling it again does nothing. Runs by itself at the end of the interpreter.
 
         Returns:
@@ -243,22 +263,9 @@ class FeedbackPipeline:
                 return self._finished
             self._closed = True
             beside = self._begin_shutdown(limit_s)
-            flushed = self.force_flush(deadline - time.monotonic())
-            for worker in self._workers:
-                worker.stop(deadline if worker.alive else time.monotonic())
-            lost = 0
-            for worker in self._workers:
-                left_over = worker.cursor.give_up(LOST_SHUTDOWN)
-                lost += sum(worker.cursor.account().lost.values())
-                if left_over:
-                    logger.warning(
-                        "%d events were not delivered to %s (%s) before shutdown: %s",
-                        left_over, worker.exporter.name, worker.exporter.destination,
-                        worker.last_error or "time ran out",
-                    )  # fmt: skip
+            self._finished = self._delivery.finish(deadline)
             if beside is not None:
                 beside.join(max(0.0, deadline - time.monotonic()))
-            self._finished = flushed and lost == 0
             return self._finished
 
     def _begin_shutdown(self, limit_s: float) -> threading.Thread | None:
@@ -272,22 +279,19 @@ class FeedbackPipeline:
             return None
         return thread
 
-    def _keep_refused(self, record: Record, exporter: str, refusal: Refusal) -> None:
-        try:
-            self._refused(record, exporter, refusal)
-        except Exception as exc:  # a full disk, a closed stderr: the count stands all the same
-            self._log.warning("unkept", "the payload of a refused event could not be kept: %s", exc)
-
     def renew_after_fork(self) -> None:
         """In a forked child: a journal, workers and locks of its own. What is pending belongs to the parent."""
         self._count_lock = threading.Lock()
         self._shutdown_lock = threading.Lock()
         self._log = ThrottledLog(logger)
         self._not_recorded = {}
+        self._delivery.leave_to_parent()
         for exporter in self._exporters:
             exporter.after_fork()
+        if self._notices is not None:
+            self._notices.after_fork()
         if not self._closed:
-            self._open_journal()
+            self._delivery = self._new_delivery()
 
 
 def _after_fork(pipeline: FeedbackPipeline) -> None:

@@ -19,6 +19,7 @@ from otel_feedback.capture.handle import Action, ending_actions
 from otel_feedback.convert.own import OwnConvention
 from otel_feedback.convert.span import Convention, FinishedSpan
 from otel_feedback.events.model import OutcomeEvent
+from otel_feedback.events.started import StartedAction
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 
 __all__ = ["ActionRecorder", "OutcomeSpanProcessor", "provide_default_pipeline"]
@@ -72,6 +73,10 @@ class OutcomeSpanProcessor(SpanProcessor):
                     self._record(span, attributes, convention)
                     return
         except Exception as exc:  # somebody else's span may carry anything
+            context = span.get_span_context()
+            action = None if context is None else ending_actions.get(context.span_id)
+            if action is not None:
+                pipeline.forget_start(action.event_id)
             pipeline.reject("unconvertible", "a span could not be turned into an outcome: %r", exc)
 
     def _record(self, span: ReadableSpan, attributes: dict[str, Any], convention: Convention) -> None:
@@ -120,6 +125,16 @@ class ActionRecorder:
     def __init__(self, pipeline: FeedbackPipeline) -> None:
         self._pipeline = pipeline
         self._convention = OwnConvention()
+        self.notes_starts = pipeline.emit_start
+
+    def note_start(self, action: Action) -> None:
+        """Note in the journal that the action began."""
+        self._pipeline.note_start(
+            StartedAction(
+                action.event_id, action.start_ns, action.partition_key, action.attributes,
+                action.span_context.trace_flags.sampled,
+            )
+        )  # fmt: skip
 
     def record_action(self, action: Action, *, sampled_out: bool) -> OutcomeEvent | None:
         """Convert and record the ended action from what it knows itself."""
@@ -138,6 +153,7 @@ class ActionRecorder:
                 )
             )  # fmt: skip
         except Exception as exc:
+            pipeline.forget_start(action.event_id)
             pipeline.reject("unconvertible", "an action could not be turned into an outcome: %r", exc)
             return None
         return event if pipeline.accept(event, action.partition_key, own_ids and context.trace_flags.sampled) else None

@@ -1,4 +1,4 @@
-"""The worker of one exporter: leases from its cursor, hands over, settles; on failure waits and goes back.
+"""The worker of one exporter: leases from its cursors, hands over, settles; on failure waits and goes back.
 
     append() ──► notify() ──┐
                             ▼
@@ -6,7 +6,8 @@
                   ▲                       │ ExportError(retryable)
                   └── rewind ◄── abandon ◄┘  after a backoff
 
-One daemon thread, started by the first event, so that a process may fork between configuration and work.
+It has the cursor of this process's journal, and one for each journal of a dead process that is being delivered; they
+take turns. One daemon thread, started by the first event, so that a process may fork between configuration and work.
 Guarantee: every leased record is settled exactly once, as delivered or as lost with a reason.
 """
 
@@ -43,7 +44,7 @@ class Worker:
 
     Args:
         exporter: Used on this worker's thread only.
-        cursor: This exporter's place in the journal.
+        cursor: This exporter's place in this process's journal.
         refused: Keeps the payload of a record that was refused for good.
     """
 
@@ -59,7 +60,9 @@ class Worker:
         self._settled = threading.Condition()
         self._start_lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._receipts: list[Receipt] = []
+        self._sources: tuple[Cursor, ...] = (cursor,)  # this process's own first; replaced as a whole
+        self._turns = 0  # leases made; whose turn it is
+        self._receipts: list[tuple[Receipt, Cursor]] = []
         self._defects = 0  # errors in a row that no exporter should raise
         self._idle = True
         self._hurry_to = 0  # records below this one do not wait for company
@@ -74,6 +77,16 @@ class Worker:
             self._start()
         if (self._idle or end % self.exporter.lease_events == 0) and not self._wake.is_set():
             self._wake.set()
+
+    def add(self, cursor: Cursor) -> None:
+        """Deliver from this cursor, too: of a journal that this process has adopted."""
+        self._sources = (*self._sources, cursor)
+        self._start()
+        self._wake.set()
+
+    def remove(self, cursor: Cursor) -> None:
+        """Deliver no more from a cursor that was added."""
+        self._sources = tuple(known for known in self._sources if known is not cursor)
 
     def hurry(self, end: int) -> None:
         """Deliver everything below `end` without waiting for fuller leases."""
@@ -137,11 +150,14 @@ class Worker:
 
     def _turn(self) -> None:
         try:
-            if self._wait_for_work():
+            source = self._wait_for_work()
+            if source is not None:
                 # one by one after a defect, so that a record which provokes it is found
-                lease = self.cursor.lease(1 if self._defects else self.exporter.lease_events)
+                lease = source.lease(1 if self._defects else self.exporter.lease_events)
                 if lease:
-                    self._export(lease)
+                    self._export(lease, source)
+                else:  # what was there could not be read, and is accounted for
+                    self._announce(source)
             self._collect()
         except ExportError as exc:
             self._go_back(exc)
@@ -150,88 +166,105 @@ class Worker:
             self._log.warning("defect", "the %s exporter failed: %r", self.exporter.name, exc, exc_info=exc)
             self._go_back(ExportError("defect", repr(exc)[:300], retryable=True))
 
-    def _wait_for_work(self) -> bool:
-        """Wait until a lease is worth making; True if one is."""
+    def _wait_for_work(self) -> Cursor | None:
+        """Wait until a lease is worth making; return whose."""
         room = len(self._receipts) < self.exporter.max_leases
+        if room and (due := self._due()) is not None:
+            return due
         cursor = self.cursor
-        full = self.exporter.lease_events
         available = cursor.available()
-        if room and available > 0 and (available >= full or self._hurry_to > cursor.low):
-            return True
         if available <= 0 and not self._receipts:
             self._wake.clear()
             self._idle = True
-            if cursor.available() <= 0 and not self._stopping:  # again: an append may have come between
+            # again: an append may have come between
+            if cursor.available() <= 0 and self._due() is None and not self._stopping:
                 self._wake.wait()
             self._idle = False
             self._wake.clear()
             available = cursor.available()
         if available > 0 and room:
-            return self._linger(full)
+            self._linger()
+            return self._due(has_waited=True)
         self._wake.wait(POLL_S)
         self._wake.clear()
-        return False
+        return None
 
-    def _linger(self, full: int) -> bool:
-        """Wait for company, while looking after what is in flight; True when the lease is due."""
+    def _due(self, *, has_waited: bool = False) -> Cursor | None:
+        """Return the cursor whose turn it is; this process's own only when a lease is full or in a hurry."""
+        sources = self._sources
+        for turn in range(self._turns + 1, self._turns + 1 + len(sources)):
+            cursor = sources[turn % len(sources)]
+            available = cursor.available()
+            if available > 0 and (
+                cursor is not self.cursor
+                or has_waited
+                or available >= self.exporter.lease_events
+                or self._hurry_to > cursor.low
+            ):
+                self._turns = turn
+                return cursor
+        return None
+
+    def _linger(self) -> None:
+        """Wait for company, while looking after what is in flight, until a lease is due."""
         due = time.monotonic() + self.exporter.linger_s
         while not self._stopping:
             left = due - time.monotonic()
-            if left <= 0 or self.cursor.available() >= full or self._hurry_to > self.cursor.low:
+            if left <= 0 or self._due() is not None:
                 break
             if self._receipts:
                 self._collect()
                 left = min(left, POLL_S)
             self._wake.wait(left)
             self._wake.clear()
-        return True
 
-    def _export(self, lease: Sequence[Record]) -> None:
+    def _export(self, lease: Sequence[Record], source: Cursor) -> None:
         try:
-            self._receipts.append(self.exporter.export(lease))
+            self._receipts.append((self.exporter.export(lease), source))
         except ExportError as exc:
             if exc.retryable:
                 raise
-            self._refuse(lease, Refusal(exc.reason, exc.detail))
+            self._refuse(lease, source, Refusal(exc.reason, exc.detail))
         except Exception as exc:
             if len(lease) > 1 or self._defects < MOST_DEFECTS:
                 raise
-            self._refuse(lease, Refusal("defect", repr(exc)[:300]))
+            self._refuse(lease, source, Refusal("defect", repr(exc)[:300]))
 
-    def _refuse(self, lease: Sequence[Record], refusal: Refusal) -> None:
+    def _refuse(self, lease: Sequence[Record], source: Cursor, refusal: Refusal) -> None:
         for record in lease:
-            self._settle(record, refusal)
-        self._announce()
+            self._settle(record, source, refusal)
+        self._announce(source)
 
     def _collect(self) -> None:
-        moved = False
+        moved: set[Cursor] = set()
         try:
-            for receipt in self._receipts:
+            for receipt, source in self._receipts:
                 for record, refusal in receipt.poll():
-                    self._settle(record, refusal)
-                    moved = True
+                    self._settle(record, source, refusal)
+                    moved.add(source)
         finally:
             if moved:
-                self._receipts = [receipt for receipt in self._receipts if not receipt.done]
+                self._receipts = [pair for pair in self._receipts if not pair[0].done]
                 self._backoff.reset()
                 self._defects = 0
                 self.last_error = None
-                self._announce()
+                self._announce(*moved)
 
-    def _settle(self, record: Record, refusal: Refusal | None) -> None:
+    def _settle(self, record: Record, source: Cursor, refusal: Refusal | None) -> None:
         if refusal is None:
-            self.cursor.settle(record.sequence)
+            source.settle(record.sequence)
             return
-        if self.cursor.settle(record.sequence, refusal.reason):
+        if source.settle(record.sequence, refusal.reason):
             name = self.exporter.name
             self._log.warning(
-                refusal.reason, "%s refused event %s for good: %s: %s; its payload is in the log tier",
+                refusal.reason, "%s refused event %s for good: %s: %s; its payload is kept",
                 name, record.event_id, refusal.reason, refusal.detail,
             )  # fmt: skip
             self._refused(record, name, refusal)
 
-    def _announce(self) -> None:
-        self.cursor.release()
+    def _announce(self, *moved: Cursor) -> None:
+        for source in moved:
+            source.release()
         with self._settled:
             self._settled.notify_all()
 
@@ -241,10 +274,11 @@ class Worker:
         self.last_error = f"{exc.reason}: {exc.detail}"
         self._receipts = []
         self.exporter.abandon()
-        self.cursor.rewind()
+        for source in self._sources:
+            source.rewind()
         self._log.warning(
             "retry", "%s did not take events (%s); %d wait, next try in %.1f s",
-            self.exporter.name, self.last_error, self.cursor.available(), delay_s,
+            self.exporter.name, self.last_error, sum(source.available() for source in self._sources), delay_s,
         )  # fmt: skip
         until = time.monotonic() + delay_s
         while not self._stopping and (left := until - time.monotonic()) > 0:

@@ -17,7 +17,7 @@ from otel_feedback.events import codec
 from otel_feedback.exporters.headers import record_headers
 from otel_feedback.exporters.kafka_receipt import REFUSED_NAMES
 from otel_feedback.journal.memory import LOST_RETENTION
-from otel_feedback.pipeline.pipeline import LOST_SHUTDOWN
+from otel_feedback.pipeline.delivery import LOST_SHUTDOWN
 from tools import docs, docs_tables, render
 from tools.sample import sample_event, sample_record
 

@@ -1,0 +1,215 @@
+"""From the journal to the destinations: a worker for each, the keeper, the ledger, and what dead processes left.
+
+    append ──► journal ──► cursor ──► worker ──► exporter          one worker for each destination
+                  ▲           ▲
+               keeper       ledger                                  one thread that looks after the journal
+
+Guarantee: `appended = delivered + pending + sum(lost)` for each destination; after `finish()` what is pending is on
+disk and goes out with another process. A process has one of these, a forked child makes its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from otel_feedback.convert.lost import lost_action
+from otel_feedback.events.model import OutcomeEvent
+from otel_feedback.events.record import Record
+from otel_feedback.exporters.interface import Exporter, Notices, Refusal
+from otel_feedback.journal.interface import CLOSED, Adopted, Journal
+from otel_feedback.pipeline.keeper import Keeper
+from otel_feedback.pipeline.ledger import DeliveryLedger, Entry
+from otel_feedback.pipeline.worker import Worker
+from otel_feedback.throttle import ThrottledLog
+
+__all__ = ["LOST_SHUTDOWN", "Delivery", "Refused"]
+
+logger = logging.getLogger(__name__)
+
+LOST_SHUTDOWN = "shutdown"
+
+Refused = Callable[[Record, str, Refusal], None]
+
+
+class Delivery:
+    """Sees what is appended delivered.
+
+    Args:
+        refused: Keeps a record that a destination refused for good, where the journal has no place for it.
+        notices: Takes dead letters and the account.
+        rescan_s: How often to look for journals of dead processes, in seconds.
+        audit_s: How often to tell the account, in seconds.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        exporters: Sequence[Exporter],
+        *,
+        refused: Refused,
+        notices: Notices | None,
+        rescan_s: float,
+        audit_s: float,
+    ) -> None:
+        self.journal = journal
+        self.workers = tuple(
+            Worker(
+                exporter,
+                journal.cursor(exporter.name, exporter.destination, durable=exporter.durable),
+                self._keep_refused,
+            )
+            for exporter in exporters
+        )
+        self.ledger = DeliveryLedger(
+            [
+                Entry(journal.origin, w.exporter.name, w.exporter.destination, w.cursor, lambda: journal.end)
+                for w in self.workers
+            ],
+            notices,
+        )
+        self._refused = refused
+        self._notices = notices
+        self._audit_s = audit_s
+        self._audit_due = time.monotonic() + audit_s
+        self._adopted: list[tuple[Adopted, list[Entry]]] = []  # by the keeper's thread, and at the end
+        self._log = ThrottledLog(logger)
+        self._keeper = Keeper(self._tend, self._adopt, rescan_s)
+        if journal.has_orphans():
+            self._keeper.start()
+
+    def append(self, key: str, payload: bytes, event: OutcomeEvent, sampled: bool) -> bool:
+        """Append one event; False when the end has come. On the agent's thread: cheap, never waits."""
+        end = self.journal.append(key, payload, event, sampled)
+        if end == CLOSED:
+            return False
+        end += 1
+        for worker in self.workers:
+            worker.notify(end)
+        self._keeper.notify()
+        return True
+
+    # -- by the keeper's thread ----------------------------------------------------------------------------
+
+    def _tend(self) -> bool:
+        is_busy = self.journal.tend()
+        self.ledger.tell_losses()
+        if time.monotonic() >= self._audit_due:
+            self._audit_due = time.monotonic() + self._audit_s
+            self.ledger.tell_high_water()
+        for adopted, entries in list(self._adopted):
+            if adopted.tend():
+                self._let_go(adopted, entries)
+        return is_busy or bool(self._adopted)
+
+    def _adopt(self) -> None:
+        """Take over what dead processes left for our destinations."""
+        workers = {(w.exporter.name, w.exporter.destination): w for w in self.workers if w.exporter.durable}
+        for adopted in self.journal.adopt(list(workers), lost_action):
+            entries = [
+                Entry(adopted.origin, *name, cursor, lambda adopted=adopted: adopted.end)
+                for name, cursor in adopted.cursors.items()
+            ]
+            self._adopted.append((adopted, entries))
+            self.ledger.add(entries)
+            for name, cursor in adopted.cursors.items():
+                workers[name].add(cursor)
+            waiting = max((cursor.available() for cursor in adopted.cursors.values()), default=0)
+            logger.warning(
+                "the process %s ended with %d events undelivered; this process delivers them",
+                adopted.origin.producer_id, waiting,
+            )  # fmt: skip
+
+    def _let_go(self, adopted: Adopted, entries: Sequence[Entry]) -> None:
+        self._adopted = [pair for pair in self._adopted if pair[0] is not adopted]
+        for entry in entries:
+            for worker in self.workers:
+                worker.remove(entry.cursor)
+            self.ledger.finish(entry)
+        adopted.close()
+
+    def _keep_refused(self, record: Record, exporter: str, refusal: Refusal) -> None:
+        """Keep a record that was refused for good, and tell those who look after such records."""
+        try:
+            if not self.journal.quarantine(record, exporter, refusal.reason, refusal.detail):
+                self._refused(record, exporter, refusal)
+        except Exception as exc:  # a full disk, a closed stderr: the count stands all the same
+            self._log.warning("unkept", "the payload of a refused event could not be kept: %s", exc)
+        if self._notices is not None and exporter == "kafka":
+            self._notices.dead_letter(record, refusal)
+
+    # -- flush and the end ---------------------------------------------------------------------------------
+
+    def force_flush(self, timeout_s: float) -> bool:
+        """Deliver what was appended so far; True only when all of it was acknowledged in time."""
+        deadline = time.monotonic() + max(0.0, timeout_s)
+        lost_before = [sum(worker.cursor.account().lost.values()) for worker in self.workers]
+        end = self.journal.end
+        for worker in self.workers:
+            worker.hurry(end)
+        settled = [worker.wait_until(end, deadline) for worker in self.workers]
+        lost_after = [sum(worker.cursor.account().lost.values()) for worker in self.workers]
+        return all(settled) and lost_before == lost_after
+
+    def finish(self, deadline_s: float) -> bool:
+        """Deliver what is pending until the monotonic deadline, then end; True when everything ever was delivered."""
+        has_records = self.journal.end > 0
+        if self._notices is not None and has_records:
+            self._notices.prepare()
+        is_flushed = self.force_flush(deadline_s - time.monotonic())
+        for worker in self.workers:
+            worker.stop(deadline_s if worker.alive else time.monotonic())
+        self._keeper.stop(max(0.1, deadline_s - time.monotonic()))
+        kept = self.journal.secure()
+        lost = 0
+        for worker in self.workers:
+            given_up = worker.cursor.give_up(LOST_SHUTDOWN, kept if worker.exporter.durable else 0)
+            account = worker.cursor.account()
+            lost += sum(account.lost.values())
+            self._say_what_is_left(worker, given_up, account.pending)
+        for adopted, entries in list(self._adopted):
+            adopted.tend()
+            self._let_go(adopted, entries)
+        self.ledger.tell_losses()
+        self.ledger.tell_high_water(closed=True)
+        if self._notices is not None:
+            self._notices.close(max(0.0, deadline_s - time.monotonic()))
+        self.journal.close()
+        return is_flushed and lost == 0
+
+    def _say_what_is_left(self, worker: Worker, given_up: int, pending: int) -> None:
+        why = worker.last_error or "time ran out"
+        name, destination = worker.exporter.name, worker.exporter.destination
+        if given_up:
+            logger.warning(
+                "%d events were not delivered to %s (%s) before shutdown: %s", given_up, name, destination, why
+            )
+        if pending:
+            logger.warning(
+                "%d events were not delivered to %s (%s) before shutdown (%s); they stay in the journal %s and go out "
+                "with the next process of this service",
+                pending, name, destination, why, self.journal.health().path,
+            )  # fmt: skip
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: let go of what is the parent's, without touching it."""
+        self.journal.leave_to_parent()
+
+    def accounts(self) -> dict[str, Any]:
+        """Return the account of each exporter, as `metrics()` shows it."""
+        told: dict[str, Any] = {}
+        for worker in self.workers:
+            account = worker.cursor.account()
+            told[worker.exporter.name] = {
+                "destination": worker.exporter.destination,
+                "appended": account.appended,
+                "delivered": account.delivered,
+                "pending": account.pending,
+                "lost": dict(account.lost),
+                "retries": worker.retries,
+                "healthy": worker.healthy,
+                "last_error": worker.last_error,
+            }
+        return told

@@ -1,0 +1,85 @@
+"""The journal's thread: looks after the disk while there is something to do, and for dead processes' journals now and then.
+
+One daemon thread, started by the first event, or at once where dead processes may have left something.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+
+from otel_feedback.compat import suppress_instrumentation
+from otel_feedback.throttle import ThrottledLog
+
+__all__ = ["Keeper"]
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.1
+
+
+class Keeper:
+    """Calls `tend` every 100 ms until it says that nothing is left to do, and `rescan` every `rescan_s` seconds."""
+
+    def __init__(self, tend: Callable[[], bool], rescan: Callable[[], object], rescan_s: float) -> None:
+        self._tend = tend
+        self._rescan = rescan
+        self._rescan_s = rescan_s
+        self._log = ThrottledLog(logger)
+        self._start_lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._wake = threading.Event()
+        self._is_idle = False
+        self._stop = threading.Event()
+
+    def notify(self) -> None:
+        """Say that something was appended. On the agent's thread: cheap, and never waits."""
+        if self._thread is None:
+            self.start()
+        elif self._is_idle and not self._wake.is_set():
+            self._wake.set()
+
+    def start(self) -> None:
+        """Start the thread, unless it runs."""
+        with self._start_lock:
+            if self._thread is None and not self._stop.is_set():
+                thread = threading.Thread(target=self._run, name="otel-feedback-journal", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # the interpreter is going down and starts no more threads
+                    return
+                self._thread = thread
+
+    def stop(self, timeout_s: float) -> None:
+        """End the thread, waiting at most so many seconds."""
+        with self._start_lock:
+            self._stop.set()
+        self._wake.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        due = 0.0
+        with suppress_instrumentation():
+            while not self._stop.is_set():
+                if time.monotonic() >= due:
+                    # not all processes of a service at the same moment
+                    due = time.monotonic() + self._rescan_s * random.uniform(0.8, 1.2)  # noqa: S311
+                    self._look_after(self._rescan)
+                if not self._look_after(self._tend):
+                    self._wake.clear()
+                    self._is_idle = True
+                    if not self._look_after(self._tend):  # again: an append may have come between
+                        self._wake.wait(due - time.monotonic())
+                    self._is_idle = False
+                self._stop.wait(TICK_S)
+
+    def _look_after(self, duty: Callable[[], object]) -> bool:
+        try:
+            return bool(duty())
+        except Exception as exc:  # a defect of ours: the thread must survive it
+            self._log.warning("defect", "the journal could not be looked after: %r", exc, exc_info=exc)
+            return False

@@ -1,0 +1,175 @@
+"""`DeliveryLedger`: what became of every record, by producer and exporter; told to people, to OTel metrics, to Kafka.
+
+The figures themselves are the cursors', which write them down, so they hold over restart and adoption. Here they are
+put together, and turned into the records of the audit topic: losses as they come, high-water marks at intervals and at
+the end. Safe from any thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+
+from opentelemetry import metrics
+from opentelemetry.metrics import CallbackOptions, Observation
+
+from otel_feedback.events.audit import HighWaterRecord, LossRecord
+from otel_feedback.events.record import Origin
+from otel_feedback.exporters.interface import Notices
+from otel_feedback.journal.interface import Account, Cursor
+from otel_feedback.version import VERSION
+
+__all__ = ["DeliveryLedger", "Entry", "observe"]
+
+FINISHED_KEPT = 100
+
+
+class Entry(NamedTuple):
+    """One destination of one producer's journal; `end` tells the sequence after its last record."""
+
+    origin: Origin
+    exporter: str
+    destination: str
+    cursor: Cursor
+    end: Callable[[], int]
+
+
+class DeliveryLedger:
+    """The accounts of this process's journal and of those that it has adopted.
+
+    Args:
+        notices: Where audit records go; None: nowhere.
+    """
+
+    def __init__(self, own: Iterable[Entry], notices: Notices | None) -> None:
+        self.own = tuple(own)
+        self._notices = notices
+        self._lock = threading.Lock()
+        self._adopted: tuple[Entry, ...] = ()  # guarded by self._lock for writing
+        self._finished: deque[tuple[Entry, Account]] = deque(maxlen=FINISHED_KEPT)
+        self._finished_totals: dict[str, Account] = {}  # of all that finished; guarded by self._lock
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Take the account of an adopted journal in."""
+        with self._lock:
+            self._adopted = (*self._adopted, *entries)
+
+    def finish(self, entry: Entry) -> None:
+        """Say that an adopted journal is let go: its account stays to be seen, and is told to the audit topic."""
+        self.tell_losses()
+        self._tell_high_water(entry, closed=True)
+        with self._lock:
+            self._adopted = tuple(known for known in self._adopted if known is not entry)
+            account = entry.cursor.account()
+            self._finished.append((entry, account))
+            _add(self._finished_totals, entry.exporter, account)
+
+    def adopted(self) -> dict[str, dict[str, Any]]:
+        """Return the accounts of adopted journals by producer id, those that are finished included."""
+        told: dict[str, dict[str, Any]] = {}
+        accounts = [(entry, account, True) for entry, account in list(self._finished)]
+        accounts += [(entry, entry.cursor.account(), False) for entry in self._adopted]
+        for entry, account, is_done in accounts:
+            of_producer = told.setdefault(
+                entry.origin.producer_id, {"service_name": entry.origin.service_name, "exporters": {}}
+            )
+            of_producer["exporters"][entry.exporter] = {
+                "destination": entry.destination,
+                "appended": account.appended,
+                "delivered": account.delivered,
+                "pending": account.pending,
+                "lost": dict(account.lost),
+                "finished": is_done,
+            }
+        return told
+
+    def tell_losses(self) -> None:
+        """Send what was lost since the last call to the audit topic."""
+        for entry in (*self.own, *self._adopted):
+            for loss in entry.cursor.losses():
+                if self._notices is not None:
+                    record = LossRecord(
+                        producer_id=entry.origin.producer_id,
+                        service_name=entry.origin.service_name,
+                        exporter=entry.exporter,
+                        destination=entry.destination,
+                        reason=loss.reason,
+                        first_sequence=loss.first,
+                        last_sequence=loss.last,
+                        count=loss.records,
+                        timestamp=datetime.now(timezone.utc),
+                    )
+                    self._notices.audit(entry.origin.producer_id, record.encode())
+
+    def tell_high_water(self, *, closed: bool = False) -> None:
+        """Send to the audit topic how far this producer is."""
+        for entry in self.own:
+            self._tell_high_water(entry, closed=closed)
+
+    def _tell_high_water(self, entry: Entry, *, closed: bool) -> None:
+        if self._notices is None or entry.end() == 0:
+            return
+        account = entry.cursor.account()
+        record = HighWaterRecord(
+            producer_id=entry.origin.producer_id,
+            service_name=entry.origin.service_name,
+            exporter=entry.exporter,
+            destination=entry.destination,
+            end=entry.end(),
+            delivered=account.delivered,
+            pending=account.pending,
+            lost=dict(account.lost),
+            closed=closed,
+            timestamp=datetime.now(timezone.utc),
+        )
+        self._notices.audit(entry.origin.producer_id, record.encode())
+
+    def totals(self) -> dict[str, Account]:
+        """Return the accounts by exporter, adopted journals included."""
+        with self._lock:
+            totals = self._finished_totals.copy()
+            for entry in (*self.own, *self._adopted):
+                _add(totals, entry.exporter, entry.cursor.account())
+        return totals
+
+
+def _add(totals: dict[str, Account], exporter: str, more: Account) -> None:
+    known = totals.get(exporter, Account(0, 0, 0, {}))
+    lost = dict(known.lost)
+    for reason, count in more.lost.items():
+        lost[reason] = lost.get(reason, 0) + count
+    totals[exporter] = Account(
+        known.appended + more.appended, known.delivered + more.delivered, known.pending + more.pending, lost
+    )
+
+
+def observe(totals: Callable[[], Mapping[str, Account]], not_recorded: Callable[[], Mapping[str, int]]) -> None:
+    """Offer the account to OpenTelemetry metrics; it is asked for when a reader of a MeterProvider collects."""
+    meter = metrics.get_meter("otel_feedback", VERSION)
+
+    def of(pick: Callable[[Account], int]) -> Callable[[CallbackOptions], list[Observation]]:
+        return lambda options: [Observation(pick(account), {"exporter": name}) for name, account in totals().items()]
+
+    def lost(_options: CallbackOptions) -> list[Observation]:
+        return [
+            Observation(count, {"exporter": name, "reason": reason})
+            for name, account in totals().items()
+            for reason, count in account.lost.items()
+        ]
+
+    def unrecorded(_options: CallbackOptions) -> list[Observation]:
+        return [Observation(count, {"reason": reason}) for reason, count in not_recorded().items()]
+
+    counter, gauge = meter.create_observable_counter, meter.create_observable_gauge
+    counter(
+        "otel_feedback.events.appended", [of(lambda a: a.appended)], "{event}", "Events that a destination is to get."
+    )
+    counter(
+        "otel_feedback.events.delivered", [of(lambda a: a.delivered)], "{event}", "Events that it has acknowledged."
+    )
+    counter("otel_feedback.events.lost", [lost], "{event}", "Events that it will not get, by reason.")
+    gauge("otel_feedback.events.pending", [of(lambda a: a.pending)], "{event}", "Events that wait for it.")
+    counter("otel_feedback.events.not_recorded", [unrecorded], "{event}", "Outcomes that never came in, by reason.")
