@@ -40,4 +40,6 @@ def lost_action(action: StartedAction, died: datetime) -> OutcomeEvent:
         (ERROR_TYPE, "the process ended before the action did", None), None,
     )  # fmt: skip
     event = _convention.to_event(span)
-    return msgspec.structs.replace(event, timestamp=died, end_time=None, duration_ms=None, latency_ms=None)
+    # a file's time is some milliseconds coarse
+    seen = died if event.start_time is None else max(died, event.start_time)
+    return msgspec.structs.replace(event, timestamp=seen, end_time=None, duration_ms=None, latency_ms=None)

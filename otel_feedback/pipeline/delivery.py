@@ -30,6 +30,7 @@ __all__ = ["LOST_SHUTDOWN", "Delivery", "Refused"]
 logger = logging.getLogger(__name__)
 
 LOST_SHUTDOWN = "shutdown"
+WAIT_S = 0.02
 
 Refused = Callable[[Record, str, Refusal], None]
 
@@ -158,7 +159,11 @@ class Delivery:
         has_records = self.journal.end > 0
         if self._notices is not None and has_records:
             self._notices.prepare()
+        if self.journal.has_orphans():  # children, above all, that ended without an end
+            self._keeper.rescan(max(0.0, deadline_s - time.monotonic()))
         is_flushed = self.force_flush(deadline_s - time.monotonic())
+        while self._adopted and time.monotonic() < deadline_s:
+            time.sleep(WAIT_S)
         for worker in self.workers:
             worker.stop(deadline_s if worker.alive else time.monotonic())
         self._keeper.stop(max(0.1, deadline_s - time.monotonic()))

@@ -33,6 +33,8 @@ class Keeper:
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
         self._is_idle = False
+        self._rescan_now = threading.Event()
+        self._rescanned = threading.Event()
         self._stop = threading.Event()
 
     def notify(self) -> None:
@@ -53,6 +55,14 @@ class Keeper:
                     return
                 self._thread = thread
 
+    def rescan(self, timeout_s: float) -> None:
+        """Look for journals of dead processes now; wait for it at most so many seconds."""
+        self.start()
+        self._rescanned.clear()
+        self._rescan_now.set()
+        self._wake.set()
+        self._rescanned.wait(timeout_s)
+
     def stop(self, timeout_s: float) -> None:
         """End the thread, waiting at most so many seconds."""
         with self._start_lock:
@@ -65,17 +75,19 @@ class Keeper:
         due = 0.0
         with suppress_instrumentation():
             while not self._stop.is_set():
-                if time.monotonic() >= due:
+                if time.monotonic() >= due or self._rescan_now.is_set():
+                    self._rescan_now.clear()
                     # not all processes of a service at the same moment
                     due = time.monotonic() + self._rescan_s * random.uniform(0.8, 1.2)  # noqa: S311
                     self._look_after(self._rescan)
+                    self._rescanned.set()
                 if not self._look_after(self._tend):
                     self._wake.clear()
                     self._is_idle = True
                     if not self._look_after(self._tend):  # again: an append may have come between
                         self._wake.wait(due - time.monotonic())
                     self._is_idle = False
-                self._stop.wait(TICK_S)
+                self._stop.wait(0.0 if self._rescan_now.is_set() else TICK_S)
 
     def _look_after(self, duty: Callable[[], object]) -> bool:
         try:

@@ -1,0 +1,196 @@
+"""Prefork servers, pools and recycled workers: parent and children each own a journal, nothing is lost, nothing hangs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from otel_feedback.journal.folder import folders
+from tests.stack.processes import free_port
+from tests.stack.waiting import wait_until
+from tests.support import environment, run_python
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "outcomes.jsonl"
+
+
+def variables(log: Path, **more: str) -> dict[str, str]:
+    return {
+        "OTEL_TRACES_EXPORTER": "none", "OTEL_FEEDBACK_LOG_FILE": str(log), "OTEL_SERVICE_NAME": "agents",
+        "OTEL_FEEDBACK_JOURNAL_RESCAN_INTERVAL": "0.1", "OTEL_FEEDBACK_LOG_MAX_BYTES": str(2**30), **more,
+    }  # fmt: skip
+
+
+def outcomes(log: Path) -> dict[str, list[str]]:
+    """Return the event ids by action type, without repeats."""
+    found: dict[str, dict[str, Any]] = {}
+    for line in log.read_text("utf-8").splitlines():
+        event = json.loads(line)
+        found.setdefault(event["action_type"], {})[event["event_id"]] = event
+    return {kind: list(events) for kind, events in found.items()}
+
+
+POOL = """
+    import multiprocessing, os, sys
+    import otel_feedback as feedback
+
+    def work(number):
+        feedback.configure() if {method!r} != "fork" else None
+        with feedback.action("task", metadata={{"number": number}}): pass
+        return os.getpid()
+
+    if __name__ == "__main__":
+        pipeline = feedback.configure()
+        with feedback.action("before"): pass
+        context = multiprocessing.get_context({method!r})
+        with context.Pool(3, maxtasksperchild=4) as pool:
+            pids = set(pool.imap_unordered(work, range(40), chunksize=1))
+            pool.close()
+            pool.join()
+        assert len(pids) >= 5, pids
+        with feedback.action("after"): pass
+        pipeline.shutdown(20)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.filterwarnings("ignore")
+def test_pools_whose_workers_are_recycled_lose_nothing(method: str, log: Path, tmp_path: Path) -> None:
+    """A worker of multiprocessing ends without running exit handlers: its journal is its parent's to deliver."""
+    program = tmp_path / "pool.py"  # spawned workers import the file
+    program.write_text(textwrap.dedent(POOL.format(method=method)))
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(program)], env=environment(**variables(log)), capture_output=True, text=True,
+        timeout=90, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    seen = outcomes(log)
+    assert {kind: len(ids) for kind, ids in seen.items()} == {"before": 1, "task": 40, "after": 1}
+    assert folders(tmp_path / "state" / "otel-feedback" / "agents") == []
+
+
+def test_a_child_that_outlives_its_parent_does_not_keep_its_lock(log: Path, tmp_path: Path) -> None:
+    """With the parent's lock still open it could not take it, not even itself: flock belongs to the open file."""
+    log.mkdir()  # nothing can be delivered yet
+    parent = """
+        import os, signal, sys, time
+        import otel_feedback as feedback
+        feedback.configure()
+        with feedback.action("parent"): pass
+        if not (child := os.fork()):
+            with feedback.action("child"): pass
+            sys.stdin.read()  # until the test lets go
+            os._exit(0)
+        print(child, flush=True)
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    read, write = os.pipe()
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(parent)],
+        env=environment(**variables(log)), stdin=read, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        os.close(read)
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        process.wait(30)
+        try:
+            assert len(folders(tmp_path / "state" / "otel-feedback" / "agents")) == 2
+            log.rmdir()
+            wait_until(
+                lambda: log.exists() and "parent" in outcomes(log), timeout_s=20, what="the child to adopt its parent"
+            )
+            os.kill(child, 0)  # it lives
+        finally:
+            os.close(write)
+    wait_until(lambda: not is_alive(child), timeout_s=20, what="the child to end")
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z" if Path("/proc").exists() else True
+
+
+APPLICATION = """
+import os
+import otel_feedback as feedback
+feedback.configure()
+with feedback.action("loaded"): pass
+
+def application(environ, start_response):
+    with feedback.action("request"):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+    return [str(os.getpid()).encode()]
+"""
+
+
+@pytest.fixture
+def server(log: Path, tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """gunicorn with the application loaded before the fork, and workers that are recycled."""
+    (tmp_path / "application.py").write_text(APPLICATION)
+    address = f"127.0.0.1:{free_port()}"
+    command = [
+        sys.executable, "-W", "ignore", "-m", "gunicorn", "--preload", "--workers", "2", "--max-requests", "20", "--bind",
+        address, "--chdir", str(tmp_path), "application:application",
+    ]  # fmt: skip
+    with subprocess.Popen(command, env=environment(**variables(log)), stderr=subprocess.DEVNULL) as process:
+        wait_until(lambda: answers(address), timeout_s=30, what="gunicorn to answer")
+        yield address, process
+        process.kill()
+
+
+def answers(address: str) -> bool:
+    try:
+        return bool(ask(address))
+    except OSError:
+        return False
+
+
+def ask(address: str) -> int:
+    with urllib.request.urlopen(f"http://{address}/", timeout=10) as answer:
+        return int(answer.read())
+
+
+def test_gunicorn_with_prefork_loses_nothing(
+    server: tuple[str, subprocess.Popen[bytes]], log: Path, tmp_path: Path
+) -> None:
+    address, process = server
+    asked, pids = 1, set[int]()
+    for _ in range(100):
+        try:
+            pid = ask(address)
+        except OSError:  # the one that was killed, or is being recycled
+            continue
+        asked += 1
+        pids.add(pid)
+        if asked == 50:
+            os.kill(pid, signal.SIGKILL)
+    assert len(pids) >= 3, "workers were recycled"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    root = tmp_path / "state" / "otel-feedback" / "agents"
+    if folders(root):  # the last worker that ended without running exit handlers
+        run_python(
+            "import otel_feedback, time\np = otel_feedback.configure()\ntime.sleep(1)\np.shutdown(10)", variables(log)
+        )
+    seen = outcomes(log)
+    assert len(seen["loaded"]) == 1
+    assert len(seen["request"]) >= asked
+    assert folders(root) == []
