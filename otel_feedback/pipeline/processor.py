@@ -129,12 +129,15 @@ class ActionRecorder:
 
     def note_start(self, action: Action) -> None:
         """Note in the journal that the action began."""
-        self._pipeline.note_start(
-            StartedAction(
-                action.event_id, action.start_ns, action.partition_key, action.attributes,
-                action.span_context.trace_flags.sampled,
-            )
-        )  # fmt: skip
+        try:
+            self._pipeline.note_start(
+                StartedAction(
+                    action.event_id, action.start_ns, action.partition_key, action.attributes,
+                    action.span_context.trace_flags.sampled,
+                )
+            )  # fmt: skip
+        except Exception:  # a defect of ours must not keep the action from being recorded
+            logger.exception("the start of an action could not be noted")
 
     def record_action(self, action: Action, *, sampled_out: bool) -> OutcomeEvent | None:
         """Convert and record the ended action from what it knows itself."""
