@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.stack.errors import NotReadyError
 
@@ -21,11 +21,15 @@ with warnings.catch_warnings():
     # makes warnings errors.
     warnings.simplefilter("ignore", DeprecationWarning)
     import kafka
+    import kafka.admin
     import kafka.errors
 
 # The library is untyped; this is where that ends.
 _kafka: Any = kafka
+_admin_module: Any = kafka.admin
 KafkaError: type[Exception] = kafka.errors.KafkaError
+
+_PREFERRED = 0  # of the two kinds of election, the one that loses nothing
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -41,6 +45,13 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: Headers
+
+
+class Leadership(NamedTuple):
+    """The node that leads a partition, -1 for none, and those whose replica is in sync."""
+
+    leader: int
+    in_sync: frozenset[int]
 
 
 def working_brokers(bootstrap_servers: str) -> set[str]:
@@ -74,6 +85,62 @@ def create_topic(
         admin.create_topics({name: options}, wait_for_metadata=True)
 
 
+def leadership(bootstrap_servers: str, topic: str) -> dict[int, Leadership]:
+    """Return who leads each partition of a topic now; empty without an answer."""
+    try:
+        with _admin(bootstrap_servers, timeout_ms=30_000) as admin:
+            [described] = admin.describe_topics([topic])
+    except KafkaError:  # a broker that has just died is still asked for a while
+        return {}
+    return {
+        p["partition_index"]: Leadership(p["leader_id"], frozenset(p["isr_nodes"])) for p in described["partitions"]
+    }
+
+
+def prefer_leader(bootstrap_servers: str, topic: str, replicas: Sequence[int]) -> None:
+    """Make the first of these nodes the leader of every partition of a topic, as an operator does.
+
+    Args:
+        bootstrap_servers: of the cluster.
+        topic: whose partitions are on these nodes.
+        replicas: node ids; the first one leads, and is in sync already.
+    """
+    with _admin(bootstrap_servers, timeout_ms=30_000) as admin:
+        [described] = admin.describe_topics([topic])
+        partitions = [p["partition_index"] for p in described["partitions"]]
+        order = {_kafka.TopicPartition(topic, p): list(replicas) for p in partitions}
+        refused = {p: error for p, error in admin.alter_partition_reassignments(order).items() if error is not None}
+        if refused:
+            raise KafkaError(f"the order of replicas was refused: {refused}")
+        admin.elect_leaders(_PREFERRED, {topic: partitions})
+
+
+def allow(bootstrap_servers: str, user: str, operation: str, topic: str) -> None:
+    """Grant a user an operation (`WRITE`, `DESCRIBE` …) on a topic."""
+    with _admin(bootstrap_servers, timeout_ms=30_000) as admin:
+        told = admin.create_acls([_rule(_admin_module.ACL, user, operation, topic)])
+    if told["failed"]:
+        raise KafkaError(f"the grant was refused: {told['failed']}")
+
+
+def disallow(bootstrap_servers: str, user: str, operation: str, topic: str) -> None:
+    """Take back what `allow` has granted."""
+    with _admin(bootstrap_servers, timeout_ms=30_000) as admin:
+        [(_, taken_back, _)] = admin.delete_acls([_rule(_admin_module.ACLFilter, user, operation, topic)])
+    if not taken_back:
+        raise KafkaError(f"{user} had no {operation} on {topic}")
+
+
+def _rule(kind: Any, user: str, operation: str, topic: str) -> Any:
+    return kind(
+        principal=f"User:{user}",
+        host="*",
+        operation=_admin_module.ACLOperation[operation],
+        permission_type=_admin_module.ACLPermissionType.ALLOW,
+        resource_pattern=_admin_module.ResourcePattern(_admin_module.ResourceType.TOPIC, topic),
+    )
+
+
 def partition_count(bootstrap_servers: str, topic: str) -> int:
     """Return how many partitions a topic has; 0 when there is no such topic."""
     consumer = _kafka.KafkaConsumer(bootstrap_servers=bootstrap_servers, group_id=None)
@@ -81,6 +148,19 @@ def partition_count(bootstrap_servers: str, topic: str) -> int:
         return len(consumer.partitions_for_topic(topic) or ())
     finally:
         consumer.close()
+
+
+def set_scram_password(bootstrap_servers: str, user: str, mechanism: str, password: str) -> None:
+    """Let a user log in by SCRAM-SHA-256 or SCRAM-SHA-512; the brokers know of it moments later.
+
+    Raises:
+        NotReadyError: the cluster refused it.
+    """
+    with _admin(bootstrap_servers, timeout_ms=30_000) as admin:
+        change = _kafka.admin.UserScramCredentialUpsertion(user, mechanism, password)
+        refused = admin.alter_user_scram_credentials([change])[user]
+    if refused is not None:
+        raise NotReadyError(f"{mechanism} password of {user}: {refused}")
 
 
 def produce(
@@ -129,6 +209,41 @@ def read_topic(bootstrap_servers: str, topic: str, count: int, *, timeout_s: flo
     finally:
         consumer.close()
     return records
+
+
+def read_to_end(bootstrap_servers: str, topic: str, *, timeout_s: float = 30.0) -> list[Record]:
+    """Return all records of all partitions that are there now, repeats too.
+
+    Raises:
+        NotReadyError: when the deadline has passed first.
+    """
+    consumer = _kafka.KafkaConsumer(bootstrap_servers=bootstrap_servers, group_id=None)
+    records: list[Record] = []
+    deadline = time.monotonic() + timeout_s
+    try:
+        partitions = [_kafka.TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic) or ()]
+        ends = consumer.end_offsets(partitions)
+        consumer.assign(partitions)
+        consumer.seek_to_beginning(*partitions)
+        while any(consumer.position(partition) < end for partition, end in ends.items()):
+            if time.monotonic() >= deadline:
+                raise NotReadyError(f"{len(records)} of {sum(ends.values())} records in {topic} in {timeout_s:g} s")
+            for batch in consumer.poll(timeout_ms=200).values():
+                records.extend(map(_record, batch))
+    finally:
+        consumer.close()
+    return records
+
+
+def read_all(bootstrap_servers: str, topic: str) -> list[Record]:
+    """Return the records that a topic holds now."""
+    consumer = _kafka.KafkaConsumer(bootstrap_servers=bootstrap_servers, group_id=None)
+    try:
+        partitions = [_kafka.TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+        ends, beginnings = consumer.end_offsets(partitions), consumer.beginning_offsets(partitions)
+    finally:
+        consumer.close()
+    return read_topic(bootstrap_servers, topic, sum(ends[each] - beginnings[each] for each in partitions))
 
 
 def _record(raw: Any) -> Record:

@@ -50,6 +50,10 @@ def logged(*causes: BaseException) -> list[logging.LogRecord]:
             "protocol", "IP address mismatch", "KAFKA_SSL_CHECK_HOSTNAME",
         ),
         (
+            [errors.KafkaConnectionError("Handshake failed: [SSL: CERTIFICATE_VERIFY_FAILED] certificate has expired")],
+            "protocol", "certificate has expired", "renew the broker's certificate",
+        ),
+        (
             [errors.KafkaConnectionError("Handshake failed: [SSL: UNEXPECTED_EOF_WHILE_READING] EOF")],
             "protocol", "UNEXPECTED_EOF", "KAFKA_SECURITY_PROTOCOL=PLAINTEXT",
         ),
@@ -86,11 +90,72 @@ def test_the_most_telling_cause_is_told(causes: list[Exception], step: str, foun
 def test_a_broker_that_speaks_and_then_closes_the_connection_wants_another_login(
     options: dict[str, str], found: str, todo: str
 ) -> None:
-    closed = errors.KafkaConnectionError("socket disconnected")
-    problem = judge(KafkaConfig(client_options=options), GAVE_UP, logged(closed), spoke=True)
+    closed, cut_short = errors.KafkaConnectionError("socket disconnected"), errors.RequestTimedOutError("after 100 ms")
+    problem = judge(KafkaConfig(client_options=options), GAVE_UP, logged(closed, cut_short), spoke=True)
     assert problem.step == "login"
     assert found in problem.found
     assert todo in problem.todo
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        TypeError("'crl' is an invalid keyword argument for load_verify_locations()"),
+        errors.KafkaConfigurationError("Unrecognized configs: {'ssl_ciphers'}"),
+    ],
+)
+def test_settings_that_the_library_does_not_take_are_not_the_brokers_fault(raised: Exception) -> None:
+    problem = judge(KafkaConfig(client_options={"security_protocol": "SSL"}), GAVE_UP, logged(raised), spoke=False)
+    assert problem.found.startswith("kafka-python does not take the settings: ")
+    assert problem.todo == "unset what it names (KAFKA_SSL_…, KAFKA_SASL_…)"
+
+
+@pytest.mark.parametrize(
+    "alert",
+    [
+        "[SSL: SSLV3_ALERT_BAD_CERTIFICATE] sslv3 alert bad certificate (_ssl.c:2580)",
+        "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required (_ssl.c:2580)",
+        "Handshake failed: [SSL: TLSV1_ALERT_UNKNOWN_CA] tlsv1 alert unknown ca (_ssl.c:1006)",
+    ],
+)
+def test_a_broker_that_refuses_a_client_for_its_certificate_or_for_having_none(alert: str) -> None:
+    refused = logged(errors.KafkaConnectionError("socket disconnected"), errors.KafkaConnectionError(alert))
+    options = {"security_protocol": "SSL"}
+    problem = judge(KafkaConfig(client_options=options), GAVE_UP, refused, spoke=False)
+    assert (problem.step, problem.todo) == ("protocol", "set KAFKA_SSL_CERTFILE and KAFKA_SSL_KEYFILE")
+    assert "this one has none" in problem.found
+
+    problem = judge(KafkaConfig(client_options={**options, "ssl_certfile": __file__}), GAVE_UP, refused, spoke=False)
+    assert "does not take this client's certificate" in problem.found
+    assert "an authority that the broker trusts" in problem.todo
+
+
+def test_a_broker_that_ends_tls_without_a_word_may_want_a_certificate() -> None:
+    closed = logged(errors.KafkaConnectionError("socket disconnected"))
+    problem = judge(KafkaConfig(client_options={"security_protocol": "SSL"}), GAVE_UP, closed, spoke=False)
+    assert "does it want a certificate of its clients (KAFKA_SSL_CERTFILE)?" in problem.todo
+
+
+@pytest.mark.parametrize(
+    ("options", "todo"),
+    [
+        ({}, "set KAFKA_SECURITY_PROTOCOL to SSL or SASL_SSL"),
+        (
+            {
+                "security_protocol": "SASL_PLAINTEXT",
+                "sasl_mechanism": "PLAIN",
+                "sasl_plain_username": "u",
+                "sasl_plain_password": "p",
+            },
+            "set KAFKA_SECURITY_PROTOCOL to SASL_SSL",
+        ),
+    ],
+)
+def test_a_port_that_speaks_tls(options: dict[str, str], todo: str) -> None:
+    closed = logged(errors.KafkaConnectionError("socket disconnected"))
+    problem = judge(KafkaConfig(client_options=options), GAVE_UP, closed, spoke=False, tls=True)
+    assert (problem.step, problem.todo) == ("protocol", todo)
+    assert "this port speaks TLS" in problem.found
 
 
 def test_error_codes_are_told_in_words() -> None:
