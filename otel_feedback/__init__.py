@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from otel_feedback.bootstrap import configure, get_feedback_pipeline
     from otel_feedback.capture.action import action, current_action
     from otel_feedback.capture.handle import Action
+    from otel_feedback.capture.propagation import extract, inject, inject_kafka
     from otel_feedback.config import KafkaConfig, Settings, get_settings
+    from otel_feedback.dispatching import ActionDispatcher, OrchestrationDispatcher, create_dispatcher
     from otel_feedback.errors import ConfigError, ExportError, FeedbackError, SchemaError
     from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity
     from otel_feedback.pipeline.pipeline import FeedbackPipeline
@@ -28,11 +30,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Action",
+    "ActionDispatcher",
     "ConfigError",
     "ExportError",
     "FeedbackError",
     "FeedbackPipeline",
     "KafkaConfig",
+    "OrchestrationDispatcher",
     "OutcomeEvent",
     "OutcomeSpanProcessor",
     "OutcomeStatus",
@@ -42,18 +46,24 @@ __all__ = [
     "__version__",
     "action",
     "configure",
+    "create_dispatcher",
     "current_action",
+    "extract",
     "get_feedback_pipeline",
     "get_settings",
+    "inject",
+    "inject_kafka",
 ]
 
 _HOME = {
     "Action": "capture.handle",
+    "ActionDispatcher": "dispatching",
     "ConfigError": "errors",
     "ExportError": "errors",
     "FeedbackError": "errors",
     "FeedbackPipeline": "pipeline.pipeline",
     "KafkaConfig": "config",
+    "OrchestrationDispatcher": "dispatching",
     "OutcomeEvent": "events.model",
     "OutcomeSpanProcessor": "pipeline.processor",
     "OutcomeStatus": "events.model",
@@ -62,9 +72,13 @@ _HOME = {
     "Severity": "events.model",
     "action": "capture.action",
     "configure": "bootstrap",
+    "create_dispatcher": "dispatching",
     "current_action": "capture.action",
+    "extract": "capture.propagation",
     "get_feedback_pipeline": "bootstrap",
     "get_settings": "config",
+    "inject": "capture.propagation",
+    "inject_kafka": "capture.propagation",
 }
 
 

@@ -10,7 +10,7 @@ import atexit
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
@@ -27,7 +27,7 @@ from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.pipeline.processor import ActionRecorder, OutcomeSpanProcessor, provide_default_pipeline
 
 # action is here so that it is imported now: an import on an agent's thread may be cut in two by a fork
-__all__ = ["action", "configure", "get_feedback_pipeline"]
+__all__ = ["action", "build_pipeline", "configure", "get_feedback_pipeline", "is_configured"]
 
 if TYPE_CHECKING:
     from otel_feedback.provider import Flush
@@ -89,8 +89,16 @@ def configure(
         provider, flush = providers.prepare(tracer_provider, chosen.service_name)
         pipeline = _Process.pipeline = _build(chosen, flush)
         providers.attach(provider, OutcomeSpanProcessor(pipeline))
-        runtime.install(provider, ActionRecorder(pipeline))
+        runtime.install(provider, ActionRecorder(pipeline), baggage_fields=chosen.baggage_fields)
         return pipeline
+
+
+def is_configured() -> bool:
+    """Tell whether `configure()` has been called, and its pipeline not shut down since."""
+    pipeline = _Process.pipeline
+    return (
+        pipeline is not None and not (pipeline.closed and pipeline.enabled) and runtime.runtime().recorder is not None
+    )
 
 
 def get_feedback_pipeline() -> FeedbackPipeline:
@@ -109,11 +117,24 @@ def get_feedback_pipeline() -> FeedbackPipeline:
             if settings.disabled:
                 runtime.install(None, None, enabled=False)
             else:
-                runtime.install(None, ActionRecorder(pipeline))
+                runtime.install(None, ActionRecorder(pipeline), baggage_fields=settings.baggage_fields)
         return pipeline
 
 
-def _build(settings: Settings, on_shutdown: Flush | None = None) -> FeedbackPipeline:
+def build_pipeline(settings: Settings, *, adopts: Collection[str]) -> FeedbackPipeline:
+    """Build a pipeline that is nobody's but the caller's: to deliver what these producers, now dead, have left.
+
+    The process stays unconfigured: no provider, no default pipeline.
+
+    Raises:
+        ConfigError: A setting cannot be used.
+    """
+    return _build(settings, adopts=adopts)
+
+
+def _build(
+    settings: Settings, on_shutdown: Flush | None = None, adopts: Collection[str] | None = None
+) -> FeedbackPipeline:
     if settings.disabled:
         return FeedbackPipeline(new_journal=lambda: MemoryJournal(settings.journal_memory_max_bytes), enabled=False)
     writer = LogWriter(settings.log_file, settings.log_max_bytes, settings.log_backups)
@@ -121,9 +142,11 @@ def _build(settings: Settings, on_shutdown: Flush | None = None) -> FeedbackPipe
     notices: Notices | None = None
     if settings.enable_kafka:
         from otel_feedback.exporters.kafka import KafkaExporter
+        from otel_feedback.exporters.kafka_notices import KafkaNotices
 
         config.require_codec(settings.kafka.compression)
         exporters.append(KafkaExporter(settings.kafka, connected=lambda: _run_first_at_exit(pipeline)))
+        notices = KafkaNotices(settings.kafka, connected=lambda: _run_first_at_exit(pipeline))
     if settings.enable_otlp:
         from otel_feedback.exporters.otlp import OtlpExporter
 
@@ -132,12 +155,13 @@ def _build(settings: Settings, on_shutdown: Flush | None = None) -> FeedbackPipe
         exporters.append(LogExporter(writer))
     is_on_disk = settings.durability != "memory" and any(exporter.durable for exporter in exporters)
     pipeline = FeedbackPipeline(
-        new_journal=_disk_journals(settings) if is_on_disk else _memory_journals(settings),
+        new_journal=_disk_journals(settings, adopts) if is_on_disk else _memory_journals(settings),
         exporters=exporters,
         refused=writer.write_refused,
         notices=notices,
         ring_size=settings.ring_size,
         emit_start=settings.emit_start and is_on_disk,
+        emit_pending=settings.emit_pending,
         rescan_s=settings.journal_rescan_s,
         audit_s=settings.audit_interval_s,
         shutdown_timeout_s=settings.shutdown_timeout_s,
@@ -153,7 +177,7 @@ def _memory_journals(settings: Settings) -> Callable[[], Journal]:
     return lambda: MemoryJournal(settings.journal_memory_max_bytes, settings.service_name)
 
 
-def _disk_journals(settings: Settings) -> Callable[[], Journal]:
+def _disk_journals(settings: Settings, adopts: Collection[str] | None) -> Callable[[], Journal]:
     from otel_feedback.journal import folder
 
     if not folder.is_supported():
@@ -168,7 +192,11 @@ def _disk_journals(settings: Settings) -> Callable[[], Journal]:
         memory_bytes=settings.journal_memory_max_bytes,
     )
     return lambda: DiskJournal(
-        settings.journal_dir, service_name=settings.service_name, durability=settings.durability, limits=limits
+        settings.journal_dir,
+        service_name=settings.service_name,
+        durability=settings.durability,
+        limits=limits,
+        adopts=adopts,
     )
 
 
@@ -179,3 +207,4 @@ def _run_first_at_exit(pipeline: FeedbackPipeline) -> None:
 
 
 provide_default_pipeline(get_feedback_pipeline)
+runtime.provide_default(configure)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from otel_feedback.config_values import Reader, a_flag, a_number, a_path, a_text, addresses, one_of, whole
+from otel_feedback.config_values import Reader, a_flag, a_number, a_path, a_text, addresses, one_of, some_of, whole
 from otel_feedback.errors import ConfigError
 
 __all__ = ["SETTINGS", "KafkaConfig", "Setting", "Settings", "get_settings", "require_codec"]
@@ -118,6 +118,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("emit_start", "OTEL_FEEDBACK_EMIT_START", "true", a_flag,
             "Note in the journal when an action starts, so that one whose process dies gets an outcome: "
             "a failure with the error type `process_lost`.", _J),
+    Setting("emit_pending", "OTEL_FEEDBACK_EMIT_PENDING", "false", a_flag,
+            "Send an event when an action starts, too: status `pending`, revision 0 of the same event.", _P),
+    Setting("baggage_fields", "OTEL_FEEDBACK_BAGGAGE_FIELDS", "",
+            some_of("workflow_id", "run_id", "correlation_id", "session_id", "user_id", "tenant_id"),
+            "Identifiers that `inject()` sends to other processes as W3C Baggage. They may be private: none by default.",
+            _P),
     Setting("audit_interval_s", "OTEL_FEEDBACK_AUDIT_INTERVAL", "60", a_number(1, 86_400),
             "How often the account goes to the audit topic, in seconds; losses go at once.", _J),
     Setting("ring_size", "OTEL_FEEDBACK_RING_SIZE", "1000", whole(1, 1_000_000),
@@ -200,7 +206,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     journal_min_free_bytes: int
     journal_memory_max_bytes: int
     journal_rescan_s: float
+    baggage_fields: tuple[str, ...]
     emit_start: bool
+    emit_pending: bool
     audit_interval_s: float
     ring_size: int
     shutdown_timeout_s: float
@@ -250,7 +258,7 @@ def get_settings(
             for name in (
                 "service_name", "enable_outcome_logging", "log_file", "log_max_bytes", "log_backups",
                 "durability", "journal_max_bytes", "journal_max_age_s", "journal_min_free_bytes",
-                "journal_memory_max_bytes", "journal_rescan_s", "emit_start", "audit_interval_s", "ring_size",
+                "journal_memory_max_bytes", "journal_rescan_s", "emit_start", "emit_pending", "baggage_fields", "audit_interval_s", "ring_size",
                 "shutdown_timeout_s",
             )
         },

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
-__all__ = ["Reader", "a_flag", "a_number", "a_path", "a_text", "addresses", "one_of", "whole"]
+__all__ = ["Reader", "a_flag", "a_number", "a_path", "a_text", "addresses", "one_of", "some_of", "whole"]
 
 Reader = Callable[[Any], Any]
 
@@ -87,6 +87,27 @@ def one_of(*words: str) -> Reader:
         if word not in words:
             raise ValueError("one of " + ", ".join(words))
         return str(word)
+
+    return read
+
+
+def some_of(*words: str) -> Reader:
+    """Make a reader of any of several words, separated by commas, or a list of them; none is all right."""
+    expected = "any of " + ", ".join(words) + ", separated by commas"
+
+    def read(value: Any) -> tuple[str, ...]:
+        given = value.split(",") if isinstance(value, str) else value
+        if not isinstance(given, (list, tuple)):
+            raise ValueError(expected)
+        chosen: list[str] = []
+        for item in given:
+            word = item.strip().lower() if isinstance(item, str) else item
+            if word == "":
+                continue
+            if word not in words:
+                raise ValueError(expected)
+            chosen.append(str(word))
+        return tuple(dict.fromkeys(chosen))
 
     return read
 

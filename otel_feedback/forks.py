@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import os
 import threading
+from importlib import import_module
 
-__all__ = ["import_guard"]
+__all__ = ["import_guard", "import_host_lookup"]
 
 import_guard = threading.RLock()
+
+
+def import_host_lookup() -> None:
+    """Import what looking up the first host would import, at any time and outside of any guard: its codec."""
+    import_module("encodings.idna")
+
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from typing import Any
 
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
@@ -25,7 +25,7 @@ from opentelemetry.util.types import Attributes
 from otel_feedback.errors import ConfigError
 from otel_feedback.semconv import INFRASTRUCTURE_PREFIXES
 
-__all__ = ["OutcomeSampler", "attach", "prepare"]
+__all__ = ["OutcomeSampler", "attach", "prepare", "prepare_metrics"]
 
 logger = logging.getLogger(__name__)
 
@@ -118,6 +118,29 @@ def attach(provider: trace.TracerProvider, processor: SpanProcessor) -> None:
         )
 
 
+def prepare_metrics(service_name: str) -> None:
+    """Make a MeterProvider that exports by OTLP, where the program has none and an OTLP endpoint is set."""
+    names = os.environ.get("OTEL_METRICS_EXPORTER", "").strip()
+    endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")
+    is_wanted = names == "otlp" or (not names and any(os.environ.get(name, "").strip() for name in endpoints))
+    if not is_wanted or hasattr(metrics.get_meter_provider(), "force_flush"):
+        return
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import MetricExporter, PeriodicExportingMetricReader
+
+    exporter: MetricExporter
+    if _otlp_protocol("METRICS") == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GrpcExporter
+
+        exporter = GrpcExporter()
+    else:
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as HttpExporter
+
+        exporter = HttpExporter()
+    resource = Resource.create({SERVICE_NAME: service_name})
+    metrics.set_meter_provider(MeterProvider([PeriodicExportingMetricReader(exporter)], resource))
+
+
 def _exporters() -> list[SpanExporter]:
     names = os.environ.get("OTEL_TRACES_EXPORTER", "").strip() or "otlp"
     make: dict[str, Callable[[], SpanExporter]] = {"otlp": _otlp_exporter, "console": ConsoleSpanExporter}
@@ -129,7 +152,7 @@ def _exporters() -> list[SpanExporter]:
 
 
 def _otlp_exporter() -> SpanExporter:
-    if _otlp_protocol() == "grpc":
+    if _otlp_protocol("TRACES") == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
 
         return GrpcExporter()
@@ -138,8 +161,8 @@ def _otlp_exporter() -> SpanExporter:
     return HttpExporter()
 
 
-def _otlp_protocol() -> str:
-    for variable in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+def _otlp_protocol(signal: str) -> str:
+    for variable in (f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
         protocol = os.environ.get(variable, "").strip()
         if protocol:
             if protocol not in ("grpc", "http/protobuf"):

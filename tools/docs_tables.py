@@ -162,6 +162,8 @@ OTEL: dict[str, tuple[str, tuple[OtelVariable, ...]]] = {
             OtelVariable("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "", "File with this client's certificate (PEM)."),
             OtelVariable("OTEL_EXPORTER_OTLP_CLIENT_KEY", "", "File with this client's private key (PEM)."),
             OtelVariable("OTEL_LOGS_EXPORTER", "otlp", "`none`: events do not go out by OTLP."),
+            OtelVariable("OTEL_METRICS_EXPORTER", "otlp", "`none`: a dispatcher makes no MeterProvider. One that the "
+                         "program made keeps what it was given."),
         ),
     ),
     "Spans": (

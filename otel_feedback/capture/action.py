@@ -4,22 +4,25 @@ Input: what the caller says of the action. Output: a span whose attributes carry
 processor (or, where no processor saw the span, the recorder) gives the finished event back to the handle.
 """
 
+# pyright: reportPrivateUsage=false
+# an action's handle belongs to its agent; what drives it stays out of the agent's sight
+
 from __future__ import annotations
 
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any, TypedDict, TypeVar, cast
 
 from opentelemetry import context as context_api
 
 from otel_feedback import semconv
 from otel_feedback.capture.declaration import Declaration
 from otel_feedback.capture.handle import ACTION_KEY, Action
-from otel_feedback.errors import FeedbackError
+from otel_feedback.capture.streams import stream_action, stream_async_action
 
-__all__ = ["ActionContext", "action", "current_action"]
+__all__ = ["ActionContext", "Identity", "action", "current_action"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,12 +41,14 @@ def action(
     tags: Iterable[str] | None = None,
     metadata: Mapping[str, Any] | None = None,
     timeout_s: float | None = None,
+    emit_pending: bool | None = None,
 ) -> ActionContext:
     """Record what happens inside as one action of an agent.
 
-    Works as `with action(…) as act`, `async with`, and as a decorator of plain and async functions; as a
-    decorator every call is an action of its own. A nested action inherits the workflow, run, correlation,
-    session, user, tenant and tags of the action around it, unless told otherwise.
+    Works as `with action(…) as act`, `async with`, and as a decorator of plain and async functions and generators; as a
+    decorator every call is an action of its own, which for a generator lasts from the first item asked for until it is
+    exhausted or closed. A nested action inherits the workflow, run, correlation, session, user, tenant and tags of the
+    action around it, unless told otherwise.
 
     Args:
         action_type: What is done, for example `"reasoning"` or `"tool"`; up to 256 characters, as all names.
@@ -58,7 +63,10 @@ def action(
         tags: Up to 64 short strings.
         metadata: Up to 64 keys; scalars or lists of scalars, nested maps get dotted keys.
         timeout_s: The action's deadline in seconds. It tells, it does not enforce: an action that ends after
-            it with success or by cancellation is a TIMEOUT.
+            it with success or by cancellation is a TIMEOUT. A cancellation may come 1 ms and 1 % earlier, since who
+            enforces the deadline began to count before.
+        emit_pending: Send an event when the action starts, too: status PENDING, revision 0 of the same event.
+            Default: what the setting of this name says.
 
     Never raises for its values: what does not fit is cut or dropped, and named in the event's metadata.
     """
@@ -81,12 +89,28 @@ def action(
         declared.describe(metadata)
     if timeout_s is not None:
         declared.limit(timeout_s)
+    if emit_pending is not None:
+        declared.emit_pending = bool(emit_pending)
     return ActionContext(declared)
 
 
 def current_action() -> Action | None:
     """Return the innermost action that is open here, or None."""
-    return cast("Action | None", context_api.get_value(ACTION_KEY))
+    act = cast("Action | None", context_api.get_value(ACTION_KEY))
+    while act is not None and act._ended:  # a task may outlive the action that it was started in
+        act = act._parent
+    return act
+
+
+class Identity(TypedDict, total=False):
+    """The identifiers that `action()` takes and that actions below inherit."""
+
+    workflow_id: str | None
+    run_id: str | None
+    correlation_id: str | None
+    session_id: str | None
+    user_id: str | None
+    tenant_id: str | None
 
 
 _NONE: list[Action] = []
@@ -95,7 +119,7 @@ _NONE: list[Action] = []
 class ActionContext:
     """What `action()` returns: enter it, or decorate a function with it. Entering again starts a new action.
 
-    Not to be entered by several threads at once; decorate a function, or call `action()` in each.
+    Several tasks may enter it at once, several threads may not: decorate a function, or call `action()` in each.
     """
 
     __slots__ = ("_action", "_declared", "_outer")
@@ -115,10 +139,21 @@ class ActionContext:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         act, self._action = self._action, None
-        if self._outer:
-            *self._outer, self._action = self._outer
+        if self._outer and act is not None:
+            act = self._take_ours([*self._outer, act])
         if act is not None:
-            act._end(exc)  # pyright: ignore[reportPrivateUsage]
+            act._end(exc)
+
+    def _take_ours(self, opened: list[Action]) -> Action:
+        """Of several that are open, take the one that was entered here: tasks end in any order."""
+        ours = cast("Action | None", context_api.get_value(ACTION_KEY))
+        while ours is not None and ours not in opened:
+            ours = ours._parent
+        if ours is None:
+            ours = opened[-1]
+        opened.remove(ours)
+        *self._outer, self._action = opened
+        return ours
 
     async def __aenter__(self) -> Action:
         return self.__enter__()
@@ -129,14 +164,13 @@ class ActionContext:
         self.__exit__(exc_type, exc, tb)
 
     def __call__(self, function: F) -> F:
-        """Decorate a plain or async function: each call is an action."""
+        """Decorate a plain or async function, or a generator of either kind: each call is an action."""
         declared = self._declared
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise FeedbackError(
-                f"action() cannot decorate the generator function {function.__qualname__!r} yet: "
-                "open 'with action(…)' inside it"
-            )
-        if inspect.iscoroutinefunction(function):
+        if _is(inspect.isgeneratorfunction, function):
+            return cast(F, stream_action(declared, function))
+        if _is(inspect.isasyncgenfunction, function):
+            return cast(F, stream_async_action(declared, function))
+        if _is(inspect.iscoroutinefunction, function):
 
             @functools.wraps(function)
             async def run_async(*args: Any, **kwargs: Any) -> Any:
@@ -151,3 +185,8 @@ class ActionContext:
                 return function(*args, **kwargs)
 
         return cast(F, run)
+
+
+def _is(kind: Callable[[Any], bool], function: Callable[..., Any]) -> bool:
+    """Tell whether a function, or an object that can be called like one, is of this kind."""
+    return kind(function) or kind(type(function).__call__)

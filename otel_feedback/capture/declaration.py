@@ -32,7 +32,7 @@ class Declaration:
     none were given, which means "inherit".
     """
 
-    __slots__ = ("deadline_ns", "identity", "metadata", "own", "problems", "span_name", "tags")
+    __slots__ = ("deadline_ns", "emit_pending", "identity", "metadata", "own", "problems", "span_name", "tags")
 
     def __init__(self, action_type: object, agent: object, agent_type: object) -> None:
         self.problems: Problems | None = None
@@ -40,6 +40,7 @@ class Declaration:
         self.tags: tuple[str, ...] | None = None
         self.metadata: dict[str, MetadataValue] = _NOTHING
         self.deadline_ns: float | None = None
+        self.emit_pending: bool | None = None  # None: as the setting says
         name = self.span_name = self._text(action_type, "action_type")
         self.own: dict[str, Any] = {semconv.OUTCOME_ACTION_TYPE: name}
         if agent is not None:

@@ -9,28 +9,33 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any, cast
 
 from opentelemetry import context as context_api
 from opentelemetry import trace
-from opentelemetry.trace import Status, StatusCode
+from opentelemetry.context import Context
 
 from otel_feedback import semconv
 from otel_feedback.capture.declaration import Declaration
-from otel_feedback.capture.ending import Ending, ErrorInfo, describe, ending_of
+from otel_feedback.capture.ending import SUCCESS, Ending, ErrorInfo, judge
 from otel_feedback.capture.resources import resident_memory
 from otel_feedback.capture.runtime import count_unrecorded, runtime
 from otel_feedback.capture.said import Said, usage_lock
+from otel_feedback.capture.span_end import tell_end
 from otel_feedback.capture.usage import Usage
-from otel_feedback.events.limits import MAX_ITEMS, MAX_TEXT
-from otel_feedback.events.model import SEVERITY_OF, OutcomeEvent, OutcomeStatus, Severity, new_event_id
+from otel_feedback.events.limits import MAX_ITEMS
+from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity, new_event_id
 
-__all__ = ["ACTION_KEY", "Action", "ending_actions"]
+__all__ = ["ACTION_KEY", "IDENTITY_KEY", "Action", "ending_actions"]
 
 logger = logging.getLogger(__name__)
 
 ACTION_KEY = context_api.create_key("otel_feedback.action")
 """Where the OpenTelemetry context holds the innermost open action, beside its span."""
+
+IDENTITY_KEY = context_api.create_key("otel_feedback.identity")
+"""Where the context holds the identifiers that came from another process."""
 
 
 ending_actions: dict[int, Action] = {}
@@ -44,8 +49,9 @@ class Action(Said):
     """
 
     __slots__ = (
-        "_context", "_cpu_start_ns", "_deadline_ns", "_identity", "_mono_start_ns", "_parent", "_recording", "_span",
-        "_thread", "_token",
+        "_around", "_context", "_cpu_start_ns", "_deadline_ns", "_identity", "_mono_start_ns", "_parent", "_recording",
+        "_requested_ns", "_span",
+        "_thread",
         "attributes", "depth", "end_ns", "error", "event", "event_id", "is_taken", "partition_key", "root_event_id",
         "span_context", "start_ns",
     )  # fmt: skip
@@ -60,14 +66,17 @@ class Action(Said):
         self.event = None
         self.is_taken = False  # True when a processor has seen the span: nobody else may record it again
         self.error: ErrorInfo | None = None
-        self._token = None
+        self._requested_ns: int | None = None  # when it was asked for, where that was before its start
         try:
             now = runtime()
             if now.enabled:
                 self._begin(declared, now.tracer)
                 recorder = now.recorder
-                if recorder is not None and recorder.notes_starts:
-                    recorder.note_start(self)
+                if recorder is not None:
+                    if recorder.notes_starts:
+                        recorder.note_start(self)
+                    if recorder.emits_pending if declared.emit_pending is None else declared.emit_pending:
+                        recorder.emit_pending(self)
                 return
         except Exception:
             logger.exception("an action could not be started; the program goes on without it")
@@ -82,7 +91,11 @@ class Action(Said):
         identity, tags = declared.identity, declared.tags
         self.attributes = attributes = declared.own.copy()
         self.depth = 0
-        if parent is not None:
+        if parent is None:
+            foreign = cast("dict[str, Any] | None", context.get(IDENTITY_KEY))
+            if foreign:
+                identity = {**foreign, **identity}
+        else:
             inherited = parent._identity
             identity = {**inherited, **identity} if identity else inherited
             if tags is None:
@@ -121,15 +134,51 @@ class Action(Said):
             default_key = parent.partition_key
         self.partition_key: str = identity.get(semconv.OUTCOME_RUN_ID, default_key)
 
-        self._context = context_api.set_value(ACTION_KEY, self, trace.set_span_in_context(span, context))
-        self._token = context_api.attach(self._context)
+        self._around: Context | None = context
+        self._context: Context | None = context_api.set_value(
+            ACTION_KEY, self, trace.set_span_in_context(span, context)
+        )
+        # its token is of no use: streams and callbacks end elsewhere, where the API would log a detach as an error
+        context_api.attach(self._context)
         self._thread = threading.get_ident()
         self._cpu_start_ns = time.thread_time_ns()
         self._mono_start_ns = time.perf_counter_ns()
 
+    def _note_retry(self, attempt: int, error: BaseException, wait_s: float) -> None:
+        """Note on the span that an attempt failed and another one follows."""
+        if not self._ended and self._recording:
+            attributes = {semconv.OUTCOME_ATTEMPT: attempt, semconv.ERROR_TYPE: type(error).__name__}
+            self._span.add_event(semconv.RETRY_EVENT, {**attributes, "outcome.retry_in_s": wait_s})
+
+    def _note(self, attributes: Mapping[str, Any]) -> None:
+        """Set attributes that whoever drives the action knows better, such as the duration of its last attempt."""
+        if not self._ended:
+            self.attributes.update(attributes)
+            if self._recording:
+                self._span.set_attributes(attributes)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The identifiers that actions below inherit, by attribute."""
+        return self._identity
+
+    def _suspend(self) -> None:
+        """Leave the context while somebody else's code runs, between two items of a stream."""
+        self._thread = -1  # the thread's CPU time is not the action's alone from now on
+        if not self._ended and self._around is not None:
+            self._context = context_api.get_current()  # with what its code has opened and will close later
+            context_api.attach(self._around)
+
+    def _resume(self) -> None:
+        """Come back to where its code was; what is current here is what it returns to."""
+        if not self._ended and self._context is not None:
+            self._around = context_api.get_current()
+            context_api.attach(self._context)
+
     # -- the end -------------------------------------------------------------------------------------------
 
     def _end(self, exc: BaseException | None) -> None:
+        """End with the exception that left the action's code, or None. A second call does nothing."""
         if self._ended:
             return
         self._ended = True
@@ -138,11 +187,20 @@ class Action(Said):
         except Exception:
             logger.exception("an action could not be ended; its outcome is lost")
         finally:
-            # detaching in another context than the one we attached to would be logged as an error by the API
-            if self._token is not None and context_api.get_current() is self._context:
-                context_api.detach(self._token)
+            if self._around is not None and self._is_here():
+                context_api.attach(self._around)
             # the context holds this action: without the cycle it is freed at once, not by the garbage collector
-            self._context = self._token = None
+            self._context = self._around = None
+
+    def _is_here(self) -> bool:
+        """Tell whether what is current belongs to this action: it is its context, or one opened in it and not closed."""
+        current = context_api.get_current()
+        if current is self._context:
+            return True
+        act = cast("Action | None", current.get(ACTION_KEY))
+        while act is not None and act is not self:
+            act = act._parent
+        return act is self
 
     def _finish(self, exc: BaseException | None) -> None:
         elapsed_ns = time.perf_counter_ns() - self._mono_start_ns
@@ -150,17 +208,12 @@ class Action(Said):
         self.end_ns = self.start_ns + elapsed_ns
         ending, reason = self._judge(exc, elapsed_ns)
         final = self._final_attributes(ending, reason)
+        if self._requested_ns is not None:
+            final[semconv.OUTCOME_LATENCY_MS] = (elapsed_ns + self._mono_start_ns - self._requested_ns) / 1e6
         self.attributes.update(final)
         span = self._span
         if self._recording:
-            span.set_attributes(final)
-            error = self.error
-            if error is not None:
-                span.add_event(semconv.EXCEPTION_EVENT, _exception_attributes(error, escaped=exc is not None))
-                if ending.status is not OutcomeStatus.PARTIAL:
-                    span.set_status(Status(StatusCode.ERROR, f"{error.type}: {error.message}"[:MAX_TEXT]))
-            elif ending.status in _ERROR_STATUSES:
-                span.set_status(Status(StatusCode.ERROR, reason or ending.status.value))
+            tell_end(span, final, ending, self.error, reason, escaped=exc is not None)
             span_id = self.span_context.span_id
             ending_actions[span_id] = self
             try:
@@ -176,20 +229,22 @@ class Action(Said):
                 self.event = recorder.record_action(self, sampled_out=sampled_out)
 
     def _judge(self, exc: BaseException | None, elapsed_ns: int) -> tuple[Ending, str | None]:
+        deadline_ns = self._deadline_ns
         forced = self._forced
-        if forced is not None:
-            ending, self.error, reason = forced
-            if self.error is None and exc is not None:
-                self.error = describe(exc, self._notes())
-            return ending, reason
-        ending = ending_of(exc)
-        if exc is not None and ending.status is not OutcomeStatus.SUCCESS:
-            self.error = describe(exc, self._notes())
-        if self._deadline_ns is not None and elapsed_ns >= self._deadline_ns and _may_be_late(ending.status, exc):
-            ending = Ending(OutcomeStatus.TIMEOUT, SEVERITY_OF[OutcomeStatus.TIMEOUT])
-            message = f"took longer than timeout_s={self._deadline_ns / 1e9:g}"
-            self.error = ErrorInfo("TimeoutError", message, self.error.stack_trace if self.error else None)
-        return ending, None
+        ending, error, reason = (SUCCESS, None, None) if forced is None else forced
+        if exc is not None or (deadline_ns is not None and elapsed_ns >= deadline_ns):
+            found, raised, told = judge(
+                exc, self._notes(), is_root=self.depth == 0, elapsed_ns=elapsed_ns,
+                deadline_ns=None if forced is not None else deadline_ns,
+            )  # fmt: skip
+            if forced is None:
+                ending = found
+            if error is None:
+                error = raised
+            if told:
+                self._metadata = {**self._metadata, **told}
+        self.error = error
+        return ending, reason
 
     def _final_attributes(self, ending: Ending, reason: str | None) -> dict[str, Any]:
         status, severity = ending
@@ -242,20 +297,3 @@ class Action(Said):
 
 # an enum's `.value` costs 0.14 µs
 _WORD: dict[str, str] = {member: member.value for kind in (OutcomeStatus, Severity) for member in kind}
-_ERROR_STATUSES = frozenset({OutcomeStatus.FAILURE, OutcomeStatus.TIMEOUT, OutcomeStatus.CANCELLED})
-
-
-def _may_be_late(status: OutcomeStatus, exc: BaseException | None) -> bool:
-    """Tell whether a passed deadline explains this ending: success too late, or a cancellation by the deadline."""
-    return exc is None or (status is OutcomeStatus.CANCELLED and not isinstance(exc, KeyboardInterrupt))
-
-
-def _exception_attributes(error: ErrorInfo, *, escaped: bool) -> dict[str, Any]:
-    attributes = {
-        semconv.EXCEPTION_TYPE: error.type,
-        semconv.EXCEPTION_MESSAGE: error.message,
-        semconv.EXCEPTION_ESCAPED: str(escaped),
-    }
-    if error.stack_trace is not None:
-        attributes[semconv.EXCEPTION_STACKTRACE] = error.stack_trace
-    return attributes

@@ -7,6 +7,7 @@ Reading is one attribute access, so it is safe from any thread.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from opentelemetry import trace
@@ -17,7 +18,16 @@ if TYPE_CHECKING:
     from otel_feedback.capture.handle import Action
     from otel_feedback.events.model import OutcomeEvent
 
-__all__ = ["Recorder", "Runtime", "count_unrecorded", "install", "runtime", "unrecorded"]
+__all__ = [
+    "Recorder",
+    "Runtime",
+    "count_unrecorded",
+    "ensure_recorder",
+    "install",
+    "provide_default",
+    "runtime",
+    "unrecorded",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +36,14 @@ class Recorder(Protocol):
     """Takes the outcome of an action whose span reached no processor of ours, and notes that actions began."""
 
     notes_starts: bool
+    emits_pending: bool
 
     def note_start(self, action: Action) -> None:
         """Note that the action began; asked for when `notes_starts`. Never raises."""
+        ...
+
+    def emit_pending(self, action: Action) -> None:
+        """Record that the action is under way, as revision 0 of its event. Never raises."""
         ...
 
     def record_action(self, action: Action, *, sampled_out: bool) -> OutcomeEvent | None:
@@ -39,12 +54,20 @@ class Recorder(Protocol):
 class Runtime:
     """The tracer and the recorder in force.
 
-    `enabled` is False when a switch turned everything off; then actions cost next to nothing.
+    `baggage_fields` are the identifiers that may travel to other processes. `enabled` is False when a switch turned everything off; then actions cost next to nothing.
     """
 
-    __slots__ = ("enabled", "recorder", "tracer")
+    __slots__ = ("baggage_fields", "enabled", "recorder", "tracer")
 
-    def __init__(self, tracer: trace.Tracer, recorder: Recorder | None, *, enabled: bool = True) -> None:
+    def __init__(
+        self,
+        tracer: trace.Tracer,
+        recorder: Recorder | None,
+        *,
+        enabled: bool = True,
+        baggage_fields: Sequence[str] = (),
+    ) -> None:
+        self.baggage_fields = baggage_fields
         self.tracer = tracer
         self.recorder = recorder
         self.enabled = enabled
@@ -64,10 +87,34 @@ def runtime() -> Runtime:
     return _State.current
 
 
-def install(tracer_provider: trace.TracerProvider | None, recorder: Recorder | None, *, enabled: bool = True) -> None:
+def install(
+    tracer_provider: trace.TracerProvider | None,
+    recorder: Recorder | None,
+    *,
+    enabled: bool = True,
+    baggage_fields: Sequence[str] = (),
+) -> None:
     """Make actions use this provider (default: the global one) and this recorder."""
     tracer = trace.get_tracer("otel_feedback", VERSION, tracer_provider=tracer_provider)
-    _State.current = Runtime(tracer, recorder, enabled=enabled)
+    _State.current = Runtime(tracer, recorder, enabled=enabled, baggage_fields=baggage_fields)
+
+
+_default: list[Callable[[], object]] = []
+
+
+def provide_default(configure: Callable[[], object]) -> None:
+    """Say what sets recording up where nobody has; called by `bootstrap`."""
+    _default[:] = [configure]
+
+
+def ensure_recorder() -> None:
+    """Set recording up from the environment, unless somebody has.
+
+    Raises:
+        ConfigError: A variable of the environment cannot be used.
+    """
+    if _State.current.recorder is None and _State.current.enabled and _default:
+        _default[0]()
 
 
 def count_unrecorded() -> None:

@@ -85,6 +85,7 @@ class Said:
         reasoning_tokens: int | None = None,
         cost: float | None = None,
         llm_latency_ms: float | None = None,
+        total_tokens: int | None = None,
     ) -> None:
         """Count one model call of this action; calls add up.
 
@@ -97,6 +98,7 @@ class Said:
             reasoning_tokens: Those of the output that were reasoning.
             cost: US dollars.
             llm_latency_ms: How long the call took, in milliseconds.
+            total_tokens: Read and written together, where nobody says how many of each; else it is not looked at.
 
         A value that is not a number of at least 0 is left out and named in the event's metadata.
         """
@@ -108,6 +110,8 @@ class Said:
             given[semconv.GEN_AI_USAGE_INPUT_TOKENS] = self._count(input_tokens, "input_tokens")
         if output_tokens is not None:
             given[semconv.GEN_AI_USAGE_OUTPUT_TOKENS] = self._count(output_tokens, "output_tokens")
+        if total_tokens is not None and input_tokens is None and output_tokens is None:
+            given[semconv.OUTCOME_OWN_TOKENS] = self._count(total_tokens, "total_tokens")
         if cached_input_tokens is not None:
             given[semconv.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS] = self._count(
                 cached_input_tokens, "cached_input_tokens"

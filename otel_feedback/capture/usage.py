@@ -73,11 +73,19 @@ class Usage:
 
     def attributes(self) -> dict[str, Any]:
         """Return what goes on the span: inclusive numbers only where they differ from the own ones."""
-        return {**self.own, **self.inclusive()} if self.below else self.own
+        own = self.own
+        if semconv.OUTCOME_OWN_TOKENS in own:  # of calls whose total alone is known; the others count, too
+            parts = _INCLUDES[semconv.OUTCOME_TOKENS_USED]
+            own = {**own, semconv.OUTCOME_OWN_TOKENS: sum(own.get(part, 0) for part in parts)}
+        return {**own, **self.inclusive()} if self.below else own
 
 
 _INCLUDES = {
-    semconv.OUTCOME_TOKENS_USED: (semconv.GEN_AI_USAGE_INPUT_TOKENS, semconv.GEN_AI_USAGE_OUTPUT_TOKENS),
+    semconv.OUTCOME_TOKENS_USED: (
+        semconv.GEN_AI_USAGE_INPUT_TOKENS,
+        semconv.GEN_AI_USAGE_OUTPUT_TOKENS,
+        semconv.OUTCOME_OWN_TOKENS,
+    ),
     semconv.OUTCOME_COST_ESTIMATE: (semconv.OUTCOME_OWN_COST,),
     semconv.OUTCOME_LLM_CALLS: (semconv.OUTCOME_LLM_CALLS,),
     semconv.OUTCOME_LLM_LATENCY_MS: (semconv.OUTCOME_LLM_LATENCY_MS,),

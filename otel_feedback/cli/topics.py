@@ -13,11 +13,12 @@ from otel_feedback.cli.kafka_admin import Admin, check_network, open_admin
 from otel_feedback.cli.kafka_problem import KafkaSetupError, refusal
 from otel_feedback.config import KafkaConfig, get_settings
 from otel_feedback.errors import ConfigError
+from otel_feedback.exporters.kafka_topics import audit_topic, dead_letter_topic
 
 __all__ = ["run", "topic_names"]
 
-SIDE_TOPICS = ("agent-outcomes-dlq", "agent-outcomes-audit", "agent-metrics", "agent-alerts")
-"""Little traffic, and read as one sequence: one partition each."""
+STREAM_TOPICS = ("agent-metrics", "agent-alerts")
+"""What the streaming jobs write."""
 
 ALREADY_EXISTS = 36  # Kafka's error code TOPIC_ALREADY_EXISTS
 LEADERS_WAIT_MS = 10_000
@@ -34,7 +35,8 @@ class _Said(NamedTuple):
 
 def topic_names(config: KafkaConfig) -> tuple[str, ...]:
     """Return the names of all topics, the outcome topic first."""
-    return (config.topic, *(name for name in SIDE_TOPICS if name != config.topic))
+    side = (dead_letter_topic(config), audit_topic(config), *STREAM_TOPICS)
+    return (config.topic, *(name for name in side if name != config.topic))
 
 
 def run(*, partitions: int, replication_factor: int, dry_run: bool, bootstrap_servers: str | None) -> int:
@@ -65,6 +67,7 @@ def _create(
     console: Console, config: KafkaConfig, admin: Admin, partitions: int, replication_factor: int, *, dry_run: bool
 ) -> int:
     names = topic_names(config)
+    # the others have little traffic, and are read as one sequence
     wanted = {name: partitions if name == config.topic else 1 for name in names}
     console.print(Text(f"Topics on {', '.join(config.bootstrap_servers)}", "bold"))
     try:

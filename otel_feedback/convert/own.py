@@ -36,6 +36,7 @@ FIELDS: Final[dict[str, str]] = {
     semconv.OUTCOME_STATUS: "status",
     semconv.OUTCOME_SEVERITY: "severity",
     semconv.ERROR_TYPE: "error_type",
+    semconv.OUTCOME_DURATION_MS: "duration_ms",
     semconv.OUTCOME_LATENCY_MS: "latency_ms",
     semconv.OUTCOME_LLM_LATENCY_MS: "llm_latency_ms",
     semconv.OUTCOME_LLM_CALLS: "llm_calls",
@@ -87,9 +88,10 @@ class OwnConvention:
         if "run_id" not in fields:
             fields["run_id"] = trace_id
         fields["service_name"] = span.service_name
-        duration_ms = fields["duration_ms"] = (span.end_ns - span.start_ns) / 1e6
+        if "duration_ms" not in fields:
+            fields["duration_ms"] = (span.end_ns - span.start_ns) / 1e6
         if "latency_ms" not in fields:
-            fields["latency_ms"] = duration_ms
+            fields["latency_ms"] = fields["duration_ms"]
         fields["start_time"] = datetime.fromtimestamp(span.start_ns / 1e9, timezone.utc)
         fields["timestamp"] = fields["end_time"] = datetime.fromtimestamp(span.end_ns / 1e9, timezone.utc)
         try:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import msgspec
 
+from otel_feedback.errors import SchemaError
 from otel_feedback.events.model import Moment
 
-__all__ = ["HighWaterRecord", "LossRecord"]
+__all__ = ["HighWaterRecord", "LossRecord", "decode"]
 
 
 class LossRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="loss"):
@@ -48,3 +49,18 @@ class HighWaterRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type
     def encode(self) -> bytes:
         """Return the JSON."""
         return msgspec.json.encode(self)
+
+
+_decoder = msgspec.json.Decoder(LossRecord | HighWaterRecord)
+
+
+def decode(data: str | bytes) -> LossRecord | HighWaterRecord:
+    """Decode one record; unknown fields are ignored, so that newer producers can be read.
+
+    Raises:
+        SchemaError: The data is not JSON or no record of the account; the message names the field.
+    """
+    try:
+        return _decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise SchemaError(f"not an audit record: {exc}") from exc

@@ -7,11 +7,13 @@ pass, everything in flight is abandoned with the producer, so that nothing can o
     lease ──► send() ──► accumulator ──► broker          idempotent: one batch in flight per partition
                  │            ▲
               futures         └ abandon(): close(timeout=0) drops what is not on the wire yet
+
+A record that is too large goes with less text, in its place among the others, before it is refused.
 """
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -20,9 +22,12 @@ from otel_feedback.config import KafkaConfig
 from otel_feedback.errors import ExportError
 from otel_feedback.events.model import epoch_us
 from otel_feedback.events.record import Record
+from otel_feedback.events.trim import smaller_forms
 from otel_feedback.exporters.headers import record_headers
-from otel_feedback.exporters.interface import Receipt, Settled
+from otel_feedback.exporters.interface import Receipt, Refusal, Settled
+from otel_feedback.exporters.kafka_connection import POLL_S, KafkaConnection
 from otel_feedback.exporters.kafka_receipt import (
+    TOO_LARGE,
     KafkaReceipt,
     PartReceipt,
     RefusedError,
@@ -30,7 +35,7 @@ from otel_feedback.exporters.kafka_receipt import (
     refusal_of,
     unavailable,
 )
-from otel_feedback.forks import import_guard
+from otel_feedback.throttle import ThrottledLog
 
 if TYPE_CHECKING:
     from kafka.producer.future import FutureRecordMetadata
@@ -41,11 +46,10 @@ if TYPE_CHECKING:
 
 __all__ = ["KafkaExporter"]
 
+logger = logging.getLogger(__name__)
+
 GIVE_UP_S = 60.0
 """How long a record may stay unacknowledged before the producer is built anew, in seconds."""
-
-CAREFUL_POLL_S = 0.001
-ABANDON_WAIT_S = 1.0
 
 
 class KafkaExporter:
@@ -67,15 +71,13 @@ class KafkaExporter:
         give_up_s: float = GIVE_UP_S,
     ) -> None:
         self._config = config
-        self._connected = connected
+        self._connection = KafkaConnection(config, connected)
         self._give_up_s = give_up_s
-        self._producer: OutcomeProducer | None = None
+        self._log = ThrottledLog(logger)
         self._partition_of: Callable[[str], int] = _no_partition
         self._highest: dict[str, int] = {}  # of each producer, the newest record ever sent
         self._careful_to: dict[str, int] = {}  # records up to this one were in flight when one of them was refused
         self._partitions = 0
-        self._last: FutureRecordMetadata | None = None
-        self._of_parent: list[OutcomeProducer] = []  # after a fork: kept, so that it is never collected
         self.destination = f"{','.join(config.bootstrap_servers)}/{config.topic}"
         self.lease_events = config.batch_size
         self.linger_s = config.linger_ms / 1e3
@@ -92,22 +94,39 @@ class KafkaExporter:
     def _send(self, lease: Sequence[Record]) -> tuple[list[Sent], list[Result]]:
         """Hand records to the producer; those that it does not even take are refused."""
         producer = self._ready_producer()
-        send, topic, partition_of = producer.send, self._config.topic, self._partition_of
         sent: list[Sent] = []
         refused: list[Result] = []
         for record in lease:
-            key = record.key
-            headers = record_headers(record)
-            timestamp_ms = epoch_us(record.timestamp) // 1_000
-            try:
-                future = send(topic, record.payload, key.encode(), headers, partition_of(key), timestamp_ms)
-            except Exception as exc:
-                refused.append((record, refusal_of(exc)))
+            taken = self._hand_over(producer, record, record.payload)
+            if isinstance(taken, Refusal) and taken.reason == TOO_LARGE:
+                taken = self._hand_over_smaller(producer, record, taken)
+            if isinstance(taken, Refusal):
+                refused.append((record, taken))
             else:
-                sent.append((record, future))
-        if sent:
-            self._last = sent[-1][1]
+                sent.append((record, taken))
         return sent, refused
+
+    def _hand_over(self, producer: OutcomeProducer, record: Record, payload: bytes) -> FutureRecordMetadata | Refusal:
+        key = record.key
+        timestamp_ms = epoch_us(record.timestamp) // 1_000
+        try:
+            future = producer.send(
+                self._config.topic, payload, key.encode(), record_headers(record), self._partition_of(key), timestamp_ms
+            )
+        except Exception as exc:
+            return refusal_of(exc)
+        self._connection.last = future
+        return future
+
+    def _hand_over_smaller(
+        self, producer: OutcomeProducer, record: Record, refusal: Refusal
+    ) -> FutureRecordMetadata | Refusal:
+        for payload in smaller_forms(record.payload):
+            taken = self._hand_over(producer, record, payload)
+            if not isinstance(taken, Refusal):
+                self._say_trimmed(record, payload)
+                return taken
+        return refusal
 
     def _judge(self, exc: Exception) -> Never:
         """Raise what became of everything in flight, after one record failed with `exc`.
@@ -136,7 +155,7 @@ class KafkaExporter:
                     self.abandon()  # the producer refuses everything after a refusal
                     unsettled = receipt.unsettled
                     if len(unsettled) == 1:
-                        results.append((unsettled[0], refusal_of(failure)))
+                        results.append((unsettled[0], self._send_smaller(unsettled[0], refusal_of(failure))))
                     else:
                         later = [*unsettled, *later]
                         size = max(1, len(unsettled) // 4)
@@ -145,6 +164,30 @@ class KafkaExporter:
             return PartReceipt(results, exc)
         return Settled(results)
 
+    def _send_smaller(self, record: Record, refusal: Refusal) -> Refusal | None:
+        """Send a record that the broker has refused by itself with ever less text, if that is the reason."""
+        if refusal.reason != TOO_LARGE:
+            return refusal
+        for payload in smaller_forms(record.payload):
+            taken = self._hand_over(self._ready_producer(), record, payload)
+            if isinstance(taken, Refusal):
+                continue
+            receipt = KafkaReceipt([(record, taken)], [], self._judge_portion, time.monotonic() + self._give_up_s)
+            failure = self._await(receipt, [])
+            if failure is None:
+                self._say_trimmed(record, payload)
+                return None
+            self.abandon()
+            if refusal_of(failure).reason != TOO_LARGE:
+                return refusal_of(failure)
+        return refusal
+
+    def _say_trimmed(self, record: Record, payload: bytes) -> None:
+        self._log.warning(
+            TOO_LARGE, "event %s is too large for %s and is sent with less text: %d bytes of %d; what was cut is flagged",
+            record.event_id, self._config.topic, len(payload), len(record.payload),
+        )  # fmt: skip
+
     def _await(self, receipt: KafkaReceipt, results: list[Result]) -> Exception | None:
         """Collect one portion's results; return the error that is about one of its records, if any."""
         try:
@@ -152,7 +195,7 @@ class KafkaExporter:
                 settled = list(receipt.poll())
                 results.extend(settled)
                 if not settled:
-                    time.sleep(CAREFUL_POLL_S)
+                    time.sleep(POLL_S)
         except RefusedError as exc:
             return exc.cause
         return None
@@ -164,48 +207,26 @@ class KafkaExporter:
         raise unavailable(exc) from exc
 
     def _ready_producer(self) -> OutcomeProducer:
-        if self._producer is None:
-            try:
-                with import_guard:
-                    from otel_feedback.exporters.kafka_producer import OutcomeProducer
-                self._producer = OutcomeProducer(self._config)
-            except Exception as exc:
-                raise unavailable(exc) from exc
-            self._connected()
+        producer = self._connection.producer()
         try:
             # asking each time is cheap (metadata is cached) and notices added partitions
-            partitions = self._producer.partitions_for(self._config.topic)
+            partitions = producer.partitions_for(self._config.topic)
         except Exception as exc:
             raise unavailable(exc) from exc
         if len(partitions) != self._partitions:
             self._partitions = len(partitions)
             self._partition_of = _partitioner(sorted(partitions))
-        return self._producer
+        return producer
 
     def abandon(self) -> None:
-        self._close(0.0)
-        # the producer's thread fails all futures as its last act; until then it might still send
-        until = time.monotonic() + ABANDON_WAIT_S
-        while self._last is not None and not self._last.is_done and time.monotonic() < until:
-            time.sleep(CAREFUL_POLL_S)
-        self._last = None
+        self._connection.abandon()
 
     def close(self, timeout_s: float) -> None:
-        self._close(timeout_s)
-
-    def _close(self, timeout_s: float) -> None:
-        producer, self._producer = self._producer, None
-        self._partitions = 0
-        if producer is not None:
-            with contextlib.suppress(Exception):  # it is to go whatever it says
-                producer.close(timeout=timeout_s)
+        self._connection.close(timeout_s)
 
     def after_fork(self) -> None:
-        if self._producer is not None:
-            self._producer.disown()
-            self._of_parent.append(self._producer)
-        self._producer = self._last = None
-        self._partitions = 0
+        self._connection.after_fork()
+        self._log = ThrottledLog(logger)
         self._highest, self._careful_to = {}, {}
 
 

@@ -5,7 +5,7 @@ Imported when the first event is to be sent: importing kafka-python takes 100 ms
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -14,8 +14,11 @@ from kafka.errors import KafkaTimeoutError
 from kafka.partitioner.default import murmur2
 
 from otel_feedback.config import KafkaConfig
+from otel_feedback.forks import import_host_lookup
 
 __all__ = ["OutcomeProducer", "partitioner"]
+
+import_host_lookup()  # under the guard, as this module is
 
 METADATA_WAIT_MS = 5_000
 FOREVER_MS = 2**31 - 1
@@ -26,9 +29,13 @@ class OutcomeProducer(KafkaProducer):
 
     `close(timeout=0)` drops what is not on the wire at once. In kafka-python 3.0 it raises instead when something
     is unsent, and then goes on sending, which would overtake what is sent again.
+
+    Args:
+        config: Where and how to send.
+        more: Options of kafka-python that go before all others.
     """
 
-    def __init__(self, config: KafkaConfig) -> None:
+    def __init__(self, config: KafkaConfig, more: Mapping[str, Any] | None = None) -> None:
         self._disowned = False
         options: dict[str, Any] = {
             "bootstrap_servers": list(config.bootstrap_servers),
@@ -46,7 +53,7 @@ class OutcomeProducer(KafkaProducer):
             "delivery_timeout_ms": FOREVER_MS,
             "metrics_enabled": False,
         }
-        super().__init__(**{**options, **config.client_options})
+        super().__init__(**{**options, **config.client_options, **(more or {})})
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait for what is unsent; with a timeout of 0 not even look, and never raise because of it."""

@@ -20,11 +20,21 @@ if TYPE_CHECKING:
     Sent = tuple[Record, FutureRecordMetadata]
     Result = tuple[Record, Refusal | None]
 
-__all__ = ["KafkaReceipt", "PartReceipt", "RefusedError", "is_about_one_record", "refusal_of", "unavailable"]
+__all__ = [
+    "REFUSED_NAMES",
+    "TOO_LARGE",
+    "KafkaReceipt",
+    "PartReceipt",
+    "RefusedError",
+    "is_about_one_record",
+    "refusal_of",
+    "unavailable",
+]
 
+TOO_LARGE = "too_large"
 REFUSED_NAMES = {
-    "MessageSizeTooLargeError": "too_large",
-    "RecordListTooLargeError": "too_large",
+    "MessageSizeTooLargeError": TOO_LARGE,
+    "RecordListTooLargeError": TOO_LARGE,
     "InvalidRecordError": "invalid_record",
     "InvalidTimestampError": "invalid_record",
     "UnsupportedForMessageFormatError": "invalid_record",

@@ -19,7 +19,7 @@ from otel_feedback.events.model import OutcomeEvent, Severity, epoch_us
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Receipt, Refusal, Settled
 from otel_feedback.exporters.otlp_transport import Answer, OtlpEndpoint, Transport, open_transport, without_login
-from otel_feedback.forks import import_guard
+from otel_feedback.forks import import_guard, import_host_lookup
 from otel_feedback.version import VERSION
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class OtlpExporter:
         if self._transport is None:
             with import_guard:
                 import_messages()
+                import_host_lookup()
                 self._transport = open_transport(self._endpoint)
         answer = self._transport.send(encode_request(lease, self._service_name))
         return Settled(_account(lease, answer))

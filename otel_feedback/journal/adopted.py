@@ -10,28 +10,41 @@ by the workers.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
+from pathlib import Path
 
 import msgspec
 
 from otel_feedback.events import codec
+from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.record import Origin, Record
 from otel_feedback.journal.appending import LOST_DAMAGED
 from otel_feedback.journal.cursor import CursorState, JournalCursor, Reader
-from otel_feedback.journal.files import append, open_private
+from otel_feedback.journal.files import open_private
 from otel_feedback.journal.folder import Folder
-from otel_feedback.journal.frames import Frame, Kind, event_body, frame
+from otel_feedback.journal.frames import SAMPLED, Frame, Kind, event_body, frame
 from otel_feedback.journal.interface import CloseAction, StartedAction
 from otel_feedback.journal.memory import LOST_RETENTION
 from otel_feedback.journal.quarantine import Quarantine
-from otel_feedback.journal.segments import Segment, SegmentReader, list_segments, record_of, scan_segment
+from otel_feedback.journal.segments import (
+    Segment,
+    SegmentReader,
+    SegmentWriter,
+    list_segments,
+    record_of,
+    scan_segment,
+)
 from otel_feedback.journal.state import VERSION, JournalState, decode_state, load_state, save_state
 
-__all__ = ["AdoptedJournal"]
+__all__ = ["AdoptedJournal", "Newest", "believed"]
 
+logger = logging.getLogger(__name__)
+
+_NOBODY = Origin("", "")
 _start = msgspec.json.Decoder(StartedAction)
 
 
@@ -58,25 +71,39 @@ class AdoptedJournal:
 
     @classmethod
     def open(
-        cls, folder: Folder, destinations: Sequence[tuple[str, str]], close_action: CloseAction
+        cls,
+        folder: Folder,
+        destinations: Sequence[tuple[str, str]],
+        close_action: CloseAction,
+        oldest_allowed: float = 0.0,
     ) -> AdoptedJournal | None:
-        """Take a claimed folder over; None, and let go of it, when there is nothing in it for these destinations."""
+        """Take a claimed folder over; None, and let go of it, when there is nothing in it for these destinations.
+
+        Raises:
+            OSError: It cannot be read now; nothing was changed.
+        """
         segments = list_segments(folder.path)
-        if not segments:  # its owner died before the first event
+        written_down = load_state(folder.path)
+        if not segments and written_down is None:  # its owner died before the first event
             folder.remove()
             return None
-        newest = _Newest.read(segments[-1], Quarantine(folder.path.parent, folder.path.name))
-        state = _believed(load_state(folder.path), newest.state) or _assumed(folder.path.name, segments, destinations)
+        newest = Newest.read(segments[-1]) if segments else Newest()
+        state = believed(written_down, newest.state) or _assumed(folder.path.name, segments, destinations)
         end = max(state.end, newest.end)
         adopted = cls(folder, state, segments, end, set(destinations))
         if adopted.cursors:
+            for damage in newest.damaged:
+                adopted.kept_aside.note_damage(*damage)
             adopted._close_actions(newest, close_action)
-        if adopted.tend():
+        else:  # for whoever comes with one of its destinations
+            adopted.has_unclosed = bool(newest.open_actions)
+        adopted.keep_to_age(oldest_allowed)
+        if not adopted.cursors or adopted.tend():
             adopted.close()
             return None
         return adopted
 
-    def _close_actions(self, newest: _Newest, close_action: CloseAction) -> None:
+    def _close_actions(self, newest: Newest, close_action: CloseAction) -> None:
         """Append the final event of each action that never ended: it is a record like the others from then on."""
         if not newest.open_actions:
             return
@@ -87,17 +114,25 @@ class AdoptedJournal:
             self.has_unclosed = True
             return
         try:
+            writer = SegmentWriter(self._segments[-1], file)
             for action in newest.open_actions:
-                event = close_action(action, died)
-                if event.service_name is None:
-                    event = msgspec.structs.replace(event, service_name=self.origin.service_name)
-                body = event_body(action.key, codec.encode(event))
-                append(file, frame(Kind.EVENT, self.end, body, int(action.sampled)))
+                try:
+                    payload = codec.encode(self._closing_event(close_action(action, died)))
+                except Exception as exc:  # one that makes no event must not hold up the others, now and ever after
+                    logger.warning("the action %s of a dead process makes no event: %r", action.event_id, exc)
+                    continue
+                body = event_body(action.key, payload)
+                writer.append(frame(Kind.EVENT, self.end, body, SAMPLED if action.sampled else 0))
                 self.end += 1
         except OSError:  # a full disk: deliver first; whoever comes next can close them
             self.has_unclosed = True
         finally:
             os.close(file)
+
+    def _closing_event(self, event: OutcomeEvent) -> OutcomeEvent:
+        if event.service_name is not None:
+            return event
+        return msgspec.structs.replace(event, service_name=self.origin.service_name)
 
     # -- what cursors need ---------------------------------------------------------------------------------
 
@@ -120,7 +155,7 @@ class AdoptedJournal:
 
     def tend(self) -> bool:
         marks = [cursor.settled for cursor in self._all]
-        if marks != self._saved_marks:
+        if marks != self._saved_marks and not self.is_closed:
             with contextlib.suppress(OSError):
                 save_state(self.folder.path, self._state())
                 self._saved_marks = marks
@@ -140,7 +175,15 @@ class AdoptedJournal:
             return False
         beyond = self._segments[1].first if len(self._segments) > 1 else self.end
         for cursor in self._all:
+            before = cursor.settled
             cursor.lose(0, beyond, LOST_RETENTION)
+            if cursor.settled > before and cursor not in self.cursors.values():  # nobody here accounts for it
+                logger.warning(
+                    "%s: %d events for %s (%s), which no process came for, were dropped",
+                    self.folder.path, cursor.settled - before, cursor.exporter, cursor.destination,
+                )  # fmt: skip
+        with contextlib.suppress(OSError):  # or whoever comes next would take them for damaged
+            save_state(self.folder.path, self._state())
         self._remove_first()
         return True
 
@@ -156,8 +199,14 @@ class AdoptedJournal:
         if all(cursor.low >= self.end for cursor in self._all) and not self.has_unclosed:
             self.folder.remove()
             return
-        with contextlib.suppress(OSError):
-            save_state(self.folder.path, self._state())
+        if self.cursors:
+            with contextlib.suppress(OSError):
+                save_state(self.folder.path, self._state())
+        self.folder.release()
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: close the copy of the lock, and touch nothing any more."""
+        self.is_closed = True
         self.folder.release()
 
     def _state(self) -> JournalState:
@@ -176,12 +225,13 @@ class _AdoptedReader:
         return records, after, LOST_DAMAGED
 
 
-class _Newest:
+class Newest:
     """What the newest segment tells: the state when it was begun, where the journal ends, what never ended."""
 
     def __init__(self) -> None:
         self.state: JournalState | None = None
         self.end = 0
+        self.damaged: list[tuple[Path, int, bytes]] = []
         self._open: dict[str, StartedAction] = {}
 
     @property
@@ -189,15 +239,15 @@ class _Newest:
         return list(self._open.values())
 
     @classmethod
-    def read(cls, segment: Segment, quarantine: Quarantine) -> _Newest:
+    def read(cls, segment: Segment) -> Newest:
         newest = cls()
         newest.end = segment.first
-        origin = Origin(quarantine.path.stem, "")
-        for found in scan_segment(segment, quarantine.note_damage):
-            newest._note(found, origin)
+        for found in scan_segment(segment, lambda *damage: newest.damaged.append(damage)):
+            newest._note(found)
         return newest
 
-    def _note(self, found: Frame, origin: Origin) -> None:
+    def _note(self, found: Frame) -> None:
+        self.end = max(self.end, found.sequence + (found.kind == Kind.EVENT))
         if found.kind == Kind.HEAD:
             self.state = decode_state(found.payload)
         elif found.kind == Kind.START:
@@ -207,13 +257,13 @@ class _Newest:
         elif found.kind == Kind.FORGET:
             self._open.pop(found.payload.decode(errors="replace"), None)
         else:
-            self.end = max(self.end, found.sequence + 1)
-            record = record_of(found, origin)
+            record = record_of(found, _NOBODY)
             if record is not None and record.revision:
                 self._open.pop(record.event_id, None)
 
 
-def _believed(file: JournalState | None, head: JournalState | None) -> JournalState | None:
+def believed(file: JournalState | None, head: JournalState | None) -> JournalState | None:
+    """Return what was written down later: the cursors file, or the first frame of the newest segment."""
     if file is None or head is None:
         return file or head
     return file if file.saved >= head.saved else head

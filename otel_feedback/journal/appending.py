@@ -61,6 +61,7 @@ class AppendingJournal:
         self.origin = Origin(secrets.token_hex(16), service_name)
         self._root = root
         self._limits = limits
+        self._tail_bytes = min(limits.tail_bytes, limits.memory_bytes)
         self._segment_bytes = max(4_096, min(limits.segment_bytes, limits.max_bytes // 8))
         self._syncs_each = durability == "fsync"
         self._quarantine = Quarantine(root, self.origin.producer_id)
@@ -74,8 +75,10 @@ class AppendingJournal:
         self._folder: Folder | None = None  # guarded by self._lock for writing
         self._writer: SegmentWriter | None = None  # guarded by self._lock for writing
         self._segments: tuple[Segment, ...] = ()  # guarded by self._lock for writing; the newest is written to
-        self._sealed_bytes = 0  # guarded by self._lock: the size of all but the newest
+        self._sealed: dict[int, int] = {}  # guarded by self._lock: the sizes of all but the one that is written to
+        self._sealed_bytes = 0  # guarded by self._lock for writing: their sum
         self._retired: list[int] = []  # files to be synced and closed; guarded by self._lock
+        self._has_new_names = False  # files that were made since folders were synced; guarded by self._lock
         self._cursors: tuple[JournalCursor, ...] = ()
         self._saved = 0  # times that the cursors were written down
         self._problem: str | None = None  # why the disk does not take events
@@ -100,7 +103,7 @@ class AppendingJournal:
                 self._open_actions.pop(event.event_id, None)
             if sequence - self._written < WRITE_AT_ONCE:  # else the disk has just healed, and tend() is at it
                 self._write_events()
-            if tail.bytes > self._limits.tail_bytes:
+            if tail.bytes > self._tail_bytes:
                 self._shrink()
         if self._syncs_each:
             self._sync(sequence + 1)
@@ -116,23 +119,30 @@ class AppendingJournal:
                 return
             self._open_actions[action.event_id] = noted
             self._write(Kind.START, self._end, noted)
+            self._end_full_segment()
 
     def forget_start(self, event_id: str) -> None:
         with self._lock:
             if self._open_actions.pop(event_id, None) is not None:
                 self._write(Kind.FORGET, self._end, event_id.encode())
+                self._end_full_segment()
 
     def _write_events(self, most: int = WRITE_AT_ONCE) -> None:
         """Write up to `most` records that are not on disk yet: nearly always the one that was appended."""
         for sequence in range(self._written, min(self._end, self._written + most)):
             record = self._tail.get(sequence)
-            if record is not None and len(record.payload) <= MAX_PAYLOAD:
+            if record is not None:
                 body = event_body(record.key, record.payload)
-                if not self._write(Kind.EVENT, sequence, body, SAMPLED if record.sampled else 0):
+                if len(body) <= MAX_PAYLOAD and not self._write(
+                    Kind.EVENT, sequence, body, SAMPLED if record.sampled else 0
+                ):
                     return
             self._written = sequence + 1
-        writer = self._writer
-        if writer is not None and writer.size >= self._segment_bytes:
+        self._end_full_segment()
+
+    def _end_full_segment(self) -> None:
+        # what it began with does not count: else many open actions would begin a segment for each event
+        if self._writer is not None and self._writer.added >= self._segment_bytes:
             self._begin_segment()
 
     def _write(self, kind: Kind, sequence: int, payload: bytes, flags: int = 0) -> bool:
@@ -150,11 +160,15 @@ class AppendingJournal:
     def _begin_segment(self) -> None:
         """Go on in a new segment, which begins with the state and the open actions. Called with the lock held."""
         first = self._written
-        starts = [frame(Kind.START, first, noted) for noted in self._open_actions.values()]
-        opening = b"".join([frame(Kind.HEAD, first, encode_state(self._state())), *starts])
-        # one that begins at the same sequence holds no event, and is replaced
-        replaced = [segment for segment in self._segments if segment.first == first]
-        replaced_bytes = sum(segment.size for segment in replaced)
+        old, self._writer = self._writer, None
+        if old is not None:
+            self._retire(old)
+        starts = b"".join([frame(Kind.START, first, noted) for noted in self._open_actions.values()])
+        # before the state is written down, so that it has the losses; the newest stays, however large
+        room = len(starts) + self._segment_bytes - self._sealed.get(first, 0)
+        while self._sealed_bytes + room > self._limits.max_bytes and len(self._segments) > 1:
+            self._drop_segment()
+        opening = frame(Kind.HEAD, first, encode_state(self._state())) + starts
         try:
             if self._folder is None:
                 self._folder = Folder.create(self._root, self.origin.producer_id)
@@ -162,16 +176,14 @@ class AppendingJournal:
         except OSError as exc:
             self._stop_writing(exc)
             return
-        old, self._writer = self._writer, writer
-        if old is not None:
-            self._retire(old)
-        self._sealed_bytes -= replaced_bytes
-        self._segments = (*(segment for segment in self._segments if segment not in replaced), writer.segment)
-        while self._sealed_bytes + self._segment_bytes > self._limits.max_bytes and len(self._segments) > 1:
-            self._drop_segment()
+        self._writer, self._has_new_names = writer, True
+        # one that begins at the same sequence holds no event, and was replaced
+        self._sealed_bytes -= self._sealed.pop(first, 0)
+        self._segments = (*(segment for segment in self._segments if segment.first != first), writer.segment)
 
     def _retire(self, writer: SegmentWriter) -> None:
         self._retired.append(writer.file)  # syncing it is not for the agent's thread
+        self._sealed[writer.segment.first] = writer.size
         self._sealed_bytes += writer.size
 
     def _drop_segment(self) -> None:
@@ -182,7 +194,7 @@ class AppendingJournal:
         self._remove_segment(oldest)
 
     def _remove_segment(self, segment: Segment) -> None:
-        self._sealed_bytes -= segment.size
+        self._sealed_bytes -= self._sealed.pop(segment.first, 0)
         self._segments = tuple(known for known in self._segments if known is not segment)
         with contextlib.suppress(OSError):
             segment.path.unlink()
@@ -197,7 +209,7 @@ class AppendingJournal:
     def _shrink(self) -> None:
         """Forget what can be read back, or, where the disk does not take it, the oldest beyond the cap."""
         tail, limits = self._tail, self._limits
-        while tail.bytes > limits.tail_bytes and tail.first < self._written:
+        while tail.bytes > self._tail_bytes and tail.first < self._written:
             tail.drop_first()
         if tail.bytes > limits.memory_bytes:
             first = tail.first
@@ -210,14 +222,17 @@ class AppendingJournal:
     def _sync(self, end: int) -> None:
         """Make everything below `end` survive a loss of power; one sync serves all who wait for it."""
         with self._sync_lock:
-            if self._synced >= end:
+            if self._synced >= end and not self._retired:
                 return
             with self._lock:
                 retired, self._retired = self._retired, []
                 writer, written = self._writer, self._written
+                new_in, self._has_new_names = self._folder if self._has_new_names else None, False
             try:
                 for file in [*retired, *([] if writer is None else [writer.file])]:
                     os.fsync(file)
+                if new_in is not None:
+                    new_in.sync_names()
             except OSError as exc:
                 with self._lock:
                     self._stop_writing(exc)
@@ -234,6 +249,8 @@ class AppendingJournal:
             state = CursorState(exporter, destination, self._end, self._end, [], 0, {})
             cursor = JournalCursor(self, state, durable=durable)
             self._cursors = (*self._cursors, cursor)
+            if durable and self._writer is not None:  # or nobody would know of it, should we die before `tend()`
+                self._begin_segment()
         return cursor
 
     def reader(self) -> Reader:

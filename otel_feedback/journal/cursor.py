@@ -91,8 +91,17 @@ class JournalCursor:
         return self._source.end - max(self._next, self._low)
 
     def lease(self, most: int) -> Sequence[Record]:
+        leased: list[Record] = []
+        while len(leased) < most and self.available() > 0:  # some of what is read may be settled, or missing
+            before = self._next
+            leased += self._lease_next(most - len(leased))
+            if self._next == before:
+                break
+        return leased
+
+    def _lease_next(self, most: int) -> list[Record]:
         with self._lock:
-            start = max(self._next, self._low)
+            start = self._next = self._ahead.first_missing(max(self._next, self._low))
         records, after, reason = self._reader.read(start, most)
         leased: list[Record] = []
         with self._lock:

@@ -13,12 +13,13 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from otel_feedback.events.record import Record
 from otel_feedback.journal.adopted import AdoptedJournal
 from otel_feedback.journal.appending import WRITE_AT_ONCE, AppendingJournal, DiskLimits
+from otel_feedback.journal.files import free_bytes
 from otel_feedback.journal.folder import Folder, folders
 from otel_feedback.journal.interface import CloseAction, JournalHealth
 from otel_feedback.journal.state import save_state
@@ -40,6 +41,7 @@ class DiskJournal(AppendingJournal):
         root: The directory of the service's journals.
         service_name: Goes with the records, also where another process delivers them.
         durability: "interval": synced every 500 ms, off the agent's thread; "fsync": by every append, which waits.
+        adopts: The producers whose journals may be adopted; None: all of them.
         clock: Monotonic seconds; a test has its own.
     """
 
@@ -50,14 +52,17 @@ class DiskJournal(AppendingJournal):
         service_name: str,
         durability: str = "interval",
         limits: DiskLimits | None = None,
+        adopts: Collection[str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(root, service_name, durability, limits or DiskLimits())
+        self._adopts = adopts
         self._clock = clock
         self._log = ThrottledLog(logger)
         self._sync_due = self._heal_due = self._caps_due = 0.0
         self._saved_marks: list[tuple[int, int]] = []
         self._adopted: list[AdoptedJournal] = []
+        self._damaged_before = 0  # bytes, in adopted journals that were let go of
 
     # -- now and then --------------------------------------------------------------------------------------
 
@@ -66,56 +71,67 @@ class DiskJournal(AppendingJournal):
         if now >= self._heal_due:
             self._heal_due = now + HEAL_S
             self._heal()
-        if self._end and not self._is_closed:
+        if not self._is_closed:
             if now >= self._sync_due:
                 self._sync_due = now + SYNC_S
                 self._sync(self._written)
-            self._save_cursors()
-            self._remove_settled()
             if now >= self._caps_due:
                 self._caps_due = now + CAPS_S
                 self._keep_to_caps()
+            self._save_cursors()
+            self._remove_settled()
         return self._problem is not None or self._synced < self._written or self._marks() != self._saved_marks
 
     def _heal(self) -> None:
-        folder = self._folder
-        if folder is not None and not folder.is_there:
-            with self._lock:
-                self._stop_writing(OSError(0, "the journal's folder is gone", str(folder.path)))
-                folder.release()
-                self._folder, self._segments, self._sealed_bytes = None, (), 0
-                self._written = min(self._written, self._tail.first)  # what is in memory is written once more
-        if self._problem is None:
-            return
+        with self._sync_lock, self._lock:
+            self._notice_removal()
         problem = self._problem
+        if problem is not None and not self._try_again(problem):
+            return
+        while self._written < self._end and self._problem is None:
+            with self._lock:
+                self._write_events(WRITE_AT_ONCE)
+        if problem is not None and self._problem is None:
+            self._log.warning("healed", "the journal in %s is on disk again", self._root)
+
+    def _notice_removal(self) -> None:
+        """See whether somebody removed or cut what is written to; if so, what is in memory is written once more."""
+        folder, writer = self._folder, self._writer
+        if folder is None:
+            return
+        first = 0 if writer is None else writer.segment.first
+        if not folder.is_there:
+            self._stop_writing(OSError(0, "the journal's folder is gone", str(folder.path)))
+            folder.release()
+            self._folder = None
+        else:
+            folder.keep_lock()
+            if writer is None or writer.is_intact:
+                return
+            self._stop_writing(OSError(0, "somebody removed or cut it", str(writer.segment.path)))
+        if not any(segment.size for segment in self._segments):
+            self._segments, self._sealed, self._sealed_bytes, first = (), {}, 0, 0
+        self._written = max(first, min(self._written, self._tail.first))
+        self._synced = min(self._synced, self._written)
+
+    def _try_again(self, problem: str) -> bool:
         self._log.warning(
             "problem", "%s: events are kept in memory, up to %d MB, until the disk takes them again; they would not "
             "survive the death of this process", problem, self._limits.memory_bytes // 10**6,
         )  # fmt: skip
         if self._is_short_of_space():
             self._problem = f"{self._root}: less than {self._limits.min_free_bytes} bytes are free"
-            return
+            return False
         with self._lock:
             if self._is_closed:
-                return
+                return False
             self._problem = None
             self._begin_segment()
-        while self._written < self._end and self._problem is None:
-            with self._lock:
-                self._write_events(WRITE_AT_ONCE)
-        if self._problem is None:
-            logger.warning("the journal in %s is on disk again", self._root)
+        return True
 
     def _is_short_of_space(self) -> bool:
-        floor = self._limits.min_free_bytes
-        there = self._root
-        while not there.exists() and there != there.parent:
-            there = there.parent
-        try:
-            seen = os.statvfs(there)
-        except OSError:
-            return False
-        return not seen.f_bavail * seen.f_frsize >= floor
+        free = free_bytes(self._root)
+        return free is not None and free < self._limits.min_free_bytes
 
     def _marks(self) -> list[tuple[int, int]]:
         return [(cursor.low, cursor.settled) for cursor in self._cursors if cursor.durable]
@@ -136,14 +152,16 @@ class DiskJournal(AppendingJournal):
         # a full disk may need the room before the cursors can be written
         saved = self._marks() if self._problem is not None else self._saved_marks
         lows = [low for low, _ in saved] + [cursor.low for cursor in self._cursors if not cursor.durable]
-        while lows and len(self._segments) > 1 and self._segments[1].first <= min(lows):
-            with self._lock:
+        while lows:
+            with self._lock:  # or the cap might remove the first in between, and we the second
+                if len(self._segments) < 2 or self._segments[1].first > min(lows):
+                    return
                 self._remove_segment(self._segments[0])
 
     def _keep_to_caps(self) -> None:
         """Drop the oldest segments beyond the caps: those of dead processes first."""
         oldest_allowed = time.time() - self._limits.max_age_s
-        for adopted in self._adopted:
+        for adopted in self._in_hand():
             adopted.keep_to_age(oldest_allowed)
         while self._bytes() > self._limits.max_bytes and self._drop_adopted():
             pass
@@ -163,19 +181,21 @@ class DiskJournal(AppendingJournal):
                     self._stop_writing(OSError(0, f"less than {self._limits.min_free_bytes} bytes are free"))
 
     def _drop_adopted(self) -> bool:
-        return any(adopted.drop_segment() for adopted in self._adopted)
+        return any(adopted.drop_segment() for adopted in self._in_hand())
 
     def _bytes(self) -> int:
         writer = self._writer
         own = self._sealed_bytes + (0 if writer is None else writer.size)
-        return own + sum(adopted.bytes for adopted in self._adopted)
+        return own + sum(adopted.bytes for adopted in self._in_hand())
 
     def health(self) -> JournalHealth:
         problem = self._problem
         path = self._root / self.origin.producer_id
+        theirs = sum(adopted.kept_aside.damaged_bytes for adopted in self._adopted)
+        damaged = self._quarantine.damaged_bytes + self._damaged_before + theirs
         return JournalHealth(
             "disk" if problem is None else "memory", str(path), self._bytes(), len(self._segments), problem,
-            len(self._open_actions), self._quarantine.damaged_bytes,
+            len(self._open_actions), damaged,
         )  # fmt: skip
 
     def secure(self) -> int:
@@ -189,21 +209,36 @@ class DiskJournal(AppendingJournal):
     # -- other processes' journals -------------------------------------------------------------------------
 
     def _others(self) -> list[Path]:
-        known = {self.origin.producer_id, *(adopted.origin.producer_id for adopted in self._adopted)}
-        return [path for path in folders(self._root) if path.name not in known]
+        known = {self.origin.producer_id, *(adopted.origin.producer_id for adopted in self._in_hand())}
+        wanted = self._adopts
+        return [
+            path for path in folders(self._root) if path.name not in known and (wanted is None or path.name in wanted)
+        ]
+
+    def _in_hand(self) -> list[AdoptedJournal]:
+        """Return those that were not let go of: what became of the others is not ours to touch."""
+        return [adopted for adopted in self._adopted if not adopted.is_closed]
 
     def has_orphans(self) -> bool:
         return bool(self._others())
 
     def adopt(self, destinations: Sequence[tuple[str, str]], close_action: CloseAction) -> Sequence[AdoptedJournal]:
-        self._adopted = [adopted for adopted in self._adopted if not adopted.is_closed]
+        let_go = [adopted for adopted in self._adopted if adopted.is_closed]
+        self._damaged_before += sum(adopted.kept_aside.damaged_bytes for adopted in let_go)
+        self._adopted = self._in_hand()
         taken: list[AdoptedJournal] = []
+        oldest_allowed = time.time() - self._limits.max_age_s
         for path in self._others():
+            folder: Folder | None = None
             try:
                 folder = Folder.claim(path)
-                adopted = None if folder is None else AdoptedJournal.open(folder, destinations, close_action)
-            except OSError as exc:
-                self._log.warning("adopt", "the journal %s cannot be taken over: %s", path, exc.strerror or exc)
+                if folder is None:
+                    continue
+                adopted = AdoptedJournal.open(folder, destinations, close_action, oldest_allowed)
+            except Exception as exc:  # one that cannot be read must not hold up the others
+                if folder is not None:
+                    folder.release()
+                self._log.warning("adopt", "the journal %s cannot be taken over: %r", path, exc)
                 continue
             if adopted is not None:
                 taken.append(adopted)
@@ -245,9 +280,14 @@ class DiskJournal(AppendingJournal):
 
     def leave_to_parent(self) -> None:
         """In a forked child: close its copies of what is the parent's, above all the locks."""
-        for file in [*self._retired, *([] if self._writer is None else [self._writer.file])]:
+        self._is_closed = True  # the numbers of those files will be others', so nothing may be written any more
+        files, self._retired = self._retired, []
+        writer, self._writer = self._writer, None
+        folder, self._folder = self._folder, None
+        for file in [*files, *([] if writer is None else [writer.file])]:
             with contextlib.suppress(OSError):
                 os.close(file)
-        for folder in [self._folder, *(adopted.folder for adopted in self._adopted)]:
-            if folder is not None:
-                folder.release()
+        if folder is not None:
+            folder.release()
+        for adopted in self._in_hand():
+            adopted.leave_to_parent()

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-__all__ = ["append", "make_private", "open_private", "read_private", "require_ours"]
+__all__ = ["append", "free_bytes", "make_private", "open_private", "read_private", "require_ours"]
 
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -36,12 +36,11 @@ def append(file: int, data: bytes) -> None:
 
     The file must have been opened with O_APPEND.
     """
-    written = _write(file, data, len(data))
-    if written < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    if written < len(data):  # the disk became full in the middle: the next try would say so
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    while (written := _write(file, data, len(data))) != len(data):
+        if written <= 0:
+            number = ctypes.get_errno() if written else errno.ENOSPC
+            raise OSError(number, os.strerror(number))
+        data = data[written:]  # the disk became full in the middle, or what else it is: the next try says so
 
 
 def make_private(folder: Path) -> None:
@@ -58,6 +57,7 @@ def make_private(folder: Path) -> None:
     for made in reversed(missing):
         try:
             made.mkdir(mode=0o700)
+            made.chmod(0o700)  # whatever the umask took
         except FileExistsError:  # another process was as quick
             continue
     require_ours(folder, or_roots=True)
@@ -94,7 +94,20 @@ def open_private(path: Path, flags: int) -> int:
     if not stat.S_ISREG(seen.st_mode) or seen.st_uid != os.geteuid():
         os.close(file)
         raise PermissionError(errno.EPERM, "is not a file of this user, which is refused", str(path))
+    if flags & os.O_CREAT and stat.S_IMODE(seen.st_mode) != 0o600:  # whatever the umask took, or was there before
+        os.fchmod(file, 0o600)
     return file
+
+
+def free_bytes(place: Path) -> int | None:
+    """Return how much of the disk is free where this is, or would be; None where nobody can tell."""
+    while not os.path.exists(place) and place != place.parent:  # noqa: PTH110 - unlike Path's it never raises
+        place = place.parent
+    try:
+        seen = os.statvfs(place)
+    except OSError:
+        return None
+    return seen.f_bavail * seen.f_frsize
 
 
 def read_private(path: Path) -> bytes:

@@ -27,7 +27,7 @@ try:
 except ImportError:  # Windows has the journal in memory
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["CURSORS", "QUARANTINE", "Folder", "folders", "is_supported"]
+__all__ = ["CURSORS", "QUARANTINE", "Folder", "folders", "is_owned", "is_producer", "is_supported"]
 
 LOCK = "lock"
 CURSORS = "cursors"
@@ -39,6 +39,28 @@ _BEING_MADE = ".new"
 def is_supported() -> bool:
     """Tell whether this platform has what a journal on disk needs."""
     return fcntl is not None
+
+
+def is_producer(name: str) -> bool:
+    """Tell whether a journal's folder may have this name."""
+    return _PRODUCER.fullmatch(name) is not None
+
+
+def is_owned(path: Path) -> bool:
+    """Tell whether a living process has this journal. Tries its lock, shared and for a moment; changes nothing.
+
+    Raises:
+        OSError: It cannot be said: the folder or its lock is not there, or belongs to somebody else.
+    """
+    require_ours(path)
+    lock = open_private(path / LOCK, os.O_RDONLY)
+    try:
+        _lock(lock, shared=True)  # two who look at the same time must not take each other for the owner
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 def folders(root: Path) -> list[Path]:
@@ -75,6 +97,7 @@ class Folder:
         unnamed.mkdir(mode=0o700)
         lock: int | None = None
         try:
+            unnamed.chmod(0o700)  # whatever the umask took
             lock = open_private(unnamed / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL)
             _lock(lock)
             unnamed.rename(path)
@@ -98,6 +121,8 @@ class Folder:
         try:
             lock = open_private(path / LOCK, os.O_RDWR)
         except FileNotFoundError:
+            with contextlib.suppress(OSError):  # all that is left where a removal was interrupted
+                path.rmdir()
             return None
         try:
             _lock(lock)
@@ -114,8 +139,36 @@ class Folder:
         """False when somebody removed or replaced the folder."""
         try:
             return self.path.lstat().st_ino == self._inode
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
+        except OSError:  # it cannot be seen now
+            return True
+
+    def keep_lock(self) -> None:
+        """Put the lock back where somebody cleared it away: without it nobody could claim the folder after us."""
+        with contextlib.suppress(OSError):
+            if (self.path / LOCK).exists() or self._lock is None:
+                return
+            unnamed = self.path / f"{LOCK}{_BEING_MADE}"
+            lock = open_private(unnamed, os.O_RDWR | os.O_CREAT)
+            try:
+                _lock(lock)
+                unnamed.rename(self.path / LOCK)
+            except OSError:
+                os.close(lock)
+                raise
+            os.close(self._lock)
+            self._lock = lock
+
+    def sync_names(self) -> None:
+        """Make the names of the files in it, and its own, survive a loss of power, as far as the file system can."""
+        for path in (self.path, self.path.parent):
+            with contextlib.suppress(OSError):
+                file = os.open(path, os.O_RDONLY)
+                try:
+                    os.fsync(file)
+                finally:
+                    os.close(file)
 
     def release(self) -> None:
         """Let go of the lock; the folder stays."""
@@ -134,7 +187,7 @@ class Folder:
         self.release()
 
 
-def _lock(file: int) -> None:
+def _lock(file: int, *, shared: bool = False) -> None:
     if fcntl is None:
         raise OSError("this platform has no flock")
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)

@@ -41,6 +41,9 @@ SAMPLED = 1
 MAX_PAYLOAD = 64 * 2**20
 """Longer ones are not written, and a frame that says it is longer is damaged."""
 
+MAX_KEY = 0xFFFF
+"""Bytes of a key; what is beyond is cut off."""
+
 _HEAD = Struct("<2sBBIQ")
 _CRC = Struct("<I")
 _KEY = Struct("<H")
@@ -69,6 +72,11 @@ class Frame(NamedTuple):
     sequence: int
     payload: bytes
 
+    @property
+    def end(self) -> int:
+        """Where the next one begins."""
+        return self.offset + HEADER_BYTES + len(self.payload)
+
 
 class Scan(NamedTuple):
     """What a stretch of a segment holds.
@@ -89,15 +97,16 @@ def frame(kind: int, sequence: int, payload: bytes, flags: int = 0) -> bytes:
 
 
 def event_body(key: str, event: bytes) -> bytes:
-    """Return the payload of an EVENT frame."""
-    key_bytes = key.encode()[:0xFFFF]
+    """Return the payload of an EVENT frame. Never raises: an event that cannot be written would hold up all others."""
+    key_bytes = key.encode(errors="replace")[:MAX_KEY]
     return b"%b%b%b" % (_KEY.pack(len(key_bytes)), key_bytes, event)
 
 
 def key_and_event(payload: bytes) -> tuple[str, bytes]:
     """Take the payload of an EVENT frame apart."""
     (length,) = _KEY.unpack_from(payload)
-    return payload[2 : 2 + length].decode(), payload[2 + length :]
+    # a character may have been cut in the middle
+    return payload[2 : 2 + length].decode(errors="ignore"), payload[2 + length :]
 
 
 def scan(data: bytes, start: int = 0, *, base: int = 0, is_last: bool) -> Scan:

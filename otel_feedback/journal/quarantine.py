@@ -22,6 +22,7 @@ import msgspec
 from otel_feedback.events.record import Record
 from otel_feedback.journal.files import append, make_private, open_private
 from otel_feedback.journal.folder import QUARANTINE
+from otel_feedback.journal.sequences import SequenceSet
 from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["Quarantine"]
@@ -39,18 +40,19 @@ class Quarantine:
         self.path = root / QUARANTINE / f"{producer_id}.jsonl"
         self._lock = threading.Lock()
         self._log = ThrottledLog(logger)
-        self._damaged: dict[tuple[Path, int], int] = {}
-
-    @property
-    def damaged_bytes(self) -> int:
-        """How many bytes of the journal were no whole frame, as far as it was read."""
-        return sum(self._damaged.values())
+        self._damaged: dict[Path, SequenceSet] = {}  # guarded by self._lock: the bytes of each segment
+        self.damaged_bytes = 0  # guarded by self._lock for writing: that were no whole frame, as far as it was read
 
     def note_damage(self, segment: Path, offset: int, data: bytes) -> None:
         """Count, keep and name bytes of a segment that are no whole frame; told twice, do it once."""
-        if (segment, offset) in self._damaged:
+        end = offset + len(data)
+        with self._lock:
+            known = self._damaged.setdefault(segment, SequenceSet())
+            count = len(data) - known.count(offset, end)
+            known.add(offset, end)
+            self.damaged_bytes += count
+        if not count:
             return
-        self._damaged[segment, offset] = len(data)
         thing: dict[str, Any] = {"kind": "damaged", "segment": segment.name, "offset": offset, "bytes": len(data)}
         if len(data) <= MUCH_BYTES:
             is_kept = self._keep({**thing, "data": base64.b64encode(data).decode()})
@@ -64,7 +66,7 @@ class Quarantine:
     def keep_refused(self, record: Record, exporter: str, reason: str, detail: str) -> bool:
         """Keep a record that a destination refused for good; False when there is no place."""
         return self._keep(
-            {"kind": "refused", "exporter": exporter, "reason": reason, "detail": detail,
+            {"kind": "refused", "producer_id": record.origin.producer_id, "exporter": exporter, "reason": reason, "detail": detail,
              "sequence": record.sequence, "key": record.key, "event": msgspec.Raw(record.payload)}
         )  # fmt: skip
 

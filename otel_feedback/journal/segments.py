@@ -7,6 +7,7 @@ segment stands alone: older ones may go without taking a start with them, and th
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import time
@@ -19,12 +20,15 @@ import msgspec
 from otel_feedback.events.model import Moment
 from otel_feedback.events.record import Origin, Record
 from otel_feedback.journal.files import append, open_private
-from otel_feedback.journal.frames import SAMPLED, Frame, Kind, key_and_event, scan
+from otel_feedback.journal.frames import SAMPLED, Frame, Kind, Scan, key_and_event, scan
 
 __all__ = ["Segment", "SegmentReader", "SegmentWriter", "list_segments", "record_of", "scan_segment"]
 
 _NAME = re.compile(r"(\d{20})\.seg")
 CHUNK_BYTES = 512 * 1024
+_HINDRANCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""Why a file cannot be opened now, though nothing is wrong with it."""
+HINDERED_S = 0.05
 
 Damage = Callable[[Path, int, bytes], None]
 """Told of bytes that belong to no whole frame, with the offset at which they begin."""
@@ -54,14 +58,14 @@ class Segment(NamedTuple):
 
 
 def list_segments(folder: Path) -> list[Segment]:
-    """Return the segments in a folder, lowest first."""
-    found: list[Segment] = []
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(folder):
-            match = _NAME.fullmatch(entry.name)
-            if match is not None:
-                found.append(Segment(int(match[1]), folder / entry.name))
-    return sorted(found)
+    """Return the segments in a folder, lowest first.
+
+    Raises:
+        OSError: It cannot be said; that is not to be taken for none.
+    """
+    with os.scandir(folder) as entries:
+        matches = [match for entry in entries if (match := _NAME.fullmatch(entry.name))]
+    return sorted(Segment(int(match[1]), folder / match[0]) for match in matches)
 
 
 class SegmentWriter:
@@ -70,7 +74,18 @@ class SegmentWriter:
     def __init__(self, segment: Segment, file: int) -> None:
         self.segment = segment
         self.file = file
-        self.size = os.fstat(file).st_size
+        self.size = self._begun = os.fstat(file).st_size
+
+    @property
+    def added(self) -> int:
+        """Bytes that were written since it was begun."""
+        return self.size - self._begun
+
+    @property
+    def is_intact(self) -> bool:
+        """False when somebody removed the file, or cut it."""
+        seen = os.fstat(self.file)
+        return seen.st_nlink > 0 and seen.st_size == self.size
 
     @classmethod
     def create(cls, folder: Path, first: int, opening: bytes) -> SegmentWriter:
@@ -102,7 +117,7 @@ class SegmentWriter:
             append(self.file, frame)
         except OSError:
             with contextlib.suppress(OSError):
-                os.ftruncate(self.file, self.size)
+                os.ftruncate(self.file, min(self.size, os.fstat(self.file).st_size))
             raise
         self.size += len(frame)
 
@@ -134,12 +149,13 @@ def record_of(frame: Frame, origin: Origin) -> Record | None:
 
 
 def scan_segment(segment: Segment, damage: Damage, start: int = 0) -> Iterable[Frame]:
-    """Yield the whole frames of a segment that nobody writes to."""
+    """Yield the whole frames of a segment that nobody writes to.
+
+    Raises:
+        OSError: It cannot be read; that is not to be taken for an empty one.
+    """
     offset, chunk = start, CHUNK_BYTES
-    try:
-        file = open_private(segment.path, os.O_RDONLY)
-    except OSError:
-        return
+    file = open_private(segment.path, os.O_RDONLY)
     try:
         while True:
             data = os.pread(file, chunk, offset)
@@ -156,6 +172,12 @@ def scan_segment(segment: Segment, damage: Damage, start: int = 0) -> Iterable[F
         os.close(file)
 
 
+def _up_to_last_frame(found: Scan, base: int) -> Scan:
+    """Leave what follows the last whole frame for later."""
+    end = found.frames[-1].end if found.frames else base
+    return Scan(found.frames, [(first, beyond) for first, beyond in found.damaged if first < end], end - base)
+
+
 class SegmentReader:
     """Reads events in order, across segments, also of the one that is being written. Used by one thread."""
 
@@ -168,6 +190,7 @@ class SegmentReader:
         self._chunk = CHUNK_BYTES
         self._next = -1  # the sequence that comes next here
         self._was_sealed = False  # when it was read last
+        self._is_hindered = False  # for a moment, as by too many open files
         self._frames: list[Frame] = []  # read and not given out yet, the next one last
 
     def read(self, start: int, most: int, end: int) -> tuple[list[Record], int]:
@@ -175,13 +198,14 @@ class SegmentReader:
 
         Those between that are not returned could not be read.
         """
-        if self._next != start:
+        if self._next != start or self._is_replaced():
             self._seek(start)
         records: list[Record] = []
         while len(records) < most and self._next < end:
             frame = self._take()
             if frame is None:
-                self._next = end
+                if not self._is_hindered:
+                    self._next = end
                 break
             if frame.kind != Kind.EVENT or frame.sequence < self._next:
                 continue
@@ -195,6 +219,11 @@ class SegmentReader:
             self._next = frame.sequence + 1
         return records, self._next
 
+    def _is_replaced(self) -> bool:
+        """Tell whether there is another file by the name of the one that we read."""
+        here = self._segment
+        return here is not None and any(known.first == here.first and known is not here for known in self._segments())
+
     def _seek(self, start: int) -> None:
         segments = self._segments()
         self._segment = None
@@ -205,26 +234,39 @@ class SegmentReader:
         self._frames = []
 
     def _take(self) -> Frame | None:
+        self._is_hindered = False
         while not self._frames:
-            if self._segment is None or not (self._read_chunk(self._segment) or self._go_on(self._segment)):
+            if self._segment is None:
+                return None
+            if not self._read_chunk(self._segment) and (self._is_hindered or not self._go_on(self._segment)):
                 return None
         return self._frames.pop()
 
     def _read_chunk(self, segment: Segment) -> bool:
         """Read on in the segment; False at its end."""
+        # asked before it is read: what is written in between is found the next time
+        is_sealed = self._was_sealed = tuple(self._segments()[-1:]) != (segment,)
         try:
             file = open_private(segment.path, os.O_RDONLY)
-        except OSError:
+        except OSError as exc:
             self._was_sealed = True  # removed: nothing more will come of it
+            self._is_hindered = exc.errno in _HINDRANCES
+            if self._is_hindered:
+                time.sleep(HINDERED_S)  # or a worker would do nothing but try again
             return False
         try:
+            if os.fstat(file).st_size < self._offset:  # somebody cut it, and what was written since begins before
+                self._offset = 0
             data = os.pread(file, self._chunk, self._offset)
         except OSError:  # the disk cannot give it: what is missing is counted where it is missed
             return False
         finally:
             os.close(file)
-        is_sealed = self._was_sealed = tuple(self._segments()[-1:]) != (segment,)
-        found = scan(data, base=self._offset, is_last=is_sealed and len(data) < self._chunk)
+        is_rest = len(data) < self._chunk
+        found = scan(data, base=self._offset, is_last=is_sealed and is_rest)
+        if is_rest and not is_sealed and not found.frames:
+            # something is missing that was written: what looks like the beginning of a frame is none
+            found = _up_to_last_frame(scan(data, base=self._offset, is_last=True), self._offset)
         for first, end in found.damaged:
             self._damage(segment.path, first, data[first - self._offset : end - self._offset])
         self._frames = found.frames[::-1]

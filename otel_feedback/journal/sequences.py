@@ -59,6 +59,11 @@ class SequenceSet:
         firsts[at:beyond] = [first]
         ends[at:beyond] = [end]
 
+    def first_missing(self, low: int) -> int:
+        """Return the first number from `low` on that is not in the set."""
+        at = bisect_right(self._firsts, low) - 1
+        return self._ends[at] if at >= 0 and low < self._ends[at] else low
+
     def pop_from(self, low: int) -> int:
         """Take out everything below the first number that is missing from `low` on; return that number."""
         firsts, ends = self._firsts, self._ends

@@ -17,7 +17,7 @@ from zlib import crc32
 import msgspec
 
 from otel_feedback.journal.cursor import CursorState
-from otel_feedback.journal.files import open_private, read_private
+from otel_feedback.journal.files import append, open_private, read_private
 from otel_feedback.journal.folder import CURSORS
 
 __all__ = ["JournalState", "decode_state", "load_state", "save_state"]
@@ -57,12 +57,16 @@ def save_state(folder: Path, state: JournalState) -> None:
     """
     body = encode_state(state)
     new = folder / f"{CURSORS}.new"
-    file = open_private(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    file = open_private(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
     try:
-        os.write(file, body + b"\ncrc32 %08x\n" % crc32(body))
+        append(file, body + b"\ncrc32 %08x\n" % crc32(body))  # all of it, or it does not replace what was there
+        new.replace(folder / CURSORS)
+    except OSError:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise
     finally:
         os.close(file)
-    new.replace(folder / CURSORS)
 
 
 def load_state(folder: Path) -> JournalState | None:

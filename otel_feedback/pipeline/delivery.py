@@ -11,6 +11,7 @@ disk and goes out with another process. A process has one of these, a forked chi
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -75,6 +76,7 @@ class Delivery:
         self._notices = notices
         self._audit_s = audit_s
         self._audit_due = time.monotonic() + audit_s
+        self._told_end = 0  # how far the last high-water mark said that we are
         self._adopted: list[tuple[Adopted, list[Entry]]] = []  # by the keeper's thread, and at the end
         self._log = ThrottledLog(logger)
         self._keeper = Keeper(self._tend, self._adopt, rescan_s)
@@ -94,16 +96,20 @@ class Delivery:
 
     # -- by the keeper's thread ----------------------------------------------------------------------------
 
-    def _tend(self) -> bool:
+    def _tend(self) -> float:
+        """Look after everything once; return after how many seconds to do so again."""
         is_busy = self.journal.tend()
         self.ledger.tell_losses()
-        if time.monotonic() >= self._audit_due:
-            self._audit_due = time.monotonic() + self._audit_s
+        now, end = time.monotonic(), self.journal.end
+        if self._told_end < end and now >= self._audit_due:
+            self._audit_due, self._told_end = now + self._audit_s, end
             self.ledger.tell_high_water()
         for adopted, entries in list(self._adopted):
             if adopted.tend():
                 self._let_go(adopted, entries)
-        return is_busy or bool(self._adopted)
+        if is_busy or self._adopted:
+            return 0.0
+        return max(0.0, self._audit_due - now) if self._told_end < end else math.inf
 
     def _adopt(self) -> None:
         """Take over what dead processes left for our destinations."""

@@ -22,9 +22,13 @@ TICK_S = 0.1
 
 
 class Keeper:
-    """Calls `tend` every 100 ms until it says that nothing is left to do, and `rescan` every `rescan_s` seconds."""
+    """Calls `tend` when it wants to be called again, every 100 ms at most, and `rescan` every `rescan_s` seconds.
 
-    def __init__(self, tend: Callable[[], bool], rescan: Callable[[], object], rescan_s: float) -> None:
+    Args:
+        tend: Returns after how many seconds it wants to be called again, should nothing be appended meanwhile.
+    """
+
+    def __init__(self, tend: Callable[[], float], rescan: Callable[[], None], rescan_s: float) -> None:
         self._tend = tend
         self._rescan = rescan
         self._rescan_s = rescan_s
@@ -81,17 +85,18 @@ class Keeper:
                     due = time.monotonic() + self._rescan_s * random.uniform(0.8, 1.2)  # noqa: S311
                     self._look_after(self._rescan)
                     self._rescanned.set()
-                if not self._look_after(self._tend):
+                if self._look_after(self._tend) > TICK_S:
                     self._wake.clear()
                     self._is_idle = True
-                    if not self._look_after(self._tend):  # again: an append may have come between
-                        self._wake.wait(due - time.monotonic())
+                    wanted_s = self._look_after(self._tend)  # again: an append may have come between
+                    if not self._rescan_now.is_set() and not self._stop.is_set():
+                        self._wake.wait(max(0.0, min(wanted_s, due - time.monotonic())))
                     self._is_idle = False
                 self._stop.wait(0.0 if self._rescan_now.is_set() else TICK_S)
 
-    def _look_after(self, duty: Callable[[], object]) -> bool:
+    def _look_after(self, duty: Callable[[], float | None]) -> float:
         try:
-            return bool(duty())
+            return duty() or 0.0
         except Exception as exc:  # a defect of ours: the thread must survive it
             self._log.warning("defect", "the journal could not be looked after: %r", exc, exc_info=exc)
-            return False
+            return self._rescan_s

@@ -45,6 +45,7 @@ class FeedbackPipeline:
         ring_size: Events that `get_recent_events()` sees.
         shutdown_timeout_s: What `shutdown()` waits when not told, in seconds.
         emit_start: Whether an action leaves a note in the journal when it starts.
+        emit_pending: Whether an action sends an event when it starts, too.
         rescan_s: How often to look for journals of dead processes, in seconds.
         audit_s: How often the account goes to `notices`, in seconds.
         on_shutdown: Called when shutdown begins, on a thread of its own and with the seconds that there are, for
@@ -60,6 +61,7 @@ class FeedbackPipeline:
         notices: Notices | None = None,
         ring_size: int = 1_000,
         emit_start: bool = False,
+        emit_pending: bool = False,
         rescan_s: float = 30.0,
         audit_s: float = 60.0,
         shutdown_timeout_s: float = 5.0,
@@ -74,6 +76,7 @@ class FeedbackPipeline:
         self._refused = refused
         self._notices = notices
         self.emit_start = emit_start
+        self.emit_pending = emit_pending
         self._rescan_s = rescan_s
         self._audit_s = audit_s
         self._shutdown_timeout_s = shutdown_timeout_s

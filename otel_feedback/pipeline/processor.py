@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
+import msgspec
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
@@ -18,7 +19,7 @@ from otel_feedback import semconv
 from otel_feedback.capture.handle import Action, ending_actions
 from otel_feedback.convert.own import OwnConvention
 from otel_feedback.convert.span import Convention, FinishedSpan
-from otel_feedback.events.model import OutcomeEvent
+from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
 from otel_feedback.events.started import StartedAction
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 
@@ -126,6 +127,7 @@ class ActionRecorder:
         self._pipeline = pipeline
         self._convention = OwnConvention()
         self.notes_starts = pipeline.emit_start
+        self.emits_pending = pipeline.emit_pending
 
     def note_start(self, action: Action) -> None:
         """Note in the journal that the action began."""
@@ -139,27 +141,51 @@ class ActionRecorder:
         except Exception:  # a defect of ours must not keep the action from being recorded
             logger.exception("the start of an action could not be noted")
 
+    def emit_pending(self, action: Action) -> None:
+        """Record that the action is under way."""
+        try:
+            context = action.span_context
+            trace_id, span_id = _own_ids(action)
+            event = self._convention.to_event(
+                FinishedSpan(
+                    action.event_id, trace_id, span_id, action.start_ns, action.start_ns,
+                    {**action.attributes, semconv.OUTCOME_STATUS: OutcomeStatus.PENDING.value}, None,
+                    self._pipeline.service_name,
+                )
+            )  # fmt: skip
+            pending = msgspec.structs.replace(event, revision=0, end_time=None, duration_ms=None, latency_ms=None)
+            self._pipeline.accept(pending, action.partition_key, trace_id is not None and context.trace_flags.sampled)
+        except Exception as exc:
+            self._pipeline.reject("unconvertible", "a pending action could not be recorded: %r", exc)
+
     def record_action(self, action: Action, *, sampled_out: bool) -> OutcomeEvent | None:
         """Convert and record the ended action from what it knows itself."""
         pipeline = self._pipeline
         if sampled_out and not pipeline.closed:
             pipeline.note_sampled_out()
-        context = action.span_context
-        own_ids = action.event_id.startswith(f"{context.trace_id:032x}") if context.is_valid else False
+        trace_id, span_id = _own_ids(action)
         try:
             event = self._convention.to_event(
                 FinishedSpan(
-                    action.event_id,
-                    f"{context.trace_id:032x}" if own_ids else None,
-                    f"{context.span_id:016x}" if own_ids else None,
-                    action.start_ns, action.end_ns, action.attributes, action.error, pipeline.service_name,
+                    action.event_id, trace_id, span_id, action.start_ns, action.end_ns, action.attributes,
+                    action.error, pipeline.service_name,
                 )
             )  # fmt: skip
         except Exception as exc:
             pipeline.forget_start(action.event_id)
             pipeline.reject("unconvertible", "an action could not be turned into an outcome: %r", exc)
             return None
-        return event if pipeline.accept(event, action.partition_key, own_ids and context.trace_flags.sampled) else None
+        sampled = trace_id is not None and action.span_context.trace_flags.sampled
+        return event if pipeline.accept(event, action.partition_key, sampled) else None
+
+
+def _own_ids(action: Action) -> tuple[str | None, str | None]:
+    """Return trace and span id where they are the action's own: without an SDK they are those around it, or none."""
+    context = action.span_context
+    trace_id = f"{context.trace_id:032x}"
+    if context.is_valid and action.event_id.startswith(trace_id):
+        return trace_id, f"{context.span_id:016x}"
+    return None, None
 
 
 def _copy(attributes: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import otel_feedback as feedback
-from otel_feedback.journal import adopted, disk, files, segments
+from otel_feedback.journal import disk, files, segments
+from otel_feedback.journal.adopted import AdoptedJournal
 from otel_feedback.journal.folder import Folder
 
 SEGMENT_BYTES = 48 * 1024
@@ -74,6 +75,20 @@ def in_adopted_folder(path: Path) -> bool:
     return len(path.parent.name) == 32 and not is_named(path, ".new")
 
 
+def while_closing(append: Callable[[int, bytes], None]) -> None:
+    """Write so while the actions of a dead process are being closed, and as ever before and after."""
+    close: Any = AdoptedJournal._close_actions  # pyright: ignore[reportPrivateUsage]
+
+    def closing(self: AdoptedJournal, *args: Any) -> None:
+        segments.append = append  # pyright: ignore[reportPrivateImportUsage]
+        try:
+            close(self, *args)
+        finally:
+            segments.append = files.append  # pyright: ignore[reportPrivateImportUsage]
+
+    AdoptedJournal._close_actions = closing  # type: ignore[method-assign]  # pyright: ignore[reportPrivateUsage]
+
+
 def arm(point: str, nth: int) -> None:
     """Put one fault point in place."""
     segment_writing = functools.partial(setattr, segments, "append")
@@ -91,9 +106,9 @@ def arm(point: str, nth: int) -> None:
         case "cursors: after the replacement":
             on_path(point, nth, "replace", lambda path: is_named(path, "cursors.new"), after=True)
         case "adoption: half a closing frame":
-            adopted.append = at_nth(point, 1, files.append, half=True)  # pyright: ignore[reportPrivateImportUsage]
+            while_closing(at_nth(point, 1, files.append, half=True))
         case "adoption: actions closed":
-            adopted.append = at_nth(point, 1 + nth % 3, files.append, after=True)  # pyright: ignore[reportPrivateImportUsage]
+            while_closing(at_nth(point, 1 + nth % 3, files.append, after=True))
         case "adoption: folder claimed":
             claim = Folder.claim
 

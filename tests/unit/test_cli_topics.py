@@ -22,11 +22,12 @@ def topics(folder: Path, *arguments: str, **variables: str) -> subprocess.Comple
     )  # fmt: skip
 
 
-def test_the_outcome_topic_is_named_by_the_setting() -> None:
-    side = ("agent-outcomes-dlq", "agent-outcomes-audit", "agent-metrics", "agent-alerts")
-    assert topic_names(KafkaConfig()) == ("agent-outcomes", *side)
-    assert topic_names(KafkaConfig(topic="mine")) == ("mine", *side)
-    assert topic_names(KafkaConfig(topic="agent-alerts")) == ("agent-alerts", *side[:-1])
+def test_the_outcome_topic_and_those_beside_it_are_named_by_the_setting() -> None:
+    streams = ("agent-metrics", "agent-alerts")
+    assert topic_names(KafkaConfig()) == ("agent-outcomes", "agent-outcomes-dlq", "agent-outcomes-audit", *streams)
+    assert topic_names(KafkaConfig(topic="mine")) == ("mine", "mine-dlq", "mine-audit", *streams)
+    assert topic_names(KafkaConfig(topic="agent-alerts"))[0] == "agent-alerts"
+    assert topic_names(KafkaConfig(topic="agent-alerts")).count("agent-alerts") == 1
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,8 @@ def test_an_argument_of_a_wrong_type_is_a_config_error(value: Any) -> None:
     for setting in SETTINGS:
         if isinstance(value, bool) and setting.read is next(s.read for s in SETTINGS if s.name == "disabled"):
             continue
+        if value == "" and setting.name == "baggage_fields":
+            continue
         if setting.name.endswith("_s") and value == 3.5:
             continue
         with pytest.raises(feedback.ConfigError):

@@ -89,7 +89,7 @@ def test_every_variable_of_opentelemetry_that_the_code_names_is_documented() -> 
         if "cli" in path.parts:
             continue
         for name in re.findall(r"\"(OTEL_[A-Z_]*[A-Z])\"", path.read_text("utf-8")):
-            general = re.sub(r"_OTLP_(LOGS|TRACES)_", "_OTLP_", name)
+            general = re.sub(r"_OTLP_(LOGS|TRACES|METRICS)_", "_OTLP_", name)
             assert general in documented or name == "OTEL_FEEDBACK", f"{name} in {path.name}"
 
 

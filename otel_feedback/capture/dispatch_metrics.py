@@ -1,0 +1,57 @@
+"""OpenTelemetry metrics of dispatched actions: how many ended how, how long, and with how many tokens.
+
+Names and units of `gen_ai.*`: OpenTelemetry semantic conventions, GenAI metrics. Instruments of the API, which cost
+next to nothing while the program has no MeterProvider.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from opentelemetry import metrics
+from opentelemetry.metrics import Counter, Histogram
+
+from otel_feedback import semconv
+from otel_feedback.events.model import OutcomeEvent
+from otel_feedback.version import VERSION
+
+__all__ = ["record"]
+
+DURATION_BUCKETS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]
+TOKEN_BUCKETS = [1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864]
+
+
+@lru_cache(maxsize=1)
+def _instruments() -> tuple[Counter, Histogram, Histogram]:
+    meter = metrics.get_meter("otel_feedback", VERSION)
+    return (
+        meter.create_counter("agent.outcomes", "{action}", "Actions that ended, by agent, action and status."),
+        meter.create_histogram(
+            "gen_ai.client.operation.duration", "s", "How long an action took.",
+            explicit_bucket_boundaries_advisory=DURATION_BUCKETS,
+        ),
+        meter.create_histogram(
+            "gen_ai.client.token.usage", "{token}", "Tokens that an action used itself.",
+            explicit_bucket_boundaries_advisory=TOKEN_BUCKETS,
+        ),
+    )  # fmt: skip
+
+
+def record(event: OutcomeEvent) -> None:
+    """Record one finished action."""
+    outcomes, duration, tokens = _instruments()
+    who = {"agent": event.agent_name or "", "action": event.action_type}
+    outcomes.add(1, {**who, "status": event.status.value})
+    common: dict[str, str] = {"gen_ai.operation.name": "invoke_agent"}
+    if event.agent_name is not None:
+        common[semconv.GEN_AI_AGENT_NAME] = event.agent_name
+    if event.model is not None:
+        common[semconv.GEN_AI_REQUEST_MODEL] = event.model
+    if event.provider is not None:
+        common[semconv.GEN_AI_PROVIDER_NAME] = event.provider
+    failed = {} if event.error_type is None else {semconv.ERROR_TYPE: event.error_type}
+    if event.duration_ms is not None:
+        duration.record(event.duration_ms / 1e3, {**common, **failed})
+    for kind, count in (("input", event.input_tokens), ("output", event.output_tokens)):
+        if count is not None:
+            tokens.record(count, {**common, "gen_ai.token.type": kind})

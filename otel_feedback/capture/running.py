@@ -1,0 +1,190 @@
+"""Running a call beside the other work of the event loop, and waiting for it no longer than allowed.
+
+    async ──► a task of its own  ┐
+    plain ──► a daemon thread    ├──► what it gave, and what it raised, as values
+              of its own         ┘    cancelled or late: it is left behind, at the latest after its grace
+
+The callee's exception comes back as a value, so that none ends an event loop, is logged as never retrieved, or keeps
+frames alive. A plain callee gets the caller's context variables; its thread is a daemon: one that hangs can neither use
+up a pool nor keep the program from ending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["GRACE_S", "Call", "LateError", "Outcome", "finished", "start", "within"]
+
+GRACE_S = 1.0
+"""How long a coroutine that was cancelled may take to end."""
+
+Outcome = tuple[Any, "BaseException | None"]
+"""What a call gave, and what it raised."""
+
+
+class LateError(Exception):
+    """The time that we gave was up; not to be confused with a TimeoutError of the callee's own."""
+
+
+_left: set[asyncio.Task[Outcome]] = set()  # an event loop holds its tasks weakly
+
+
+async def _contained(call: Callable[[], Any]) -> Outcome:
+    try:
+        return await call(), None
+    except BaseException as exc:
+        return None, exc
+
+
+def start(call: Callable[[], Any]) -> asyncio.Task[Outcome]:
+    """Start what an async function does as a task, which itself raises nothing."""
+    return asyncio.get_running_loop().create_task(_contained(call))
+
+
+async def finished(future: asyncio.Future[Outcome], limit_s: float | None = None) -> bool:
+    """Wait until it is done, and leave it alone if it is not; return whether it is.
+
+    Does what `asyncio.wait` does for one future, in half the time.
+    """
+    if future.done():
+        return True
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+
+    def wake(_: object = None) -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    timer = None if limit_s is None else loop.call_later(limit_s, wake)
+    future.add_done_callback(wake)
+    try:
+        await waiter
+    finally:
+        future.remove_done_callback(wake)
+        if timer is not None:
+            timer.cancel()
+    return future.done()
+
+
+async def within(future: asyncio.Future[Outcome], limit_s: float | None, grace_s: float | None = GRACE_S) -> Outcome:
+    """Wait for what was started, for at most `limit_s` seconds; cancel it when that is over, or when we are cancelled.
+
+    Args:
+        grace_s: How long to wait then for its end; None: for as long as it takes.
+
+    Raises:
+        LateError: The time was up.
+        asyncio.CancelledError: We were cancelled; that the callee was is in what is returned.
+    """
+    try:
+        in_time = await finished(future, limit_s)
+    except asyncio.CancelledError:
+        await _stop(future, grace_s)
+        raise
+    if not in_time:
+        await _stop(future, grace_s)
+        raise LateError
+    if future.cancelled():  # before its first step, as at the end of a loop
+        return None, asyncio.CancelledError()
+    return future.result()
+
+
+async def _stop(future: asyncio.Future[Outcome], grace_s: float | None) -> None:
+    future.cancel()
+    if isinstance(future, asyncio.Task) and not future.done():
+        _left.add(future)
+        future.add_done_callback(_left.discard)
+        await finished(future, grace_s)
+
+
+class Call:
+    """A call without arguments that can be made, several times, but not at once.
+
+    Args:
+        function: Called for each `outcome()`.
+        is_async: Whether it is a coroutine function. A plain one runs in a thread; an awaitable that it returns is
+            awaited on the event loop, within the same time.
+        thread_name: For people who look at threads.
+    """
+
+    __slots__ = ("_function", "_is_async", "_thread_name", "cpu_ms", "in_thread")
+
+    def __init__(self, function: Callable[[], Any], *, is_async: bool, thread_name: str) -> None:
+        self._function = function
+        self._is_async = is_async
+        self._thread_name = thread_name
+        self.in_thread = False
+        """Whether a thread of it goes on; nothing can stop that."""
+        self.cpu_ms: float | None = None
+        """CPU time of the thread, in milliseconds, where it had one and it is over."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it runs in a thread."""
+        return not self._is_async
+
+    async def outcome(self, limit_s: float | None) -> Outcome:
+        """Make the call; return what it gave and what it raised, its own cancellation included.
+
+        Raises:
+            LateError: It took longer than `limit_s` seconds.
+            asyncio.CancelledError: We were cancelled, and the callee with us.
+        """
+        if self._is_async:
+            return _not_stopping(await within(start(self._function), limit_s))
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
+        self.cpu_ms = None
+        try:
+            answer = self._start_thread(loop)
+        except RuntimeError as exc:  # the system gives no more threads
+            return None, exc
+        self.in_thread = True
+        output, error = await within(answer, limit_s)
+        self.in_thread = False
+        if error is None and inspect.isawaitable(output):
+            left_s = None if limit_s is None else max(0.0, limit_s - (loop.time() - started_s))
+            return _not_stopping(await within(start(lambda: output), left_s))
+        return _not_stopping((output, error))
+
+    def _start_thread(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Outcome]:
+        answer: asyncio.Future[Outcome] = loop.create_future()
+        context = contextvars.copy_context()
+
+        def settle(outcome: Outcome, cpu_ms: float) -> None:
+            if not answer.done():
+                self.cpu_ms = cpu_ms
+                answer.set_result(outcome)
+
+        def run() -> None:
+            started_ns = time.thread_time_ns()
+            try:
+                outcome: Outcome = context.run(self._function), None
+            except BaseException as exc:
+                outcome = None, exc
+            cpu_ms = (time.thread_time_ns() - started_ns) / 1e6
+            try:
+                loop.call_soon_threadsafe(settle, outcome, cpu_ms)
+            except RuntimeError:  # the loop is gone: nobody waits any more
+                return
+            finally:
+                del outcome  # its traceback has this frame
+
+        threading.Thread(target=run, name=self._thread_name, daemon=True).start()
+        return answer
+
+
+def _not_stopping(outcome: Outcome) -> Outcome:
+    """Return the outcome; a StopIteration becomes what Python makes of it in a coroutine."""
+    error = outcome[1]
+    if isinstance(error, (StopIteration, StopAsyncIteration)):
+        replaced = RuntimeError(f"the agent raised {type(error).__name__}")
+        replaced.__cause__ = error
+        return None, replaced
+    return outcome

@@ -1,0 +1,104 @@
+"""Generators as actions: from the first item asked for to the last one given, or to the close.
+
+    consumer ──next()──► [ resume · the user's generator runs · suspend ] ──item──► consumer
+
+The action's context is current only while the user's code runs, never between two items, where the consumer is at work.
+What the generator receives, yields, returns and raises passes through unchanged (PEP 342, PEP 525), a close included, and
+the wrapper is itself a generator, so frameworks that look for one find one.
+"""
+
+# pyright: reportPrivateUsage=false
+# an action's handle belongs to its agent; what drives it stays out of the agent's sight
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from typing import Any
+
+from otel_feedback.capture.declaration import Declaration
+from otel_feedback.capture.handle import Action
+
+__all__ = ["stream_action", "stream_async_action"]
+
+
+def stream_action(declared: Declaration, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the generator function with each of its runs recorded as one action."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        inner = function(*args, **kwargs)
+        act = Action(declared)
+        sent: Any = None
+        thrown: BaseException | None = None
+        try:
+            while True:
+                # outside of the except block, or what the user raises would get a context that is not its own
+                item = inner.send(sent) if thrown is None else inner.throw(thrown)
+                if isinstance(thrown, GeneratorExit):
+                    act._end(RuntimeError(_IGNORED))
+                act._suspend()
+                sent = thrown = None
+                try:
+                    sent = yield item
+                except BaseException as exc:
+                    thrown = exc
+                act._resume()
+        except StopIteration as stop:
+            act._end(thrown if isinstance(thrown, GeneratorExit) else None)
+            return stop.value
+        except BaseException as exc:
+            act._end(exc)
+            raise
+        finally:
+            thrown = None  # this frame is in its traceback: a cycle, which only the garbage collector would free
+
+    return run
+
+
+def stream_async_action(declared: Declaration, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the async generator function with each of its runs recorded as one action."""
+
+    @functools.wraps(function)
+    async def run(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        inner = function(*args, **kwargs)
+        act = Action(declared)
+        sent: Any = None
+        thrown: BaseException | None = None
+        try:
+            item = await _first_of(inner)
+            while True:
+                if isinstance(thrown, GeneratorExit):
+                    act._end(RuntimeError(_IGNORED))
+                act._suspend()
+                sent = thrown = None
+                try:
+                    sent = yield item
+                except BaseException as exc:
+                    thrown = exc
+                act._resume()
+                item = await (inner.asend(sent) if thrown is None else inner.athrow(thrown))
+        except StopAsyncIteration:
+            act._end(thrown if isinstance(thrown, GeneratorExit) else None)
+        except BaseException as exc:
+            act._end(exc)
+            raise
+        finally:
+            thrown = None
+
+    return run
+
+
+_IGNORED = "generator ignored GeneratorExit"
+"""What Python raises where a generator that is closed yields one more item."""
+
+
+def _first_of(inner: AsyncGenerator[Any, Any]) -> Awaitable[Any]:
+    """Ask for the first item without the event loop noticing the generator: at its end it would close it beside us."""
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(None, None)
+    try:
+        return inner.__anext__()
+    finally:
+        sys.set_asyncgen_hooks(*hooks)

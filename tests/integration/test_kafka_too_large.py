@@ -1,0 +1,150 @@
+"""Events that are too large for Kafka, on a real broker: with less text they arrive, flagged, in order, and alone so."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+
+import otel_feedback as feedback
+from otel_feedback.pipeline.pipeline import FeedbackPipeline
+from tests.integration.test_kafka import new_topic
+from tests.stack import kafka_clients
+from tests.stack.kafka import KafkaBroker
+
+FLAGS = "otel_feedback.truncated"
+
+
+def configure(broker: KafkaBroker, topic: str, **config: Any) -> FeedbackPipeline:
+    """Send uncompressed: how large a compressed batch is depends on its neighbours."""
+    return feedback.configure(
+        tracer_provider=TracerProvider(shutdown_on_exit=False),
+        kafka=feedback.KafkaConfig(
+            bootstrap_servers=(broker.bootstrap_servers,), topic=topic, compression="none", **config
+        ),
+        enable_outcome_logging=False,
+    )
+
+
+def event(step: int, run: str, **fields: Any) -> feedback.OutcomeEvent:
+    metadata = {"step": step, **fields.pop("metadata", {})}
+    return feedback.OutcomeEvent(
+        event_id=f"{run}-{step}", action_type="tool", status=feedback.OutcomeStatus.FAILURE, run_id=run,
+        metadata=metadata, **fields,
+    )  # fmt: skip
+
+
+def account(pipeline: FeedbackPipeline) -> tuple[int, int, dict[str, int]]:
+    kafka = pipeline.metrics()["exporters"]["kafka"]
+    return kafka["delivered"], kafka["pending"], kafka["lost"]
+
+
+def read(broker: KafkaBroker, topic: str) -> list[kafka_clients.Record]:
+    """Return what is in the topic; a repeat is dropped where it comes after its original, and only there."""
+    first: dict[tuple[int, bytes], kafka_clients.Record] = {}
+    for record in kafka_clients.read_to_end(broker.bootstrap_servers, topic):
+        first.setdefault((record.partition, dict(record.headers)["sequence"]), record)
+    return list(first.values())
+
+
+HUGE = 'Traceback: "\n😀\x00' * 1_500  # 16,384 characters and more is what capture leaves; in JSON this is 36 KB
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        pytest.param({"broker": "6000"}, id="the broker refuses"),
+        pytest.param({"client": 6_000}, id="the client refuses"),
+        pytest.param({"broker": "4000", "client": 20_000}, id="the client refuses, then the broker"),
+    ],
+)
+def test_huge_stack_traces_arrive_trimmed_among_their_neighbours(
+    limits: dict[str, Any], kafka_broker: KafkaBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker_limit = {"max_message_bytes": limits["broker"]} if "broker" in limits else {}
+    client_limit = {"max_request_bytes": limits["client"]} if "client" in limits else {}
+    topic = new_topic(kafka_broker, partitions=3, **broker_limit)
+    pipeline = configure(kafka_broker, topic, batch_size=20, **client_limit)
+    recorded = [
+        event(step, f"run-{step % 4}", stack_trace=HUGE if step % 13 == 5 else "short", error_message="it broke")
+        for step in range(80)
+    ]
+    for one in recorded:
+        assert pipeline.record_outcome(one)
+    assert pipeline.force_flush(60) is True, pipeline.metrics()
+    assert account(pipeline) == (80, 0, {})
+
+    records = read(kafka_broker, topic)
+    assert len(records) == 80
+    steps: dict[str, list[int]] = {}
+    for record in records:
+        arrived = feedback.OutcomeEvent.from_json(record.value or b"")
+        step: Any = arrived.metadata["step"]
+        original = recorded[step]
+        steps.setdefault(arrived.run_id or "", []).append(step)
+        headers = dict(record.headers)
+        assert (record.key, headers["sequence"]) == (original.run_id.encode(), str(step).encode())  # type: ignore[union-attr]
+        assert headers["ce_id"] == original.event_id.encode()
+        if step % 13 == 5:
+            assert arrived.metadata == {"step": step, FLAGS: ["stack_trace"]}
+            assert arrived.stack_trace
+            assert HUGE.endswith(arrived.stack_trace), "the end is what says the cause"
+            assert {**arrived.to_dict(), "stack_trace": None, "metadata": None} == {
+                **original.to_dict(), "stack_trace": None, "metadata": None,
+            }  # fmt: skip
+        else:
+            assert arrived == original, "a neighbour is untouched"
+    assert steps == {f"run-{run}": list(range(run, 80, 4)) for run in range(4)}, "and in order"
+    assert "is sent with less text" in caplog.text
+    assert "Traceback" not in caplog.text, "no content in the log"
+
+
+def test_an_action_with_all_its_text_at_the_limits(kafka_broker: KafkaBroker) -> None:
+    """Everything that an action may carry: 16 KB of stack, 64 keys of 4 KB, 64 tags: a quarter of a megabyte."""
+    topic = new_topic(kafka_broker, partitions=1, max_message_bytes="16000")
+    pipeline = configure(kafka_broker, topic)
+    metadata = {f"key-{i}": "é" * 4_096 for i in range(63)}
+    with (
+        pytest.raises(ValueError, match="x" * 99),
+        feedback.action("tool", run_id="r", tags=[f"{i}-{'t' * 200}" for i in range(64)], metadata=metadata),
+    ):
+        raise ValueError("x" * 50_000)
+    assert pipeline.force_flush(60) is True, pipeline.metrics()
+    [record] = read(kafka_broker, topic)
+    arrived = feedback.OutcomeEvent.from_json(record.value or b"")
+    flags: Any = arrived.metadata[FLAGS]
+    assert set(flags) == {"stack_trace", "error_message", "tags", *(f"metadata.{key}" for key in metadata)}
+    assert len(flags) == len(set(flags)), "error_message and stack_trace were flagged before"
+    assert arrived.metadata.keys() == {*metadata, FLAGS}
+
+
+@pytest.mark.parametrize("limit", ["broker", "client"])
+def test_what_is_large_without_text_is_refused_and_its_neighbours_arrive(limit: str, kafka_broker: KafkaBroker) -> None:
+    """Numbers are never cut: a cut one would be a wrong one."""
+    topic = new_topic(kafka_broker, partitions=1, **({"max_message_bytes": "4000"} if limit == "broker" else {}))
+    pipeline = configure(kafka_broker, topic, **({"max_request_bytes": 4_000} if limit == "client" else {}))
+    numbers = {f"key-{i}": [10**15] * 64 for i in range(8)}
+    for step in range(12):
+        extra = {"metadata": numbers, "stack_trace": HUGE} if step in (3, 7) else {}
+        assert pipeline.record_outcome(event(step, "one", **extra))
+    assert pipeline.force_flush(60) is False, "two were not acknowledged"
+    assert account(pipeline) == (10, 0, {"too_large": 2})
+    records = read(kafka_broker, topic)
+    arrived = [json.loads(record.value or b"") for record in records]
+    assert [one["metadata"] for one in arrived] == [{"step": step} for step in range(12) if step not in (3, 7)]
+
+
+def test_tags_go_last(kafka_broker: KafkaBroker) -> None:
+    topic = new_topic(kafka_broker, partitions=1, max_message_bytes="3000")
+    pipeline = configure(kafka_broker, topic)
+    tags = tuple(f"{i}-{'t' * 100}" for i in range(64))
+    assert pipeline.record_outcome(event(0, "r", tags=tags, error_message="m" * 4_000))
+    assert pipeline.force_flush(60) is True
+    [record] = read(kafka_broker, topic)
+    arrived = feedback.OutcomeEvent.from_json(record.value or b"")
+    assert arrived.error_message == ""
+    assert arrived.tags == tags[: len(arrived.tags)]
+    assert 0 < len(arrived.tags) < 64
+    assert arrived.metadata == {"step": 0, FLAGS: ["error_message", "tags"]}
