@@ -2,75 +2,77 @@
 
 from __future__ import annotations
 
-import json
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
 
-import otel_feedback as feedback
-from tests.conftest import assert_balanced
-from tests.stack import kafka_clients
+from otel_feedback.exporters.kafka import KafkaExporter
+from tests.fault.stream import Stream, account, assert_everything_arrived, configure
 from tests.stack.kafka import KafkaBroker
 
+TOPIC = "agent-outcomes"
 
-def pause_and_resume(broker: KafkaBroker) -> None:
+
+@pytest.fixture
+def broker() -> Iterator[KafkaBroker]:
+    with KafkaBroker.launch_own() as started:
+        started.create_topic(TOPIC, partitions=3)
+        yield started
+
+
+def pause(broker: KafkaBroker, seconds: float) -> Callable[[], None]:
     broker.pause()
-    time.sleep(2)
-    broker.resume()
+    time.sleep(seconds)
+    return broker.resume
 
 
-def kill_and_start(broker: KafkaBroker) -> None:
+def kill(broker: KafkaBroker) -> Callable[[], None]:
     broker.kill()
     time.sleep(1)
-    broker.start()
+    return broker.start
 
 
-@pytest.mark.parametrize("fail", [pause_and_resume, kill_and_start])
-def test_nothing_is_lost_and_runs_stay_in_order(fail: Callable[[KafkaBroker], None]) -> None:
-    with KafkaBroker.launch_own() as broker:
-        broker.create_topic("agent-outcomes", partitions=3)
-        pipeline = feedback.configure(
-            tracer_provider=TracerProvider(shutdown_on_exit=False),
-            kafka_bootstrap_servers=broker.bootstrap_servers,
-            kafka_compression="zstd",
-            enable_outcome_logging=False,
-        )
-        stop = threading.Event()
-        steps = 0
+@pytest.mark.parametrize(
+    "fail",
+    [
+        pytest.param(partial(pause, seconds=2), id="pauses for 2 s"),
+        # past the 30 s after which the client stops waiting for an answer to its request
+        pytest.param(partial(pause, seconds=32), id="pauses for 32 s"),
+        pytest.param(kill, id="dies"),
+    ],
+)
+def test_nothing_is_lost_and_runs_stay_in_order(
+    fail: Callable[[KafkaBroker], Callable[[], None]], broker: KafkaBroker
+) -> None:
+    pipeline = configure(broker.bootstrap_servers, TOPIC, kafka_compression="zstd")
+    with Stream() as stream:
+        stream.wait_for_steps(100)
+        bring_back = fail(broker)
+        stream.wait_for_steps(10)
+        assert account(pipeline)["pending"] > 0, "the fault was felt"
+        bring_back()
+        stream.wait_for_steps(100)
+    assert_everything_arrived(pipeline, stream, broker.bootstrap_servers, TOPIC)
+    assert pipeline.shutdown(10) is True
 
-        def work() -> None:
-            nonlocal steps
-            while not stop.is_set():
-                for run in range(5):
-                    with feedback.action("step", run_id=f"run-{run}", metadata={"step": steps}):
-                        pass
-                steps += 1
-                time.sleep(0.002)
 
-        agent = threading.Thread(target=work)
-        agent.start()
-        try:
-            time.sleep(0.5)
-            fail(broker)
-            assert_balanced(pipeline)
-            time.sleep(0.5)
-        finally:
-            stop.set()
-            agent.join()
-        assert pipeline.force_flush(60) is True, pipeline.metrics()
-        kafka = pipeline.metrics()["exporters"]["kafka"]
-        assert (kafka["delivered"], kafka["lost"]) == (steps * 5, {})
-        records = kafka_clients.read_topic(broker.bootstrap_servers, "agent-outcomes", steps * 5)
-        first_seen: dict[str, list[int]] = {}
-        seen: set[str] = set()
-        for record in records:
-            event = json.loads(record.value or b"")
-            if event["event_id"] not in seen:  # at least once: repeats are recognised by their id
-                seen.add(event["event_id"])
-                first_seen.setdefault(event["run_id"], []).append(event["metadata"]["step"])
-        assert first_seen == {f"run-{run}": list(range(steps)) for run in range(5)}
-        print(f"\n{steps * 5} events, {len(records) - len(seen)} sent twice")
-        assert pipeline.shutdown(10) is True
+def test_a_pause_longer_than_the_worker_waits_sends_again_what_is_in_flight(
+    broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker has the first copy in its socket and writes it when it goes on: repeats, and still in order."""
+    impatient = partial(KafkaExporter, give_up_s=1.0)
+    monkeypatch.setattr("otel_feedback.exporters.kafka.KafkaExporter", impatient)
+    pipeline = configure(broker.bootstrap_servers, TOPIC)
+    with Stream() as stream:
+        stream.wait_for_steps(100)
+        bring_back = pause(broker, seconds=3)
+        kafka = account(pipeline)
+        assert kafka["retries"] > 0
+        assert kafka["last_error"] is not None
+        bring_back()
+        stream.wait_for_steps(100)
+    arrived = assert_everything_arrived(pipeline, stream, broker.bootstrap_servers, TOPIC)
+    assert arrived.repeats > 0, "otherwise this test does not show what it is for"
+    assert pipeline.shutdown(10) is True
