@@ -212,7 +212,8 @@ class KafkaExporter:
             # asking each time is cheap (metadata is cached) and notices added partitions
             partitions = producer.partitions_for(self._config.topic)
         except Exception as exc:
-            raise unavailable(exc) from exc
+            self._connection.wait_longer()
+            raise unavailable(exc, why=f"topic {self._config.topic}: is it there?") from exc
         if len(partitions) != self._partitions:
             self._partitions = len(partitions)
             self._partition_of = _partitioner(sorted(partitions))

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaTimeoutError
+from kafka.errors import KafkaConfigurationError, KafkaTimeoutError
 from kafka.partitioner.default import murmur2
 
 from otel_feedback.config import KafkaConfig
@@ -20,7 +20,6 @@ __all__ = ["OutcomeProducer", "partitioner"]
 
 import_host_lookup()  # under the guard, as this module is
 
-METADATA_WAIT_MS = 5_000
 FOREVER_MS = 2**31 - 1
 
 
@@ -47,13 +46,18 @@ class OutcomeProducer(KafkaProducer):
             "batch_size": config.producer_batch_bytes,
             "linger_ms": config.producer_linger_ms,
             "max_request_size": config.max_request_bytes,
-            "max_block_ms": METADATA_WAIT_MS,
-            "bootstrap_timeout_ms": METADATA_WAIT_MS,
             # the worker gives up first, so that a later batch cannot overtake one that expired
             "delivery_timeout_ms": FOREVER_MS,
             "metrics_enabled": False,
         }
-        super().__init__(**{**options, **config.client_options, **(more or {})})
+        options = {**options, **config.client_options, **(more or {})}
+        unknown = sorted(options.keys() - self.DEFAULT_CONFIG.keys())
+        if unknown:  # kafka-python would say so with their values, among which may be a password
+            self._closed = self._disowned = True
+            raise KafkaConfigurationError(f"kafka-python knows no option {', '.join(unknown)}")
+        if options.get("ssl_certfile") and options.get("ssl_password") is None:
+            options["ssl_password"] = ""  # without one OpenSSL would ask at the terminal, and wait for an answer
+        super().__init__(**options)
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait for what is unsent; with a timeout of 0 not even look, and never raise because of it."""

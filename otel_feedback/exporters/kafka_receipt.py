@@ -128,10 +128,13 @@ def refusal_of(exc: Exception) -> Refusal:
     raise unavailable(exc) from exc
 
 
-def unavailable(exc: Exception) -> ExportError:
+def unavailable(exc: Exception, *, why: str | None = None) -> ExportError:
+    """Return the error that may pass; `why` says more than kafka-python's exception does."""
     if isinstance(exc, ExportError):
         return exc
-    return ExportError("unavailable", f"{type(exc).__name__}: {_one_line(exc)}", retryable=True)
+    name = type(exc).__name__
+    detail = f"{name}: {_one_line(exc).removeprefix(f'{name}: ')}"
+    return ExportError("unavailable", detail if why is None else f"{detail} ({why})", retryable=True)
 
 
 def _one_line(exc: Any) -> str:

@@ -184,7 +184,6 @@ def test_events_wait_for_a_topic_that_comes_later(strict: Strict) -> None:
     assert ratio < SLOWER_AT_MOST
 
 
-@pytest.mark.xfail(reason="today it says 'Failed to update metadata after 5.0 secs.' and not what is wrong")
 def test_the_error_names_the_topic_that_is_not_there(strict: Strict) -> None:
     pipeline = configure(strict.bootstrap_servers, "never-comes")
     with feedback.action("step"):
