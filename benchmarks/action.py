@@ -2,7 +2,13 @@
 
 Method: one process for each subject, so that none sees the heap or the background threads of another; the processes
 live for many rounds and take turns (A B C D, B C D A, …) while the others sleep; several launches, because memory
-layout and hash seeds differ from process to process. A ratio is that of two rounds of the same turn.
+layout and hash seeds differ from process to process. A ratio of means is that of two rounds of the same turn;
+percentiles are those of all calls of a launch, so that what is rare (a new segment, a sync) is in them.
+
+    back to back             one call after the other: the hardest case where Kafka is there, since the worker cannot
+                             keep up and wants the interpreter lock all the time
+    beside a busy thread     the same, with a thread that burns Python in the process; the bare span has one, too
+    at a pace                1,000 calls a second, so that the worker has time; the caches are colder, for all
 
 Fair, because all subjects have the same provider, processor and null exporter, make a span that is current while it
 lasts, and record the same ten facts. Ours does more with them (more attributes, an event, its JSON, the journal):
@@ -13,66 +19,135 @@ fact as it becomes known, which is what instrumentation does, and all attributes
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
+from benchmarks.broker import Broker
 from benchmarks.children import Child
 from benchmarks.progress import say
 from benchmarks.report import Goal, Result, Row, row
-from benchmarks.subjects.names import AT_START, MEMORY, SET_ATTRIBUTE, UNREACHABLE
+from benchmarks.subjects.names import AT_START, AWAY, IN_MEMORY, NO_EXPORTER, NO_START, SET_ATTRIBUTE, THERE
+from benchmarks.summary import percentile
 
 __all__ = ["measure"]
 
-SUBJECTS = (SET_ATTRIBUTE, AT_START, MEMORY, UNREACHABLE)
-GOAL = Goal("ratio", 1.2)
-
-_FIGURES = (
-    ("wall_us", "mean, wall", True),
-    ("cpu_us", "mean, CPU of the thread", True),
-    ("p50_us", "one call, p50", False),
-    ("p99_us", "one call, p99", False),
-)
-
-Rounds = dict[str, list[dict[str, float]]]
+SUBJECTS = (SET_ATTRIBUTE, AT_START, NO_EXPORTER, IN_MEMORY, NO_START, AWAY, THERE)
+MEAN = Goal("ratio", 1.3)
+P99 = Goal("ours", 0.2)
 
 
-def measure(*, is_quick: bool) -> Result:
-    """Run all rounds of all subjects."""
-    launches, turns, calls = (1, 4, 200) if is_quick else (4, 40, 1_000)
-    rounds: Rounds = {subject: [] for subject in SUBJECTS}
+class Mode(NamedTuple):
+    """How the calls of a round follow each other, and which subjects make them."""
+
+    name: str
+    subjects: Sequence[str]
+    calls: int
+    turns: int
+    rate: int | None = None
+    is_busy: bool = False
+
+
+def _modes(*, is_quick: bool) -> tuple[Mode, Mode, Mode]:
+    few = (SET_ATTRIBUTE, AT_START, AWAY, THERE)
+    calls, paced, many, fewer = (200, 50, 3, 2) if is_quick else (1_000, 250, 30, 12)
+    return (
+        Mode("", SUBJECTS, calls, many),
+        # twice as many, so that a round of the bare span meets the switch interval (5 ms) several times
+        Mode("busy thread", few, 2 * calls, fewer, is_busy=True),
+        Mode("1,000/s", few, paced, fewer, rate=1_000),
+    )
+
+
+class Figures:
+    """What one subject's rounds in one mode gave: means by round, percentiles by launch."""
+
+    def __init__(self) -> None:
+        self.rounds: dict[str, list[float]] = {"wall_us": [], "cpu_us": []}
+        self.launches: dict[str, list[float]] = {"p50_ms": [], "p99_ms": [], "p99.9_ms": [], "most_ms": []}
+        self._single_ns: list[int] = []
+
+    def add(self, answer: Mapping[str, Any]) -> None:
+        """Take what one round gave."""
+        self.rounds["wall_us"].append(sum(answer["single_ns"]) / len(answer["single_ns"]) / 1e3)
+        self.rounds["cpu_us"].append(answer["cpu_us"])
+        self._single_ns += answer["single_ns"]
+
+    def end_launch(self) -> None:
+        """Take the percentiles of all calls since the last launch."""
+        for name, percent in (("p50_ms", 50), ("p99_ms", 99), ("p99.9_ms", 99.9), ("most_ms", 100)):
+            self.launches[name].append(percentile(self._single_ns, percent) / 1e6)
+        self._single_ns = []
+
+    def __getitem__(self, figure: str) -> list[float]:
+        return {**self.rounds, **self.launches}[figure]
+
+
+Found = dict[tuple[str, str], Figures]  # by mode and subject
+
+
+def measure(broker: Broker | None, *, is_quick: bool) -> Result:
+    """Run all rounds of all subjects; without a broker, of those that need none."""
+    launches, modes = 1 if is_quick else 4, _modes(is_quick=is_quick)
+    found: Found = {
+        (mode.name, subject): Figures()
+        for mode in modes
+        for subject in mode.subjects
+        if subject != THERE or broker is not None
+    }
     for launch in range(launches):
-        say(f"action: launch {launch + 1} of {launches}, {turns} rounds of {calls:,} calls for each subject")
-        _launch(rounds, turns, calls)
-    parameters: dict[str, Any] = {"launches": launches, "turns": turns, "calls": calls}
-    return Result([*_rows(rounds, MEMORY, GOAL), *_rows(rounds, UNREACHABLE, None)], {**parameters, "rounds": rounds})
+        say(f"action: launch {launch + 1} of {launches}, {len(found)} subjects in turns")
+        _launch(found, modes, broker)
+    parameters = {"launches": launches, "modes": {mode.name: mode._asdict() for mode in modes}}
+    details = {
+        f"{subject}, {mode}" if mode else subject: {**figures.rounds, **figures.launches}
+        for (mode, subject), figures in found.items()
+    }
+    return Result(list(_rows(found, modes)), {**parameters, "rounds": details})
 
 
-def _launch(rounds: Rounds, turns: int, calls: int) -> None:
+def _launch(found: Found, modes: Sequence[Mode], broker: Broker | None) -> None:
     with contextlib.ExitStack() as stack:
-        children = [
-            (subject, stack.enter_context(Child("benchmarks.subjects.calls", {"subject": subject})))
+        there: dict[str, str] = {}
+        if broker is not None:
+            there = {"bootstrap_servers": broker.bootstrap_servers, "topic": stack.enter_context(broker.topic())}
+        children = {
+            subject: stack.enter_context(Child("benchmarks.subjects.calls", {"subject": subject, **there}))
             for subject in SUBJECTS
-        ]
-        for _, child in children:
-            child.ask(calls=calls)  # imports are over, caches and the specialising interpreter are warm
-        for turn in range(turns):
-            first = turn % len(children)
-            for subject, child in (*children[first:], *children[:first]):
-                rounds[subject].append(child.ask(calls=calls))
+            if ("", subject) in found
+        }
+        for mode in modes:
+            subjects = [subject for subject in mode.subjects if subject in children]
+            request = {"calls": mode.calls, "rate": mode.rate, "is_busy": mode.is_busy}
+            for subject in subjects:
+                children[subject].ask(**request)  # imports are over, caches and the specialising interpreter are warm
+            for turn in range(mode.turns):
+                first = turn % len(subjects)
+                for subject in (*subjects[first:], *subjects[:first]):
+                    found[mode.name, subject].add(children[subject].ask(**request))
+            for subject in subjects:
+                found[mode.name, subject].end_launch()
+        if broker is not None:
+            broker.require_count(there["topic"], children[THERE].ask()["delivered"])
 
 
-def _rows(rounds: Rounds, subject: str, goal: Goal | None) -> Sequence[Row]:
-    return [
-        row(
-            "action",
-            f"{subject}: {name}",
-            f"bare span, {baseline}",
-            "µs",
-            [figures[figure] for figures in rounds[subject]],
-            [figures[figure] for figures in rounds[baseline]],
-            goal if has_goal and baseline == SET_ATTRIBUTE else None,
-        )
-        for baseline in (SET_ATTRIBUTE, AT_START)
-        for figure, name, has_goal in _FIGURES
-        if baseline == SET_ATTRIBUTE or has_goal
-    ]
+def _rows(found: Found, modes: Sequence[Mode]) -> Iterator[Row]:
+    def one(mode: str, ours: str, figure: str, what: str, baseline: str, goal: Goal | None = None) -> Iterator[Row]:
+        if (mode, ours) in found:
+            name = f"{ours}, {mode}: {what}" if mode else f"{ours}: {what}"
+            against = f"bare span, {baseline}" if baseline in (SET_ATTRIBUTE, AT_START) else baseline
+            unit = figure.rpartition("_")[2].replace("us", "µs")
+            yield row("action", name, against, unit, found[mode, ours][figure], found[mode, baseline][figure], goal)
+
+    for mode in modes:
+        for ours in (AWAY, THERE):
+            yield from one(mode.name, ours, "wall_us", "mean, wall", SET_ATTRIBUTE, MEAN)
+            if mode.rate is None:  # with a rate it would be that of the pauses, too
+                yield from one(mode.name, ours, "cpu_us", "mean, CPU of the thread", SET_ATTRIBUTE)
+            yield from one(mode.name, ours, "p99_ms", "p99", SET_ATTRIBUTE, P99)
+            yield from one(mode.name, ours, "wall_us", "mean, wall", AT_START)
+    for ours, baseline in (
+        (AWAY, NO_START), (AWAY, IN_MEMORY), (IN_MEMORY, SET_ATTRIBUTE), (NO_EXPORTER, SET_ATTRIBUTE)
+    ):  # fmt: skip
+        yield from one("", ours, "wall_us", "mean, wall", baseline, MEAN if baseline == SET_ATTRIBUTE else None)
+        yield from one("", ours, "cpu_us", "mean, CPU of the thread", baseline)
+        yield from one("", ours, "p99_ms", "p99", baseline, P99 if baseline == SET_ATTRIBUTE else None)

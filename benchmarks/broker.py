@@ -60,6 +60,19 @@ class Broker:
             except kafka_clients.KafkaError as exc:
                 say(f"the topic {name} could not be deleted: {exc}")
 
+    @contextlib.contextmanager
+    def paused(self) -> Generator[None, None, None]:
+        """Let the broker hang: connections stay open, nothing is answered.
+
+        Raises:
+            ServiceUnavailable: It is somebody else's.
+        """
+        self._running.pause()
+        try:
+            yield
+        finally:
+            self._running.resume()
+
     def require_count(self, topic: str, count: int) -> None:
         """Check by its end offsets that a topic holds exactly this many records.
 

@@ -4,53 +4,72 @@
          send() / receive()       stdin  ──► request           one answer for each request;
                                   stdout ◄── answer            stderr is the terminal's
 
-The parent is idle while a child is measured. A child ends when its stdin does, and is killed when it hangs.
+The parent is idle while a child is measured. A child ends when its stdin does, and is killed when it hangs. Its journal
+is in a temporary directory, by the environment, so that no subject can forget it and meet the journals of the user.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from typing_extensions import Self
 
-__all__ = ["BenchmarkError", "Child", "arguments", "environment", "serve"]
+from tests.stack.processes import temporary_directory
 
-ANSWER_TIMEOUT_S = 300.0
+__all__ = ["BenchmarkError", "Child", "arguments", "environment", "journal_directory", "serve"]
+
+ANSWER_TIMEOUT_S = 600.0
+"""A million events take a minute, and on a busy machine more."""
 
 
 class BenchmarkError(Exception):
     """A measurement could not be made, or what it measured was not what it was to measure."""
 
 
-def environment(**variables: str) -> dict[str, str]:
+@contextlib.contextmanager
+def journal_directory() -> Generator[Path, None, None]:
+    """Make a directory for journals; it goes at the end, or with this process, however that ends."""
+    made = temporary_directory("benchmark-journal")
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def environment(journal_dir: Path, **variables: str) -> dict[str, str]:
     """Return this process's environment without any setting of what is measured, and with these variables."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "KAFKA_", "ENABLE_"))}
-    return {**kept, **variables}
+    return {**kept, "OTEL_FEEDBACK_JOURNAL_DIR": str(journal_dir), **variables}
 
 
 class Child:
     """A subject in a process of its own; a context manager that ends it."""
 
-    def __init__(self, module: str, given: Mapping[str, Any]) -> None:
+    def __init__(self, module: str, given: Mapping[str, Any], journal_dir: Path | None = None) -> None:
         """Start it.
 
         Args:
             module: What `python -m` runs; it calls `serve`.
             given: What it finds in `arguments()`.
+            journal_dir: Where its journal is; default: a directory of its own, which goes when it ends.
         """
         self._name = f"{module} {given.get('subject', '')}".strip()
+        self._cleanup = contextlib.ExitStack()
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, json.dumps(given)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=environment(),
+            env=environment(journal_dir or self._cleanup.enter_context(journal_directory())),
             text=True,
         )
 
@@ -86,6 +105,11 @@ class Child:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
+    def kill(self) -> None:
+        """End it at once, as a crash does (SIGKILL)."""
+        self._process.kill()
+        self._process.communicate()
+
     def _obituary(self) -> str:
         code = self._process.wait(10)  # its pipes are closed, so it is about to end
         return f"{self._name} ended with code {code} (negative: killed, after {ANSWER_TIMEOUT_S:g} s at the latest)"
@@ -96,11 +120,11 @@ class Child:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        try:
-            self._process.communicate(timeout=0 if kind else 30)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.communicate()
+        with self._cleanup:
+            try:
+                self._process.communicate(timeout=0 if kind else 30)
+            except subprocess.TimeoutExpired:
+                self.kill()
 
 
 def arguments() -> dict[str, Any]:

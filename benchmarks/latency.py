@@ -2,7 +2,8 @@
 
 Method: an agent's process and a consumer's process, so that they share no interpreter lock; events at an even pace;
 latency is the consumer's clock when `poll()` returned the event, minus the event's own `end_time` (one machine, one
-clock). The first second, in which connections are made, is not counted. Ours and the plain producer take turns.
+clock). The first second, in which connections are made, is not counted. Ours, with its journal on disk as it is by
+default, and the plain producer take turns.
 
 Fair, because the plain producer makes, encodes and sends an event like ours, with the same batch size, linger,
 compression, acknowledgements, key, headers and partitioning. What it has not is our worker, which by KAFKA_LINGER_MS
@@ -38,7 +39,7 @@ def measure(broker: Broker, *, is_quick: bool) -> Result:
     rows = [
         row(
             "latency",
-            f"action end to consumer, p{percent}",
+            f"action end to consumer, journal on disk: p{percent}",
             RAW,
             "ms",
             [figures[f"p{percent}_ms"] for figures in rounds[OURS]],

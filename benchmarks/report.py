@@ -16,15 +16,15 @@ __all__ = ["Goal", "Report", "Result", "Row", "row"]
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A limit on our own figure (`ours`) or on `ratio`."""
+    """A limit on our own figure (`ours`), on `ratio`, or on what ours is above the baseline (`growth`)."""
 
-    of: Literal["ours", "ratio"]
+    of: Literal["ours", "ratio", "growth"]
     limit: float
     at_least: bool = False
 
-    def is_met(self, ours: float, ratio: float) -> bool:
+    def is_met(self, ours: float, baseline: float, ratio: float) -> bool:
         """Tell whether these figures keep within the limit."""
-        value = ours if self.of == "ours" else ratio
+        value = {"ours": ours, "ratio": ratio, "growth": ours - baseline}[self.of]
         return value >= self.limit if self.at_least else value <= self.limit
 
 
@@ -44,7 +44,7 @@ class Row:
     @property
     def met(self) -> bool | None:
         """Whether the goal was met; None without a goal."""
-        return None if self.goal is None else self.goal.is_met(self.ours, self.ratio.median)
+        return None if self.goal is None else self.goal.is_met(self.ours, self.baseline, self.ratio.median)
 
 
 def row(

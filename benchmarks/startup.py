@@ -17,8 +17,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 
-from benchmarks.children import BenchmarkError, environment
+from benchmarks.children import BenchmarkError, environment, journal_directory
 from benchmarks.progress import say
 from benchmarks.report import Goal, Result, row
 
@@ -62,11 +63,11 @@ def measure(*, is_quick: bool) -> Result:
     turns = 2 if is_quick else 21
     samples: dict[str, list[dict[str, float]]] = {name: [] for name in _PROGRAMS}
     say(f"startup: {turns} fresh interpreters for each of {len(_PROGRAMS)} programs")
-    with tempfile.TemporaryDirectory(prefix="benchmarks-") as bytecode:
+    with tempfile.TemporaryDirectory(prefix="benchmarks-") as bytecode, journal_directory() as journals:
         for turn in range(turns + 1):
             for name, (program, variables) in _PROGRAMS.items():
                 cached = {"PYTHONPYCACHEPREFIX": bytecode, "PYTHONDONTWRITEBYTECODE": ""}
-                sample = _start(program, {**variables, **cached})
+                sample = _start(program, journals, {**variables, **cached})
                 if turn > 0:
                     samples[name].append(sample)
     rows = [
@@ -86,10 +87,10 @@ def measure(*, is_quick: bool) -> Result:
     return Result(rows, {"turns": turns, "samples": samples})
 
 
-def _start(program: str, variables: Mapping[str, str]) -> dict[str, float]:
+def _start(program: str, journals: Path, variables: Mapping[str, str]) -> dict[str, float]:
     done = subprocess.run(
         [sys.executable, "-c", _TIMED.format(program=program)],
-        env=environment(**variables),
+        env=environment(journals, **variables),
         capture_output=True,
         text=True,
         timeout=120,

@@ -42,13 +42,15 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def _limit(goal: Goal, unit: str) -> str:
     sign = ">=" if goal.at_least else "<="
-    return f"{sign} {goal.limit:g}x" if goal.of == "ratio" else f"{sign} {_figure(goal.limit)} {unit}"
+    if goal.of == "ratio":
+        return f"{sign} {goal.limit:g}x"
+    return f"{sign} {'+' if goal.of == 'growth' else ''}{_figure(goal.limit)} {unit}"
 
 
 def _figure(value: float) -> str:
     if value >= 1_000:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:

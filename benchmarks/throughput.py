@@ -2,7 +2,8 @@
 
 Method: each round is a process of its own that sends one burst and stops the clock when the broker has acknowledged
 everything; ours and the plain producer take turns. Of ours the clock covers all: the action, its span, the event, the
-journal, the worker, the producer. Afterwards our account and the topic's end offsets must both say the count.
+journal on disk (the default, with the note of each start), the worker, the producer. What the worker falls behind with
+is read back from disk. Afterwards our account and the topic's end offsets must both say the count.
 
 Fair, because the plain producer sends the very records of our round, with the same batch size, linger, compression and
 acknowledgements; it is spared making them and choosing partitions (pure-Python murmur2 would cost it 8 µs a record), so
@@ -42,7 +43,7 @@ def measure(broker: Broker, *, is_quick: bool) -> Result:
     rows = [
         row(
             "throughput",
-            f"{compression}: {name}",
+            f"{compression}, journal on disk: {name}",
             RAW,
             unit,
             [figures[figure] for figures in found[OURS]],

@@ -3,12 +3,14 @@
 Every subject has a TracerProvider with the SDK's own BatchSpanProcessor, as it is by default, and an exporter that
 throws spans away. What is measured is the thread that makes the calls: its wall time, which includes waiting for
 the interpreter lock while background threads work, and its CPU time, which does not. The garbage collector runs as
-it does in a program. After each round the process shows that all its calls were recorded.
+it does in a program. After each round the process shows that all its calls were recorded, and where.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import itertools
 import logging
 import socket
 import time
@@ -20,13 +22,15 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 
 import otel_feedback as feedback
 from benchmarks.children import BenchmarkError, arguments, serve
-from benchmarks.subjects.names import AT_START, SET_ATTRIBUTE, UNREACHABLE
+from benchmarks.subjects.busy import BusyThread
+from benchmarks.subjects.names import AT_START, IN_MEMORY, NO_EXPORTER, NO_START, SET_ATTRIBUTE, THERE
+from benchmarks.subjects.producing import flush, require_journal
 from benchmarks.subjects.workload import attributes_at_start, one_action, ten_set_attributes
-from benchmarks.summary import percentile
 
 __all__ = ["Subject"]
 
 _BARE = {SET_ATTRIBUTE: ten_set_attributes, AT_START: attributes_at_start}
+_SETTINGS: Mapping[str, dict[str, Any]] = {IN_MEMORY: {"durability": "memory"}, NO_START: {"emit_start": False}}
 _UNTIMED_CALLS = 50  # the process has slept since its last round
 
 
@@ -42,9 +46,11 @@ class _NullExporter(SpanExporter):
 class Subject:
     """One way to record ten facts about a piece of work."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        name = self._name = given["subject"]
         self._exporter = _NullExporter()
         self._spans = BatchSpanProcessor(self._exporter)
+        self._busy = BusyThread()
         provider = TracerProvider()
         provider.add_span_processor(self._spans)
         self._pipeline: feedback.FeedbackPipeline | None = None
@@ -52,44 +58,53 @@ class Subject:
         if name in _BARE:
             self._call = functools.partial(_BARE[name], provider.get_tracer("benchmarks"))
             return
-        kafka = _nobody_listens() if name == UNREACHABLE else None
         self._pipeline = feedback.configure(
-            tracer_provider=provider, kafka=kafka, enable_outcome_logging=False, enable_otlp=False
+            tracer_provider=provider,
+            kafka=None if name == NO_EXPORTER else _kafka(given),
+            enable_outcome_logging=False,
+            enable_otlp=False,
+            **_SETTINGS.get(name, {}),
         )
 
-    def measure(self, calls: int) -> dict[str, float]:
-        """Make the calls and return wall and CPU time per call, and percentiles of single calls, in microseconds.
+    def measure(self, calls: int, rate: int | None, is_busy: bool) -> Mapping[str, Any]:
+        """Make the calls and return the wall time of each in nanoseconds, and the CPU time of a call in microseconds.
+
+        Args:
+            calls: How many.
+            rate: How many a second; None: one right after the other.
+            is_busy: Whether a thread that burns Python runs beside.
 
         Raises:
-            BenchmarkError: Not every call was recorded.
+            BenchmarkError: Not every call was recorded, or not where it was to be.
         """
-        call, clock = self._call, time.perf_counter_ns
         for _ in range(_UNTIMED_CALLS):
-            call()
+            self._call()
         self._spans.force_flush()  # not the provider's: it would wait for Kafka, too
         before = self._recorded()
-        times = [0] * (calls + 1)
-        cpu_start = time.thread_time_ns()
-        times[0] = clock()
-        for place in range(1, calls + 1):
-            call()
-            times[place] = clock()
-        cpu_ns = time.thread_time_ns() - cpu_start
+        with self._busy.working() if is_busy else contextlib.nullcontext():
+            cpu_ns = time.thread_time_ns()
+            single_ns = _back_to_back(self._call, calls) if rate is None else _paced(self._call, calls, rate)
+            cpu_ns = time.thread_time_ns() - cpu_ns
         self._spans.force_flush()
         recorded = [after - start for after, start in zip(self._recorded(), before, strict=True)]
         if any(count != calls for count in recorded):
             raise BenchmarkError(f"of {calls} calls {recorded} were recorded as spans and events")
-        single = [(times[place + 1] - times[place]) / 1e3 for place in range(calls)]
-        return {
-            "wall_us": (times[calls] - times[0]) / calls / 1e3,
-            "cpu_us": cpu_ns / calls / 1e3,
-            "p50_us": percentile(single, 50),
-            "p99_us": percentile(single, 99),
-        }
+        if self._pipeline is not None:
+            require_journal(self._pipeline, "memory" if self._name in (NO_EXPORTER, IN_MEMORY) else "disk")
+        if self._name == THERE:  # what is pending would be delivered while others are measured
+            self.flush()
+        return {"single_ns": single_ns, "cpu_us": cpu_ns / calls / 1e3}
 
     def _recorded(self) -> list[int]:
         spans = [self._exporter.count]
         return spans if self._pipeline is None else [*spans, self._pipeline.metrics()["recorded"]]
+
+    def flush(self) -> int:
+        """Wait until Kafka has everything; return how many events that is."""
+        assert self._pipeline is not None
+        count: int = self._pipeline.metrics()["recorded"]
+        flush(self._pipeline, count)
+        return count
 
     def close(self) -> None:
         """Give up what is pending: nobody will ever take it."""
@@ -97,10 +112,38 @@ class Subject:
             self._pipeline.shutdown(timeout_s=0)
 
 
+def _back_to_back(call: Callable[[], None], calls: int) -> list[int]:
+    clock = time.perf_counter_ns
+    times = [0] * (calls + 1)
+    times[0] = clock()
+    for place in range(1, calls + 1):
+        call()
+        times[place] = clock()
+    return [end - start for start, end in itertools.pairwise(times)]
+
+
+def _paced(call: Callable[[], None], calls: int, rate: int) -> list[int]:
+    clock = time.perf_counter_ns
+    times = [0] * calls
+    begin = clock()
+    for place in range(calls):
+        left_ns = begin + place * 1_000_000_000 // rate - clock()
+        if left_ns > 0:
+            time.sleep(left_ns / 1e9)
+        start = clock()
+        call()
+        times[place] = clock() - start
+    return times
+
+
 _reserved: list[socket.socket] = []
 
 
-def _nobody_listens() -> feedback.KafkaConfig:
+def _kafka(given: Mapping[str, Any]) -> feedback.KafkaConfig:
+    if given["subject"] == THERE:
+        return feedback.KafkaConfig(
+            bootstrap_servers=tuple(given["bootstrap_servers"].split(",")), topic=given["topic"]
+        )
     # bound and never listening: connections are refused, and nobody else can get the port
     reserved = socket.socket()
     reserved.bind(("127.0.0.1", 0))
@@ -110,10 +153,12 @@ def _nobody_listens() -> feedback.KafkaConfig:
 
 def _main() -> None:
     logging.disable()  # an unreachable broker is what is asked for
-    subject = Subject(arguments()["subject"])
+    subject = Subject(arguments())
 
-    def answer(request: Mapping[str, Any]) -> Mapping[str, float]:
-        return subject.measure(request["calls"])
+    def answer(request: Mapping[str, Any]) -> Mapping[str, Any]:
+        if "calls" in request:
+            return subject.measure(request["calls"], request["rate"], request["is_busy"])
+        return {"delivered": subject.flush()}
 
     serve(answer)
     subject.close()

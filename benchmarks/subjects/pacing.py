@@ -21,8 +21,7 @@ from benchmarks.subjects.producing import (
     new_producer,
     require_acknowledged,
 )
-from benchmarks.subjects.workload import EVENTS_A_RUN, one_action, run_of
-from otel_feedback import OutcomeEvent, OutcomeStatus
+from benchmarks.subjects.workload import EVENTS_A_RUN, one_action, one_event, run_of
 from otel_feedback.events.codec import encode
 from otel_feedback.events.record import Origin, Record
 from otel_feedback.exporters.headers import record_headers
@@ -53,13 +52,7 @@ class _Raw:
         number = len(self._futures)
         key = run_of(number)
         now = datetime.now(timezone.utc)
-        event = OutcomeEvent(
-            action_type="reasoning", status=OutcomeStatus.SUCCESS, agent_name="react_agent", agent_type="react",
-            service_name="unknown_service", run_id=key, workflow_id="wf-1", trace_id="0" * 32, span_id="0" * 16,
-            root_event_id="0" * 49, depth=0, timestamp=now, start_time=now, end_time=now, duration_ms=0.01,
-            latency_ms=0.01, llm_calls=1, tokens_used=1_020, own_tokens=1_020, input_tokens=900, output_tokens=120,
-            model="gpt-4o", memory_used_mb=50.0, cpu_time_ms=0.01, tags=("customer",), metadata={"client": "acme"},
-        )  # fmt: skip
+        event = one_event(key, now, "0" * 32, "0" * 16)
         headers = record_headers(Record.of(event, ORIGIN, number, key, b"", sampled=True))
         partition = number // EVENTS_A_RUN % PARTITIONS
         self._futures.append(

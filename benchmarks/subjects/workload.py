@@ -1,4 +1,4 @@
-"""The one action that everything here measures, and the bare SDK span that says the same.
+"""The one action that everything here measures, the event that comes of it, and the bare SDK span that says the same.
 
 The bare span is made as OpenTelemetry's documentation says: current while it lasts, with the ten attributes that the
 action's own span gets from the same facts.
@@ -6,13 +6,19 @@ action's own span gets from the same facts.
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from typing import Final
 
 from opentelemetry.trace import Tracer
 
-from otel_feedback import action
+from otel_feedback import OutcomeEvent, OutcomeStatus, action
 
-__all__ = ["EVENTS_A_RUN", "SPAN_NAME", "attributes_at_start", "one_action", "run_of", "ten_set_attributes"]
+__all__ = [
+    "EVENTS_A_RUN", "SPAN_NAME", "attributes_at_start", "one_action", "one_event", "run_of", "same_events",
+    "ten_set_attributes",
+]  # fmt: skip
 
 SPAN_NAME: Final = "reasoning react_agent"
 
@@ -37,6 +43,28 @@ def one_action(run_id: str | None = None) -> None:
         metadata={"client": "acme"},
     ) as act:
         act.add_usage(model="gpt-4o", input_tokens=900, output_tokens=120)
+
+
+def one_event(run_id: str, now: datetime, trace_id: str, span_id: str) -> OutcomeEvent:
+    """Return an event like the one that comes of `one_action`."""
+    event_id = f"{trace_id}-{span_id}"
+    return OutcomeEvent(
+        event_id=event_id, action_type="reasoning", status=OutcomeStatus.SUCCESS, agent_name="react_agent",
+        agent_type="react", service_name="unknown_service", run_id=run_id, workflow_id="wf-1", trace_id=trace_id,
+        span_id=span_id, root_event_id=event_id, depth=0, timestamp=now, start_time=now, end_time=now,
+        duration_ms=0.01, latency_ms=0.01, llm_calls=1, tokens_used=1_020, own_tokens=1_020, input_tokens=900,
+        output_tokens=120, model="gpt-4o", memory_used_mb=50.0, cpu_time_ms=0.01, tags=("customer",),
+        metadata={"client": "acme"},
+    )  # fmt: skip
+
+
+def same_events(count: int, began_s: float) -> Iterator[OutcomeEvent]:
+    """Yield events, one every 100 microseconds from `began_s` on (since 1970): the same ones in every process."""
+    bits = random.Random(began_s).getrandbits
+    began = datetime.fromtimestamp(began_s, timezone.utc)
+    for number in range(count):
+        moment = began + timedelta(microseconds=100 * number)
+        yield one_event(run_of(number), moment, f"{bits(128):032x}", f"{bits(64):016x}")
 
 
 def ten_set_attributes(tracer: Tracer) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 import otel_feedback as feedback
 from benchmarks.__main__ import main
+from benchmarks.broker import Broker
 from benchmarks.report import Goal, Report, Result, row
 from benchmarks.subjects.producing import producer_options
 from benchmarks.summary import Spread, paired, percentile
@@ -21,7 +23,9 @@ from otel_feedback.errors import ExportError
 from otel_feedback.events.codec import encode
 from otel_feedback.events.record import Origin, Record
 from otel_feedback.exporters.kafka import KafkaExporter
-from tests.support import environment
+from tests.stack.errors import ServiceUnavailable
+from tests.stack.kafka import KafkaBroker
+from tests.support import environment, run_python
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,6 +62,8 @@ def test_rounds_that_do_not_pair_up_are_an_error() -> None:
         (Goal("ours", 29.0), False),
         (Goal("ours", 30.0, at_least=True), True),
         (Goal("ours", 31.0, at_least=True), False),
+        (Goal("growth", 10.0), True),
+        (Goal("growth", 9.0), False),
         (None, None),
     ],
 )
@@ -68,14 +74,18 @@ def test_goals(goal: Goal | None, met: bool | None) -> None:
 def test_the_table_tells_everything() -> None:
     rows = [
         row("action", "mean", "bare span", "µs", [30.0, 33.0], [20.0, 20.0], Goal("ratio", 1.2)),
+        row("action", "p99", "bare span", "ms", [0.061], [0.0305], Goal("ours", 0.2)),
         row("throughput", "gzip", "raw", "events/s", [12_345.0], [24_690.0], Goal("ours", 10_000, at_least=True)),
+        row("memory", "RSS", "idle", "MB", [70.0], [40.0], Goal("growth", 32.0)),
     ]
-    results = {"action": Result(rows[:1]), "throughput": Result(rows[1:])}
+    results = {"action": Result(rows[:2]), "throughput": Result(rows[2:3]), "memory": Result(rows[3:])}
     report = Report({"python": "3.11.7"}, is_quick=True, results=results, failed={"latency": "no broker"})
 
     lines = [" ".join(line.split()) for line in render(report).splitlines()]
 
     assert "mean 31.5 20.0 µs 1.57x 1.51 - 1.64 <= 1.2x MISSED bare span" in lines
+    assert "p99 0.061 0.030 ms 2.00x 2.00 - 2.00 <= 0.200 ms met bare span" in lines
+    assert "RSS 70.0 40.0 MB 1.75x 1.75 - 1.75 <= +32.0 MB met idle" in lines
     assert "gzip 12,345 24,690 events/s 0.50x 0.50 - 0.50 >= 10,000 events/s met raw" in lines
     assert "python 3.11.7" in lines
     assert "latency has no result: no broker" in lines
@@ -84,7 +94,7 @@ def test_the_table_tells_everything() -> None:
 def test_a_wrong_name_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--only", "acton"])
-    assert "acton is not one of action, startup, throughput, latency" in capsys.readouterr().err
+    assert "acton is not one of startup, action, throughput, latency, replay, memory" in capsys.readouterr().err
 
 
 def test_the_plain_producer_has_the_options_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,19 +121,122 @@ def test_the_plain_producer_has_the_options_of_ours(monkeypatch: pytest.MonkeyPa
     }  # fmt: skip
 
 
-def test_a_quick_run_reports_every_row(tmp_path: Path) -> None:
-    """The command itself, without a broker: shape and plausibility of what it writes."""
+def test_events_are_the_same_in_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the plain producer would not send what the journal held."""
+    monkeypatch.chdir(ROOT)
+    program = """
+        from hashlib import sha256
+        from benchmarks.subjects.workload import same_events
+        from otel_feedback.events.codec import encode
+        print(sha256(b"".join(map(encode, same_events(50, 1_800_000_000.123)))).hexdigest())
+    """
+    first, second = (run_python(program, {"PYTHONHASHSEED": seed}) for seed in ("1", "2"))
+    assert first.stdout == second.stdout != "", first.stderr
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+
+
+@needs_proc
+def test_memory_is_what_the_kernel_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that takes 50 MB more says so, and of which kind; freed, it was the peak."""
+    monkeypatch.chdir(ROOT)
+    done = run_python("""
+        import mmap
+        from benchmarks.subjects.memory import Memory, forget_peak
+        forget_peak()
+        before = Memory.now()
+        taken = mmap.mmap(-1, 50_000_000, flags=mmap.MAP_PRIVATE)
+        taken.write(bytes(50_000_000))
+        meanwhile = Memory.now()
+        taken.close()
+        after = Memory.now()
+        assert 45 < meanwhile.rss_mb - before.rss_mb < 110, (before, meanwhile)
+        assert 45 < meanwhile.anonymous_mb - before.anonymous_mb < 110, (before, meanwhile)
+        assert abs(meanwhile.file_mb - before.file_mb) < 5, (before, meanwhile)
+        assert after.rss_mb < meanwhile.rss_mb - 45, (after, meanwhile)
+        assert after.peak_mb >= meanwhile.rss_mb - 1, (after, meanwhile)
+    """)
+    assert done.returncode == 0, done.stderr
+
+
+class Places:
+    """Where a run may leave things; it must not."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.temporary = tmp_path / "temporary"
+        self.temporary.mkdir()
+        self.state = tmp_path / "state"
+
+    def require_untouched(self) -> None:
+        assert not self.state.exists(), "a journal where those of the user are"
+        assert list(self.temporary.iterdir()) == []
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    return Places(tmp_path)
+
+
+GOALS = {
+    "startup": {("ratio", 1.2)},
+    "action": {("ratio", 1.3), ("ours", 0.2)},
+    "throughput": {("ours", 10_000.0), ("ours", 18_000.0)},
+    "latency": {("ours", 60.0), ("ours", 250.0)},
+    "replay": {("ours", 20_000.0)},
+    "memory": {("growth", 32.0)},
+}
+
+
+def test_without_a_broker_action_and_startup_are_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, places: Places
+) -> None:
+    def unavailable() -> Any:
+        raise ServiceUnavailable("none to be had here")
+
+    monkeypatch.setattr(Broker, "launch", unavailable)
+    monkeypatch.setattr(tempfile, "tempdir", str(places.temporary))
+    monkeypatch.chdir(ROOT)
+    file = tmp_path / "figures.json"
+
+    code = main(["--quick", "--only", "startup,action,replay", "--json", str(file)])
+
+    assert code == 1
+    places.require_untouched()
+    written = json.loads(file.read_text())
+    why = "none to be had here"
+    assert written["failed"] == {"action, Kafka there": why, "replay": why}
+    names = {line["name"] for line in require_plausible(written, "startup", "action")}
+    assert "Kafka away: mean, wall" in names
+    assert not any("Kafka there" in name for name in names)
+    assert f"replay has no result: {why}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "name", ["action", "throughput", "latency", "replay", pytest.param("memory", marks=needs_proc)]
+)
+def test_a_quick_run_reports_every_row(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path, places: Places
+) -> None:
+    """The command itself, as people call it: shape and plausibility of what it writes, and what it leaves behind."""
+    variables = {"TMPDIR": str(places.temporary), "XDG_STATE_HOME": str(places.state)}
+    if name != "memory":  # that one stops its broker, so it must be its own
+        broker: KafkaBroker = request.getfixturevalue("kafka_broker")
+        variables["KAFKA_BOOTSTRAP_SERVERS"] = broker.bootstrap_servers
     file = tmp_path / "figures.json"
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--quick", "--only", "action,startup", "--json", str(file)],
+        [sys.executable, "-m", "benchmarks", "--quick", "--only", name, "--json", str(file)],
         cwd=ROOT,
-        env=environment(),
+        env=environment() | variables,
         capture_output=True,
         text=True,
         timeout=100,
         check=False,
     )
+    if "no Kafka broker to be had" in done.stderr:
+        raise ServiceUnavailable(done.stderr.strip())
     assert done.returncode == 0, done.stderr
+    places.require_untouched()
 
     written = json.loads(file.read_text())
 
@@ -131,13 +244,26 @@ def test_a_quick_run_reports_every_row(tmp_path: Path) -> None:
     assert written["failed"] == {}
     assert {"python", "opentelemetry-sdk", "kafka-python", "msgspec", "os", "cpu count"} <= written["versions"].keys()
     assert "not installed" not in written["versions"].values()
-    assert {line["benchmark"] for line in written["rows"]} == {"action", "startup"}
-    for line in written["rows"]:
+    for line in require_plausible(written, name):
+        assert line["name"] in done.stdout
+    assert all(line.startswith("[benchmarks]") for line in done.stderr.splitlines()), done.stderr
+
+
+def test_memory_needs_a_broker_that_may_be_stopped() -> None:
+    """One from the environment belongs to somebody else, who would not like it to hang."""
+    with pytest.raises(ServiceUnavailable), Broker(KafkaBroker(None, "127.0.0.1:1", {})).paused():
+        pytest.fail("it was stopped")
+
+
+def require_plausible(written: dict[str, Any], *benchmarks: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = written["rows"]
+    assert {line["benchmark"] for line in rows} == set(benchmarks)
+    for line in rows:
         assert line["ours"] > 0, line
         assert line["baseline"] > 0, line
         assert 0 < line["ratio"]["p10"] <= line["ratio"]["median"] <= line["ratio"]["p90"], line
         assert (line["met"] is None) == (line["goal"] is None), line
-    goals = [(line["benchmark"], line["goal"]["of"], line["goal"]["limit"]) for line in written["rows"] if line["goal"]]
-    assert set(goals) == {("action", "ratio", 1.2), ("startup", "ratio", 1.2)}
-    assert "memory journal: mean, wall" in done.stdout
-    assert all(line.startswith("[benchmarks]") for line in done.stderr.splitlines()), done.stderr
+    for name in benchmarks:
+        goals = [line["goal"] for line in rows if line["benchmark"] == name and line["goal"]]
+        assert {(goal["of"], goal["limit"]) for goal in goals} == GOALS[name]
+    return rows
