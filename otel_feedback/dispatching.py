@@ -10,7 +10,7 @@ from typing import Any
 from otel_feedback import bootstrap
 from otel_feedback.capture.dispatcher import ActionDispatcher
 from otel_feedback.capture.orchestration import OrchestrationDispatcher
-from otel_feedback.config import get_settings
+from otel_feedback.capture.runtime import runtime
 
 # the classes, too: who imports them gets the means to configure the process
 __all__ = ["ActionDispatcher", "OrchestrationDispatcher", "create_dispatcher"]
@@ -32,14 +32,19 @@ def create_dispatcher(
 
     Raises:
         ConfigError: A setting cannot be used.
+        FeedbackError: An argument of the dispatcher cannot be used.
     """
     own = {name: settings.pop(name) for name in _OWN & settings.keys()}
     if kafka_servers is not None:
         settings["kafka_bootstrap_servers"] = kafka_servers
-    if settings or not bootstrap.is_configured():
-        bootstrap.configure(**settings)
-    if enable_metrics:
+    if settings:
+        pipeline = bootstrap.configure(**settings)
+    elif bootstrap.is_configured() or not runtime().enabled:
+        pipeline = bootstrap.get_feedback_pipeline()
+    else:
+        pipeline = bootstrap.configure()
+    if enable_metrics and pipeline.enabled:
         from otel_feedback.provider import prepare_metrics
 
-        prepare_metrics(str(settings.get("service_name") or get_settings().service_name))
+        prepare_metrics(pipeline.service_name or "unknown_service")
     return ActionDispatcher(enable_metrics=enable_metrics, **own)

@@ -18,14 +18,20 @@ from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["Extractor", "take_metrics"]
 
-_log = ThrottledLog(logging.getLogger(__name__))
+logger = logging.getLogger(__name__)
+_log = ThrottledLog(logger)
 
 Extractor = Callable[[Any], "Mapping[str, Any] | None"]
 """Gets the answer; returns a mapping with the names above, or None where it says nothing."""
 
 _INPUT = ("input_tokens", "prompt_tokens")
 _OUTPUT = ("output_tokens", "completion_tokens")
-_CACHED = ("cached_input_tokens", "cache_read_input_tokens")
+_BESIDE = ("cache_read_input_tokens", "cache_creation_input_tokens")
+"""Anthropic's names: input that its `input_tokens` does not include; ours does."""
+_CACHED = ("cached_input_tokens", _BESIDE[0])
+_INPUT_PARTS = ("input_tokens_details", "prompt_tokens_details")
+_OUTPUT_PARTS = ("output_tokens_details", "completion_tokens_details")
+"""OpenAI's names: mappings that say how much of it was cached, or reasoning."""
 
 
 def take_metrics(act: Action, answer: Any, extractor: Extractor | None) -> None:
@@ -39,31 +45,46 @@ def take_metrics(act: Action, answer: Any, extractor: Extractor | None) -> None:
 
 
 def _take(act: Action, told: Mapping[str, Any]) -> None:
-    usage = told.get("usage")
-    numbers: Mapping[str, Any] = cast("Mapping[str, Any]", usage) if isinstance(usage, Mapping) else {}
-    given = {
-        "input_tokens": _first(numbers, _INPUT),
-        "output_tokens": _first(numbers, _OUTPUT),
-        "cached_input_tokens": _first(numbers, _CACHED),
-        "reasoning_tokens": numbers.get("reasoning_tokens"),
-        "cost": told.get("cost"),
-        "model": told.get("model"),
-        "provider": told.get("provider"),
-    }
+    given = {**_tokens(told), "cost": told.get("cost"), "model": told.get("model"), "provider": told.get("provider")}
     given = {name: value for name, value in given.items() if value is not None}
-    if "input_tokens" not in given and "output_tokens" not in given:
-        total = _first({**numbers, **told}, ("tokens_used", "total_tokens"))
-        if total is not None:
-            given["total_tokens"] = total
     # an agent that counted its calls and returns their sum as well must not be counted twice
     if given and (act._usage is None or not act._usage.own):
         act.add_usage(**given)
-    quality, confidence = act._scores or (None, None)
-    act.score(
-        quality=told.get("quality_score") if quality is None else None,
-        confidence=_first(told, ("confidence", "confidence_score")) if confidence is None else None,
-    )
+    quality, confidence = told.get("quality_score"), _first(told, ("confidence", "confidence_score"))
+    if quality is not None or confidence is not None:
+        known_quality, known_confidence = act._scores or (None, None)
+        act.score(
+            quality=quality if known_quality is None else None,
+            confidence=confidence if known_confidence is None else None,
+        )
 
 
-def _first(numbers: Mapping[str, Any], names: tuple[str, ...]) -> Any:
-    return next((numbers[name] for name in names if numbers.get(name) is not None), None)
+def _tokens(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tokens of an answer, by the arguments of `add_usage()`."""
+    usage = _mapping(told.get("usage"))
+    tokens_in, tokens_out = _first(usage, _INPUT), _first(usage, _OUTPUT)
+    for name in _BESIDE:
+        if isinstance(tokens_in, int) and isinstance(more := usage.get(name), int):
+            tokens_in += more
+    cached, reasoning = _first(usage, _CACHED), usage.get("reasoning_tokens")
+    if cached is None:
+        cached = _mapping(_first(usage, _INPUT_PARTS)).get("cached_tokens")
+    if reasoning is None:
+        reasoning = _mapping(_first(usage, _OUTPUT_PARTS)).get("reasoning_tokens")
+    total = told.get("tokens_used")
+    return {
+        "input_tokens": tokens_in,
+        "output_tokens": tokens_out,
+        "cached_input_tokens": cached,
+        "reasoning_tokens": reasoning,
+        # not looked at where the parts are known
+        "total_tokens": usage.get("total_tokens") if total is None else total,
+    }
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+
+
+def _first(told: Mapping[str, Any], names: tuple[str, ...]) -> Any:
+    return next((told[name] for name in names if told.get(name) is not None), None)

@@ -6,6 +6,7 @@ next to nothing while the program has no MeterProvider.
 
 from __future__ import annotations
 
+import logging
 from functools import lru_cache
 
 from opentelemetry import metrics
@@ -13,9 +14,12 @@ from opentelemetry.metrics import Counter, Histogram
 
 from otel_feedback import semconv
 from otel_feedback.events.model import OutcomeEvent
+from otel_feedback.throttle import ThrottledLog
 from otel_feedback.version import VERSION
 
 __all__ = ["record"]
+
+_log = ThrottledLog(logging.getLogger(__name__))
 
 DURATION_BUCKETS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]
 TOKEN_BUCKETS = [1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864]
@@ -38,7 +42,14 @@ def _instruments() -> tuple[Counter, Histogram, Histogram]:
 
 
 def record(event: OutcomeEvent) -> None:
-    """Record one finished action."""
+    """Record one finished action. Never raises: a meter is somebody else's code."""
+    try:
+        _record(event)
+    except Exception as exc:
+        _log.warning("record", "the metrics of an action could not be recorded: %r", exc)
+
+
+def _record(event: OutcomeEvent) -> None:
     outcomes, duration, tokens = _instruments()
     who = {"agent": event.agent_name or "", "action": event.action_type}
     outcomes.add(1, {**who, "status": event.status.value})

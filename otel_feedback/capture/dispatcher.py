@@ -216,22 +216,27 @@ class ActionDispatcher:
             event = event_of(act, request.declared._declared, error, Measured(came.duration_ms, latency_ms))
             result = result_of(event, came.output, came.attempts, error)
             if (self._post or request.post_hooks) and not isinstance(error, GeneratorExit):
-                await self._run_post(request, (request.agent, dict(result), event))
+                await self._run_post(
+                    request,
+                    (request.agent, dict(result), event),
+                    is_cancelled=isinstance(error, asyncio.CancelledError),
+                )
             if error is not None and not isinstance(error, Exception):
                 raise error
             return result, error
         finally:
             came.error = error = None  # its traceback has this frame
 
-    async def _run_post(self, request: Request, told: tuple[Any, ...]) -> None:
-        """Run the post hooks; a cancellation waits for them, a second one leaves them to themselves."""
+    async def _run_post(self, request: Request, told: tuple[Any, ...], *, is_cancelled: bool) -> None:
+        """Run the post hooks; the first cancellation waits for them, the next leaves them to themselves."""
         task = start(functools.partial(self._post.run, request.post_hooks, *told))
         self._behind.add(task)
         task.add_done_callback(self._behind.discard)
         try:
             await finished(task)
         except asyncio.CancelledError:
-            await finished(task)
+            if not is_cancelled:
+                await finished(task)
             raise
         error = None if task.cancelled() else task.result()[1]
         if isinstance(error, (KeyboardInterrupt, SystemExit)):

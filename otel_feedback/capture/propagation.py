@@ -13,7 +13,7 @@ import contextlib
 from collections.abc import Generator, Iterable, Mapping, MutableMapping
 from typing import cast
 
-from opentelemetry import baggage, propagate
+from opentelemetry import baggage, propagate, trace
 from opentelemetry import context as context_api
 
 from otel_feedback import semconv
@@ -34,6 +34,10 @@ IDENTITY_FIELDS: Mapping[str, str] = {
 """What may travel as Baggage, and the attribute that is also its key there."""
 
 KafkaHeaders = Iterable[tuple[str, "bytes | None"]]
+AsgiHeaders = Iterable[tuple[bytes, bytes]]
+
+_MARK_KEY = context_api.create_key("otel_feedback.extracted")
+_LISTS = frozenset({"baggage", "tracestate"})
 
 
 def inject(headers: MutableMapping[str, str] | None = None) -> MutableMapping[str, str]:
@@ -56,39 +60,63 @@ def inject(headers: MutableMapping[str, str] | None = None) -> MutableMapping[st
 
 
 def inject_kafka(headers: KafkaHeaders | None = None) -> list[tuple[str, bytes | None]]:
-    """Put the same into the headers of a Kafka record; return them as kafka-python takes them."""
-    return [*(headers or ()), *((name, value.encode()) for name, value in inject().items())]
+    """Put the same into the headers of a Kafka record; return them as kafka-python takes them.
+
+    Args:
+        headers: Others of the record; those of an earlier `inject_kafka()` among them are replaced.
+    """
+    ours = inject()
+    others = [(name, value) for name, value in headers or () if name not in ours]
+    return [*others, *((name, value.encode()) for name, value in ours.items())]
 
 
 @contextlib.contextmanager
-def extract(headers: Mapping[str, str] | KafkaHeaders) -> Generator[None, None, None]:
+def extract(headers: Mapping[str, str] | KafkaHeaders | AsgiHeaders) -> Generator[None, None, None]:
     """Go on, inside the `with` block, with the trace and the identity that came in HTTP or Kafka headers.
 
-    What cannot be read is left out; identifiers that `baggage_fields` does not name are not taken over.
+    Args:
+        headers: A mapping, or pairs of name and value, each text or bytes, as HTTP frameworks, ASGI and Kafka clients
+            give them.
+
+    What cannot be read is left out; identifiers that `baggage_fields` does not name are not taken over. Headers that
+    say nothing change nothing. They are believed: take them from callers that you trust.
     """
-    carrier = _as_text(headers)
-    context = propagate.extract(carrier, context_api.get_current())
+    before = context_api.get_current()
+    context = propagate.extract(_as_text(headers), before)
     identity: dict[str, str] = {}
     for field in runtime().baggage_fields:
         value = baggage.get_baggage(IDENTITY_FIELDS[field], context)
         if isinstance(value, str) and value:
             identity[IDENTITY_FIELDS[field]] = value[:MAX_NAME]
-    # an action around this, in another trace, is no parent of what comes now
-    context = context_api.set_value(ACTION_KEY, None, context)
-    token = context_api.attach(context_api.set_value(IDENTITY_KEY, identity, context))
+    if identity or trace.get_current_span(context) is not trace.get_current_span(before):
+        # an action around this, in another trace, is no parent of what comes now
+        context = context_api.set_value(IDENTITY_KEY, identity, context_api.set_value(ACTION_KEY, None, context))
+    mark = object()
+    # its token is of no use: where the block ends in another context, the API would log the detach as an error
+    context_api.attach(context_api.set_value(_MARK_KEY, mark, context))
     try:
         yield
     finally:
-        context_api.detach(token)
+        if context_api.get_value(_MARK_KEY) is mark:
+            context_api.attach(before)
 
 
-def _as_text(headers: Mapping[str, str] | KafkaHeaders) -> dict[str, str]:
-    pairs: Iterable[tuple[str, str | bytes | None]] = (
-        cast("Mapping[str, str]", headers).items() if isinstance(headers, Mapping) else headers
+def _as_text(headers: Mapping[str, str] | KafkaHeaders | AsgiHeaders) -> dict[str, str]:
+    """Return the headers as the propagators read them: HTTP's names mean the same in any case."""
+    pairs: Iterable[tuple[object, object]] = (
+        cast("Mapping[object, object]", headers).items() if isinstance(headers, Mapping) else headers
     )
-    # HTTP's names mean the same in any case
-    return {
-        name.lower(): value if isinstance(value, str) else value.decode("utf-8", "replace")
-        for name, value in pairs
-        if value is not None
-    }
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        key, text = _text(name), _text(value)
+        if key is not None and text is not None:
+            key = key.lower()
+            # a list may come in several headers
+            found[key] = f"{found[key]},{text}" if key in found and key in _LISTS else text
+    return found
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value if isinstance(value, str) else None

@@ -155,9 +155,11 @@ class Call:
 
     def _start_thread(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Outcome]:
         answer: asyncio.Future[Outcome] = loop.create_future()
+        waiting = [answer]  # emptied: an exception's traceback has the frame below, which must not hold its future
         context = contextvars.copy_context()
 
         def settle(outcome: Outcome, cpu_ms: float) -> None:
+            answer = waiting.pop()
             if not answer.done():
                 self.cpu_ms = cpu_ms
                 answer.set_result(outcome)

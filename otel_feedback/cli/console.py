@@ -8,13 +8,29 @@ from __future__ import annotations
 import io
 import os
 import sys
+from datetime import datetime, timezone
 from typing import NamedTuple
 
 from rich.console import Console, Group, RenderableType
+from rich.text import Text
 
 from otel_feedback import OutcomeStatus
 
-__all__ = ["Mark", "count", "dollars", "duration", "marks", "open_console", "percent", "write"]
+__all__ = [
+    "Mark",
+    "count",
+    "dollars",
+    "duration",
+    "failed",
+    "marks",
+    "moment",
+    "number_of",
+    "open_console",
+    "percent",
+    "progress_console",
+    "size",
+    "write",
+]
 
 UNKNOWN = "-"
 
@@ -42,6 +58,20 @@ def open_console() -> Console:
         sys.stdout.reconfigure(errors="replace")  # a terminal of another encoding shows ?, and nothing breaks
     rich_terminal = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return Console(force_terminal=rich_terminal, no_color=not rich_terminal, highlight=False, emoji=False, markup=False)
+
+
+def progress_console() -> Console | None:
+    """Return a console on stderr to show progress on; None where nobody would see it move."""
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        return None
+    return Console(stderr=True, no_color=bool(os.environ.get("NO_COLOR")), highlight=False, emoji=False, markup=False)
+
+
+def failed(found: str, todo: str) -> None:
+    """Say on stderr why a command cannot do its work, and what to do."""
+    console = Console(stderr=True, highlight=False, emoji=False, markup=False)
+    console.print(Text("error: ", "bold red").append(found, "none"), soft_wrap=True)
+    console.print(Text(f"  -> {todo}"), soft_wrap=True)
 
 
 def can_write(console: Console, text: str) -> bool:
@@ -84,6 +114,28 @@ def dollars(cost: float | None) -> str:
 def count(number: int | None) -> str:
     """Return a whole number with its thousands apart; nothing and none look the same."""
     return f"{number:,}" if number else UNKNOWN
+
+
+def number_of(number: int, thing: str) -> str:
+    """Return a number with its noun: `1 journal`, `2,000 journals`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def size(number: int) -> str:
+    """Return bytes with a unit that fits: `812 B`, `8.0 MiB`."""
+    if number < 1_024:
+        return f"{number} B"
+    value = float(number)
+    for unit in ("KiB", "MiB", "GiB"):
+        value /= 1_024
+        if value < 999.5:
+            return f"{value:.1f} {unit}"
+    return f"{value:,.0f} GiB"
+
+
+def moment(when: datetime) -> str:
+    """Return a moment in UTC, to the second."""
+    return when.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def percent(share: float) -> str:

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from otel_feedback.cli import env_file
 from otel_feedback.cli.check_jaeger import check_jaeger
+from otel_feedback.cli.check_journal import check_journal
 from otel_feedback.cli.check_kafka import check_kafka
 from otel_feedback.cli.check_otlp import check_logs, check_traces, import_clients
 from otel_feedback.cli.check_settings import check_log_tier, check_settings
@@ -63,6 +64,7 @@ def run(*, as_json: bool, jaeger_url: str | None, bootstrap_servers: str | None)
     if isinstance(settings, Settings):
         groups += [
             _Group("log tier", partial(check_log_tier, settings)),
+            _Group("journal", partial(check_journal, settings)),
             _Group("Kafka", partial(check_kafka, settings)),
             _Group("OTLP logs", partial(check_logs, settings)),
             _Group("OTLP traces", partial(check_traces, settings)),
@@ -73,7 +75,8 @@ def run(*, as_json: bool, jaeger_url: str | None, bootstrap_servers: str | None)
     found = _all_at_once(groups, console, silent=as_json)
     if isinstance(settings, ConfigError):
         found += [
-            Finding(name, State.SKIPPED, "needs settings") for name in ("Kafka", "OTLP logs", "OTLP traces", "Jaeger")
+            Finding(name, State.SKIPPED, "needs settings")
+            for name in ("journal", "Kafka", "OTLP logs", "OTLP traces", "Jaeger")
         ]
     findings = without_secrets(found)
     failed = any(finding.state is State.FAILED for finding in findings)

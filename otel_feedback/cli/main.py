@@ -21,9 +21,22 @@ examples:
   docker compose up -d                      Kafka, a collector, Jaeger
   otel-feedback topics --dry-run            which topics would be made
   KAFKA_BOOTSTRAP_SERVERS=localhost:9092 otel-feedback doctor
+  otel-feedback journal inspect             what waits on disk, and for whom
 
 Settings come from arguments, then from the environment, then from a file .env
 in the current directory, then from the defaults.
+"""
+
+
+JOURNAL_EXAMPLES = """\
+examples:
+  otel-feedback journal inspect                         the service of the settings
+  otel-feedback journal verify ~/.local/state/otel-feedback --json
+  otel-feedback journal replay --timeout 60
+  otel-feedback journal replay --take old-host:9092/agent-outcomes
+
+PATH is the directory of a service's journals, or the folder of one journal;
+for inspect and verify also a directory with several services in it.
 """
 
 
@@ -65,9 +78,25 @@ def _run(options: argparse.Namespace) -> int:
             dry_run=options.dry_run,
             bootstrap_servers=options.bootstrap_servers,
         )
+    if options.command == "journal":
+        return _run_journal(options)
     from otel_feedback.cli import doctor
 
     return doctor.run(as_json=options.json, jaeger_url=options.jaeger, bootstrap_servers=options.bootstrap_servers)
+
+
+def _run_journal(options: argparse.Namespace) -> int:
+    if options.action == "inspect":
+        from otel_feedback.cli import journal_inspect
+
+        return journal_inspect.run(path=options.path, as_json=options.json)
+    if options.action == "verify":
+        from otel_feedback.cli import journal_verify
+
+        return journal_verify.run(path=options.path, as_json=options.json)
+    from otel_feedback.cli import journal_replay
+
+    return journal_replay.run(path=options.path, as_json=options.json, timeout_s=options.timeout, take=options.take)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -112,7 +141,45 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="write the findings as JSON")
     doctor.add_argument("--jaeger", metavar="URL", help="Jaeger's query API (http://localhost:16686)")
     _add_bootstrap_servers(doctor)
+
+    journal = commands.add_parser(
+        "journal",
+        help="look into the journals on disk, deliver what dead processes left",
+        description="Look into the journals on disk, check them, deliver what dead processes left.",
+        epilog=JOURNAL_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_actions(journal)
     return parser
+
+
+def _add_actions(journal: argparse.ArgumentParser) -> None:
+    actions = journal.add_subparsers(dest="action", metavar="ACTION", required=True)
+    inspect = actions.add_parser(
+        "inspect",
+        help="whose they are, what is in them, how far each destination is",
+        description="Show whose the journals are, what is in them, and how far each destination is. Changes nothing.",
+    )
+    verify = actions.add_parser(
+        "verify",
+        help="read every byte, and say what is damaged",
+        description="Read every frame of every segment, and say what is damaged. Changes nothing.",
+    )
+    replay = actions.add_parser(
+        "replay",
+        help="deliver what dead processes left",
+        description="Deliver what dead processes left, now, with the settings of the environment. What cannot be "
+        "delivered stays where it is.",
+    )
+    for action in (inspect, verify, replay):
+        action.add_argument(
+            "path", nargs="?", metavar="PATH", help="where the journals are (OTEL_FEEDBACK_JOURNAL_DIR)"
+        )
+        action.add_argument("--json", action="store_true", help="write one JSON object")
+    replay.add_argument("--timeout", type=_timeout, default=300.0, metavar="SECONDS", help="how long to try (300)")
+    replay.add_argument(
+        "--take", metavar="DESTINATION", help="deliver what is for this destination to the one of the settings"
+    )
 
 
 def _add_bootstrap_servers(parser: argparse.ArgumentParser) -> None:
@@ -126,6 +193,16 @@ def _seconds(text: str) -> float:
         seconds = 0.0
     if not 0.2 <= seconds <= 3_600:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0.2 to 3600")
+    return seconds
+
+
+def _timeout(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 10**9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
     return seconds
 
 

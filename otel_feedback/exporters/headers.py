@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import msgspec
+
 from otel_feedback.events.model import SCHEMA_VERSION
 from otel_feedback.events.record import Origin, Record
 
@@ -14,6 +16,7 @@ __all__ = ["EVENT_TYPE", "record_headers"]
 
 EVENT_TYPE = f"agent.outcome.v{SCHEMA_VERSION.partition('.')[0]}"
 
+_encode = msgspec.json.Encoder().encode
 _TYPE = EVENT_TYPE.encode()
 Headers = list[tuple[str, bytes]]
 
@@ -30,7 +33,7 @@ def record_headers(record: Record) -> Headers:
         ("ce_id", (event_id if record.revision == 1 else f"{event_id}/{record.revision}").encode()),
         ("ce_source", source),
         ("ce_type", _TYPE),
-        ("ce_time", record.timestamp.isoformat().replace("+00:00", "Z").encode()),
+        ("ce_time", _encode(record.timestamp)[1:-1]),  # as in the event; isoformat() takes eight times as long
         ("ce_specversion", b"1.0"),
     ]
     if record.trace_id is not None and record.span_id is not None:

@@ -17,7 +17,6 @@ import secrets
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -27,31 +26,20 @@ from otel_feedback.journal.cursor import CursorState, JournalCursor, Reader
 from otel_feedback.journal.folder import Folder
 from otel_feedback.journal.frames import MAX_PAYLOAD, SAMPLED, Kind, event_body, frame
 from otel_feedback.journal.interface import CLOSED, StartedAction
+from otel_feedback.journal.limits import DiskLimits
 from otel_feedback.journal.memory import FORGET_AT_ONCE, LOST_RETENTION
 from otel_feedback.journal.quarantine import Quarantine
 from otel_feedback.journal.segments import Segment, SegmentReader, SegmentWriter
 from otel_feedback.journal.state import VERSION, JournalState, encode_state
 from otel_feedback.journal.tail import Tail
 
-__all__ = ["LOST_DAMAGED", "AppendingJournal", "DiskLimits"]
+__all__ = ["LOST_DAMAGED", "AppendingJournal"]
 
 LOST_DAMAGED = "damaged"
+_encode = msgspec.json.Encoder().encode
+
 WRITE_AT_ONCE = 64
 """Records that were in memory only, written in one holding of the lock."""
-
-
-class DiskLimits(NamedTuple):
-    """How much a journal may take. Sizes in bytes, ages in seconds.
-
-    `memory_bytes` is what may be in memory while the disk does not take it; `tail_bytes` what is kept there anyway.
-    """
-
-    max_bytes: int = 4 * 2**30
-    max_age_s: float = 7 * 86_400.0
-    min_free_bytes: int = 64 * 2**20
-    memory_bytes: int = 64 * 2**20
-    tail_bytes: int = 4 * 2**20
-    segment_bytes: int = 8 * 2**20
 
 
 class AppendingJournal:
@@ -97,11 +85,15 @@ class AppendingJournal:
             sequence = self._end
             tail = self._tail
             # in memory first: whatever interrupts what follows, the record has its place
-            tail.put(Record.of(event, self.origin, sequence, key, payload, sampled=sampled))
+            record = Record.of(event, self.origin, sequence, key, payload, sampled=sampled)
+            tail.put(record)
             self._end = sequence + 1
             if self._open_actions and event.revision:
                 self._open_actions.pop(event.event_id, None)
-            if sequence - self._written < WRITE_AT_ONCE:  # else the disk has just healed, and tend() is at it
+            if sequence == self._written:
+                self._write_event(record)
+                self._end_full_segment()
+            elif sequence - self._written < WRITE_AT_ONCE:  # else the disk has just healed, and tend() is at it
                 self._write_events()
             if tail.bytes > self._tail_bytes:
                 self._shrink()
@@ -111,47 +103,55 @@ class AppendingJournal:
 
     def note_start(self, action: StartedAction) -> None:
         try:
-            noted = msgspec.json.encode(action)
+            noted = _encode(action)
         except Exception:  # whatever a span's attributes may hold; the action's event will say what can be said
             return
+        data = frame(Kind.START, self._end, noted)
         with self._lock:
             if self._is_closed:
                 return
             self._open_actions[action.event_id] = noted
-            self._write(Kind.START, self._end, noted)
+            self._write(data)
             self._end_full_segment()
 
     def forget_start(self, event_id: str) -> None:
         with self._lock:
             if self._open_actions.pop(event_id, None) is not None:
-                self._write(Kind.FORGET, self._end, event_id.encode())
+                self._write(frame(Kind.FORGET, self._end, event_id.encode()))
                 self._end_full_segment()
 
     def _write_events(self, most: int = WRITE_AT_ONCE) -> None:
-        """Write up to `most` records that are not on disk yet: nearly always the one that was appended."""
+        """Write up to `most` records that are in memory only."""
         for sequence in range(self._written, min(self._end, self._written + most)):
             record = self._tail.get(sequence)
-            if record is not None:
-                body = event_body(record.key, record.payload)
-                if len(body) <= MAX_PAYLOAD and not self._write(
-                    Kind.EVENT, sequence, body, SAMPLED if record.sampled else 0
-                ):
-                    return
-            self._written = sequence + 1
+            if record is None:
+                self._written = sequence + 1
+            elif not self._write_event(record):
+                return
         self._end_full_segment()
+
+    def _write_event(self, record: Record) -> bool:
+        """Write the lowest record that is not on disk yet; False where the disk does not take it."""
+        body = event_body(record.key, record.payload)
+        if len(body) <= MAX_PAYLOAD and not self._write(
+            frame(Kind.EVENT, record.sequence, body, SAMPLED if record.sampled else 0)
+        ):
+            return False
+        self._written = record.sequence + 1
+        return True
 
     def _end_full_segment(self) -> None:
         # what it began with does not count: else many open actions would begin a segment for each event
         if self._writer is not None and self._writer.added >= self._segment_bytes:
             self._begin_segment()
 
-    def _write(self, kind: Kind, sequence: int, payload: bytes, flags: int = 0) -> bool:
+    def _write(self, data: bytes) -> bool:
         if self._writer is None and self._problem is None:  # the first append of all
             self._begin_segment()
         if self._writer is None:
             return False
         try:
-            self._writer.append(frame(kind, sequence, payload, flags))
+            self._writer.append(data)
         except OSError as exc:
             self._stop_writing(exc)
             return False

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from otel_feedback.events.record import Record
 from otel_feedback.journal.adopted import AdoptedJournal
-from otel_feedback.journal.appending import WRITE_AT_ONCE, AppendingJournal, DiskLimits
+from otel_feedback.journal.appending import WRITE_AT_ONCE, AppendingJournal
 from otel_feedback.journal.files import free_bytes
 from otel_feedback.journal.folder import Folder, folders
 from otel_feedback.journal.interface import CloseAction, JournalHealth
