@@ -112,7 +112,6 @@ class AppendingJournal:
                 return
             self._open_actions[action.event_id] = noted
             self._write(data)
-            self._end_full_segment()
 
     def forget_start(self, event_id: str) -> None:
         with self._lock:

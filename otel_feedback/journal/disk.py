@@ -22,6 +22,7 @@ from otel_feedback.journal.appending import WRITE_AT_ONCE, AppendingJournal
 from otel_feedback.journal.files import free_bytes
 from otel_feedback.journal.folder import Folder, folders
 from otel_feedback.journal.interface import CloseAction, JournalHealth
+from otel_feedback.journal.limits import DiskLimits
 from otel_feedback.journal.state import save_state
 from otel_feedback.throttle import ThrottledLog
 
