@@ -13,8 +13,9 @@ from typing import NamedTuple
 from otel_feedback.events import codec
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
 from otel_feedback.events.record import Record
-from otel_feedback.journal.disk import CAPS_S, HEAL_S, SYNC_S, DiskJournal, DiskLimits
+from otel_feedback.journal.disk import CAPS_S, HEAL_S, SYNC_S, DiskJournal
 from otel_feedback.journal.interface import Cursor, StartedAction
+from otel_feedback.journal.limits import DiskLimits
 
 KAFKA = ("kafka", "there:9092/agent-outcomes")
 OTLP = ("otlp", "http://there:4318")
@@ -48,10 +49,17 @@ class Clock:
         self.now_s += max(SYNC_S, HEAL_S, CAPS_S) + 1
 
 
+class ForgottenJournal(DiskJournal):
+    """One whose files are closed when a test forgets it; in a process they would be when it ends."""
+
+    def __del__(self) -> None:
+        self.leave_to_parent()
+
+
 def journal_in(root: Path, limits: DiskLimits = SMALL, *, durability: str = "interval") -> tuple[DiskJournal, Clock]:
     """Make a journal, and the clock that it goes by."""
     clock = Clock()
-    return DiskJournal(root, service_name="tested", durability=durability, limits=limits, clock=clock), clock
+    return ForgottenJournal(root, service_name="tested", durability=durability, limits=limits, clock=clock), clock
 
 
 def outcome(event_id: str, *, size: int = 0, revision: int = 1) -> OutcomeEvent:

@@ -10,8 +10,8 @@ and W3C Baggage, by the propagators that OpenTelemetry is configured with.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterable, Mapping, MutableMapping
-from typing import cast
+from collections.abc import Callable, Generator, Iterable, Mapping, MutableMapping
+from typing import Protocol, cast
 
 from opentelemetry import baggage, propagate, trace
 from opentelemetry import context as context_api
@@ -32,6 +32,13 @@ IDENTITY_FIELDS: Mapping[str, str] = {
     "tenant_id": semconv.OUTCOME_TENANT_ID,
 }
 """What may travel as Baggage, and the attribute that is also its key there."""
+
+
+class HttpHeaders(Protocol):
+    """A mapping, or something with its `items()`, as the standard library has it."""
+
+    def items(self) -> Iterable[tuple[str, str]]: ...
+
 
 KafkaHeaders = Iterable[tuple[str, "bytes | None"]]
 AsgiHeaders = Iterable[tuple[bytes, bytes]]
@@ -71,7 +78,7 @@ def inject_kafka(headers: KafkaHeaders | None = None) -> list[tuple[str, bytes |
 
 
 @contextlib.contextmanager
-def extract(headers: Mapping[str, str] | KafkaHeaders | AsgiHeaders) -> Generator[None, None, None]:
+def extract(headers: HttpHeaders | KafkaHeaders | AsgiHeaders) -> Generator[None, None, None]:
     """Go on, inside the `with` block, with the trace and the identity that came in HTTP or Kafka headers.
 
     Args:
@@ -101,11 +108,11 @@ def extract(headers: Mapping[str, str] | KafkaHeaders | AsgiHeaders) -> Generato
             context_api.attach(before)
 
 
-def _as_text(headers: Mapping[str, str] | KafkaHeaders | AsgiHeaders) -> dict[str, str]:
+def _as_text(headers: HttpHeaders | KafkaHeaders | AsgiHeaders) -> dict[str, str]:
     """Return the headers as the propagators read them: HTTP's names mean the same in any case."""
-    pairs: Iterable[tuple[object, object]] = (
-        cast("Mapping[object, object]", headers).items() if isinstance(headers, Mapping) else headers
-    )
+    # not every mapping is a Mapping: the standard library's HTTP headers are a Message
+    items = cast("Callable[[], Iterable[tuple[object, object]]] | None", getattr(headers, "items", None))
+    pairs = cast("Iterable[tuple[object, object]]", headers) if items is None else items()
     found: dict[str, str] = {}
     for name, value in pairs:
         key, text = _text(name), _text(value)

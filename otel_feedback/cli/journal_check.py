@@ -103,7 +103,7 @@ def check_journal(folder: Path, read: Read = lambda size: None) -> CheckedJourna
     written_down = load_state(folder)  # first: what it counts is in the segments by then
     cursors_file = _cursors_file(folder, written_down)
     try:
-        segments = list_segments(folder)
+        segments = _list_segments(folder)
     except FileNotFoundError:
         return None
     except OSError as exc:
@@ -125,6 +125,14 @@ def check_journal(folder: Path, read: Read = lambda size: None) -> CheckedJourna
         sequences.end_at(state.end)
     service_name = None if state is None else state.service_name
     return CheckedJournal(folder, owner, service_name, cursors_file, checked, sequences.gaps(state), problem)
+
+
+def _list_segments(folder: Path) -> list[Segment]:
+    """Return the segments up to the one that was the newest when it was begun to list them."""
+    listed = list_segments(folder)
+    # a folder that a living process adds to is not listed as of one moment: one may be missed, and the next be seen
+    again = [segment for segment in list_segments(folder) if listed and segment.first <= listed[-1].first]
+    return sorted({*listed, *again})
 
 
 def _cursors_file(folder: Path, state: JournalState | None) -> CursorsFile:

@@ -121,11 +121,9 @@ def _service_of(state: JournalState | None) -> str | None:
 
 
 def _view(cursor: CursorState, end: int) -> CursorView:
-    ahead = SequenceSet(cursor.ahead)
-    low = ahead.pop_from(cursor.low)
-    pending = max(0, end - low - ahead.count(low, end))
+    pending = max(0, end - cursor.low - SequenceSet(cursor.ahead).count(cursor.low, end))
     account = Account(max(0, end - cursor.start), cursor.delivered, pending, dict(cursor.lost))
-    return CursorView(cursor.exporter, cursor.destination, account, low)
+    return CursorView(cursor.exporter, cursor.destination, account, cursor.low)
 
 
 def _time_of(segments: Sequence[Segment], sequence: int, end: int) -> datetime | None:

@@ -117,7 +117,8 @@ class AppendingJournal:
         with self._lock:
             if self._open_actions.pop(event_id, None) is not None:
                 self._write(frame(Kind.FORGET, self._end, event_id.encode()))
-                self._end_full_segment()
+                if not self._is_closed:  # then nothing may be dropped any more, which nobody would count
+                    self._end_full_segment()
 
     def _write_events(self, most: int = WRITE_AT_ONCE) -> None:
         """Write up to `most` records that are in memory only."""

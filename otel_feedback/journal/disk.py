@@ -84,8 +84,9 @@ class DiskJournal(AppendingJournal):
         return self._problem is not None or self._synced < self._written or self._marks() != self._saved_marks
 
     def _heal(self) -> None:
-        with self._sync_lock, self._lock:
-            self._notice_removal()
+        if self._is_closed:
+            return
+        self._notice_removal()
         problem = self._problem
         if problem is not None and not self._try_again(problem):
             return
@@ -97,23 +98,27 @@ class DiskJournal(AppendingJournal):
 
     def _notice_removal(self) -> None:
         """See whether somebody removed or cut what is written to; if so, what is in memory is written once more."""
-        folder, writer = self._folder, self._writer
+        folder = self._folder
         if folder is None:
             return
-        first = 0 if writer is None else writer.segment.first
-        if not folder.is_there:
-            self._stop_writing(OSError(0, "the journal's folder is gone", str(folder.path)))
-            folder.release()
-            self._folder = None
-        else:
+        is_there = folder.is_there
+        if is_there:
             folder.keep_lock()
-            if writer is None or writer.is_intact:
+        with self._sync_lock, self._lock:
+            writer = self._writer
+            first = 0 if writer is None else writer.segment.first
+            if not is_there:
+                self._stop_writing(OSError(0, "the journal's folder is gone", str(folder.path)))
+                folder.release()
+                self._folder = None
+            elif writer is not None and not writer.is_intact:
+                self._stop_writing(OSError(0, "somebody removed or cut it", str(writer.segment.path)))
+            else:
                 return
-            self._stop_writing(OSError(0, "somebody removed or cut it", str(writer.segment.path)))
-        if not any(segment.size for segment in self._segments):
-            self._segments, self._sealed, self._sealed_bytes, first = (), {}, 0, 0
-        self._written = max(first, min(self._written, self._tail.first))
-        self._synced = min(self._synced, self._written)
+            if not any(segment.size for segment in self._segments):
+                self._segments, self._sealed, self._sealed_bytes, first = (), {}, 0, 0
+            self._written = max(first, min(self._written, self._tail.first))
+            self._synced = min(self._synced, self._written)
 
     def _try_again(self, problem: str) -> bool:
         self._log.warning(

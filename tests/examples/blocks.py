@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["PAGES", "ROOT", "Block", "blocks", "commands", "is_printed"]
+__all__ = ["PAGES", "ROOT", "Block", "blocks", "blocks_of", "commands", "is_printed"]
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted({ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")})
@@ -55,6 +55,12 @@ def blocks(page: Path, language: str) -> list[Block]:
         name = page.relative_to(ROOT).as_posix()
         found.append(Block(name, line, match["language"], match["mark"] or "", text, None))
     return [block for block in found if block.language == language]
+
+
+def blocks_of(page: Path) -> dict[str, str]:
+    """Return the first block under each heading of a page, by the heading."""
+    sections = re.findall(r"^## (.+?)$(.*?)(?=^## |\Z)", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    return {title: match["text"] for title, body in sections if (match := _FENCE.search(body))}
 
 
 def commands(page: Path) -> Iterator[tuple[str, str]]:

@@ -21,7 +21,6 @@ from tests.stack.kafka import KafkaBroker
 from tests.stack.processes import free_port
 from tests.support import environment, run_python
 
-SIDE_TOPICS = ["agent-outcomes-dlq", "agent-outcomes-audit", "agent-metrics", "agent-alerts"]
 KAFKA_CHECKS = ["codec", "network", "protocol", "login", "brokers", "topics", "write"]
 
 
@@ -90,6 +89,7 @@ def secured() -> Iterator[Secured]:
 def test_topics_are_checked_then_created_then_left_alone(secured: Secured, tmp_path: Path) -> None:
     servers = secured.broker.bootstrap_servers
     outcome = unique("outcomes")
+    side_topics = [f"{outcome}-dlq", f"{outcome}-audit", "agent-metrics", "agent-alerts"]
     variables = {"KAFKA_BOOTSTRAP_SERVERS": servers, "KAFKA_OUTCOME_TOPIC": outcome}
     assert kafka_clients.partition_count(servers, "agent-alerts") == 0
 
@@ -102,9 +102,9 @@ def test_topics_are_checked_then_created_then_left_alone(secured: Secured, tmp_p
     assert created.returncode == 0
     assert [line.split()[1:] for line in created.stdout.splitlines()[1:]] == [
         [outcome, "created,", "3", "partitions"],
-        *([name, "created,", "1", "partition"] for name in SIDE_TOPICS),
+        *([name, "created,", "1", "partition"] for name in side_topics),
     ]
-    counts = [kafka_clients.partition_count(servers, name) for name in (outcome, *SIDE_TOPICS)]
+    counts = [kafka_clients.partition_count(servers, name) for name in (outcome, *side_topics)]
     assert counts == [3, 1, 1, 1, 1]
 
     again = cli(tmp_path, "topics", **variables)

@@ -81,6 +81,14 @@ class JournalLives(RuleBasedStateMachine):
             for name, cursor in adopted.cursors.items()
         ]
 
+    def deliver(self, cursor: JournalCursor, its: CursorModel, model: JournalModel, but: int) -> None:
+        """Lease everything, and settle all but the newest few."""
+        its.lease(lease_all(cursor), model)
+        for number in sorted(its.leased)[: -but or None]:
+            assert cursor.settle(number)
+            its.settle(number, None)
+        cursor.release()
+
     def take_over(self, destinations: Sequence[tuple[str, str]]) -> None:
         """The living process adopts what there is for these."""
         in_hand = [model for _, model in self.adopted]
@@ -156,12 +164,8 @@ class JournalLives(RuleBasedStateMachine):
                 self.take_losses()
                 for adopted, model in list(self.adopted):
                     for name, cursor in adopted.cursors.items():
-                        its = model.cursors[name]
-                        its.lease(lease_all(cursor), model)
-                        assert its.leased == its.pending
-                        for number in sorted(its.leased):
-                            assert cursor.settle(number)
-                            its.settle(number, None)
+                        self.deliver(cursor, model.cursors[name], model, 0)
+                        assert not model.cursors[name].pending
                     assert adopted.tend() is True
                     self.let_go(adopted, model)
                 assert self.dead == []

@@ -19,7 +19,7 @@ from tests.journals import (
     segments,
     started,
 )
-from tests.property.journal_lives import CAP_BYTES, JournalLives
+from tests.property.journal_lives import CAP_BYTES, LOCAL, JournalLives
 from tests.property.journal_model import assert_agrees
 
 sizes = st.sampled_from([0, 100, 700, 3_000])
@@ -99,14 +99,10 @@ class DiskJournalMachine(JournalLives):
 
     @rule(but=st.integers(0, 3))
     def everybody_is_quick(self, but: int) -> None:
-        """Every destination of this process gets everything but the newest few."""
+        """Every destination that outlives this process gets everything but the newest few."""
         for name, cursor in self.cursors.items():
-            model = self.living.cursors[name]
-            model.lease(lease_all(cursor), self.living)
-            for number in sorted(model.leased)[: -but or None]:
-                assert cursor.settle(number)
-                model.settle(number, None)
-            cursor.release()
+            if name != LOCAL:
+                self.deliver(cursor, self.living.cursors[name], self.living, but)
 
     @rule(data=st.data())
     def rewind(self, data: st.DataObject) -> None:
@@ -143,6 +139,17 @@ class DiskJournalMachine(JournalLives):
             assert not any(cursor.pending for cursor in ours)
         else:
             assert any(cursor.pending or cursor.may for cursor in ours)
+        for cursor in model.cursors.values():
+            cursor.saved()
+
+    @precondition(lambda self: bool(self.adopted))
+    @rule(data=st.data(), but=st.integers(0, 3))
+    def deliver_adopted(self, data: st.DataObject, but: int) -> None:
+        """One destination gets everything but the newest few, and what is left of no use goes."""
+        adopted, model = data.draw(st.sampled_from(self.adopted))
+        name = data.draw(st.sampled_from(sorted(adopted.cursors)))
+        self.deliver(adopted.cursors[name], model.cursors[name], model, but)
+        adopted.tend()
         for cursor in model.cursors.values():
             cursor.saved()
 

@@ -205,10 +205,16 @@ def test_any_two_chunks_are_the_same_as_one() -> None:
         assert by_chunks(broken, [cut]) == at_once
 
 
-def test_a_frame_that_says_it_is_impossibly_long_does_not_hold_up_the_reader() -> None:
-    """In a segment that is still written, a frame that says it goes on is waited for; one that lies must not be."""
+@pytest.mark.parametrize(
+    "liar",
+    [
+        pytest.param(MARK + b"\x02\x00\xff\xff\xff\x7f" + b"\0" * 12, id="impossibly long"),
+        pytest.param(MARK + b"\x09\x00\xff\xff\x00\x00" + b"\0" * 12, id="of no kind that is known"),
+    ],
+)
+def test_a_frame_that_cannot_be_one_does_not_hold_up_the_reader(liar: bytes) -> None:
+    """In a segment that is still written, a frame that goes on beyond its end is waited for; this one must not be."""
     data, there = laid_out(SMALL)
-    liar = frame(Kind.EVENT, 1, b"")[:4] + b"\xff\xff\xff\x7f" + b"\0" * 12
     found = scan(liar + data, is_last=False)
     assert found.frames == [one._replace(offset=one.offset + len(liar)) for one in there]
     assert found.damaged == [(0, len(liar))]

@@ -216,14 +216,6 @@ def test_decorated_functions_keep_their_face_and_results(pipeline: FeedbackPipel
     assert events[0].event_id != events[1].event_id
 
 
-def test_generator_functions_are_refused_where_they_are_decorated() -> None:
-    def stream() -> object:
-        yield 1
-
-    with pytest.raises(feedback.FeedbackError, match="generator function"):
-        feedback.action("stream")(stream)
-
-
 def test_concurrent_tasks_do_not_see_each_other(pipeline: FeedbackPipeline) -> None:
     async def worker(name: str) -> None:
         async with feedback.action("work", agent=name) as act:

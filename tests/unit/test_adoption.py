@@ -169,6 +169,37 @@ def test_an_adopted_journal_shrinks_while_it_is_delivered(root: Path) -> None:
     assert adopted.cursors[OTLP].account() == (100, 100, 0, {})
 
 
+def test_segments_that_another_destination_needs_stay_for_it(root: Path) -> None:
+    folder = leave_orphan(root, 100)
+    there = segments(folder)
+    journal, _ = journal_in(root)
+    (adopted,) = journal.adopt([KAFKA], close_action)
+    deliver(adopted.cursors[KAFKA], adopted.cursors[KAFKA].lease(90))
+    adopted.tend()
+    assert segments(folder) == there
+    deliver_all(adopted.cursors[KAFKA])
+    assert adopted.tend() is True
+    adopted.close()
+    assert segments(folder) == there
+    (adopted,) = journal.adopt(BOTH, close_action)
+    assert lease_all(adopted.cursors[KAFKA]) == []
+    assert deliver_all(adopted.cursors[OTLP]) == list(range(100))
+
+
+def test_a_start_tells_that_a_damaged_record_was_before_it(root: Path) -> None:
+    """No cursors were written down yet, and the last record is damaged: that there was one is known all the same."""
+    dead, _ = journal_in(root)
+    dead.cursor(*KAFKA, durable=True)
+    append_many(dead, 3)
+    dead.note_start(started("open"))
+    crash(dead)
+    (segment,) = segments(folder_of(dead))
+    segment.write_bytes(segment.read_bytes().replace(b'"event_id":"e2"', b'"event_id":"e!"'))
+    (adopted,) = journal_in(root)[0].adopt([KAFKA], close_action)
+    assert [(r.sequence, r.event_id) for r in lease_all(adopted.cursors[KAFKA])] == [(0, "e0"), (1, "e1"), (3, "open")]
+    assert adopted.cursors[KAFKA].account().lost == {"damaged": 1}
+
+
 def test_what_was_saved_before_a_clean_close_never_comes_again(root: Path) -> None:
     journal, _ = journal_in(root)
     cursor = journal.cursor(*KAFKA, durable=True)

@@ -48,7 +48,8 @@ def test_where_nothing_is_set_nothing_has_failed(tmp_path: Path) -> None:
     code, found = findings(tmp_path, OTEL_TRACES_EXPORTER="none")
     assert code == 0
     assert {name: state for name, state in states(found).items() if name != "Jaeger"} == {
-        "settings": "ok", "log tier": "ok", "Kafka": "off", "OTLP logs": "off", "OTLP traces": "off",
+        "settings": "ok", "log tier": "ok", "journal": "off", "Kafka": "off", "OTLP logs": "off",
+        "OTLP traces": "off",
     }  # fmt: skip
     # somebody's Jaeger may run on this machine; one that was not asked for never fails
     assert states(found)["Jaeger"] != "failed"
@@ -114,7 +115,7 @@ def test_a_setting_that_cannot_be_used(tmp_path: Path) -> None:
     assert found["settings"]["state"] == "failed"
     assert found["settings"]["found"] == "KAFKA_COMPRESSION='zip': expected one of gzip, zstd, lz4, snappy, none"
     assert found["settings"]["todo"] == "correct KAFKA_COMPRESSION in the environment"
-    assert states(found)["Kafka"] == "skipped"
+    assert (states(found)["Kafka"], states(found)["journal"]) == ("skipped", "skipped")
     (tmp_path / ".env").write_text("KAFKA_COMPRESSION=zip\n")
     _, found = findings(tmp_path)
     assert found["settings"]["todo"] == "correct KAFKA_COMPRESSION in the file .env"
@@ -139,7 +140,8 @@ def test_switches(tmp_path: Path) -> None:
     code, found = findings(tmp_path, OTEL_FEEDBACK_DISABLED="true", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
     assert code == 0
     assert states(found)["settings"] == "warning"
-    assert [states(found)[name] for name in ("log tier", "Kafka", "OTLP logs", "OTLP traces")] == ["off"] * 4
+    of_ours = ("log tier", "journal", "Kafka", "OTLP logs", "OTLP traces")
+    assert [states(found)[name] for name in of_ours] == ["off"] * 5
     code, found = findings(
         tmp_path, ENABLE_KAFKA="no", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", OTEL_TRACES_EXPORTER="none"
     )

@@ -22,7 +22,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     shown = capsys.readouterr().out
-    assert all(command in shown for command in ("demo", "topics", "doctor", "examples:"))
+    assert all(command in shown for command in ("demo", "topics", "doctor", "journal", "examples:"))
     assert max(map(len, shown.splitlines())) <= 80
 
 
@@ -34,6 +34,10 @@ def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str])
         (["demo", "--seconds", "0"], "'0' is not a number"),
         (["topics", "--partitions", "0"], "'0' is not a whole number of at least 1"),
         (["topics", "--replication-factor", "1.5"], "'1.5' is not a whole number"),
+        (["journal"], "required: ACTION"),
+        (["journal", "replay", "--timeout", "0"], "'0' is not a number of seconds"),
+        (["journal", "replay", "--timeout", "nan"], "'nan' is not a number of seconds"),
+        (["journal", "inspect", "--take", "there"], "unrecognized arguments: --take"),
         (["dance"], "invalid choice: 'dance'"),
     ],
 )

@@ -228,57 +228,29 @@ def test_a_record_between_that_is_settled_does_not_make_a_lease_shorter(root: Pa
     assert [record.sequence for record in cursor.lease(5)] == [0, 30, 31, 32, 33]
 
 
-# -- the end -------------------------------------------------------------------------------------------------
-
-
-def test_a_closed_journal_takes_nothing_more(root: Path) -> None:
+def test_a_destination_that_ends_with_the_process_still_gets_what_is_on_disk(root: Path) -> None:
     journal, clock = journal_in(root)
-    cursor = journal.cursor(*KAFKA, durable=True)
-    append_many(journal, 2)
-    journal.close()
-    assert journal.append("k", b"{}", outcome("late"), sampled=True) == CLOSED
-    journal.note_start(started("late"))
-    journal.forget_start("late")
-    clock.pass_time()
-    assert journal.tend() is False
-    journal.close()
-    assert (journal.end, cursor.account().appended) == (2, 2)
-    (adopted,) = journal_in(root)[0].adopt([KAFKA], close_action)
-    assert deliver_all(adopted.cursors[KAFKA]) == [0, 1]
-    assert adopted.tend() is True
-    adopted.close()
-    assert list(root.iterdir()) == []
-
-
-def test_a_journal_that_everybody_has_leaves_nothing(root: Path) -> None:
-    journal, _ = journal_in(root)
-    cursor = journal.cursor(*KAFKA, durable=True)
-    journal.cursor(*OTLP, durable=False)  # what it has not got ends with the process
-    append_many(journal, 50, size=300)
-    deliver_all(cursor)
-    journal.close()
-    assert list(root.iterdir()) == []
-
-
-def test_a_journal_that_never_got_anything_makes_nothing(root: Path) -> None:
-    journal, clock = journal_in(root)
-    journal.cursor(*KAFKA, durable=True)
+    quick, slow = journal.cursor(*KAFKA, durable=True), journal.cursor("local", "here", durable=False)
+    append_many(journal, 60, size=300)
+    deliver_all(quick)
     clock.pass_time()
     journal.tend()
-    journal.close()
-    assert not root.exists()
+    assert deliver_all(slow) == list(range(60))
+    clock.pass_time()
+    journal.tend()
+    assert len(segments(folder_of(journal))) == 1
 
 
-def test_a_closed_journal_stays_ours_until_its_actions_ended(root: Path) -> None:
-    """Else somebody would say of actions that are alive that their process died."""
-    journal, _ = journal_in(root)
+def test_records_that_are_longer_than_what_is_read_at_once_are_read(root: Path) -> None:
+    journal, _ = journal_in(root, SMALL._replace(segment_bytes=8_000_000))
     cursor = journal.cursor(*KAFKA, durable=True)
-    journal.note_start(started("slow"))
-    append_many(journal, 1)
-    deliver_all(cursor)
-    journal.close()
-    other, _ = journal_in(root)
-    assert other.adopt([KAFKA], close_action) == []
-    assert folder_of(journal).exists()
-    journal.forget_start("slow")
-    assert not folder_of(journal).exists()
+    appended = [append(journal, f"e{size}", size=size) for size in (10, 700_000, 10, 3_000_000, 10)]
+    journal.note_start(started("open"))
+    for record, its in zip(lease_all(cursor), appended, strict=True):
+        assert_same(record, its)
+    crash(journal)
+    (adopted,) = journal_in(root)[0].adopt([KAFKA], close_action)
+    *records, last = lease_all(adopted.cursors[KAFKA])
+    for record, its in zip(records, appended, strict=True):
+        assert_same(record, its)
+    assert last.event_id == "open"

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from otel_feedback.journal.cursor import JournalCursor
-from otel_feedback.journal.disk import DiskJournal, DiskLimits
+from otel_feedback.journal.disk import DiskJournal
+from otel_feedback.journal.limits import DiskLimits
 from tests.journals import (
     BOTH,
     KAFKA,

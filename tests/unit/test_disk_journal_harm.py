@@ -177,6 +177,33 @@ def test_damage_in_the_segment_that_is_written_to_costs_one_record(tmp_path: Pat
     assert 0 < journal.health().damaged_bytes < 400
 
 
+def test_a_segment_that_is_begun_anew_is_read_from_its_beginning(tmp_path: Path) -> None:
+    """While it has no event, a segment in which many actions began and ended is replaced by a shorter one."""
+    journal, _ = journal_in(tmp_path / "journal", SMALL._replace(tail_bytes=0))
+    cursor = journal.cursor(*KAFKA, durable=True)
+
+    def begin_and_end_action() -> int:
+        journal.note_start(started("a", text="x" * 150))
+        journal.forget_start("a")
+        return segments(folder_of(journal))[-1].stat().st_size
+
+    while journal.health().segments < 2:
+        append_many(journal, 1, size=300)
+    before = journal.end
+    full, newest = segments(folder_of(journal))
+    full.write_bytes(full.read_bytes()[:-1] + b"!")
+    while begin_and_end_action() < 4_000:
+        pass
+    # the last record before it cannot be read, so a worker looks for it in the segment that has none yet
+    assert [record.sequence for record in lease_all(cursor)] == list(range(before - 1))
+    while begin_and_end_action() > 2_000:
+        pass
+    while newest.stat().st_size < 4_200:
+        append_many(journal, 1)
+    assert [record.sequence for record in lease_all(cursor)] == list(range(before, journal.end))
+    assert cursor.account().lost == {"damaged": 1}
+
+
 def test_health_counts_bytes_that_two_destinations_found_damaged_once(tmp_path: Path) -> None:
     journal, _ = journal_in(tmp_path / "journal", SMALL)
     cursors = [journal.cursor(name, "x", durable=True) for name in ("a", "b", "c")]

@@ -149,6 +149,31 @@ assert deliver_all(adopted.cursors[KAFKA]) == list(range(44))
     )
 
 
+def test_a_directory_that_cannot_be_seen_for_a_while_is_not_taken_for_gone(place: Path) -> None:
+    journal_directory(place, 0o777)
+    run_as_user(
+        place,
+        """
+root = ROOT / "journal" / "mine"
+journal, clock = journal_in(root, SMALL._replace(tail_bytes=10**6))
+cursor = journal.cursor(*KAFKA, durable=True)
+append_many(journal, 3)
+root.chmod(0)
+append_many(journal, 3)
+assert tended().kind == "disk", "it is written through the open file"
+append_many(journal, 40, size=300)
+assert "Permission denied" in tended().problem
+root.chmod(0o700)
+assert tended().problem is None
+assert [record.sequence for record in lease_all(cursor)] == list(range(46))
+crash(journal)
+other, _ = journal_in(root)
+(adopted,) = other.adopt([KAFKA], close_action)
+assert deliver_all(adopted.cursors[KAFKA]) == list(range(46))
+""",
+    )
+
+
 def test_what_was_written_under_a_strange_umask_is_read_back(place: Path) -> None:
     journal_directory(place, 0o777)
     run_as_user(

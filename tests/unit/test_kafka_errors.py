@@ -25,7 +25,7 @@ def test_nothing_listens() -> None:
     """kafka-python's exception says "Unable to bootstrap" whatever it was; the cause stands in its log only."""
     error = error_of()
     assert error.startswith("unavailable: KafkaTimeoutError: Unable to bootstrap")
-    assert error.endswith("(KafkaConnectionError: 111 ECONNREFUSED)")
+    assert error.endswith("ECONNREFUSED)")
 
 
 def test_an_option_that_kafka_python_does_not_know_is_named_without_its_value() -> None:
