@@ -7,10 +7,11 @@ Input: settings. Output: the process's `FeedbackPipeline`, an `OutcomeSpanProces
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Generator
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
@@ -27,7 +28,7 @@ from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.pipeline.processor import ActionRecorder, OutcomeSpanProcessor, provide_default_pipeline
 
 # action is here so that it is imported now: an import on an agent's thread may be cut in two by a fork
-__all__ = ["action", "build_pipeline", "configure", "get_feedback_pipeline", "is_configured"]
+__all__ = ["action", "build_pipeline", "configure", "get_feedback_pipeline", "is_configured", "stand_in"]
 
 if TYPE_CHECKING:
     from otel_feedback.provider import Flush
@@ -40,6 +41,7 @@ class _Process:
 
     lock = threading.RLock()
     pipeline: FeedbackPipeline | None = None
+    has_stand_in = False
 
     @classmethod
     def renew_lock(cls) -> None:
@@ -76,8 +78,11 @@ def configure(
     """
     with _Process.lock:
         known = _Process.pipeline
-        if known is not None and not (known.closed and known.enabled):
-            logger.warning("configure() was called again and changes nothing; call shutdown() on the pipeline first")
+        if known is not None and (_Process.has_stand_in or not (known.closed and known.enabled)):
+            if not _Process.has_stand_in:
+                logger.warning(
+                    "configure() was called again and changes nothing; call shutdown() on the pipeline first"
+                )
             return known
         chosen = settings or get_settings(kafka=kafka, **overrides)
         if chosen.disabled:
@@ -119,6 +124,21 @@ def get_feedback_pipeline() -> FeedbackPipeline:
             else:
                 runtime.install(None, ActionRecorder(pipeline), baggage_fields=settings.baggage_fields)
         return pipeline
+
+
+@contextlib.contextmanager
+def stand_in(pipeline: FeedbackPipeline, tracer_provider: trace.TracerProvider) -> Generator[None]:
+    """Let this be the process's pipeline inside the block, whatever was configured before or is inside; for tests."""
+    with _Process.lock:
+        before = _Process.pipeline, _Process.has_stand_in, runtime.runtime()
+        _Process.pipeline, _Process.has_stand_in = pipeline, True
+        runtime.install(tracer_provider, ActionRecorder(pipeline), baggage_fields=before[2].baggage_fields)
+    try:
+        yield
+    finally:
+        with _Process.lock:
+            _Process.pipeline, _Process.has_stand_in = before[:2]
+            runtime.put_back(before[2])
 
 
 def build_pipeline(settings: Settings, *, adopts: Collection[str]) -> FeedbackPipeline:

@@ -17,7 +17,7 @@ class ThrottledLog:
     def __init__(self, logger: logging.Logger, interval_s: float = INTERVAL_S) -> None:
         self._logger = logger
         self._interval_s = interval_s
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._due: dict[str, float] = {}  # guarded by self._lock
         self._held: dict[str, int] = {}  # guarded by self._lock
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["AT_START", "AWAY", "IN_MEMORY", "NO_EXPORTER", "NO_START", "OURS", "RAW", "SET_ATTRIBUTE", "THERE"]
+__all__ = [
+    "ACTION", "AT_START", "AWAY", "DIRECT", "DISPATCH", "IN_MEMORY", "NO_EXPORTER", "NO_START", "OURS", "RAW",
+    "SET_ATTRIBUTE", "THERE", "WITH_HOOK", "WITH_LIMIT",
+]  # fmt: skip
 
 SET_ATTRIBUTE: Final = "set_attribute"
 AT_START: Final = "attributes="
@@ -16,3 +19,9 @@ THERE: Final = "Kafka there"
 
 OURS: Final = "ours"
 RAW: Final = "raw kafka-python"
+
+DIRECT: Final = "direct"
+ACTION: Final = "action()"
+DISPATCH: Final = "dispatch()"
+WITH_LIMIT: Final = "dispatch(timeout_s=60)"
+WITH_HOOK: Final = "dispatch(), a post hook"

@@ -61,7 +61,9 @@ def _take(act: Action, told: Mapping[str, Any]) -> None:
 
 def _tokens(told: Mapping[str, Any]) -> dict[str, Any]:
     """Return the tokens of an answer, by the arguments of `add_usage()`."""
-    usage = _mapping(told.get("usage"))
+    total, usage = told.get("tokens_used"), _mapping(told.get("usage"))
+    if not usage:
+        return {"total_tokens": total}
     tokens_in, tokens_out = _first(usage, _INPUT), _first(usage, _OUTPUT)
     for name in _BESIDE:
         if isinstance(tokens_in, int) and isinstance(more := usage.get(name), int):
@@ -71,7 +73,6 @@ def _tokens(told: Mapping[str, Any]) -> dict[str, Any]:
         cached = _mapping(_first(usage, _INPUT_PARTS)).get("cached_tokens")
     if reasoning is None:
         reasoning = _mapping(_first(usage, _OUTPUT_PARTS)).get("reasoning_tokens")
-    total = told.get("tokens_used")
     return {
         "input_tokens": tokens_in,
         "output_tokens": tokens_out,

@@ -64,13 +64,12 @@ async def make_attempts(act: Action, call: Call, request: Request, came: Came, b
         wait_s = min(MOST_BACKOFF_S, backoff_s * 2.0 ** (number - 1)) * random.uniform(0.5, 1.0)  # noqa: S311
         act._note_retry(number, error, wait_s)
         act._forced = None  # what was said by hand was of the attempt that failed
-        del error
         await asyncio.sleep(wait_s)
 
 
 def _note_thread(act: Action, call: Call) -> None:
     """Note what is known of a plain agent's thread: the event loop's would say nothing of it."""
-    if call.in_thread:
+    if not call.is_over:
         act.set_metadata(semconv.METADATA_THREAD_LEFT, True)
     act._thread = -1
     if call.cpu_ms is not None:

@@ -29,7 +29,7 @@ from otel_feedback.capture.hooks import Hook, Hooks
 from otel_feedback.capture.places import Places
 from otel_feedback.capture.requests import Request, check_count, check_seconds, declare
 from otel_feedback.capture.results import Measured, event_of, result_of
-from otel_feedback.capture.running import Outcome, finished, start
+from otel_feedback.capture.running import Ended, finished, start
 from otel_feedback.capture.runtime import ensure_recorder
 from otel_feedback.errors import FeedbackError
 
@@ -79,7 +79,7 @@ class ActionDispatcher:
         self._enable_metrics = enable_metrics
         self._pre = Hooks("pre", hook_timeout_s)
         self._post = Hooks("post", hook_timeout_s)
-        self._behind: set[asyncio.Task[Outcome]] = set()  # post hooks; an event loop holds its tasks weakly
+        self._behind: set[asyncio.Task[Ended]] = set()  # post hooks; an event loop holds its tasks weakly
 
     def add_pre_hook(self, hook: Hook) -> Callable[[], None]:
         """Call `hook(agent, input_data, context)` before each action; return what removes it again."""

@@ -35,7 +35,7 @@ TIMEOUT_NAMES = frozenset(
 """Class names that mean a deadline passed, looked for in the whole class hierarchy."""
 
 CANCELLED_NAMES = frozenset({"CancelledError", "Cancelled", "FutureCancelledError", "KeyboardInterrupt"})
-"""Class names that mean that somebody no longer wants the result: asyncio and concurrent.futures, trio, grpc, Ctrl-C."""
+"""Class names that mean that somebody no longer wants the result: of asyncio and futures, trio, grpc, and Ctrl-C."""
 
 NO_ACCESS_NAMES = frozenset(
     {
@@ -209,7 +209,7 @@ _EARLY_NS = 1e6
 
 
 def describe(exc: BaseException, problems: Problems, whole: BaseException | None = None) -> ErrorInfo:
-    """Return what is told of an exception, cut to its limits; the stack trace is that of `whole`, where it is a part."""
+    """Return what is told of an exception, cut to its limits; its stack trace is that of `whole`, if it is a part."""
     cls = type(exc)
     full_name = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
     message = clean_text(safe_str(exc), "error_message", problems, MAX_TEXT)

@@ -193,7 +193,7 @@ class Action(Said):
             self._context = self._around = None
 
     def _is_here(self) -> bool:
-        """Tell whether what is current belongs to this action: it is its context, or one opened in it and not closed."""
+        """Tell whether what is current is this action's context, or one that was opened in it and not closed."""
         current = context_api.get_current()
         if current is self._context:
             return True

@@ -26,7 +26,7 @@ from otel_feedback.capture.dispatcher import ActionDispatcher
 from otel_feedback.capture.ending import ErrorInfo
 from otel_feedback.capture.handle import IDENTITY_KEY, Action
 from otel_feedback.capture.requests import Request, check_seconds, declare
-from otel_feedback.capture.running import LateError, Outcome, start, within
+from otel_feedback.capture.running import Ended, LateError, start, within
 from otel_feedback.errors import FeedbackError
 from otel_feedback.events.model import OutcomeStatus
 
@@ -219,10 +219,10 @@ class _Steps:
             if running:
                 await asyncio.wait(running)
 
-    def _goes_no_further(self, done: Iterable[asyncio.Task[Outcome]]) -> bool:
+    def _goes_no_further(self, done: Iterable[asyncio.Task[Ended]]) -> bool:
         is_over = False
         for one in done:
-            output, error = one.result()
+            output, error, _ = one.result()
             if error is not None:
                 raise error
             is_over = is_over or (self._stops and output["status"] not in _ENDED_WELL)

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["GRACE_S", "Call", "LateError", "Outcome", "finished", "start", "within"]
+__all__ = ["GRACE_S", "Call", "Ended", "LateError", "Outcome", "finished", "start", "within"]
 
 GRACE_S = 1.0
 """How long a coroutine that was cancelled may take to end."""
@@ -27,27 +27,30 @@ GRACE_S = 1.0
 Outcome = tuple[Any, "BaseException | None"]
 """What a call gave, and what it raised."""
 
+Ended = tuple[Any, "BaseException | None", float]
+"""The same, and when by the monotonic clock: a busy loop may learn of it much later."""
+
 
 class LateError(Exception):
     """The time that we gave was up; not to be confused with a TimeoutError of the callee's own."""
 
 
-_left: set[asyncio.Task[Outcome]] = set()  # an event loop holds its tasks weakly
+_left: set[asyncio.Task[Ended]] = set()  # an event loop holds its tasks weakly
 
 
-async def _contained(call: Callable[[], Any]) -> Outcome:
+async def _contained(call: Callable[[], Any]) -> Ended:
     try:
-        return await call(), None
+        return await call(), None, time.monotonic()
     except BaseException as exc:
-        return None, exc
+        return None, exc, time.monotonic()
 
 
-def start(call: Callable[[], Any]) -> asyncio.Task[Outcome]:
+def start(call: Callable[[], Any]) -> asyncio.Task[Ended]:
     """Start what an async function does as a task, which itself raises nothing."""
     return asyncio.get_running_loop().create_task(_contained(call))
 
 
-async def finished(future: asyncio.Future[Outcome], limit_s: float | None = None) -> bool:
+async def finished(future: asyncio.Future[Ended], limit_s: float | None = None) -> bool:
     """Wait until it is done, and leave it alone if it is not; return whether it is.
 
     Does what `asyncio.wait` does for one future, in half the time.
@@ -72,16 +75,17 @@ async def finished(future: asyncio.Future[Outcome], limit_s: float | None = None
     return future.done()
 
 
-async def within(future: asyncio.Future[Outcome], limit_s: float | None, grace_s: float | None = GRACE_S) -> Outcome:
+async def within(future: asyncio.Future[Ended], limit_s: float | None, grace_s: float | None = GRACE_S) -> Outcome:
     """Wait for what was started, for at most `limit_s` seconds; cancel it when that is over, or when we are cancelled.
 
     Args:
         grace_s: How long to wait then for its end; None: for as long as it takes.
 
     Raises:
-        LateError: The time was up.
+        LateError: The time was up, or is when we learn that the callee succeeded too late.
         asyncio.CancelledError: We were cancelled; that the callee was is in what is returned.
     """
+    started_s = time.monotonic()
     try:
         in_time = await finished(future, limit_s)
     except asyncio.CancelledError:
@@ -92,10 +96,13 @@ async def within(future: asyncio.Future[Outcome], limit_s: float | None, grace_s
         raise LateError
     if future.cancelled():  # before its first step, as at the end of a loop
         return None, asyncio.CancelledError()
-    return future.result()
+    output, error, ended_s = future.result()
+    if error is None and limit_s is not None and ended_s - started_s > limit_s:
+        raise LateError
+    return output, error
 
 
-async def _stop(future: asyncio.Future[Outcome], grace_s: float | None) -> None:
+async def _stop(future: asyncio.Future[Ended], grace_s: float | None) -> None:
     future.cancel()
     if isinstance(future, asyncio.Task) and not future.done():
         _left.add(future)
@@ -113,14 +120,16 @@ class Call:
         thread_name: For people who look at threads.
     """
 
-    __slots__ = ("_function", "_is_async", "_thread_name", "cpu_ms", "in_thread")
+    __slots__ = ("_function", "_is_async", "_thread_name", "cpu_ms", "in_thread", "is_over")
 
     def __init__(self, function: Callable[[], Any], *, is_async: bool, thread_name: str) -> None:
         self._function = function
         self._is_async = is_async
         self._thread_name = thread_name
         self.in_thread = False
-        """Whether a thread of it goes on; nothing can stop that."""
+        """Whether it is, or was late or cancelled, in a thread of its own; nothing can stop that."""
+        self.is_over = True
+        """Whether that thread has ended, as far as we know."""
         self.cpu_ms: float | None = None
         """CPU time of the thread, in milliseconds, where it had one and it is over."""
 
@@ -145,7 +154,7 @@ class Call:
             answer = self._start_thread(loop)
         except RuntimeError as exc:  # the system gives no more threads
             return None, exc
-        self.in_thread = True
+        self.in_thread, self.is_over = True, False
         output, error = await within(answer, limit_s)
         self.in_thread = False
         if error is None and inspect.isawaitable(output):
@@ -153,23 +162,24 @@ class Call:
             return _not_stopping(await within(start(lambda: output), left_s))
         return _not_stopping((output, error))
 
-    def _start_thread(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Outcome]:
-        answer: asyncio.Future[Outcome] = loop.create_future()
+    def _start_thread(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Ended]:
+        answer: asyncio.Future[Ended] = loop.create_future()
         waiting = [answer]  # emptied: an exception's traceback has the frame below, which must not hold its future
         context = contextvars.copy_context()
 
-        def settle(outcome: Outcome, cpu_ms: float) -> None:
+        def settle(outcome: Ended, cpu_ms: float) -> None:
             answer = waiting.pop()
             if not answer.done():
                 self.cpu_ms = cpu_ms
+                self.is_over = True
                 answer.set_result(outcome)
 
         def run() -> None:
             started_ns = time.thread_time_ns()
             try:
-                outcome: Outcome = context.run(self._function), None
+                outcome: Ended = context.run(self._function), None, time.monotonic()
             except BaseException as exc:
-                outcome = None, exc
+                outcome = None, exc, time.monotonic()
             cpu_ms = (time.thread_time_ns() - started_ns) / 1e6
             try:
                 loop.call_soon_threadsafe(settle, outcome, cpu_ms)

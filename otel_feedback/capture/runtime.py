@@ -25,6 +25,7 @@ __all__ = [
     "ensure_recorder",
     "install",
     "provide_default",
+    "put_back",
     "runtime",
     "unrecorded",
 ]
@@ -97,6 +98,11 @@ def install(
     """Make actions use this provider (default: the global one) and this recorder."""
     tracer = trace.get_tracer("otel_feedback", VERSION, tracer_provider=tracer_provider)
     _State.current = Runtime(tracer, recorder, enabled=enabled, baggage_fields=baggage_fields)
+
+
+def put_back(before: Runtime) -> None:
+    """Make what was in force earlier so again."""
+    _State.current = before
 
 
 _default: list[Callable[[], object]] = []

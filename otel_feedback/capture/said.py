@@ -11,6 +11,7 @@ import math
 import os
 import threading
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from otel_feedback import semconv
@@ -34,20 +35,23 @@ logger = logging.getLogger(__name__)
 
 
 class _Shared:
-    """One lock for all actions: it is held for nanoseconds, and a lock per action costs more."""
+    """One lock for all actions: it is held for nanoseconds, and a lock per action costs more.
 
-    usage_lock = threading.Lock()
+    Re-entrant, since a finaliser may end an action in the middle of another one's end.
+    """
+
+    usage_lock = threading.RLock()
 
 
 def _renew_lock() -> None:
-    _Shared.usage_lock = threading.Lock()  # a thread that is not here may have held it
+    _Shared.usage_lock = threading.RLock()  # a thread that is not here may have held it
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
 
-def usage_lock() -> threading.Lock:
+def usage_lock() -> AbstractContextManager[object]:
     """Return the lock under which any action's usage is read and changed."""
     return _Shared.usage_lock
 

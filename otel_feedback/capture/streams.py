@@ -3,8 +3,8 @@
     consumer ──next()──► [ resume · the user's generator runs · suspend ] ──item──► consumer
 
 The action's context is current only while the user's code runs, never between two items, where the consumer is at work.
-What the generator receives, yields, returns and raises passes through unchanged (PEP 342, PEP 525), a close included, and
-the wrapper is itself a generator, so frameworks that look for one find one.
+What the generator receives, yields, returns and raises passes through unchanged (PEP 342, PEP 525), a close included.
+The wrapper is itself a generator, so frameworks that look for one find one.
 """
 
 # pyright: reportPrivateUsage=false

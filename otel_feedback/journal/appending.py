@@ -53,7 +53,8 @@ class AppendingJournal:
         self._segment_bytes = max(4_096, min(limits.segment_bytes, limits.max_bytes // 8))
         self._syncs_each = durability == "fsync"
         self._quarantine = Quarantine(root, self.origin.producer_id)
-        self._lock = threading.Lock()
+        # re-entrant: a signal handler or a finaliser may record an action in the middle of an append
+        self._lock = threading.RLock()
         self._sync_lock = threading.Lock()
         self._tail = Tail()  # guarded by self._lock for writing
         self._end = 0  # guarded by self._lock for writing
@@ -61,6 +62,7 @@ class AppendingJournal:
         self._synced = 0  # guarded by self._sync_lock for writing: records below are on the platter
         self._open_actions: dict[str, bytes] = {}  # guarded by self._lock
         self._folder: Folder | None = None  # guarded by self._lock for writing
+        self._is_beginning = False  # a segment; guarded by self._lock
         self._writer: SegmentWriter | None = None  # guarded by self._lock for writing
         self._segments: tuple[Segment, ...] = ()  # guarded by self._lock for writing; the newest is written to
         self._sealed: dict[int, int] = {}  # guarded by self._lock: the sizes of all but the one that is written to
@@ -79,15 +81,16 @@ class AppendingJournal:
     # -- on the agent's thread -----------------------------------------------------------------------------
 
     def append(self, key: str, payload: bytes, event: OutcomeEvent, sampled: bool) -> int:
+        record = Record.of(event, self.origin, 0, key, payload, sampled=sampled)
+        tail, size = self._tail, len(payload)
         with self._lock:
             if self._is_closed:
                 return CLOSED
-            sequence = self._end
-            tail = self._tail
-            # in memory first: whatever interrupts what follows, the record has its place
-            record = Record.of(event, self.origin, sequence, key, payload, sampled=sampled)
-            tail.put(record)
+            # nothing is called in these lines, so nothing interrupts them: afterwards the record has its place
+            sequence = record.sequence = self._end
+            tail.records[sequence] = record
             self._end = sequence + 1
+            tail.bytes += size
             if self._open_actions and event.revision:
                 self._open_actions.pop(event.event_id, None)
             if sequence == self._written:
@@ -137,7 +140,7 @@ class AppendingJournal:
             frame(Kind.EVENT, record.sequence, body, SAMPLED if record.sampled else 0)
         ):
             return False
-        self._written = record.sequence + 1
+        self._written = max(self._written, record.sequence + 1)
         return True
 
     def _end_full_segment(self) -> None:
@@ -159,7 +162,15 @@ class AppendingJournal:
 
     def _begin_segment(self) -> None:
         """Go on in a new segment, which begins with the state and the open actions. Called with the lock held."""
-        first = self._written
+        if self._is_beginning:  # an interruption's append: it stays in memory until the next one
+            return
+        self._is_beginning = True
+        try:
+            self._begin_segment_at(self._written)
+        finally:
+            self._is_beginning = False
+
+    def _begin_segment_at(self, first: int) -> None:
         old, self._writer = self._writer, None
         if old is not None:
             self._retire(old)

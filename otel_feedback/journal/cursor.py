@@ -68,7 +68,7 @@ class JournalCursor:
         self.durable = durable
         self._source = source
         self._reader = source.reader()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._start = state.start
         self._low = state.low  # guarded by self._lock for writing
         self._next = state.low  # guarded by self._lock

@@ -31,7 +31,7 @@ class MemoryJournal:
     def __init__(self, max_bytes: int, service_name: str = "unknown_service") -> None:
         self.origin = Origin(secrets.token_hex(16), service_name)
         self._max_bytes = max_bytes
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # re-entrant: a signal handler or a finaliser may record an action, too
         self._tail = Tail()  # guarded by self._lock for writing
         self._end = 0  # guarded by self._lock for writing
         self._cursors: tuple[JournalCursor, ...] = ()
@@ -41,14 +41,18 @@ class MemoryJournal:
         return self._end
 
     def append(self, key: str, payload: bytes, event: OutcomeEvent, sampled: bool) -> int:
+        record = Record.of(event, self.origin, 0, key, payload, sampled=sampled)
+        tail, size = self._tail, len(payload)
         with self._lock:
-            sequence = self._end
-            tail = self._tail
+            # nothing is called in these lines, so nothing interrupts them: afterwards the record has its place
+            sequence = record.sequence = self._end
             if self._cursors:
-                tail.put(Record.of(event, self.origin, sequence, key, payload, sampled=sampled))
+                tail.records[sequence] = record
             else:
                 tail.first = sequence + 1  # nobody will ever read it
             self._end = sequence + 1
+            if self._cursors:
+                tail.bytes += size
             if tail.bytes > self._max_bytes:
                 self._drop_oldest()
         return sequence

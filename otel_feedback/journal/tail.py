@@ -11,7 +11,7 @@ __all__ = ["Tail"]
 
 
 class Tail:
-    """Records by sequence, from `first` on; some may be missing."""
+    """Records by sequence, from `first` on; some may be missing. Appends put them in, without a call."""
 
     __slots__ = ("bytes", "first", "get", "records")
 
@@ -20,11 +20,6 @@ class Tail:
         self.get = self.records.get
         self.first = first
         self.bytes = 0
-
-    def put(self, record: Record) -> None:
-        """Add the newest record."""
-        self.records[record.sequence] = record
-        self.bytes += len(record.payload)
 
     def drop_first(self) -> None:
         """Forget the oldest record."""

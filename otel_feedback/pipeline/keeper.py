@@ -5,6 +5,7 @@ One daemon thread, started by the first event, or at once where dead processes m
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import threading
@@ -50,14 +51,18 @@ class Keeper:
 
     def start(self) -> None:
         """Start the thread, unless it runs."""
-        with self._start_lock:
+        # not waited for: who holds it is starting the thread, and may be what this very call has interrupted
+        if not self._start_lock.acquire(blocking=False):
+            return
+        try:
             if self._thread is None and not self._stop.is_set():
                 thread = threading.Thread(target=self._run, name="otel-feedback-journal", daemon=True)
-                try:
+                # the interpreter that is going down starts no more threads
+                with contextlib.suppress(RuntimeError):
                     thread.start()
-                except RuntimeError:  # the interpreter is going down and starts no more threads
-                    return
-                self._thread = thread
+                    self._thread = thread
+        finally:
+            self._start_lock.release()
 
     def rescan(self, timeout_s: float) -> None:
         """Look for journals of dead processes now; wait for it at most so many seconds."""
@@ -69,8 +74,7 @@ class Keeper:
 
     def stop(self, timeout_s: float) -> None:
         """End the thread, waiting at most so many seconds."""
-        with self._start_lock:
-            self._stop.set()
+        self._stop.set()
         self._wake.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout_s)

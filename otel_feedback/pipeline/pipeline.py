@@ -83,11 +83,12 @@ class FeedbackPipeline:
         self._on_shutdown = on_shutdown
         self._log = ThrottledLog(logger)
         self._ring = Ring(ring_size)
-        self._count_lock = threading.Lock()
+        self._count_lock = threading.RLock()
         self._not_recorded: dict[str, int] = {}  # guarded by self._count_lock
         self._sampled_out = 0  # guarded by self._count_lock
-        self._shutdown_lock = threading.Lock()
+        self._shutdown_lock = threading.RLock()
         self._closed = not enabled
+        self._is_finishing = False  # guarded by self._shutdown_lock
         self._finished: bool | None = None  # guarded by self._shutdown_lock: what shutdown() returned
         self._delivery = self._new_delivery()
         _after_fork(self)
@@ -264,7 +265,9 @@ class FeedbackPipeline:
         with self._shutdown_lock:
             if self._finished is not None:
                 return self._finished
-            self._closed = True
+            if self._is_finishing:  # by a signal handler, in the middle of this very call
+                return False
+            self._closed = self._is_finishing = True
             beside = self._begin_shutdown(limit_s)
             self._finished = self._delivery.finish(deadline)
             if beside is not None:
@@ -284,8 +287,8 @@ class FeedbackPipeline:
 
     def renew_after_fork(self) -> None:
         """In a forked child: a journal, workers and locks of its own. What is pending belongs to the parent."""
-        self._count_lock = threading.Lock()
-        self._shutdown_lock = threading.Lock()
+        self._count_lock = threading.RLock()
+        self._shutdown_lock = threading.RLock()
         self._log = ThrottledLog(logger)
         self._not_recorded = {}
         self._delivery.leave_to_parent()

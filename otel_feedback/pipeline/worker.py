@@ -128,15 +128,18 @@ class Worker:
         return self._backoff.tries == 0
 
     def _start(self) -> None:
-        with self._start_lock:
+        # not waited for: who holds it is starting the thread, and may be what this very call has interrupted
+        if not self._start_lock.acquire(blocking=False):
+            return
+        try:
             if self._thread is None and not self._stopping:
                 thread = threading.Thread(target=self._run, name=f"otel-feedback-{self.exporter.name}", daemon=True)
-                try:
-                    thread.start()
-                except RuntimeError as exc:  # the interpreter is going down and starts no more threads
-                    self.last_error = str(exc)
-                    return
+                thread.start()
                 self._thread = thread
+        except RuntimeError as exc:  # the interpreter is going down and starts no more threads
+            self.last_error = str(exc)
+        finally:
+            self._start_lock.release()
 
     # -- the worker's thread -------------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
     script "next send close" ──► step ──► what came of it: an item, a result, or an exception with its links
 
-A decorated stream has to give the same as the plain one. Steps may each run in a thread or task, hence context, of their own.
+A decorated stream has to give the same as the plain one. Each step may run in a thread or task of its own, hence in a
+context of its own.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ import anyio.lowlevel
 from opentelemetry import context as context_api
 
 import otel_feedback as feedback
-from tests.conformance.endings import left_open
-from tests.conformance.ways import LIMIT_S, SLEEP_S, Outside, Seen, on
+from tests.conformance.cuts import forever, left_open, until_the_limit
+from tests.conformance.ways import SLEEP_S, Outside, Seen, on
 
 Told = list[object]
 
@@ -218,10 +219,10 @@ async def another_task_closes(items: Callable[[], AsyncGenerator[Any, Any]]) -> 
 async def is_cancelled_at_work(items: Callable[[], AsyncGenerator[Any, Any]]) -> None:
     async def consume() -> None:
         async for _ in items():
-            await asyncio.sleep(30)
+            await forever()
 
     task = asyncio.ensure_future(consume())
-    await asyncio.sleep(LIMIT_S)
+    await until_the_limit()
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task

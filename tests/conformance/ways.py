@@ -32,8 +32,8 @@ import otel_feedback as feedback
 
 SLEEP_S = 0.002
 """What every action takes at least."""
-LIMIT_S = 0.04
-"""When something from outside cuts an action short; long enough for a busy machine to have started it before."""
+LIMIT_S = 0.02
+"""After what time in the user's code something cuts it short."""
 
 S, V = feedback.OutcomeStatus, feedback.Severity
 Body = Callable[[], object]

@@ -46,6 +46,52 @@ spans:  invoke tool, GET /prices, answer coordinator
 event:  example-4: researcher tool, success
 event:  example-4: coordinator answer, success
 """,
+    "05_dispatch.py": """
+success: ACME is content, event …-…
+success in attempt 3: ['a page about Kafka']
+failure: ConnectionError, HTTP 503
+timeout: took longer than timeout_s=0.1
+
+react_agent reasoning: success, tokens 1020
+search search: success, tokens None
+search search: failure, tokens None
+think_for_long reasoning: timeout, tokens None
+""",
+    "06_workflow.py": """
+sequential: success, 1200 tokens, cost 0.005
+  react_agent: success, a draft of 'the report'
+  evaluator: success, a draft of 'the report', approved
+  event at depth 1: react_agent, tags ['compliance']
+  event at depth 1: evaluator, tags ['compliance']
+  event at depth 0: workflow, tags ['compliance']
+parallel: partial, 1000 tokens, cost 0.004
+  react_agent: success, a draft of 'the report'
+  evaluator: failure, there is nothing to look at
+with a deadline: timeout, 1000 tokens, cost 0.004
+  react_agent: success, a draft of 'the report'
+  slow_agent: cancelled, CancelledError
+""",
+    "07_hooks.py": """
+quick_agent gets 'a letter'
+success, hooks that failed: {'pre': 0, 'post': 1}
+slow_agent gets 'a book'
+ALERT: slow_agent took longer than 300 ms, status success
+quick_agent gets 'a note'
+only this once: quick_agent success
+""",
+    "08_streams.py": """
+to the end
+left after
+to the end
+left after
+the exception comes out unchanged: no
+
+writer: success, tokens 53, metadata {'words': 3}
+writer: partial, tokens None, metadata {'words': 1, 'abandoned': True}
+speaker: success, tokens None, metadata {}
+speaker: partial, tokens None, metadata {'abandoned': True}
+speaker: failure, tokens None, metadata {}
+""",
 }
 
 

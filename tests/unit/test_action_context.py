@@ -80,6 +80,37 @@ def test_an_action_left_open_in_a_generator_does_not_outlast_the_one_around_it(p
     assert ended == [("outer", S.SUCCESS, None), ("inner", S.PARTIAL, outer.event_id)]
 
 
+def test_a_stream_that_is_read_on_in_another_action_returns_to_that_one(pipeline: FeedbackPipeline) -> None:
+    @feedback.action("stream")
+    def stream(count: int) -> Iterator[int]:
+        yield from range(count)
+
+    with feedback.action("one") as one:
+        items = stream(3)
+        next(items)
+    with feedback.action("two") as two:
+        before = context_api.get_current()
+        next(items)
+        assert context_api.get_current() is before
+        assert list(items) == [2]
+        assert feedback.current_action() is two
+    parents = {event.action_type: event.parent_event_id for event in pipeline.get_recent_events()}
+    assert parents == {"one": None, "stream": one.event_id, "two": None}
+
+
+def test_a_stream_that_is_called_wrongly_is_no_action(pipeline: FeedbackPipeline) -> None:
+    @feedback.action("stream")
+    def stream(count: int) -> Iterator[int]:
+        yield count
+
+    before = context_api.get_current()
+    wrongly: Any = stream
+    with pytest.raises(TypeError, match="count"):
+        next(wrongly())
+    assert context_api.get_current() is before
+    assert pipeline.get_recent_events() == []
+
+
 def test_a_task_that_outlives_its_action_has_no_current_one_and_still_its_parent(pipeline: FeedbackPipeline) -> None:
     async def later(has_ended: asyncio.Event) -> None:
         await has_ended.wait()

@@ -214,7 +214,7 @@ def test_an_async_agent_sees_context_variables_and_its_action(
 
 def test_a_plain_function_may_return_an_awaitable(dispatcher: ActionDispatcher) -> None:
     async def work() -> str:
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
         return threading.current_thread().name
 
     def plainly() -> Any:
@@ -264,19 +264,29 @@ def test_an_iterator_that_ran_dry_is_a_failure_of_the_agent(
     assert (result["status"], result["error"]) == ("failure", f"the agent raised {error.__name__}")
 
 
-def test_a_thread_that_cannot_be_started_is_a_failure(
-    dispatcher: ActionDispatcher, monkeypatch: pytest.MonkeyPatch
+def test_a_thread_that_cannot_be_started_is_a_failure_like_others(
+    pipeline: FeedbackPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
+    tried: list[int] = []
+    start = threading.Thread.start
 
-    async def main() -> dict[str, Any]:
+    def refuse(self: threading.Thread) -> None:
+        if self.name == "otel-feedback-agent":
+            tried.append(1)
+            if len(tried) < 3:
+                raise RuntimeError("can't start new thread")
+        start(self)
+
+    dispatcher = ActionDispatcher(backoff_s=0.001)
+
+    async def main() -> list[dict[str, Any]]:
         with monkeypatch.context() as patch:
             patch.setattr(threading.Thread, "start", refuse)
-            return await dispatcher.dispatch(Plain(), "x", lambda: 1)
+            return [await dispatcher.dispatch(Plain(), "x", lambda: 1, retries=retries) for retries in (0, 1)]
 
-    result = run(main)
-    assert (result["status"], result["error"]) == ("failure", "can't start new thread")
+    first, second = run(main)
+    assert (first["status"], first["error"]) == ("failure", "can't start new thread")
+    assert (second["status"], second["attempts"]) == ("success", 2)
 
 
 # -- dispatch_sync -----------------------------------------------------------------------------------------
@@ -367,6 +377,32 @@ def test_a_failure_leaves_nothing_to_the_garbage_collector(
                     return True
                 await asyncio.sleep(0.01)  # the agent's thread ends after its answer
             return False
+        finally:
+            gc.enable()
+
+    assert run(watch)
+
+
+async def sleeping(given: Any) -> None:
+    await asyncio.sleep(30)
+
+
+def test_neither_does_a_cancellation(dispatcher: ActionDispatcher) -> None:
+    async def main() -> weakref.ref[Big]:
+        given = Big()
+        task = asyncio.ensure_future(dispatcher.dispatch(sleeping, "x", given))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait({task})
+        return weakref.ref(given)
+
+    async def watch() -> bool:
+        gc.collect()
+        gc.disable()
+        try:
+            watched = await main()
+            await asyncio.sleep(0)
+            return watched() is None
         finally:
             gc.enable()
 

@@ -101,6 +101,19 @@ def test_an_agent_is_anything_that_can_be_run(
     assert {event.agent_name for event in pipeline.get_recent_events()} == {name}
 
 
+def test_a_function_that_is_also_a_method_takes_one_more(dispatcher: ActionDispatcher) -> None:
+    def first(one: Any, two: Any) -> tuple[Any, Any]:
+        return one, two
+
+    class Agent:
+        run = first
+
+    agent = Agent()
+    for _ in range(2):
+        assert run(lambda: dispatcher.dispatch(agent, "x", 7))["output"] == (agent, 7)
+        assert run(lambda: dispatcher.dispatch(first, "x", 7, {"k": 1}))["output"] == (7, {"k": 1})
+
+
 def test_name_and_type_are_the_agents_own_where_they_are_text(
     dispatcher: ActionDispatcher, pipeline: FeedbackPipeline
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import math
+import threading
 import time
 from typing import Any
 
@@ -295,6 +296,44 @@ def test_what_a_cancelled_agent_raises_on_its_way_out_is_no_news(
 
     result = run(functools.partial(dispatcher.dispatch, Doing("a", work), timeout_s=TIMEOUT_S), caplog)
     assert (result["status"], result["error_type"]) == ("timeout", "TimeoutError")
+
+
+@pytest.mark.parametrize(("takes_s", "timeout_s", "status"), [(0.2, 0.1, "timeout"), (0.0, 0.2, "success")])
+def test_a_loop_that_is_busy_makes_nothing_early_or_late(
+    takes_s: float, timeout_s: float, status: str, dispatcher: ActionDispatcher, pipeline: FeedbackPipeline
+) -> None:
+    """It learns of both at once, the time that is up and the answer."""
+
+    async def main() -> dict[str, Any]:
+        started, ended = threading.Event(), threading.Event()
+
+        def work() -> str:
+            started.set()
+            time.sleep(takes_s)
+            ended.set()
+            return "an answer"
+
+        task = asyncio.ensure_future(dispatcher.dispatch(Plain(), "x", work, timeout_s=timeout_s, retries=1))
+        await asyncio.sleep(0)
+        assert started.wait(10)
+        assert ended.wait(10)
+        time.sleep(2 * timeout_s)  # noqa: ASYNC251 - the loop is to be busy
+        return await task
+
+    result = run(main)
+    assert (result["status"], result["attempts"]) == (status, 1)
+    assert pipeline.get_recent_events()[0].metadata == {}, "its thread has ended"
+
+
+def test_what_an_agent_raised_is_told_though_it_was_late(dispatcher: ActionDispatcher) -> None:
+    """If it is known in time, which it is where the loop was too busy to look."""
+
+    async def work() -> None:
+        time.sleep(0.1)  # noqa: ASYNC251 - the loop is to be busy
+        raise ValueError("no")
+
+    result = run(lambda: dispatcher.dispatch(work, timeout_s=0.05))
+    assert (result["status"], result["error"]) == ("failure", "no")
 
 
 def test_a_timeout_of_zero_is_one(dispatcher: ActionDispatcher) -> None:

@@ -142,6 +142,8 @@ def test_switched_off_everything_returns_results_all_the_same(switch: str) -> No
                 print(feedback.inject_kafka())
 
         asyncio.run(main())
+        from opentelemetry import metrics
+        assert not hasattr(metrics.get_meter_provider(), "force_flush"), "nothing is made that exports metrics"
         print(seen)
         print(feedback.get_feedback_pipeline().get_recent_events())
         """,

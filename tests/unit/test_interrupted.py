@@ -1,0 +1,80 @@
+"""Actions recorded by signal handlers and finalisers, in the middle of whatever the same thread was doing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support import run_python
+
+SIGNALS = """
+    import json, signal, time
+    import otel_feedback as feedback
+    pipeline = feedback.configure(durability={durability!r})
+    inside = 0
+    def handler(number, frame):
+        global inside
+        with feedback.action("interruption") as act: act.add_usage(input_tokens=1)
+        pipeline.metrics()
+        inside += 1
+    signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.0003, 0.0003)
+    until, outside = time.monotonic() + 3, 0
+    while time.monotonic() < until:
+        with feedback.action("step") as act: act.add_usage(input_tokens=1)
+        outside += 1
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    done = pipeline.shutdown(30)
+    print(json.dumps([done, inside, outside, pipeline.metrics()["exporters"]["log"]]))
+"""
+
+FINALISERS = """
+    import gc, json
+    import otel_feedback as feedback
+    pipeline = feedback.configure()
+    @feedback.action("stream")
+    def stream():
+        yield 1
+        yield 2
+    class Cycle:  # freed by the collector alone, at any allocation
+        def __init__(self):
+            self.me = self
+            self.stream = stream()
+            next(self.stream)
+    gc.set_threshold(2)
+    for _ in range(1_000):
+        with feedback.action("step"): Cycle()
+    gc.collect()
+    done = pipeline.shutdown(30)
+    print(json.dumps([done, pipeline.metrics()["exporters"]["log"]]))
+"""
+
+
+@pytest.mark.parametrize("durability", ["interval", "memory"])
+def test_a_signal_handler_may_record_actions_at_any_moment(durability: str, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    done = run_python(
+        SIGNALS.format(durability=durability),
+        {"OTEL_TRACES_EXPORTER": "none", "OTEL_FEEDBACK_LOG_FILE": str(log)},
+        timeout_s=60,
+    )
+    assert done.returncode == 0, done.stderr
+    is_complete, inside, outside, account = json.loads(done.stdout)
+    assert is_complete, done.stderr
+    assert inside > 100
+    assert (account["delivered"], account["lost"]) == (inside + outside, {})
+    ids = [json.loads(line)["event_id"] for line in log.read_text("utf-8").splitlines()]
+    assert len(ids) == len(set(ids)) == inside + outside
+
+
+def test_a_stream_that_the_garbage_collector_closes_ends_wherever_that_happens(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    done = run_python(FINALISERS, {"OTEL_TRACES_EXPORTER": "none", "OTEL_FEEDBACK_LOG_FILE": str(log)}, timeout_s=100)
+    assert done.returncode == 0, done.stderr
+    is_complete, account = json.loads(done.stdout)
+    assert is_complete, done.stderr
+    assert account["delivered"] == 2_000
+    kinds = [json.loads(line)["status"] for line in log.read_text("utf-8").splitlines()]
+    assert {kind: kinds.count(kind) for kind in kinds} == {"success": 1_000, "partial": 1_000}
