@@ -90,7 +90,8 @@ EVENT: dict[str, dict[str, Text]] = {
         ),
         "cpu_time_ms": Text(
             "CPU time of the thread between start and end; of an async action that is what its thread spent on "
-            "others, too. Absent where the action ended on another thread.",
+            "others, too; of a plain agent that a dispatcher ran, that of the agent's thread. Absent where the action "
+            "ended on another thread.",
             _MS,
         ),
         "quality_score": Text("How good the result is.", "0 to 1"),

@@ -56,7 +56,7 @@ def call_agent(agent: Any, input_data: Any, context: Mapping[str, Any]) -> Call:
     )
     if takes.collect is not None:
         function = functools.partial(takes.collect, function)
-    return Call(function, is_async=takes.is_async, thread_name="otel-feedback-agent")
+    return Call(function, is_async=takes.is_async)
 
 
 def _method_of(agent: Any) -> Callable[..., Any]:

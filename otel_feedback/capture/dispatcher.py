@@ -140,10 +140,11 @@ class ActionDispatcher:
 
         Args:
             agent: Anything with `execute(input_data, context)`, `run(…)`, `invoke(…)`, or that can be called; plain
-                (run in a thread, with the context variables) or async. Its name is `.name`, else its class's.
+                (run in a thread, with the context variables) or async. Its name is `.name`, else its class's. What a
+                generator yields comes as a list.
             action_type: What is done.
-            input_data: Goes to the agent, and nowhere else.
-            context: Goes to the agent, and nowhere else; `{}` when not given.
+            input_data: Goes to the agent and the pre hooks, and nowhere else.
+            context: Goes to the agent and the pre hooks, and nowhere else; `{}` when not given.
             tags: As for `action()`.
             metadata: As for `action()`.
             timeout_s: How long one attempt may take, in seconds. A plain agent's thread cannot be stopped: the action
@@ -161,7 +162,7 @@ class ActionDispatcher:
             `usage`, `cost`, `model`, `provider`, `quality_score` and `confidence` go to the event.
 
         Raises:
-            FeedbackError: `agent` is nothing that can be run.
+            FeedbackError: `agent` is nothing that can be run, or an argument cannot be used; nothing is recorded.
             asyncio.CancelledError: This was cancelled; the action is recorded as cancelled.
             BaseException: What the agent raised, with `raise_on_error`; KeyboardInterrupt and SystemExit always.
         """

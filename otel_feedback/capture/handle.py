@@ -24,6 +24,7 @@ from otel_feedback.capture.runtime import count_unrecorded, runtime
 from otel_feedback.capture.said import Said, usage_lock
 from otel_feedback.capture.span_end import tell_end
 from otel_feedback.capture.usage import Usage
+from otel_feedback.current_context import make_current
 from otel_feedback.events.limits import MAX_ITEMS
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity, new_event_id
 
@@ -138,8 +139,7 @@ class Action(Said):
         self._context: Context | None = context_api.set_value(
             ACTION_KEY, self, trace.set_span_in_context(span, context)
         )
-        # its token is of no use: streams and callbacks end elsewhere, where the API would log a detach as an error
-        context_api.attach(self._context)
+        make_current(self._context)
         self._thread = threading.get_ident()
         self._cpu_start_ns = time.thread_time_ns()
         self._mono_start_ns = time.perf_counter_ns()
@@ -167,13 +167,13 @@ class Action(Said):
         self._thread = -1  # the thread's CPU time is not the action's alone from now on
         if not self._ended and self._around is not None:
             self._context = context_api.get_current()  # with what its code has opened and will close later
-            context_api.attach(self._around)
+            make_current(self._around)
 
     def _resume(self) -> None:
         """Come back to where its code was; what is current here is what it returns to."""
         if not self._ended and self._context is not None:
             self._around = context_api.get_current()
-            context_api.attach(self._context)
+            make_current(self._context)
 
     # -- the end -------------------------------------------------------------------------------------------
 
@@ -188,7 +188,7 @@ class Action(Said):
             logger.exception("an action could not be ended; its outcome is lost")
         finally:
             if self._around is not None and self._is_here():
-                context_api.attach(self._around)
+                make_current(self._around)
             # the context holds this action: without the cycle it is freed at once, not by the garbage collector
             self._context = self._around = None
 

@@ -36,7 +36,7 @@ class Hooks:
     def __init__(self, kind: str, limit_s: float) -> None:
         self._kind = kind
         self._limit_s = limit_s
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._hooks: tuple[tuple[object, Hook], ...] = ()  # guarded by self._lock for writing; each with a mark
         self._log = ThrottledLog(logger)
         self.failures = 0  # guarded by self._lock for writing
@@ -71,11 +71,7 @@ class Hooks:
             BaseException: KeyboardInterrupt or SystemExit of a hook.
         """
         for hook in (*(hook for _, hook in self._hooks), *more):
-            call = Call(
-                functools.partial(hook, *arguments),
-                is_async=is_async_callable(hook),
-                thread_name=f"otel-feedback-{self._kind}-hook",
-            )
+            call = Call(functools.partial(hook, *arguments), is_async=is_async_callable(hook))
             try:
                 _, error = await call.outcome(self._limit_s)
             except LateError:

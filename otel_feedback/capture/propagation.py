@@ -19,6 +19,7 @@ from opentelemetry import context as context_api
 from otel_feedback import semconv
 from otel_feedback.capture.handle import ACTION_KEY, IDENTITY_KEY, Action
 from otel_feedback.capture.runtime import runtime
+from otel_feedback.current_context import make_current
 from otel_feedback.events.limits import MAX_NAME
 
 __all__ = ["IDENTITY_FIELDS", "extract", "inject", "inject_kafka"]
@@ -99,13 +100,12 @@ def extract(headers: HttpHeaders | KafkaHeaders | AsgiHeaders) -> Generator[None
         # an action around this, in another trace, is no parent of what comes now
         context = context_api.set_value(IDENTITY_KEY, identity, context_api.set_value(ACTION_KEY, None, context))
     mark = object()
-    # its token is of no use: where the block ends in another context, the API would log the detach as an error
-    context_api.attach(context_api.set_value(_MARK_KEY, mark, context))
+    make_current(context_api.set_value(_MARK_KEY, mark, context))
     try:
         yield
     finally:
         if context_api.get_value(_MARK_KEY) is mark:
-            context_api.attach(before)
+            make_current(before)
 
 
 def _as_text(headers: HttpHeaders | KafkaHeaders | AsgiHeaders) -> dict[str, str]:

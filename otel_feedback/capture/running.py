@@ -2,22 +2,24 @@
 
     async ──► a task of its own  ┐
     plain ──► a daemon thread    ├──► what it gave, and what it raised, as values
-              of its own         ┘    cancelled or late: it is left behind, at the latest after its grace
+              to itself          ┘    cancelled or late: it is left behind, at the latest after its grace
 
 The callee's exception comes back as a value, so that none ends an event loop, is logged as never retrieved, or keeps
-frames alive. A plain callee gets the caller's context variables; its thread is a daemon: one that hangs can neither use
-up a pool nor keep the program from ending.
+frames alive. A plain callee gets the caller's context variables.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+import functools
 import inspect
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
+
+from otel_feedback.capture.threads import run_in_thread
 
 __all__ = ["GRACE_S", "Call", "Ended", "LateError", "Outcome", "finished", "start", "within"]
 
@@ -117,15 +119,13 @@ class Call:
         function: Called for each `outcome()`.
         is_async: Whether it is a coroutine function. A plain one runs in a thread; an awaitable that it returns is
             awaited on the event loop, within the same time.
-        thread_name: For people who look at threads.
     """
 
-    __slots__ = ("_function", "_is_async", "_thread_name", "cpu_ms", "in_thread", "is_over")
+    __slots__ = ("_function", "_is_async", "cpu_ms", "in_thread", "is_over")
 
-    def __init__(self, function: Callable[[], Any], *, is_async: bool, thread_name: str) -> None:
+    def __init__(self, function: Callable[[], Any], *, is_async: bool) -> None:
         self._function = function
         self._is_async = is_async
-        self._thread_name = thread_name
         self.in_thread = False
         """Whether it is, or was late or cancelled, in a thread of its own; nothing can stop that."""
         self.is_over = True
@@ -174,21 +174,22 @@ class Call:
                 self.is_over = True
                 answer.set_result(outcome)
 
-        def run() -> None:
+        def tell(outcome: Ended, cpu_ms: float) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
+                loop.call_soon_threadsafe(settle, outcome, cpu_ms)
+
+        def run() -> Callable[[], None]:
             started_ns = time.thread_time_ns()
             try:
                 outcome: Ended = context.run(self._function), None, time.monotonic()
             except BaseException as exc:
                 outcome = None, exc, time.monotonic()
-            cpu_ms = (time.thread_time_ns() - started_ns) / 1e6
             try:
-                loop.call_soon_threadsafe(settle, outcome, cpu_ms)
-            except RuntimeError:  # the loop is gone: nobody waits any more
-                return
+                return functools.partial(tell, outcome, (time.thread_time_ns() - started_ns) / 1e6)
             finally:
                 del outcome  # its traceback has this frame
 
-        threading.Thread(target=run, name=self._thread_name, daemon=True).start()
+        run_in_thread(run)
         return answer
 
 

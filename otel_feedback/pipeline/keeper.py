@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 from otel_feedback.compat import suppress_instrumentation
+from otel_feedback.pipeline.wake import Wake
 from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["Keeper"]
@@ -36,7 +37,7 @@ class Keeper:
         self._log = ThrottledLog(logger)
         self._start_lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._wake = threading.Event()
+        self._wake = Wake()
         self._is_idle = False
         self._rescan_now = threading.Event()
         self._rescanned = threading.Event()
@@ -94,7 +95,7 @@ class Keeper:
                     self._is_idle = True
                     wanted_s = self._look_after(self._tend)  # again: an append may have come between
                     if not self._rescan_now.is_set() and not self._stop.is_set():
-                        self._wake.wait(max(0.0, min(wanted_s, due - time.monotonic())))
+                        self._wake.wait(min(wanted_s, due - time.monotonic()))
                     self._is_idle = False
                 self._stop.wait(0.0 if self._rescan_now.is_set() else TICK_S)
 

@@ -47,7 +47,7 @@ class DeliveryLedger:
     def __init__(self, own: Iterable[Entry], notices: Notices | None) -> None:
         self.own = tuple(own)
         self._notices = notices
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._adopted: tuple[Entry, ...] = ()  # guarded by self._lock for writing
         self._finished: deque[tuple[Entry, Account]] = deque(maxlen=FINISHED_KEPT)
         self._finished_totals: dict[str, Account] = {}  # of all that finished; guarded by self._lock

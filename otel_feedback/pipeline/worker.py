@@ -23,6 +23,7 @@ from otel_feedback.errors import ExportError
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Exporter, Receipt, Refusal
 from otel_feedback.journal.interface import Cursor
+from otel_feedback.pipeline.wake import Wake
 from otel_feedback.retry import Backoff
 from otel_feedback.throttle import ThrottledLog
 
@@ -56,7 +57,7 @@ class Worker:
         self._refused = refused
         self._backoff = backoff or Backoff()
         self._log = ThrottledLog(logger)
-        self._wake = threading.Event()
+        self._wake = Wake()
         self._settled = threading.Condition()
         self._start_lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -183,13 +184,11 @@ class Worker:
             if cursor.available() <= 0 and self._due() is None and not self._stopping:
                 self._wake.wait()
             self._idle = False
-            self._wake.clear()
             available = cursor.available()
         if available > 0 and room:
             self._linger()
             return self._due(has_waited=True)
         self._wake.wait(POLL_S)
-        self._wake.clear()
         return None
 
     def _due(self, *, has_waited: bool = False) -> Cursor | None:
@@ -219,7 +218,6 @@ class Worker:
                 self._collect()
                 left = min(left, POLL_S)
             self._wake.wait(left)
-            self._wake.clear()
 
     def _export(self, lease: Sequence[Record], source: Cursor) -> None:
         try:
@@ -286,7 +284,6 @@ class Worker:
         until = time.monotonic() + delay_s
         while not self._stopping and (left := until - time.monotonic()) > 0:
             self._wake.wait(left)
-            self._wake.clear()
 
     def _close(self) -> None:
         try:
