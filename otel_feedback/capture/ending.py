@@ -11,50 +11,17 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from otel_feedback import semconv
+from otel_feedback.events.error_names import (
+    CANCELLED_NAMES,
+    NO_ACCESS_CODES,
+    NO_ACCESS_NAMES,
+    TIMEOUT_NAMES,
+    TIMEOUT_SUFFIXES,
+)
 from otel_feedback.events.limits import MAX_ITEMS, MAX_STACK, MAX_TEXT, Problems, clean_text, safe_str
 from otel_feedback.events.model import SEVERITY_OF, MetadataValue, OutcomeStatus, Severity
 
 __all__ = ["SUCCESS", "Ending", "ErrorInfo", "describe", "ending_of", "judge"]
-
-TIMEOUT_NAMES = frozenset(
-    {
-        "TimeoutError",  # builtin, asyncio, concurrent.futures, redis, playwright …
-        "TimeoutException",  # httpx, selenium
-        "Timeout",  # requests
-        "ReadTimeout",
-        "ConnectTimeout",
-        "WriteTimeout",
-        "PoolTimeout",
-        "APITimeoutError",  # openai, anthropic
-        "DeadlineExceeded",  # google.api_core
-        "FutureTimeoutError",  # grpc
-        "TooSlowError",  # trio
-        "TimeoutExpired",  # subprocess
-    }
-)
-"""Class names that mean a deadline passed, looked for in the whole class hierarchy."""
-
-CANCELLED_NAMES = frozenset({"CancelledError", "Cancelled", "FutureCancelledError", "KeyboardInterrupt"})
-"""Class names that mean that somebody no longer wants the result: of asyncio and futures, trio, grpc, and Ctrl-C."""
-
-NO_ACCESS_NAMES = frozenset(
-    {
-        "AuthenticationError",  # openai, anthropic
-        "PermissionDeniedError",
-        "Unauthenticated",  # google.api_core
-        "PermissionDenied",
-        "Unauthorized",
-        "Forbidden",
-        "InsufficientQuotaError",
-        "QuotaExceededError",
-    }
-)
-"""Class names that mean that no try will help until a person does something: credentials, rights, a paid quota."""
-
-NO_ACCESS_CODES = frozenset(
-    {401, 402, 403, "insufficient_quota", "invalid_api_key", "UNAUTHENTICATED", "PERMISSION_DENIED"}
-)
-"""HTTP status codes, error codes of APIs, and gRPC status names of the same meaning."""
 
 
 class Ending(NamedTuple):
@@ -87,22 +54,34 @@ def ending_of(exc: BaseException | None, *, is_root: bool = False) -> Ending:
     if isinstance(exc, GeneratorExit):
         return _PARTIAL
     if isinstance(exc, SystemExit):
-        if exc.code is None or exc.code == 0:
+        if exc.code is None or (isinstance(exc.code, int) and exc.code == 0):
             return SUCCESS
         return Ending(OutcomeStatus.FAILURE, Severity.CRITICAL)
     if isinstance(exc, MemoryError):
         return Ending(OutcomeStatus.FAILURE, Severity.CRITICAL)
-    names = {cls.__name__ for cls in type(exc).__mro__}
+    names = _names(exc)
     codes = _codes(exc)
     if not CANCELLED_NAMES.isdisjoint(names) or "CANCELLED" in codes:
         status = OutcomeStatus.CANCELLED
-    elif not TIMEOUT_NAMES.isdisjoint(names) or "DEADLINE_EXCEEDED" in codes:
+    elif (
+        _is_timeout(names)
+        or "DEADLINE_EXCEEDED" in codes
+        or _is_timeout(_names(_get(exc, "reason")))  # urllib and urllib3 wrap it
+    ):
         status = OutcomeStatus.TIMEOUT
     elif is_root and not (NO_ACCESS_NAMES.isdisjoint(names) and NO_ACCESS_CODES.isdisjoint(codes)):
         return Ending(OutcomeStatus.FAILURE, Severity.CRITICAL)
     else:
         status = OutcomeStatus.FAILURE
     return Ending(status, SEVERITY_OF[status])
+
+
+def _names(exc: object) -> set[str]:
+    return {cls.__name__ for cls in type(exc).__mro__}
+
+
+def _is_timeout(names: set[str]) -> bool:
+    return not TIMEOUT_NAMES.isdisjoint(names) or any(name.endswith(TIMEOUT_SUFFIXES) for name in names)
 
 
 def _codes(exc: BaseException) -> set[object]:

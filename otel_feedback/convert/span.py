@@ -6,19 +6,37 @@ Made by the span processor from an SDK span, or by the recorder from an action w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from otel_feedback.events.model import OutcomeEvent
+from otel_feedback.convert.reading import Reading
 
-__all__ = ["Convention", "FinishedSpan"]
+__all__ = ["Convention", "FinishedSpan", "SpanError", "SpanEvent"]
+
+
+class SpanError(NamedTuple):
+    """What is known of an exception."""
+
+    type: str | None
+    message: str | None
+    stack_trace: str | None
+
+
+class SpanEvent(NamedTuple):
+    """Something that happened in a span."""
+
+    name: str
+    at_ns: int
+    attributes: Mapping[str, Any]
 
 
 class FinishedSpan(msgspec.Struct, gc=False):
     """What a convention may read of a span that has ended.
 
-    `attributes` belongs to the reader. `error` is (type, message, stack trace) of the last exception event.
+    `attributes` belongs to the reader. `error` is the last exception event, or, of our own actions, what left the code;
+    `error_at_ns` is when. `in_flight` is the exception that was passing through when the span ended, if it was none when
+    the span began. `status` is unset, ok or error.
     """
 
     event_id: str
@@ -27,19 +45,33 @@ class FinishedSpan(msgspec.Struct, gc=False):
     start_ns: int
     end_ns: int
     attributes: Mapping[str, Any]
-    error: tuple[str | None, str | None, str | None] | None
+    error: SpanError | None
     service_name: str | None
+    name: str = ""
+    scope: str = ""
+    status: str = "unset"
+    description: str | None = None
+    events: tuple[SpanEvent, ...] = ()
+    error_at_ns: int = 0
+    in_flight: SpanError | None = None
+    never_ended: bool = False
 
 
 class Convention(Protocol):
-    """A family of span attributes that says how an agent action ended."""
+    """A family of span attributes that says what an agent did and how it ended.
+
+    Both methods are called on the thread that ends the span: they must be quick, and may not keep what they get.
+    """
 
     name: str
 
-    def matches(self, attributes: Mapping[str, Any]) -> bool:
-        """Tell whether a span with these attributes is an action in this convention."""
+    markers: frozenset[str]
+    """A span with none of these attributes is not asked about any further."""
+
+    def matches(self, span: FinishedSpan) -> bool:
+        """Tell whether this convention, and no other, is to read the span."""
         ...
 
-    def to_event(self, span: FinishedSpan) -> OutcomeEvent:
-        """Return the outcome of a span that matches; values that do not fit are left out, never raised."""
+    def read(self, span: FinishedSpan) -> Reading:
+        """Return what the span says; values that do not fit are left out, never raised."""
         ...

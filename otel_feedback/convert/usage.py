@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["TokenUsage"]
+__all__ = ["TokenUsage", "normalise"]
 
 
 class TokenUsage(msgspec.Struct, gc=False):
@@ -19,3 +19,18 @@ class TokenUsage(msgspec.Struct, gc=False):
     cached: int | None = None
     cache_write: int | None = None
     reasoning: int | None = None
+
+
+def normalise(usage: TokenUsage, total: int | None) -> TokenUsage:
+    """Return the usage with cached tokens inside of `input`, as far as the numbers tell where they are.
+
+    Some providers count them inside, some beside; the total tells, and that a part is not larger than the whole.
+    """
+    cache = (usage.cached or 0) + (usage.cache_write or 0)
+    given, gotten = usage.input, usage.output
+    if given is None or not cache:
+        return usage
+    is_beside = cache > given or (total is not None and total == given + (gotten or 0) + cache)
+    if not is_beside:
+        return usage
+    return TokenUsage(given + cache, gotten, usage.cached, usage.cache_write, usage.reasoning)

@@ -1,0 +1,106 @@
+"""What conventions share: where identifiers stand, names of spans as names of agents, metadata in JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from otel_feedback.convert.reading import Reading, Table
+from otel_feedback.convert.values import amount, json_map, json_value, text
+
+__all__ = ["IDENTITY", "add_associations", "add_metadata", "agent_name_of", "merged", "stripped"]
+
+IDENTITY: Final[Mapping[str, tuple[str, ...]]] = {
+    "session_id": (
+        "gen_ai.conversation.id", "session.id", "traceloop.association.properties.session_id",
+        "traceloop.association.properties.thread_id", "traceloop.association.properties.conversation_id",
+        "langfuse.session.id", "mlflow.trace.session",
+    ),
+    "user_id": (
+        "user.id", "enduser.id", "gen_ai.user", "llm.user", "traceloop.association.properties.user_id",
+        "mlflow.trace.user",
+    ),
+    "tenant_id": ("traceloop.association.properties.tenant", "traceloop.association.properties.tenant_id"),
+    "correlation_id": ("traceloop.correlation.id",),
+}  # fmt: skip
+
+_FROM_METADATA: Final = (
+    ("session_id", ("session_id", "thread_id", "conversation_id")),
+    ("user_id", ("user_id",)),
+    ("tenant_id", ("tenant", "tenant_id", "org_id")),
+    ("agent_name", ("lc_agent_name",)),
+)
+_PREFIXES: Final = ("invoke_agent ", "create_agent ", "execute_tool ", "running tool: ", "invoke_workflow ")
+_SUFFIXES: Final = (".agent", ".workflow", ".tool", ".task", ".run", ".kickoff")
+
+
+def stripped(name: str) -> str | None:
+    """Return the name of a span without what instrumentation put around the name of what it is about."""
+    for prefix in _PREFIXES:
+        name = name.removeprefix(prefix)
+    for suffix in _SUFFIXES:
+        name = name.removesuffix(suffix)
+    return text(name)
+
+
+_NO_NAMES: Final = frozenset({
+    "agent", "agent run", "invoke_agent", "agent_run", "default", "langgraph", "runnablesequence", "runnablelambda",
+    "runnablewithfallbacks", "runnableparallel", "agentexecutor", "agent.run", "run", "invoke", "chain",
+})  # fmt: skip
+
+
+def agent_name_of(given: str | None) -> str | None:
+    """Return the name unless it is the name of a class or an operation that stands where there is no name."""
+    return None if given is None or given.lower() in _NO_NAMES else given
+
+
+def add_metadata(reading: Reading, given: object) -> None:
+    """Take identifiers out of a map of metadata, and the rest of its scalars as metadata."""
+    found = json_map(given)
+    if not found:
+        return
+    for field, names in _FROM_METADATA:
+        if getattr(reading, field) is None:
+            for name in names:
+                if (value := text(found.get(name))) is not None:
+                    setattr(reading, field, value)
+                    break
+    reading.metadata = {**reading.metadata, **_scalars(found)}
+
+
+def add_associations(reading: Reading, attributes: Mapping[str, Any], prefix: str, *, is_json: bool = False) -> None:
+    """Take the attributes with a prefix as metadata: what the program said of its own span."""
+    found = {
+        name[len(prefix) :]: (_unquoted(value) if is_json else value)
+        for name, value in attributes.items()
+        if name.startswith(prefix)
+    }
+    if found:
+        add_metadata(reading, found)
+
+
+def _unquoted(value: object) -> object:
+    read = json_value(value)
+    return value if read is None else read
+
+
+def _scalars(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: value
+        for key, value in found.items()
+        if isinstance(value, (str, bool, int, float)) and key not in _IDENTIFIERS
+    }
+
+
+_IDENTIFIERS: Final = frozenset(name for _, names in _FROM_METADATA for name in names)
+
+
+def merged(base: Table, more: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Return the table's texts with names that are believed before its own."""
+    return {**base.texts, **{field: (*names, *base.texts.get(field, ())) for field, names in more.items()}}
+
+
+def score_of(value: object) -> float | None:
+    """Return a score from 0 to 1; other scales are not ours to guess."""
+    found = amount(value)
+    return found if found is not None and found <= 1 else None

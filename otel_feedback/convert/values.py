@@ -1,0 +1,105 @@
+"""Reading attribute values that anybody may have written: what does not fit is None, and nothing raises."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, cast
+
+import msgspec
+
+__all__ = ["amount", "count", "first_text", "json_map", "json_value", "text", "texts"]
+
+PLACEHOLDERS = frozenset({"", "unknown", "none", "null", "undefined", "unnamed", "<not specified>", "n/a"})
+"""What instrumentation writes where it knows nothing, in lower case."""
+
+MAX_COUNT = 2**53
+"""The largest whole number that every JSON reader keeps exactly."""
+
+MAX_JSON = 65_536
+"""Characters of a JSON text that are worth reading for a few values in it."""
+
+MAX_NAME = 256
+_decode = msgspec.json.Decoder().decode
+
+
+def text(value: object, limit: int = MAX_NAME) -> str | None:
+    """Return a text that says something, at most `limit` characters of it."""
+    if not isinstance(value, str):
+        return None
+    cut = value[:limit].strip()
+    return None if cut.lower() in PLACEHOLDERS else cut
+
+
+def first_text(attributes: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    """Return the first of these attributes that says something."""
+    for name in names:
+        if name in attributes and (found := text(attributes[name])) is not None:
+            return found
+    return None
+
+
+def texts(value: object, most: int = 64) -> tuple[str, ...]:
+    """Return the texts of a list, or of a list in JSON, or a single one."""
+    if isinstance(value, str):
+        read = json_value(value) if value.startswith("[") else None
+        value = read if isinstance(read, list) else (value,)
+    if not isinstance(value, (list, tuple)):
+        return ()
+    items = cast("Sequence[object]", value)
+    return tuple(found for item in items[:most] if (found := text(item)) is not None)
+
+
+def count(value: object) -> int | None:
+    """Return a whole number of at least 0."""
+    if value.__class__ is int:
+        return cast(int, value) if 0 <= cast(int, value) <= MAX_COUNT else None
+    if isinstance(value, float) and value.is_integer() and 0 <= value <= MAX_COUNT:
+        return int(value)
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 15:
+        return int(value)
+    return None
+
+
+def amount(value: object) -> float | None:
+    """Return a finite number of at least 0."""
+    if isinstance(value, str) and len(value) <= 32:
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if 0 <= number < math.inf else None
+
+
+def json_value(value: object) -> Any:
+    """Return what a JSON text holds; None where it is none, cut, or too long to be worth it."""
+    if not isinstance(value, str) or len(value) > MAX_JSON:
+        return None
+    try:
+        return _decode(value)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
+def json_map(value: object) -> dict[str, Any]:
+    """Return the map that a JSON text holds, or that a value is; else an empty one."""
+    found = dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else json_value(value)
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def moment_ns(value: object) -> int | None:
+    """Return the nanoseconds since 1970 that an ISO 8601 text stands for, also where it is quoted as JSON."""
+    if not isinstance(value, str) or len(value) > 64:
+        return None
+    try:
+        moment = datetime.fromisoformat(value.strip('"').replace("Z", "+00:00"))
+        return int(moment.timestamp() * 1e9)
+    except (ValueError, OverflowError):
+        return None
