@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from types import TracebackType
+from types import AsyncGeneratorType, CoroutineType, GeneratorType, TracebackType
 from typing import Any, TypedDict, TypeVar, cast
 
 from opentelemetry import context as context_api
@@ -20,7 +20,7 @@ from opentelemetry import context as context_api
 from otel_feedback import semconv
 from otel_feedback.capture.declaration import Declaration
 from otel_feedback.capture.handle import ACTION_KEY, Action
-from otel_feedback.capture.streams import stream_action, stream_async_action
+from otel_feedback.capture.streams import rest_of_action, stream_action, stream_async_action
 
 __all__ = ["ActionContext", "Identity", "action", "current_action"]
 
@@ -114,6 +114,7 @@ class Identity(TypedDict, total=False):
 
 
 _NONE: list[Action] = []
+_STILL_TO_RUN = (CoroutineType, GeneratorType, AsyncGeneratorType)
 
 
 class ActionContext:
@@ -166,6 +167,9 @@ class ActionContext:
     def __call__(self, function: F) -> F:
         """Decorate a plain or async function, or a generator of either kind: each call is an action."""
         declared = self._declared
+        if isinstance(function, (staticmethod, classmethod)):
+            method = cast("staticmethod[..., Any]", function)
+            return cast(F, type(method)(self(method.__func__)))
         if _is(inspect.isgeneratorfunction, function):
             return cast(F, stream_action(declared, function))
         if _is(inspect.isasyncgenfunction, function):
@@ -181,8 +185,16 @@ class ActionContext:
 
         @functools.wraps(function)
         def run(*args: Any, **kwargs: Any) -> Any:
-            with ActionContext(declared):
-                return function(*args, **kwargs)
+            act = Action(declared)
+            try:
+                result = function(*args, **kwargs)
+            except BaseException as exc:
+                act._end(exc)
+                raise
+            if isinstance(result, _STILL_TO_RUN):
+                return rest_of_action(declared, act, result)
+            act._end(None)
+            return result
 
         return cast(F, run)
 

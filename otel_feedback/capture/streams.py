@@ -14,22 +14,63 @@ from __future__ import annotations
 
 import functools
 import sys
+import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from types import CoroutineType, GeneratorType
 from typing import Any
 
 from otel_feedback.capture.declaration import Declaration
 from otel_feedback.capture.handle import Action
 
-__all__ = ["stream_action", "stream_async_action"]
+__all__ = ["rest_of_action", "stream_action", "stream_async_action"]
 
 
-def stream_action(declared: Declaration, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the generator function with each of its runs recorded as one action."""
+def rest_of_action(declared: Declaration, act: Action, result: Any) -> Any:
+    """Return what a plain function gave, a coroutine or a generator, with the action lasting until that has run.
+
+    Behind many a decorator's plain function there is an async one, or a generator.
+    """
+
+    def given() -> Any:
+        return result
+
+    act._suspend()
+    # nobody may ever ask for it, and then none of its code runs; its frame holds `given` until it is closed
+    weakref.finalize(given, act._end, GeneratorExit())
+    if isinstance(result, CoroutineType):
+        rest: Any = _await_action(act, given)
+    elif isinstance(result, GeneratorType):
+        rest = stream_action(declared, given, act)()
+    else:
+        rest = stream_async_action(declared, given, act)()
+    rest.__name__, rest.__qualname__ = result.__name__, result.__qualname__
+    return rest
+
+
+async def _await_action(act: Action, given: Callable[[], Awaitable[Any]]) -> Any:
+    act._resume()
+    try:
+        result = await given()
+    except BaseException as exc:
+        act._end(exc)
+        raise
+    act._end(None)
+    return result
+
+
+def stream_action(
+    declared: Declaration, function: Callable[..., Any], begun: Action | None = None
+) -> Callable[..., Any]:
+    """Return the generator function with each of its runs recorded as one action.
+
+    Args:
+        begun: The action of its only run, suspended.
+    """
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         inner = function(*args, **kwargs)
-        act = Action(declared)
+        act = _begin(declared, begun)
         sent: Any = None
         thrown: BaseException | None = None
         try:
@@ -57,13 +98,19 @@ def stream_action(declared: Declaration, function: Callable[..., Any]) -> Callab
     return run
 
 
-def stream_async_action(declared: Declaration, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the async generator function with each of its runs recorded as one action."""
+def stream_async_action(
+    declared: Declaration, function: Callable[..., Any], begun: Action | None = None
+) -> Callable[..., Any]:
+    """Return the async generator function with each of its runs recorded as one action.
+
+    Args:
+        begun: The action of its only run, suspended.
+    """
 
     @functools.wraps(function)
     async def run(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         inner = function(*args, **kwargs)
-        act = Action(declared)
+        act = _begin(declared, begun)
         sent: Any = None
         thrown: BaseException | None = None
         try:
@@ -88,6 +135,13 @@ def stream_async_action(declared: Declaration, function: Callable[..., Any]) -> 
             thrown = None
 
     return run
+
+
+def _begin(declared: Declaration, begun: Action | None) -> Action:
+    if begun is None:
+        return Action(declared)
+    begun._resume()
+    return begun
 
 
 _IGNORED = "generator ignored GeneratorExit"

@@ -32,6 +32,15 @@ class Awkward(Exception):
     response = code = exceptions
 
 
+class Odd:
+    """It cannot be compared."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("no equal")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 class APIError(Exception):
     """As openai and anthropic make theirs, with a code or an HTTP status where there is one."""
 

@@ -188,10 +188,17 @@ def _on(loop: str, *, in_tasks: bool = False) -> Callable[[Callable[..., Any], S
     return run
 
 
+def behind(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a plain function that gives what this one does, as decorators make it."""
+    return lambda *args: function(*args)  # noqa: PLW0108 - it is no generator function, and that one is
+
+
 FLAVOURS: dict[str, tuple[Callable[..., Any], Callable[[Callable[..., Any], Seen, str, str], Told]]] = {
     "generator": (stream, drive),
+    "function that gives a generator": (behind(stream), drive),
     "generator stepped by threads": (stream, drive_in_threads),
     "async generator": (async_stream, _on("asyncio")),
+    "function that gives an async generator": (behind(async_stream), _on("asyncio")),
     "async generator stepped by tasks": (async_stream, _on("asyncio", in_tasks=True)),
     "async generator on trio": (async_stream, _on("anyio on trio")),
 }

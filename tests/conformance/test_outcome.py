@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import grpc
+import kafka.errors
 import pytest
 import trio
 from opentelemetry.sdk.trace import TracerProvider
@@ -73,6 +74,7 @@ ENDINGS: dict[str, tuple[Any, Ending]] = {
     "sys.exit(0)":                   (lambda: sys.exit(0), SUCCESS),
     "sys.exit(3)":                   (lambda: sys.exit(3), critical("SystemExit")),
     "sys.exit('text')":              (lambda: sys.exit("text"), critical("SystemExit")),
+    "sys.exit() with an odd object": (raising(SystemExit, the.Odd()), critical("SystemExit")),
     "KeyboardInterrupt":             (raising(KeyboardInterrupt), cancelled("KeyboardInterrupt")),
     "asyncio.CancelledError":        (raising(asyncio.CancelledError), cancelled("CancelledError")),
     "futures.CancelledError":        (raising(concurrent.futures.CancelledError), cancelled("CancelledError")),
@@ -82,6 +84,8 @@ ENDINGS: dict[str, tuple[Any, Ending]] = {
     "Future.result(timeout)":        (lambda: concurrent.futures.Future[Any]().result(0), timed_out("TimeoutError")),
     "a socket's timeout":            (the.reading_socket, timed_out("TimeoutError")),
     "a subprocess's timeout":        (raising(subprocess.TimeoutExpired, "ls", 1), timed_out("TimeoutExpired")),
+    "urllib's timeout":              (raising(urllib.error.URLError, TimeoutError("late")), timed_out("URLError")),
+    "kafka-python's timeout":        (raising(kafka.errors.KafkaTimeoutError), timed_out("KafkaTimeoutError")),
     "trio.TooSlowError":             (raising(trio.TooSlowError), timed_out("TooSlowError")),
     "openai's, anthropic's timeout": (raising(the.APITimeoutError), timed_out("APITimeoutError")),
     "httpx's timeout":               (the.getting_with_httpx, timed_out("ReadTimeout")),
@@ -339,6 +343,11 @@ def test_a_stream_says_what_became_of_it(flavour: str, name: str, pipeline: Feed
     with feedback.action("outer") as outer:
         assert drive(work()(function), seen, kind, script) == plain
     events = pipeline.get_recent_events(count=100)[plain_events:]
+    if expected is None and flavour.startswith("function"):  # which has run, though what it gave has not
+        assert [(event.status, event.metadata) for event in events if event is not outer.event] == [
+            (ABANDONED.status, ABANDONED.metadata)
+        ]
+        return
     if expected is None:
         assert [event.event_id for event in events] == [outer.event_id]
         return

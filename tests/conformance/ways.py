@@ -177,6 +177,10 @@ def async_ways(seen: Seen, body: AsyncBody, **declared: Any) -> dict[str, Work]:
         with Outside(seen, passes_on=True):
             await work(**declared)(inside_async)(seen, body)
 
+    async def plain_function() -> None:
+        with Outside(seen, passes_on=True):
+            await work(**declared)(lambda: inside_async(seen, body))()
+
     async def generator() -> None:
         @work(**declared)
         async def stream() -> Any:
@@ -188,7 +192,12 @@ def async_ways(seen: Seen, body: AsyncBody, **declared: Any) -> dict[str, Work]:
                 async for _ in items:
                     outside.between()
 
-    return {"async with": block, "decorated coroutine": coroutine, "decorated async generator": generator}
+    return {
+        "async with": block,
+        "decorated coroutine": coroutine,
+        "decorated function that gives a coroutine": plain_function,
+        "decorated async generator": generator,
+    }
 
 
 def _awaiting(body: Body) -> AsyncBody:
@@ -242,6 +251,9 @@ WAYS: dict[str, Callable[..., None]] = {
     "decorated generator": _generator,
     "async with": functools.partial(on, "asyncio", _async, "async with"),
     "decorated coroutine": functools.partial(on, "asyncio", _async, "decorated coroutine"),
+    "decorated function that gives a coroutine": functools.partial(
+        on, "asyncio", _async, "decorated function that gives a coroutine"
+    ),
     "decorated async generator": functools.partial(on, "asyncio", _async, "decorated async generator"),
     "task": functools.partial(on, "asyncio", _task),
     **({"TaskGroup task": functools.partial(on, "asyncio", _task_group)} if hasattr(asyncio, "TaskGroup") else {}),
