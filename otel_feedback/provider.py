@@ -11,71 +11,39 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
+from inspect import signature
 from typing import Any
 
 from opentelemetry import metrics, trace
-from opentelemetry.context import Context
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SimpleSpanProcessor, SpanExporter
-from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
-from opentelemetry.trace import Link, SpanKind, TraceState
-from opentelemetry.util.types import Attributes
 
 from otel_feedback.errors import ConfigError
-from otel_feedback.semconv import INFRASTRUCTURE_PREFIXES
+from otel_feedback.sampling import OutcomeSampler, sampler_of_environment
 
-__all__ = ["OutcomeSampler", "attach", "prepare", "prepare_metrics"]
+__all__ = ["attach", "prepare", "prepare_metrics"]
 
 logger = logging.getLogger(__name__)
 
 Flush = Callable[[float], None]
 
 
-class OutcomeSampler(Sampler):
-    """Records spans that `root` does not sample, so that processors see them; exporters still do not.
-
-    A span that starts with attributes of infrastructure only (HTTP, database, RPC, messaging) stays dropped.
-    Like the SDK's `AlwaysRecordSampler`, with that exception.
-    """
-
-    def __init__(self, root: Sampler) -> None:
-        self._root = root
-
-    def should_sample(
-        self,
-        parent_context: Context | None,
-        trace_id: int,
-        name: str,
-        kind: SpanKind | None = None,
-        attributes: Attributes = None,
-        links: Sequence[Link] | None = None,
-        trace_state: TraceState | None = None,
-    ) -> SamplingResult:
-        result = self._root.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
-        if result.decision is Decision.DROP and not (
-            attributes and all(key.startswith(INFRASTRUCTURE_PREFIXES) for key in attributes)
-        ):
-            return SamplingResult(Decision.RECORD_ONLY, result.attributes, result.trace_state)
-        return result
-
-    def get_description(self) -> str:
-        return f"OutcomeSampler{{{self._root.get_description()}}}"
-
-
 def prepare(given: trace.TracerProvider | None, service_name: str) -> tuple[trace.TracerProvider, Flush | None]:
     """Return the provider to work on, and what flushes its spans at shutdown (None if it is not ours).
 
     Raises:
-        ConfigError: `OTEL_TRACES_EXPORTER` names an exporter that is not installed.
+        ConfigError: `OTEL_TRACES_EXPORTER` names an exporter that is not installed, or the argument of
+            `OTEL_TRACES_SAMPLER=otel_feedback` no sampler.
     """
     if given is not None:
         return given, None
     current = trace.get_tracer_provider()
     if hasattr(current, "add_span_processor"):
         return current, None
-    provider = TracerProvider(resource=Resource.create({SERVICE_NAME: service_name}))
-    provider.sampler = OutcomeSampler(provider.sampler)
+    provider = TracerProvider(sampler_of_environment(), Resource.create({SERVICE_NAME: service_name}))
+    if not isinstance(provider.sampler, OutcomeSampler):
+        provider.sampler = OutcomeSampler(provider.sampler)
     exporters = _exporters()
     for exporter in exporters:
         # the console is for people: at once, and in order
@@ -110,7 +78,10 @@ def attach(provider: trace.TracerProvider, processor: SpanProcessor) -> None:
     """Add our processor; a provider that takes none still gets events of `action()`, not of other spans."""
     if hasattr(provider, "add_span_processor"):
         takes: Any = provider
-        takes.add_span_processor(processor)
+        add = takes.add_span_processor
+        # Phoenix's provider stops exporting to Phoenix when another processor comes, unless told not to
+        is_phoenix = "replace_default_processor" in signature(add).parameters
+        add(processor, **({"replace_default_processor": False} if is_phoenix else {}))
     else:
         logger.warning(
             "%s takes no span processors: outcomes of action() are recorded, other spans are not seen",
