@@ -13,7 +13,7 @@ import sys
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
-from benchmarks import action, latency, memory, replay, startup, throughput, versions
+from benchmarks import action, dispatch, latency, memory, replay, startup, throughput, versions
 from benchmarks.broker import Broker
 from benchmarks.children import BenchmarkError
 from benchmarks.progress import say
@@ -21,7 +21,8 @@ from benchmarks.report import Report, Result
 from benchmarks.table import render
 from tests.stack.errors import StackError
 
-STARTUP, ACTION = "startup", "action"
+ACTION = "action"
+WITHOUT_BROKER = {"startup": startup.measure, "dispatch": dispatch.measure}
 WITH_BROKER = {
     ACTION: action.measure,
     "throughput": throughput.measure,
@@ -29,7 +30,7 @@ WITH_BROKER = {
     "replay": replay.measure,
     "memory": memory.measure,
 }
-NAMES = (STARTUP, *WITH_BROKER)
+NAMES = (*WITHOUT_BROKER, *WITH_BROKER)
 
 
 def run(names: Sequence[str], *, is_quick: bool) -> Report:
@@ -37,9 +38,10 @@ def run(names: Sequence[str], *, is_quick: bool) -> Report:
     found = {**versions.of_machine(), "load at the start": versions.load()}
     results: dict[str, Result] = {}
     failed: dict[str, str] = {}
-    if STARTUP in names:  # before there is a broker, which takes CPU of its own
-        with _telling(failed, STARTUP):
-            results[STARTUP] = startup.measure(is_quick=is_quick)
+    for name, measure in WITHOUT_BROKER.items():  # before there is a broker, which takes CPU of its own
+        if name in names:
+            with _telling(failed, name):
+                results[name] = measure(is_quick=is_quick)
     wanted = [name for name in WITH_BROKER if name in names]
     if wanted:
         try:
