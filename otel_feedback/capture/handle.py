@@ -53,7 +53,7 @@ class Action(Said):
         "_around", "_context", "_cpu_start_ns", "_deadline_ns", "_identity", "_mono_start_ns", "_parent", "_recording",
         "_requested_ns", "_span",
         "_thread",
-        "attributes", "depth", "end_ns", "error", "event", "event_id", "is_taken", "partition_key", "root_event_id",
+        "attributes", "depth", "end_ns", "ending", "error", "event", "event_id", "is_taken", "partition_key", "root_event_id",
         "span_context", "start_ns",
     )  # fmt: skip
 
@@ -66,6 +66,7 @@ class Action(Said):
         super().__init__()
         self.event = None
         self.is_taken = False  # True when a processor has seen the span: nobody else may record it again
+        self.ending: Ending | None = None  # after the end, also where nobody makes an event of it
         self.error: ErrorInfo | None = None
         self._requested_ns: int | None = None  # when it was asked for, where that was before its start
         try:
@@ -243,7 +244,7 @@ class Action(Said):
                 error = raised
             if told:
                 self._metadata = {**self._metadata, **told}
-        self.error = error
+        self.ending, self.error = ending, error
         return ending, reason
 
     def _final_attributes(self, ending: Ending, reason: str | None) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 from otel_feedback import semconv
 from otel_feedback.capture.declaration import Declaration
-from otel_feedback.capture.ending import ending_of
+from otel_feedback.capture.ending import judge
 from otel_feedback.capture.handle import Action
-from otel_feedback.events.limits import MAX_TEXT, safe_str
+from otel_feedback.events.limits import Problems
 from otel_feedback.events.model import OutcomeEvent
 
 __all__ = ["Measured", "event_of", "result_of"]
@@ -25,18 +25,20 @@ def event_of(act: Action, declared: Declaration, error: BaseException | None, me
     """Return the action's finished event; where nothing is recorded, one that says the most important all the same."""
     if act.event is not None:
         return act.event
-    status, severity = ending_of(error)
+    ending, info = act.ending, act.error
+    if ending is None:  # switched off: it did not even begin
+        ending, info, _ = judge(error, Problems(), is_root=True, elapsed_ns=0, deadline_ns=None)
     return OutcomeEvent(
         event_id=act.event_id,
         action_type=declared.own[semconv.OUTCOME_ACTION_TYPE],
         agent_name=declared.own.get(semconv.GEN_AI_AGENT_NAME),
         agent_type=declared.own.get(semconv.OUTCOME_AGENT_TYPE),
-        status=status,
-        severity=severity,
+        status=ending.status,
+        severity=ending.severity,
         duration_ms=measured.duration_ms,
         latency_ms=measured.latency_ms,
-        error_type=None if error is None else type(error).__name__,
-        error_message=None if error is None else safe_str(error)[:MAX_TEXT] or None,
+        error_type=None if info is None else info.type.rpartition(".")[2],
+        error_message=None if info is None else info.message or None,
         tags=declared.tags or (),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 from typing import Any
 
 import pytest
@@ -91,6 +92,9 @@ def test_arguments_that_cannot_be_used_are_refused(pipeline: FeedbackPipeline) -
         feedback.create_dispatcher(kafka_batch_size=-1)
     with pytest.raises(FeedbackError, match="retries is -1"):
         feedback.create_dispatcher(retries=-1, enable_outcome_logging=False)
+
+
+GROUPS = "builtins" if hasattr(builtins, "ExceptionGroup") else "exceptiongroup"
 
 
 # -- nothing is recorded -----------------------------------------------------------------------------------
@@ -188,6 +192,42 @@ def test_after_the_pipeline_is_shut_down_results_and_hooks_go_on(pipeline: Feedb
     [event] = seen
     assert (event.status, event.agent_name, event.agent_type, event.action_type) == ("timeout", "a", "kind", "x")
     assert (event.tags, event.error_message, event.event_id) == (("t",), "late", result["event_id"])
+
+
+@pytest.mark.parametrize("recording", ["shut down", "switched off"])
+def test_the_status_of_a_result_is_right_where_nothing_is_recorded(recording: str) -> None:
+    done = run_python(
+        f"""
+        import os, asyncio
+        import otel_feedback as feedback
+        from {GROUPS} import ExceptionGroup
+
+        async def late(task): raise ExceptionGroup("group", [ValueError("no"), TimeoutError("late")][task:])
+        async def half(task):
+            act = feedback.current_action()
+            if act is None:
+                return
+            act.partial("half")
+
+        dispatcher = feedback.create_dispatcher()
+        if "OTEL_FEEDBACK_DISABLED" not in os.environ:
+            feedback.get_feedback_pipeline().shutdown(0)
+        for agent, task in ((late, 0), (late, 1), (half, None)):
+            result = dispatcher.dispatch_sync(agent, input_data=task)
+            print(result["status"], result["error"], result["error_type"])
+        workflow = feedback.OrchestrationDispatcher(dispatcher)
+        print(asyncio.run(workflow.execute_workflow([late], 1))["status"])
+        """,
+        {"OTEL_FEEDBACK_DISABLED": "true"} if recording == "switched off" else {"ENABLE_OUTCOME_LOGGING": "false"},
+    )
+    assert done.returncode == 0, done.stderr
+    said_by_hand = "success None None" if recording == "switched off" else "partial None None"
+    assert done.stdout.splitlines() == [
+        "failure no ValueError",
+        "timeout late TimeoutError",
+        said_by_hand,
+        "timeout",
+    ]
 
 
 def test_importing_the_package_for_action_alone_imports_no_asyncio() -> None:
