@@ -14,9 +14,11 @@ import time
 from typing import Any
 
 from otel_feedback import semconv
+from otel_feedback.capture.ending import ending_of
 from otel_feedback.capture.handle import Action
 from otel_feedback.capture.requests import Request
 from otel_feedback.capture.running import Call, LateError
+from otel_feedback.events.model import OutcomeStatus
 
 __all__ = ["BACKOFF_S", "Came", "make_attempts"]
 
@@ -59,12 +61,17 @@ async def make_attempts(act: Action, call: Call, request: Request, came: Came, b
                 _note_thread(act, call)
         error = came.error
         is_left = is_late and call.in_thread
-        if error is None or not isinstance(error, Exception) or number == request.attempts or is_left:
+        if error is None or number == request.attempts or is_left or not _is_worth_another(error):
             return
         wait_s = min(MOST_BACKOFF_S, backoff_s * 2.0 ** (number - 1)) * random.uniform(0.5, 1.0)  # noqa: S311
         act._note_retry(number, error, wait_s)
         act._forced = None  # what was said by hand was of the attempt that failed
         await asyncio.sleep(wait_s)
+
+
+def _is_worth_another(error: BaseException) -> bool:
+    """Tell whether it is the agent's failure, and the result still wanted."""
+    return isinstance(error, Exception) and ending_of(error).status is not OutcomeStatus.CANCELLED
 
 
 def _note_thread(act: Action, call: Call) -> None:

@@ -9,7 +9,7 @@ import functools
 import inspect
 import weakref
 from collections.abc import Callable, Mapping
-from types import FunctionType
+from types import AsyncGeneratorType, FunctionType, GeneratorType
 from typing import Any, NamedTuple, cast
 
 from otel_feedback.capture.running import Call
@@ -87,7 +87,7 @@ class _Taking(NamedTuple):
     positional: int  # of input and context
     named: tuple[str, ...]  # of "input_data" and "context"
     is_async: bool
-    collect: Callable[[Callable[[], Any]], Any] | None  # makes a list of what a generator yields
+    collect: Callable[[Callable[[], Any]], Any] | None  # makes a list of what it yields, where it gives a generator
 
 
 # a look at a signature costs 15 µs
@@ -108,13 +108,10 @@ def _taking(method: Callable[..., Any]) -> _Taking:
 
 
 def _look_at(method: Callable[..., Any]) -> _Taking:
-    collect = None
-    if _is(inspect.isgeneratorfunction, method):
-        collect = _collect
-    elif _is(inspect.isasyncgenfunction, method):
-        collect = _collect_async
-    is_async = is_async_callable(method) or collect is _collect_async
-    return _Taking(*_parameters(method), is_async, collect)
+    if _is(inspect.isasyncgenfunction, method):
+        return _Taking(*_parameters(method), True, _collect_async)
+    is_async = is_async_callable(method)
+    return _Taking(*_parameters(method), is_async, None if is_async else _collect)
 
 
 def _parameters(method: Callable[..., Any]) -> tuple[int, tuple[str, ...]]:
@@ -138,8 +135,13 @@ def _parameters(method: Callable[..., Any]) -> tuple[int, tuple[str, ...]]:
     return 2 if takes_second else 1, ()
 
 
-def _collect(function: Callable[[], Any]) -> list[Any]:
-    return list(function())
+def _collect(function: Callable[[], Any]) -> Any:
+    answer = function()
+    if isinstance(answer, GeneratorType):
+        return list(cast("GeneratorType[Any, Any, Any]", answer))
+    if isinstance(answer, AsyncGeneratorType):  # behind a decorator's plain function, say; to be awaited on the loop
+        return _collect_async(lambda: answer)
+    return answer
 
 
 async def _collect_async(function: Callable[[], Any]) -> list[Any]:

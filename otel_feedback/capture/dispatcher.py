@@ -27,7 +27,7 @@ from otel_feedback.capture.dispatch_metrics import record
 from otel_feedback.capture.handle import Action
 from otel_feedback.capture.hooks import Hook, Hooks
 from otel_feedback.capture.places import Places
-from otel_feedback.capture.requests import Request, check_count, check_seconds, declare
+from otel_feedback.capture.requests import Request, check_count, check_hooks, check_loop, check_seconds, declare
 from otel_feedback.capture.results import Measured, event_of, result_of
 from otel_feedback.capture.running import Ended, finished, start
 from otel_feedback.capture.runtime import ensure_recorder
@@ -162,10 +162,12 @@ class ActionDispatcher:
             `usage`, `cost`, `model`, `provider`, `quality_score` and `confidence` go to the event.
 
         Raises:
-            FeedbackError: `agent` is nothing that can be run, or an argument cannot be used; nothing is recorded.
+            FeedbackError: `agent` is nothing that can be run, an argument cannot be used, or no event loop of asyncio
+                runs here; nothing is recorded.
             asyncio.CancelledError: This was cancelled; the action is recorded as cancelled.
             BaseException: What the agent raised, with `raise_on_error`; KeyboardInterrupt and SystemExit always.
         """
+        check_loop()
         if timeout_s is not None:
             check_seconds("timeout_s", timeout_s)
         if retries is not None:
@@ -174,7 +176,8 @@ class ActionDispatcher:
             agent,
             declare(agent, action_type, agent_type=agent_type, tags=tags, metadata=metadata, **identity),
             input_data, {} if context is None else context, timeout_s,
-            self.attempts if retries is None else 1 + retries, tuple(pre_hooks), tuple(post_hooks),
+            self.attempts if retries is None else 1 + retries,
+            check_hooks("pre_hooks", pre_hooks), check_hooks("post_hooks", post_hooks),
         )  # fmt: skip
         result, error = await self.perform(request)
         if error is not None and (self._raise_on_error if raise_on_error is None else raise_on_error):

@@ -15,14 +15,25 @@ from typing import Any
 
 from otel_feedback.capture.calling import is_async_callable
 from otel_feedback.capture.running import Call, LateError
+from otel_feedback.errors import FeedbackError
 from otel_feedback.throttle import ThrottledLog
 
-__all__ = ["Hook", "Hooks"]
+__all__ = ["Hook", "Hooks", "check_hook"]
 
 logger = logging.getLogger(__name__)
 
 Hook = Callable[..., Any]
 """`pre(agent, input_data, context)` or `post(agent, result, event)`, plain or async."""
+
+
+def check_hook(hook: object) -> None:
+    """Check that it can be called.
+
+    Raises:
+        FeedbackError: It cannot.
+    """
+    if not callable(hook):
+        raise FeedbackError(f"{hook!r} is no hook: expected something that can be called")
 
 
 class Hooks:
@@ -45,7 +56,12 @@ class Hooks:
         return bool(self._hooks)
 
     def add(self, hook: Hook) -> Callable[[], None]:
-        """Add a hook after those that are there; return what removes it, once."""
+        """Add a hook after those that are there; return what removes it, once.
+
+        Raises:
+            FeedbackError: It cannot be called.
+        """
+        check_hook(hook)
         mark = object()
         with self._lock:
             self._hooks = (*self._hooks, (mark, hook))

@@ -25,8 +25,8 @@ from otel_feedback.capture.calling import call_agent, name_of
 from otel_feedback.capture.dispatcher import ActionDispatcher
 from otel_feedback.capture.ending import ErrorInfo
 from otel_feedback.capture.handle import IDENTITY_KEY, Action
-from otel_feedback.capture.requests import Request, check_seconds, declare
-from otel_feedback.capture.running import Ended, LateError, start, within
+from otel_feedback.capture.requests import Request, check_loop, check_seconds, declare
+from otel_feedback.capture.running import Ended, LateError, start, stop_for_good, within
 from otel_feedback.errors import FeedbackError
 from otel_feedback.events.model import OutcomeStatus
 
@@ -111,7 +111,8 @@ class OrchestrationDispatcher:
             FeedbackError: An argument that cannot be used; nothing was started.
             asyncio.CancelledError: This was cancelled; workflow and agents are recorded as cancelled.
         """
-        team = list(agents)
+        check_loop()
+        team = _team_of(agents)
         _check(team, mode, on_error, timeout_s, agent_timeout_s)
         around_workflow, around_run = _ids_around()
         workflow_id = workflow_id or around_workflow or secrets.token_hex(8)
@@ -186,8 +187,7 @@ class _Steps:
             await run()
             return False
         try:
-            # each agent ends within its grace, so this needs none of its own
-            _, error = await within(start(run), timeout_s, grace_s=None)
+            _, error = await within(start(run), timeout_s, stop_for_good)
         except LateError:
             return True
         if error is not None:
@@ -214,10 +214,7 @@ class _Steps:
                 if self._goes_no_further(done):
                     return
         finally:
-            for one in running:
-                one.cancel()
-            if running:
-                await asyncio.wait(running)
+            await stop_for_good(*running)
 
     def _goes_no_further(self, done: Iterable[asyncio.Task[Ended]]) -> bool:
         is_over = False
@@ -268,6 +265,13 @@ def _ids_around() -> tuple[str | None, str | None]:
         return act.identity.get(semconv.OUTCOME_WORKFLOW_ID), act.partition_key
     foreign = cast("Mapping[str, str]", context_api.get_value(IDENTITY_KEY) or {})
     return foreign.get(semconv.OUTCOME_WORKFLOW_ID), foreign.get(semconv.OUTCOME_RUN_ID)
+
+
+def _team_of(agents: Any) -> list[Any]:
+    try:
+        return list(agents)
+    except TypeError:
+        raise FeedbackError(f"agents is {type(agents).__name__}: expected a list of agents") from None
 
 
 def _check(

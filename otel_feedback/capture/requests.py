@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from otel_feedback.capture.action import ActionContext, Identity, action
 from otel_feedback.capture.calling import name_of, text_of
-from otel_feedback.capture.hooks import Hook
+from otel_feedback.capture.hooks import Hook, check_hook
 from otel_feedback.errors import FeedbackError
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ["Request", "check_count", "check_seconds", "declare"]
+__all__ = ["Request", "check_count", "check_hooks", "check_loop", "check_seconds", "declare"]
 
 
 class Request(NamedTuple):
@@ -48,6 +49,33 @@ def declare(
         metadata=metadata,
         **identity,
     )
+
+
+def check_loop() -> None:
+    """Check that asyncio's event loop runs here.
+
+    Raises:
+        FeedbackError: None does, or another library's.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        message = "no event loop of asyncio runs here: use dispatch_sync(…), on trio in a thread"
+        raise FeedbackError(message) from None
+
+
+def check_hooks(name: str, hooks: Any) -> tuple[Hook, ...]:
+    """Return the hooks of one call, checked.
+
+    Raises:
+        FeedbackError: It is no list of what can be called.
+    """
+    if not isinstance(hooks, Iterable):
+        raise FeedbackError(f"{name} is {hooks!r}: expected a list of hooks")
+    checked = tuple(cast("Iterable[Hook]", hooks))
+    for hook in checked:
+        check_hook(hook)
+    return checked
 
 
 def check_seconds(name: str, value: Any) -> None:

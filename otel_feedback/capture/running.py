@@ -16,12 +16,12 @@ import contextvars
 import functools
 import inspect
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from otel_feedback.capture.threads import run_in_thread
 
-__all__ = ["GRACE_S", "Call", "Ended", "LateError", "Outcome", "finished", "start", "within"]
+__all__ = ["GRACE_S", "Call", "Ended", "LateError", "Outcome", "finished", "start", "stop_for_good", "within"]
 
 GRACE_S = 1.0
 """How long a coroutine that was cancelled may take to end."""
@@ -31,6 +31,9 @@ Outcome = tuple[Any, "BaseException | None"]
 
 Ended = tuple[Any, "BaseException | None", float]
 """The same, and when by the monotonic clock: a busy loop may learn of it much later."""
+
+
+F = TypeVar("F", bound="asyncio.Future[Ended]")
 
 
 class LateError(Exception):
@@ -77,11 +80,39 @@ async def finished(future: asyncio.Future[Ended], limit_s: float | None = None) 
     return future.done()
 
 
-async def within(future: asyncio.Future[Ended], limit_s: float | None, grace_s: float | None = GRACE_S) -> Outcome:
-    """Wait for what was started, for at most `limit_s` seconds; cancel it when that is over, or when we are cancelled.
+async def stop(future: asyncio.Future[Ended]) -> None:
+    """Cancel it, and wait for its end no longer than its grace."""
+    future.cancel()
+    if isinstance(future, asyncio.Task) and not future.done():
+        _left.add(future)
+        future.add_done_callback(_left.discard)
+        await finished(future, GRACE_S)
 
-    Args:
-        grace_s: How long to wait then for its end; None: for as long as it takes.
+
+async def stop_for_good(*tasks: asyncio.Task[Ended]) -> None:
+    """Cancel tasks and wait for their end, also when we are cancelled meanwhile, as a scope of anyio does all the time.
+
+    Each of our cancellations is one of theirs, too: then they wait for nobody.
+    """
+    running = {task for task in tasks if not task.done()}
+    ours: asyncio.CancelledError | None = None
+    while running:
+        for task in running:
+            task.cancel()
+        try:
+            await asyncio.wait(running)
+        except asyncio.CancelledError as exc:
+            ours = exc  # anyio knows its own
+        running = {task for task in running if not task.done()}
+    if ours is not None:
+        try:
+            raise ours
+        finally:
+            del ours  # its traceback has this frame
+
+
+async def within(future: F, limit_s: float | None, stop: Callable[[F], Coroutine[Any, Any, None]] = stop) -> Outcome:
+    """Wait for what was started, for at most `limit_s` seconds; stop it when that is over, or when we are cancelled.
 
     Raises:
         LateError: The time was up, or is when we learn that the callee succeeded too late.
@@ -91,10 +122,10 @@ async def within(future: asyncio.Future[Ended], limit_s: float | None, grace_s: 
     try:
         in_time = await finished(future, limit_s)
     except asyncio.CancelledError:
-        await _stop(future, grace_s)
+        await stop(future)
         raise
     if not in_time:
-        await _stop(future, grace_s)
+        await stop(future)
         raise LateError
     if future.cancelled():  # before its first step, as at the end of a loop
         return None, asyncio.CancelledError()
@@ -102,14 +133,6 @@ async def within(future: asyncio.Future[Ended], limit_s: float | None, grace_s: 
     if error is None and limit_s is not None and ended_s - started_s > limit_s:
         raise LateError
     return output, error
-
-
-async def _stop(future: asyncio.Future[Ended], grace_s: float | None) -> None:
-    future.cancel()
-    if isinstance(future, asyncio.Task) and not future.done():
-        _left.add(future)
-        future.add_done_callback(_left.discard)
-        await finished(future, grace_s)
 
 
 class Call:

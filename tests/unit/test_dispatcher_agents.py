@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import trio
 
+import otel_feedback as feedback
 from otel_feedback import ActionDispatcher, FeedbackError
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from tests.agents import Echo, run
@@ -158,6 +160,30 @@ def test_what_is_no_agent_is_refused_and_not_recorded(
 def test_arguments_that_cannot_be_used_are_refused(wrong: dict[str, Any], dispatcher: ActionDispatcher) -> None:
     with pytest.raises(FeedbackError, match=f"{next(iter(wrong))} is .*: expected"):
         run(lambda: dispatcher.dispatch(Echo(), **wrong))
+
+
+@pytest.mark.parametrize("hooks", ["pre_hooks", "post_hooks"])
+@pytest.mark.parametrize("wrong", [print, [print, None], "ab"])
+def test_hooks_that_are_none_are_refused(hooks: str, wrong: Any, dispatcher: ActionDispatcher) -> None:
+    with pytest.raises(FeedbackError, match=r"expected (a list of hooks|something that can be called)"):
+        run(lambda: dispatcher.dispatch(Echo(), **{hooks: wrong}))
+    for add in (dispatcher.add_pre_hook, dispatcher.add_post_hook):
+        with pytest.raises(FeedbackError, match="7 is no hook: expected"):
+            add(7)  # type: ignore[arg-type]
+
+
+def test_a_loop_that_is_not_asyncios_is_refused_and_no_failure_of_the_agent(
+    dispatcher: ActionDispatcher, pipeline: FeedbackPipeline
+) -> None:
+    async def on_trio() -> Any:
+        orchestrator = feedback.OrchestrationDispatcher(dispatcher)
+        for running in (dispatcher.dispatch(Echo()), orchestrator.execute_workflow([Echo()], "t")):
+            with pytest.raises(FeedbackError, match=r"no event loop of asyncio runs here: use dispatch_sync"):
+                await running
+        assert pipeline.get_recent_events() == []
+        return await trio.to_thread.run_sync(dispatcher.dispatch_sync, Echo())
+
+    assert trio.run(on_trio)["status"] == "success"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import os
 import subprocess
 import sys
@@ -267,6 +268,19 @@ def test_a_cancellation_of_the_agents_own_goes_through_as_well(
 
     run(main)
     assert_cancelled(pipeline, seen)
+
+
+def test_what_says_that_it_was_cancelled_is_a_result_and_not_retried(dispatcher: ActionDispatcher) -> None:
+    """A future's own CancelledError is an ordinary exception: nobody cancelled us."""
+    calls: list[int] = []
+
+    def await_what_was_cancelled() -> None:
+        calls.append(1)
+        raise concurrent.futures.CancelledError
+
+    result = dispatcher.dispatch_sync(Plain(), input_data=await_what_was_cancelled, retries=3)
+    assert (result["status"], result["error_type"], result["attempts"]) == ("cancelled", "CancelledError", len(calls))
+    assert calls == [1]
 
 
 def test_a_deadline_of_the_callers_is_a_cancellation(

@@ -366,6 +366,7 @@ def test_a_dispatcher_and_options_of_one_are_too_much(pipeline: FeedbackPipeline
         ({"on_error": "ignore"}, "on_error is 'ignore': expected"),
         ({"agents": []}, "agents is empty: expected at least one"),
         ({"agents": [Echo(), 7]}, "int is no agent"),
+        ({"agents": Echo()}, "agents is Echo: expected a list of agents"),
         ({"timeout_s": -1}, "timeout_s is -1: expected"),
         ({"agent_timeout_s": "1"}, "agent_timeout_s is '1': expected"),
     ],

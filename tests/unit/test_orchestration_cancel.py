@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import anyio
 import pytest
 
 import otel_feedback as feedback
@@ -100,6 +101,41 @@ def test_a_cancellation_from_outside_goes_through_and_everything_started_is_reco
     assert statuses(pipeline) == {"slow": "cancelled", **others, "workflow": "cancelled"}
     assert pipeline.get_recent_events()[-1].agent_name == "workflow"
     assert sorted(seen) == sorted(["slow", *others])
+
+
+@pytest.mark.parametrize("timeout_s", [None, FOREVER_S])
+@pytest.mark.parametrize("mode", MODES)
+def test_who_cancels_again_and_again_finds_everything_recorded_all_the_same(
+    mode: Any, timeout_s: float | None, orchestrator: OrchestrationDispatcher, pipeline: FeedbackPipeline
+) -> None:
+    """As a scope of anyio does; and the workflow has the numbers of its agents."""
+
+    class Thinking(Sleeping):
+        async def run(self, input_data: Any) -> Any:
+            act = feedback.current_action()
+            assert act is not None
+            act.add_usage(total_tokens=10)
+            return await super().run(input_data)
+
+    async def main() -> None:
+        agents = [Thinking("slow"), Thinking("other")]
+        scope = anyio.CancelScope()
+
+        async def cut() -> None:
+            await agents[0].started.wait()
+            scope.cancel()
+
+        cutting = asyncio.ensure_future(cut())
+        with scope:
+            await orchestrator.execute_workflow(agents, "t", mode=mode, timeout_s=timeout_s)
+        assert scope.cancelled_caught
+        await cutting
+        others = {"other": "cancelled"} if mode == "parallel" else {}
+        assert statuses(pipeline) == {"slow": "cancelled", **others, "workflow": "cancelled"}
+        last = pipeline.get_recent_events()[-1]
+        assert (last.agent_name, last.tokens_used) == ("workflow", 20 if others else 10)
+
+    run(main)
 
 
 @pytest.mark.parametrize("mode", MODES)
