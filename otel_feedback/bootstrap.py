@@ -20,6 +20,7 @@ from otel_feedback import config
 from otel_feedback.capture import runtime
 from otel_feedback.capture.action import action
 from otel_feedback.config import KafkaConfig, Settings, get_settings
+from otel_feedback.convert.pricing import Prices
 from otel_feedback.exporters.interface import Exporter, Notices
 from otel_feedback.exporters.log import LogExporter, LogWriter
 from otel_feedback.journal.interface import Journal
@@ -28,7 +29,15 @@ from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.pipeline.processor import ActionRecorder, OutcomeSpanProcessor, provide_default_pipeline
 
 # action is here so that it is imported now: an import on an agent's thread may be cut in two by a fork
-__all__ = ["action", "build_pipeline", "configure", "get_feedback_pipeline", "is_configured", "stand_in"]
+__all__ = [
+    "action",
+    "build_pipeline",
+    "build_prices",
+    "configure",
+    "get_feedback_pipeline",
+    "is_configured",
+    "stand_in",
+]
 
 if TYPE_CHECKING:
     from otel_feedback.provider import Flush
@@ -218,6 +227,12 @@ def _disk_journals(settings: Settings, adopts: Collection[str] | None) -> Callab
         limits=limits,
         adopts=adopts,
     )
+
+
+def build_prices(settings: Settings) -> Prices:
+    """Return what prices model calls: by the setting, then by the table of this package."""
+    given = settings.prices
+    return Prices(function=given) if callable(given) else Prices(given)
 
 
 def _run_first_at_exit(pipeline: FeedbackPipeline) -> None:

@@ -9,14 +9,25 @@ from __future__ import annotations
 import os
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-from otel_feedback.config_values import Reader, a_flag, a_number, a_path, a_text, addresses, one_of, some_of, whole
+from otel_feedback.config_values import (
+    Reader,
+    a_flag,
+    a_number,
+    a_path,
+    a_text,
+    addresses,
+    one_of,
+    price_list,
+    some_of,
+    whole,
+)
 from otel_feedback.errors import ConfigError
 
 __all__ = ["SETTINGS", "KafkaConfig", "Setting", "Settings", "get_settings", "require_codec"]
@@ -124,6 +135,10 @@ SETTINGS: tuple[Setting, ...] = (
             some_of("workflow_id", "run_id", "correlation_id", "session_id", "user_id", "tenant_id"),
             "Identifiers that `inject()` sends to other processes as W3C Baggage. They may be private: none by default.",
             _P),
+    Setting("prices", "OTEL_FEEDBACK_PRICES", None, price_list,
+            "What models cost, in USD per million tokens: a JSON file such as "
+            '`{"my-model": {"input": 2.5, "output": 10, "cached_input": 1.25, "cache_write": 2.5}}`. '
+            "It goes before the table of this package.", _P),
     Setting("audit_interval_s", "OTEL_FEEDBACK_AUDIT_INTERVAL", "60", a_number(1, 86_400),
             "How often the account goes to the audit topic, in seconds; losses go at once.", _J),
     Setting("ring_size", "OTEL_FEEDBACK_RING_SIZE", "1000", whole(1, 1_000_000),
@@ -207,6 +222,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     journal_memory_max_bytes: int
     journal_rescan_s: float
     baggage_fields: tuple[str, ...]
+    prices: Mapping[str, Mapping[str, float]] | Callable[..., Any] | None
     emit_start: bool
     emit_pending: bool
     audit_interval_s: float
@@ -258,7 +274,7 @@ def get_settings(
             for name in (
                 "service_name", "enable_outcome_logging", "log_file", "log_max_bytes", "log_backups",
                 "durability", "journal_max_bytes", "journal_max_age_s", "journal_min_free_bytes",
-                "journal_memory_max_bytes", "journal_rescan_s", "emit_start", "emit_pending", "baggage_fields", "audit_interval_s", "ring_size",
+                "journal_memory_max_bytes", "journal_rescan_s", "emit_start", "emit_pending", "baggage_fields", "prices", "audit_interval_s", "ring_size",
                 "shutdown_timeout_s",
             )
         },
@@ -268,6 +284,8 @@ def get_settings(
 def _read(setting: Setting, value: Any, named: str) -> Any:
     try:
         return setting.read(value)
+    except ConfigError:  # says more exactly what is wrong
+        raise
     except ValueError as exc:
         raise ConfigError(named, "<hidden>" if setting.secret else value, str(exc)) from None
 

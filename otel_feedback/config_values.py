@@ -6,12 +6,16 @@ Each reader returns the value or raises ValueError with what would be right; `co
 
 from __future__ import annotations
 
+import json
 import math
 import os
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
 
-__all__ = ["Reader", "a_flag", "a_number", "a_path", "a_text", "addresses", "one_of", "some_of", "whole"]
+from otel_feedback.errors import ConfigError
+
+__all__ = ["Reader", "a_flag", "a_number", "a_path", "a_text", "addresses", "one_of", "price_list", "some_of", "whole"]
 
 Reader = Callable[[Any], Any]
 
@@ -131,3 +135,53 @@ def addresses(value: Any) -> tuple[str, ...]:
     if not read:
         raise ValueError(expected)
     return tuple(read)
+
+
+def price_list(value: Any) -> Any:
+    """Read prices of models: a table, the path of a JSON file with one, or a function.
+
+    Raises:
+        ConfigError: Something in the table cannot be used; it names the model and the field.
+    """
+    if callable(value) and not isinstance(value, type):
+        return value
+    if isinstance(value, Mapping):
+        return _checked_prices(cast("Mapping[Any, Any]", value), "prices")
+    try:
+        path = a_path(value)
+    except ValueError:
+        raise ValueError("the path of a JSON file; as an argument also a table or a function") from None
+    try:
+        table = json.loads(Path(path).expanduser().read_text("utf-8"))
+    except OSError as exc:
+        raise ValueError(f"the path of a file that can be read, and not: {exc.strerror}") from None
+    except ValueError as exc:
+        raise ValueError(f"the path of a JSON file, and not: {exc}") from None
+    if not isinstance(table, Mapping):
+        raise ValueError("the path of a JSON file with an object in it")
+    return _checked_prices(table, path)
+
+
+_PRICES = ("input", "output", "cached_input", "cache_write")
+_HIGHEST_PRICE = 1e9
+
+
+def _checked_prices(table: Mapping[Any, Any], named: str) -> dict[str, dict[str, float]]:
+    read: dict[str, dict[str, float]] = {}
+    for model, fields in table.items():
+        row = f"{named}[{model!r}]"
+        if not isinstance(model, str) or not model.strip():
+            raise ConfigError(row, fields, "the name of a model as the key")
+        if not isinstance(fields, Mapping) or not {"input", "output"} <= set(fields) <= set(_PRICES):
+            expected = (
+                "input, output and, where they differ from input, cached_input and cache_write, "
+                "each in USD per million tokens"
+            )
+            raise ConfigError(row, fields, expected)
+        read[model] = {}
+        for field, price in fields.items():
+            number = not isinstance(price, bool) and isinstance(price, (int, float))
+            if not (number and 0 <= price <= _HIGHEST_PRICE):
+                raise ConfigError(f"{row}[{field!r}]", price, "USD per million tokens, 0 or more")
+            read[model][field] = float(price)
+    return read

@@ -1,0 +1,134 @@
+"""What a model call cost: by the user's function, by the user's table, by the table of this package; else unknown.
+
+Input: provider, model, tokens, and when. Output: USD, and where the price is from. On the agent's thread: a model is
+looked up once, and a call of a known one is priced in about a microsecond. Never raises.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from otel_feedback.convert.price_table import PriceTable, Rates, load_table
+from otel_feedback.convert.usage import TokenUsage
+from otel_feedback.throttle import ThrottledLog
+
+__all__ = ["Price", "PriceFunction", "Prices"]
+
+logger = logging.getLogger(__name__)
+
+PriceFunction = Callable[[str, "str | None", TokenUsage], Any]
+"""(model, provider, usage) to USD, or None where the tables shall say."""
+
+KEPT_MODELS: Final = 1_000
+LONGEST_NAME: Final = 256
+_DATE = re.compile(r"[-@](?:20\d\d-\d\d-\d\d|20\d{6})$")
+
+
+class Price(msgspec.Struct, frozen=True, gc=False):
+    """What a call cost, in USD, and where that is from: `function`, `settings`, or a table and its version."""
+
+    usd: float
+    source: str
+    version: str | None = None
+
+
+class _Known(msgspec.Struct, frozen=True):
+    usd: Callable[[TokenUsage, int], float]
+    source: str
+    version: str | None
+
+
+class Prices:
+    """Prices model calls. Thread-safe.
+
+    Args:
+        overrides: USD per million tokens by model and field: input, output, cached_input, cache_write; as the
+            `prices` setting has read them. The latter two default to `input`.
+        function: Asked first, for every call. What it raises, and what is no amount, is logged once a minute, and the
+            tables are asked.
+        table: Asked last. Default: the one of this package.
+    """
+
+    def __init__(
+        self,
+        overrides: Mapping[str, Mapping[str, float]] | None = None,
+        function: PriceFunction | None = None,
+        table: PriceTable | None = None,
+    ) -> None:
+        self._overrides = {model.lower(): _override(fields) for model, fields in (overrides or {}).items()}
+        self._function = function
+        self._table = table or load_table()
+        self._known: dict[tuple[str | None, str], _Known | None] = {}
+        self._log = ThrottledLog(logger)
+
+    def price(self, model: str | None, provider: str | None, usage: TokenUsage, when_ns: int) -> Price | None:
+        """Return the price of one call; None where the model is unknown or nobody said how many tokens it took.
+
+        Args:
+            usage: As `TokenUsage` counts: cached tokens are inside of the input, reasoning inside of the output.
+            when_ns: The time of the call, in Unix nanoseconds; some prices have changed, some are lower at night.
+        """
+        if not model or (usage.input is None and usage.output is None):
+            return None
+        if self._function is not None and (usd := self._ask(self._function, model, provider, usage)) is not None:
+            return Price(usd, "function")
+        try:
+            known = self._known[provider, model]
+        except KeyError:
+            known = self._look_up(provider, model)
+        return None if known is None else Price(known.usd(usage, when_ns), known.source, known.version)
+
+    def _ask(self, function: PriceFunction, model: str, provider: str | None, usage: TokenUsage) -> float | None:
+        try:
+            answer = function(model, provider, usage)
+        except Exception as exc:  # the user's code, on the agent's thread
+            self._log.warning("raised", "the function that was given as prices failed: %r", exc)
+            return None
+        if answer is None:
+            return None
+        if isinstance(answer, (int, float, Decimal)) and not isinstance(answer, bool):
+            try:
+                usd = float(answer)
+            except (OverflowError, ValueError):
+                usd = math.inf
+            if 0 <= usd < math.inf:
+                return usd
+        self._log.warning("amount", "the function that was given as prices answered no amount in USD: %.50r", answer)
+        return None
+
+    def _look_up(self, provider: str | None, model: str) -> _Known | None:
+        if len(model) > LONGEST_NAME:
+            return None
+        known: _Known | None = None
+        if (rates := self._override_of(model.lower())) is not None:
+            own = rates
+            known = _Known(lambda usage, _: own.usd(usage), "settings", None)
+        elif (prices := self._table.find(provider, model)) is not None:
+            known = _Known(prices.usd, self._table.source, self._table.version)
+        if len(self._known) >= KEPT_MODELS:  # names that are made up as it goes
+            self._known.clear()
+        self._known[provider, model] = known
+        return known
+
+    def _override_of(self, model: str) -> Rates | None:
+        for name in (model, model.rpartition("/")[2]):
+            for candidate in (name, _DATE.sub("", name)):
+                if candidate in self._overrides:
+                    return self._overrides[candidate]
+        return None
+
+
+def _override(fields: Mapping[str, float]) -> Rates:
+    return Rates(
+        input=fields["input"],
+        output=fields["output"],
+        cached=fields.get("cached_input"),
+        cache_write=fields.get("cache_write"),
+    )
