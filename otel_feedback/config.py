@@ -145,6 +145,9 @@ SETTINGS: tuple[Setting, ...] = (
             "Newest events that `get_recent_events()` sees.", _P),
     Setting("shutdown_timeout_s", "OTEL_FEEDBACK_SHUTDOWN_TIMEOUT", "5", a_number(0, 3_600),
             "How long the end of the program waits for delivery, in seconds.", _P),
+    Setting("enabled", "OTEL_FEEDBACK_ENABLED", "false", a_flag,
+            "Let `opentelemetry-instrument` set everything up, with no line of code. A program that calls "
+            "`configure()` does not need it.", _S),
     Setting("disabled", "OTEL_FEEDBACK_DISABLED", "false", a_flag,
             "Turn everything into no-ops.", _S),
     Setting("sdk_disabled", "OTEL_SDK_DISABLED", "false", a_flag,

@@ -178,7 +178,8 @@ OTEL: dict[str, tuple[str, tuple[OtelVariable, ...]]] = {
             ),
             OtelVariable(
                 "OTEL_TRACES_SAMPLER", "parentbased_always_on",
-                "Which traces are exported. Every action has its event all the same.",
+                "Which traces are exported. Every action has its event all the same. With `opentelemetry-instrument` "
+                "`otel_feedback` is needed for that, and the argument then names the sampler.",
                 in_example=True,
             ),
             OtelVariable("OTEL_TRACES_SAMPLER_ARG", "", "The sampler's argument, for example `0.01`.", in_example=True),
