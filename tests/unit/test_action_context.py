@@ -179,6 +179,16 @@ class Agent:
     async def of_class(cls, text: str) -> str:
         return await cls().ask(text)
 
+    @feedback.action("static")
+    @staticmethod
+    async def around_static(text: str) -> str:
+        return await Agent().ask(text)
+
+    @feedback.action("class")
+    @classmethod
+    async def around_class(cls, text: str) -> str:
+        return await cls().ask(text)
+
 
 @pytest.mark.parametrize(
     "agent",
@@ -188,6 +198,9 @@ class Agent:
         pytest.param(feedback.action("call")(Agent().ask), id="a bound method"),
         pytest.param(Agent.static, id="a static method"),
         pytest.param(Agent.of_class, id="a class method"),
+        pytest.param(Agent().around_static, id="around a static method"),
+        pytest.param(Agent().around_class, id="around a class method"),
+        pytest.param(feedback.action("call")(lambda text: Agent().ask(text)), id="a plain function that gives it"),
     ],
 )
 def test_whatever_is_awaited_lasts_until_it_was(agent: Any, pipeline: FeedbackPipeline) -> None:
@@ -195,6 +208,18 @@ def test_whatever_is_awaited_lasts_until_it_was(agent: Any, pipeline: FeedbackPi
     [event] = pipeline.get_recent_events()
     assert event.duration_ms is not None
     assert event.duration_ms >= 1.8
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .*ask.* was never awaited")
+def test_a_coroutine_of_a_plain_function_that_nobody_awaits_is_abandoned(pipeline: FeedbackPipeline) -> None:
+    """The function has run. That of an async one, which has not, is no action at all."""
+    coroutine = feedback.action("call")(lambda text: Agent().ask(text))("text")
+    assert (coroutine.__qualname__, feedback.current_action()) == ("Agent.ask", None)
+    assert pipeline.get_recent_events() == []
+    del coroutine
+    gc.collect()
+    [event] = pipeline.get_recent_events()
+    assert (event.status, event.metadata) == (S.PARTIAL, {"abandoned": True})
 
 
 @pytest.mark.parametrize(
