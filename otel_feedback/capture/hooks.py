@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from otel_feedback.capture.calling import is_async_callable
+from otel_feedback.capture.calling import is_async_callable, text_of
 from otel_feedback.capture.running import Call, LateError
 from otel_feedback.errors import FeedbackError
 from otel_feedback.throttle import ThrottledLog
@@ -94,12 +94,19 @@ class Hooks:
                 self._note(hook, f"took longer than {self._limit_s:g} s")
                 continue
             if isinstance(error, (Exception, asyncio.CancelledError)):
-                self._note(hook, repr(error))
+                self._note(hook, _told(error))
             elif error is not None:
                 raise error
 
     def _note(self, hook: Hook, problem: str) -> None:
         with self._lock:
             self.failures += 1
-        name = getattr(hook, "__qualname__", type(hook).__name__)
+        name = text_of(hook, "__qualname__") or type(hook).__name__
         self._log.warning(name, "the %s hook %s failed, which changes nothing else: %s", self._kind, name, problem)
+
+
+def _told(error: BaseException) -> str:
+    try:
+        return repr(error)
+    except Exception:  # a user's class may raise anything
+        return type(error).__name__

@@ -77,6 +77,20 @@ def test_the_last_failure_stands(dispatcher: ActionDispatcher, pipeline: Feedbac
     assert (event.error_message, event.attempt) == ("second", 2)
 
 
+def test_a_failure_that_the_agent_only_says_is_not_retried(dispatcher: ActionDispatcher) -> None:
+    """Its answer is there, and goes back."""
+
+    def say(_: Any) -> str:
+        act = feedback.current_action()
+        assert act is not None
+        act.fail("not good enough")
+        return "a draft"
+
+    result = run(lambda: dispatcher.dispatch(Doing("a", say), retries=3))
+    told = (result["status"], result["output"], result["error"], result["attempts"])
+    assert told == ("failure", "a draft", "not good enough", 1)
+
+
 def test_one_attempt_of_several_is_counted_too(dispatcher: ActionDispatcher, pipeline: FeedbackPipeline) -> None:
     assert run(lambda: dispatcher.dispatch(Flaky(0), retries=2))["attempts"] == 1
     assert pipeline.get_recent_events()[0].attempt == 1

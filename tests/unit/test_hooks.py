@@ -212,6 +212,17 @@ def overrunning_plainly(*_: Any) -> None:
     time.sleep(3 * HOOK_TIMEOUT_S)
 
 
+class Awkward(Exception):
+    def __repr__(self) -> str:
+        raise ValueError("no text")
+
+    __str__ = __repr__
+
+
+def raising_what_cannot_be_told(*_: Any) -> None:
+    raise Awkward
+
+
 async def cancelling_itself(*_: Any) -> None:
     raise asyncio.CancelledError
 
@@ -230,6 +241,7 @@ def taking_too_few() -> None:
 BAD: dict[str, tuple[Callable[..., Any], str]] = {
     "raises": (raising, "ValueError('a bad hook')"),
     "raises, async": (raising_async, "ValueError('a bad hook')"),
+    "raises what cannot be told": (raising_what_cannot_be_told, "Awkward"),
     "overruns": (overrunning, "took longer than 0.4 s"),
     "overruns in its thread": (overrunning_plainly, "took longer than 0.4 s"),
     "cancels itself": (cancelling_itself, "CancelledError()"),
