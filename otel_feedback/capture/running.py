@@ -124,6 +124,9 @@ async def within(future: F, limit_s: float | None, stop: Callable[[F], Coroutine
     except asyncio.CancelledError:
         await stop(future)
         raise
+    except GeneratorExit:  # closed by hand, where nothing may be awaited any more
+        future.cancel()
+        raise
     if not in_time:
         await stop(future)
         raise LateError

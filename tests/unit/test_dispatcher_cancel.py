@@ -270,6 +270,22 @@ def test_a_cancellation_of_the_agents_own_goes_through_as_well(
     assert_cancelled(pipeline, seen)
 
 
+def test_a_dispatch_that_is_closed_is_abandoned_and_its_agent_cancelled(
+    dispatcher: ActionDispatcher, pipeline: FeedbackPipeline
+) -> None:
+    async def main() -> None:
+        agent = Sleeping()
+        running = dispatcher.dispatch(agent)
+        running.send(None)
+        await agent.started.wait()
+        running.close()
+        await until(lambda: agent.cancelled == 1)
+
+    run(main)
+    [event] = pipeline.get_recent_events()
+    assert (event.status, event.metadata) == ("partial", {"abandoned": True})
+
+
 def test_what_says_that_it_was_cancelled_is_a_result_and_not_retried(dispatcher: ActionDispatcher) -> None:
     """A future's own CancelledError is an ordinary exception: nobody cancelled us."""
     calls: list[int] = []
