@@ -18,7 +18,7 @@ def write(words: list[str]) -> Generator[str]:
     for count, word in enumerate(words, 1):
         yield word
         act.set_metadata(words=count)
-    act.add_usage(model="gpt-4o", input_tokens=50, output_tokens=len(words))
+    act.add_usage(model="local-model", input_tokens=50, output_tokens=len(words))
 
 
 @feedback.action("answer", agent="speaker")

@@ -20,6 +20,7 @@ from otel_feedback import config
 from otel_feedback.capture import runtime
 from otel_feedback.capture.action import action
 from otel_feedback.config import KafkaConfig, Settings, get_settings
+from otel_feedback.convert.outcomes import DEFAULT_KINDS, Rules
 from otel_feedback.convert.pricing import Prices
 from otel_feedback.exporters.interface import Exporter, Notices
 from otel_feedback.exporters.log import LogExporter, LogWriter
@@ -196,6 +197,11 @@ def _build(
         shutdown_timeout_s=settings.shutdown_timeout_s,
         on_shutdown=on_shutdown,
         service_name=settings.service_name,
+        rules=Rules(
+            kinds=DEFAULT_KINDS.union(settings.emit),
+            price=build_prices(settings).price,
+            open_s=settings.span_ttl_s,
+        ),
     )
     pipeline.observe()
     atexit.register(pipeline.shutdown)

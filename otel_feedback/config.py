@@ -131,6 +131,12 @@ SETTINGS: tuple[Setting, ...] = (
             "a failure with the error type `process_lost`.", _J),
     Setting("emit_pending", "OTEL_FEEDBACK_EMIT_PENDING", "false", a_flag,
             "Send an event when an action starts, too: status `pending`, revision 0 of the same event.", _P),
+    Setting("emit", "OTEL_FEEDBACK_EMIT", "", some_of("step", "agent_create", "memory", "evaluation", "fetch"),
+            "Kinds of other instrumentation's spans that become events beside the usual ones: agents, workflows, tools, "
+            "model calls, embeddings, retrievals, plans, handoffs and guardrails.", _P),
+    Setting("span_ttl_s", "OTEL_FEEDBACK_SPAN_TTL", "3600", a_number(1, 10**7),
+            "How long a span of other instrumentation may stay open, in seconds; then its action is recorded as "
+            "cancelled, and corrected should it end after all.", _P),
     Setting("baggage_fields", "OTEL_FEEDBACK_BAGGAGE_FIELDS", "",
             some_of("workflow_id", "run_id", "correlation_id", "session_id", "user_id", "tenant_id"),
             "Identifiers that `inject()` sends to other processes as W3C Baggage. They may be private: none by default.",
@@ -226,6 +232,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     journal_rescan_s: float
     baggage_fields: tuple[str, ...]
     prices: Mapping[str, Mapping[str, float]] | Callable[..., Any] | None
+    emit: tuple[str, ...]
+    span_ttl_s: float
     emit_start: bool
     emit_pending: bool
     audit_interval_s: float
@@ -277,7 +285,7 @@ def get_settings(
             for name in (
                 "service_name", "enable_outcome_logging", "log_file", "log_max_bytes", "log_backups",
                 "durability", "journal_max_bytes", "journal_max_age_s", "journal_min_free_bytes",
-                "journal_memory_max_bytes", "journal_rescan_s", "emit_start", "emit_pending", "baggage_fields", "prices", "audit_interval_s", "ring_size",
+                "journal_memory_max_bytes", "journal_rescan_s", "emit", "span_ttl_s", "emit_start", "emit_pending", "baggage_fields", "prices", "audit_interval_s", "ring_size",
                 "shutdown_timeout_s",
             )
         },

@@ -62,6 +62,7 @@ OUTCOME_WORKFLOW_ID: Final = "outcome.workflow_id"
 # Keys that we add to an event's metadata when a value had to be changed.
 METADATA_TRUNCATED: Final = "otel_feedback.truncated"
 METADATA_INVALID: Final = "otel_feedback.invalid"
+METADATA_REDACTED: Final = "otel_feedback.redacted"
 METADATA_STATUS_REASON: Final = "status_reason"
 METADATA_THREAD_LEFT: Final = "thread_left_running"
 METADATA_ABANDONED: Final = "abandoned"
@@ -75,3 +76,9 @@ LOG_EVENT_NAME: Final = "agent.outcome"
 
 INFRASTRUCTURE_PREFIXES: Final = ("http.", "db.", "rpc.", "messaging.", "url.", "server.", "network.")
 """A span that starts with attributes of these families only is plumbing, never an agent's action."""
+
+INFRASTRUCTURE_MARKERS: Final = frozenset({
+    "http.request.method", "http.method", "db.system.name", "db.system", "rpc.system.name", "rpc.system", "messaging.system",
+    "mcp.method.name",
+})  # fmt: skip
+"""What a span of HTTP, a database, RPC, messaging or MCP starts with, by the stable and the former names."""

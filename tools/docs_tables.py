@@ -84,6 +84,10 @@ EVENT: dict[str, dict[str, Text]] = {
         "provider": Text("Who ran the model."),
         "cost_estimate": Text("Cost of the action and those inside it, as far as it was given.", "USD"),
         "own_cost": Text("Cost of the action alone. A sum over any events counts nothing twice.", "USD"),
+        "usage_complete": Text(
+            "False while spans below were still open: a higher revision may bring more tokens and cost. Absent where "
+            "nobody follows the spans."
+        ),
         "memory_used_mb": Text(
             "Resident memory of the whole process, sampled at most once a second; on macOS its highest so far.",
             "10^6 bytes",

@@ -58,6 +58,7 @@ def sample_event() -> OutcomeEvent:
         provider="openai",
         cost_estimate=0.0051,
         own_cost=0.0034,
+        usage_complete=True,
         memory_used_mb=142.6,
         cpu_time_ms=18.75,
         quality_score=0.4,

@@ -5,7 +5,8 @@ Source: open-telemetry/semantic-conventions and semantic-conventions-genai, regi
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, cast
 
 from otel_feedback.convert import common
 from otel_feedback.convert.openinference_kinds import KINDS as OPENINFERENCE_KINDS
@@ -141,16 +142,11 @@ def read_genai(span: FinishedSpan, kind: str, table: Table = TABLE) -> Reading:
 
 def _reasons_in_messages(messages: object, span: FinishedSpan) -> tuple[str, ...]:
     """Return the finish reasons that stand inside of messages or choice events; the content is not looked at."""
-    found: list[str] = []
     read = json_value(messages) if isinstance(messages, str) else messages
-    if isinstance(read, (list, tuple)):
-        for message in read:  # pyright: ignore[reportUnknownVariableType]
-            if isinstance(message, dict) and (reason := text(message.get("finish_reason"))) is not None:  # pyright: ignore
-                found.append(reason)
-    for event in span.events:
-        if event.name == "gen_ai.choice" and (reason := text(event.attributes.get("finish_reason"))) is not None:
-            found.append(reason)
-    return tuple(found)
+    items = cast("Sequence[object]", read) if isinstance(read, (list, tuple)) else ()
+    given = [cast("Mapping[str, object]", item).get("finish_reason") for item in items if isinstance(item, Mapping)]
+    given += [event.attributes.get("finish_reason") for event in span.events if event.name == "gen_ai.choice"]
+    return tuple(reason for one in given if (reason := text(one)) is not None)
 
 
 class GenAiConvention:

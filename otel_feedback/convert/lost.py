@@ -9,7 +9,7 @@ import msgspec
 
 from otel_feedback import semconv
 from otel_feedback.convert.own import OwnConvention
-from otel_feedback.convert.span import FinishedSpan
+from otel_feedback.convert.span import FinishedSpan, SpanError
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity
 from otel_feedback.events.started import StartedAction
 
@@ -37,7 +37,7 @@ def lost_action(action: StartedAction, died: datetime) -> OutcomeEvent:
     }
     span = FinishedSpan(
         action.event_id, ids and ids[1], ids and ids[2], action.start_ns, action.start_ns, attributes,
-        (ERROR_TYPE, "the process ended before the action did", None), None,
+        SpanError(ERROR_TYPE, "the process ended before the action did", None), None,
     )  # fmt: skip
     event = _convention.to_event(span)
     # a file's time is some milliseconds coarse

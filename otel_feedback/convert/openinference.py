@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 from otel_feedback.convert import common
 from otel_feedback.convert.genai import TABLE as GENAI
@@ -81,6 +81,7 @@ class OpenInferenceConvention:
         for event in span.events:
             if event.name == "First Token Stream Event":
                 reading.first_token_ms = (event.at_ns - span.start_ns) / 1e6
+                reading.is_stream = True
                 break
         if reading.finish_reasons or span.attributes.get("output.mime_type") != "application/json":
             return
@@ -88,7 +89,7 @@ class OpenInferenceConvention:
         answer = json_map(span.attributes.get("output.value"))
         choices = answer.get("choices")
         if isinstance(choices, list):
-            found = [text(choice.get("finish_reason")) for choice in choices if isinstance(choice, dict)]  # pyright: ignore
+            found = [text(json_map(choice).get("finish_reason")) for choice in cast("list[object]", choices)]
             reading.finish_reasons = tuple(reason for reason in found if reason is not None)
         elif (reason := text(json_map(answer.get("incomplete_details")).get("reason"))) is not None:
             reading.finish_reasons = (reason,)

@@ -59,5 +59,6 @@ class OpenLlmetryConvention:
         for event in span.events:
             if event.name in _CHUNKS:
                 reading.first_token_ms = (event.at_ns - span.start_ns) / 1e6
+                reading.is_stream = True
                 break
         return reading

@@ -9,7 +9,7 @@ and how it ended is decided afterwards, in one place for all.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -17,6 +17,10 @@ from otel_feedback.convert.usage import TokenUsage
 from otel_feedback.convert.values import amount, count, text, texts
 
 __all__ = ["CallUsage", "Reading", "Table", "Tokens"]
+
+
+STREAMS: Final = ("gen_ai.request.stream", "gen_ai.is_streaming", "llm.is_streaming")
+"""What conventions say of a model call whose answer comes in pieces."""
 
 
 class CallUsage:
@@ -58,6 +62,7 @@ class Reading(msgspec.Struct, gc=False, kw_only=True):
     error_type: str | None = None
     finish_reasons: tuple[str, ...] = ()
     has_output: bool = False
+    is_stream: bool = False
     is_failed: bool = False  # by the convention's own word, beside the span's status
     level: str | None = None  # warning or error, by the convention's own word
     may_be_wrapper: bool = False  # called an agent, but by the looks of it what runs one
@@ -103,6 +108,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
                 reading.finish_reasons = reasons
                 break
         reading.has_output = any(name in attributes for name in self.output)
+        reading.is_stream = any(attributes.get(name) is True for name in STREAMS)
         for name in self.tags:
             if name in attributes:
                 reading.tags = texts(attributes[name])

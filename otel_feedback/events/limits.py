@@ -16,6 +16,7 @@ from typing import Any, TypeGuard
 from uuid import UUID
 
 from otel_feedback.events.model import MetadataValue
+from otel_feedback.scrubbing import scrub
 
 __all__ = [
     "MAX_ITEMS",
@@ -26,6 +27,7 @@ __all__ = [
     "clean_metadata",
     "clean_tags",
     "clean_text",
+    "cut",
     "is_plain",
     "plain_metadata",
     "plain_tags",
@@ -42,6 +44,9 @@ MAX_ITEMS = 64
 
 MAX_INT = 2**63 - 1
 """The largest whole number that OTLP and most warehouses can hold."""
+
+LONGEST_SECRET = 8_192
+"""Characters of the longest secret that a cut is certain to leave nothing of: a private key of 8,192 bits has 6,400."""
 
 _TEXT_TYPES = (UUID, datetime, date, Decimal, PurePath)
 
@@ -71,6 +76,23 @@ def safe_str(value: object) -> str:
     return text.encode("utf-8", "replace").decode() if not text.isascii() else text
 
 
+def cut(text: str, limit: int, *, keep_end: bool = False) -> str:
+    """Return at most `limit` characters of a text, and none of a secret that the cut goes through.
+
+    So secrets go first, of a part that is long enough to show those at the edge as a whole; and what stands at the
+    part's own edge is left out, also where the text has become shorter.
+    """
+    if len(text) <= limit:
+        return scrub(text)
+    most = limit + LONGEST_SECRET
+    if len(text) <= most:
+        part, room = scrub(text), limit
+    else:
+        part = scrub(text[-most:] if keep_end else text[:most])
+        room = max(0, min(limit, len(part) - LONGEST_SECRET))
+    return part[max(0, len(part) - room) :] if keep_end else part[:room]
+
+
 def clean_text(value: object, name: str, problems: Problems, limit: int = MAX_NAME) -> str:
     """Return `value` as text of at most `limit` characters, noting what was changed."""
     if isinstance(value, str) and not isinstance(value, Enum):
@@ -80,7 +102,7 @@ def clean_text(value: object, name: str, problems: Problems, limit: int = MAX_NA
         problems.invalid.append(name)
     if len(text) > limit:
         problems.truncated.append(name)
-        return text[:limit]
+        return cut(text, limit)
     return text
 
 
@@ -193,7 +215,7 @@ def _clean_scalar(value: Any, name: str, problems: Problems) -> str | bool | int
     if isinstance(value, float) and math.isfinite(value):
         return float(value)
     if isinstance(value, _TEXT_TYPES):
-        return safe_str(value)[:MAX_TEXT]
+        return cut(safe_str(value), MAX_TEXT)
     problems.invalid.append(name)
     # a repr may hold anything, prompts and keys too: say only what it was
     return safe_str(value) if isinstance(value, int) else f"<{kind.__name__}>"

@@ -140,6 +140,7 @@ class OutcomeEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     provider: str | None = None
     cost_estimate: float | None = None
     own_cost: float | None = None
+    usage_complete: bool | None = None
     memory_used_mb: float | None = None
     cpu_time_ms: float | None = None
     quality_score: float | None = None

@@ -16,11 +16,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from otel_feedback.convert.lost import lost_action
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Exporter, Notices, Refusal
-from otel_feedback.journal.interface import CLOSED, Adopted, Journal
+from otel_feedback.journal.interface import CLOSED, Adopted, CloseAction, Journal
 from otel_feedback.pipeline.keeper import Keeper
 from otel_feedback.pipeline.ledger import DeliveryLedger, Entry
 from otel_feedback.pipeline.worker import Worker
@@ -44,6 +43,8 @@ class Delivery:
         notices: Takes dead letters and the account.
         rescan_s: How often to look for journals of dead processes, in seconds.
         audit_s: How often to tell the account, in seconds.
+        close_action: Makes the final event of an action whose process died.
+        also_tend: Called every few seconds while something was appended since.
     """
 
     def __init__(
@@ -55,6 +56,8 @@ class Delivery:
         notices: Notices | None,
         rescan_s: float,
         audit_s: float,
+        close_action: CloseAction,
+        also_tend: Callable[[], None] = lambda: None,
     ) -> None:
         self.journal = journal
         self.workers = tuple(
@@ -74,7 +77,9 @@ class Delivery:
         )
         self._refused = refused
         self._notices = notices
+        self._also_tend = also_tend
         self._audit_s = audit_s
+        self._close_action = close_action
         self._audit_due = time.monotonic() + audit_s
         self._told_end = 0  # how far the last high-water mark said that we are
         self._adopted: list[tuple[Adopted, list[Entry]]] = []  # by the keeper's thread, and at the end
@@ -99,6 +104,7 @@ class Delivery:
     def _tend(self) -> float:
         """Look after everything once; return after how many seconds to do so again."""
         is_busy = self.journal.tend()
+        self._also_tend()
         self.ledger.tell_losses()
         now, end = time.monotonic(), self.journal.end
         if self._told_end < end and now >= self._audit_due:
@@ -114,7 +120,7 @@ class Delivery:
     def _adopt(self) -> None:
         """Take over what dead processes left for our destinations."""
         workers = {(w.exporter.name, w.exporter.destination): w for w in self.workers if w.exporter.durable}
-        for adopted in self.journal.adopt(list(workers), lost_action):
+        for adopted in self.journal.adopt(list(workers), self._close_action):
             entries = [
                 Entry(adopted.origin, *name, cursor, lambda adopted=adopted: adopted.end)
                 for name, cursor in adopted.cursors.items()

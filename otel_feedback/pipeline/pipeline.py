@@ -13,25 +13,49 @@ import logging
 import os
 import threading
 import time
+import traceback
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
 
 from otel_feedback.capture.runtime import unrecorded
+from otel_feedback.convert.lost import lost_action
+from otel_feedback.convert.outcomes import Rules
 from otel_feedback.errors import SchemaError
 from otel_feedback.events import codec
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
+from otel_feedback.events.redaction import Redaction
 from otel_feedback.events.started import StartedAction
 from otel_feedback.exporters.interface import Exporter, Notices
 from otel_feedback.journal.interface import Account, Journal
 from otel_feedback.pipeline.delivery import Delivery, Refused
 from otel_feedback.pipeline.ledger import observe
 from otel_feedback.pipeline.ring import Ring
+from otel_feedback.pipeline.screen import Dropped, Screen
 from otel_feedback.throttle import ThrottledLog
 
-__all__ = ["FeedbackPipeline"]
+__all__ = ["FeedbackPipeline", "Follower"]
 
 logger = logging.getLogger(__name__)
+
+
+class Follower(Protocol):
+    """Follows something that may still give events when it is asked."""
+
+    def tend(self) -> None:
+        """Look whether something is due. Called every few seconds while events come, on a thread of the pipeline."""
+        ...
+
+    def finish(self) -> None:
+        """Give what there is: the pipeline shuts down."""
+        ...
+
+    def renew_after_fork(self) -> None:
+        """Make locks anew, in a forked child."""
+        ...
 
 
 class FeedbackPipeline:
@@ -48,6 +72,9 @@ class FeedbackPipeline:
         emit_pending: Whether an action sends an event when it starts, too.
         rescan_s: How often to look for journals of dead processes, in seconds.
         audit_s: How often the account goes to `notices`, in seconds.
+        rules: What is wanted of the conversion of spans.
+        new_screen: Makes what events go through before they are recorded; it is given what counts failures of a
+            user's functions.
         on_shutdown: Called when shutdown begins, on a thread of its own and with the seconds that there are, for
             example to flush spans.
     """
@@ -67,9 +94,12 @@ class FeedbackPipeline:
         shutdown_timeout_s: float = 5.0,
         on_shutdown: Callable[[float], None] | None = None,
         service_name: str | None = None,
+        rules: Rules | None = None,
         enabled: bool = True,
+        new_screen: Callable[[Callable[[str, Exception], None]], Screen] = lambda failed: Screen(failed=failed),
     ) -> None:
         self.service_name = service_name
+        self.rules = rules or Rules()
         self.enabled = enabled
         self._new_journal = new_journal
         self._exporters = tuple(exporters)
@@ -83,8 +113,11 @@ class FeedbackPipeline:
         self._on_shutdown = on_shutdown
         self._log = ThrottledLog(logger)
         self._ring = Ring(ring_size)
+        self._followers: tuple[Follower, ...] = ()
+        self._screen = new_screen(self._note_hook_failure)
         self._count_lock = threading.RLock()
         self._not_recorded: dict[str, int] = {}  # guarded by self._count_lock
+        self._hook_failures: dict[str, int] = {}  # guarded by self._count_lock
         self._sampled_out = 0  # guarded by self._count_lock
         self._shutdown_lock = threading.RLock()
         self._closed = not enabled
@@ -101,6 +134,8 @@ class FeedbackPipeline:
             notices=self._notices,
             rescan_s=self._rescan_s,
             audit_s=self._audit_s,
+            close_action=self._close_lost,
+            also_tend=self._tend_followers,
         )
 
     @property
@@ -109,28 +144,66 @@ class FeedbackPipeline:
         return self._delivery.journal.origin.producer_id
 
     @property
+    def redaction(self) -> Redaction:
+        """What takes secrets out of texts."""
+        return self._screen.redaction
+
+    @property
     def closed(self) -> bool:
         """True after `shutdown()` began, and where everything is switched off."""
         return self._closed
 
     # -- in ------------------------------------------------------------------------------------------------
 
-    def accept(self, event: OutcomeEvent, key: str, sampled: bool) -> bool:
-        """Take an event that is known to be valid. On the agent's thread: cheap, never waits, never raises."""
+    def attach(self, follower: Follower) -> None:
+        """Ask this one, too, for events that are due."""
+        self._followers = (*self._followers, follower)
+
+    def _tend_followers(self) -> None:
+        for follower in self._followers:
+            follower.tend()
+
+    def accept(self, event: OutcomeEvent, key: str, sampled: bool) -> OutcomeEvent | None:
+        """Take an event that is known to be valid; return it as it was recorded, None where it was not.
+
+        On the agent's thread: cheap, never waits, never raises.
+        """
         if self._closed:
             self._reject_late(event.event_id)
-            return False
+            return None
         try:
-            payload = codec.encode(event)
+            screened = self._screen.pass_through(event)
         except Exception as exc:  # lone surrogates, integers beyond 64 bits
             self.forget_start(event.event_id)
             self.reject("unencodable", "an outcome cannot be written as JSON and is not recorded: %s", exc)
-            return False
+            return None
+        if screened.__class__ is Dropped:
+            if event.revision:
+                self.forget_start(event.event_id)
+            self._count(screened.reason)
+            return None
+        if key != event.trace_id:
+            key = self._key_of(key, event, screened.event)
+        event, payload = screened.event, screened.payload
         self._ring.append(event)
         if not self._delivery.append(key, payload, event, sampled):
             self._reject_late(event.event_id)
-            return False
-        return True
+            return None
+        return event
+
+    def _key_of(self, key: str, event: OutcomeEvent, recorded: OutcomeEvent) -> str:
+        """Return the partition key: it may be a run id, which may have been a secret, or redacted by the user."""
+        if key == event.run_id and recorded.run_id != event.run_id:
+            return recorded.run_id or recorded.trace_id or recorded.event_id
+        return self._screen.redaction.text(key)
+
+    def _close_lost(self, action: StartedAction, died: datetime) -> OutcomeEvent | None:
+        """Return the final event of an action whose process died, as it is to be recorded, if it is."""
+        screened = self._screen.pass_through(lost_action(action, died))
+        if screened.__class__ is Dropped:
+            self._count(screened.reason)
+            return None
+        return screened.event
 
     def _reject_late(self, event_id: str) -> None:
         self.forget_start(event_id)
@@ -139,6 +212,10 @@ class FeedbackPipeline:
     def note_start(self, action: StartedAction) -> None:
         """Note that an action began, so that it has an outcome even if this process dies. Cheap, never raises."""
         if not self._closed:
+            key = self._screen.redaction.text(action.key)
+            attributes = self._screen.redaction.attributes(action.attributes)
+            if key is not action.key or attributes is not action.attributes:
+                action = msgspec.structs.replace(action, key=key, attributes=attributes)
             self._delivery.journal.note_start(action)
 
     def forget_start(self, event_id: str) -> None:
@@ -157,15 +234,30 @@ class FeedbackPipeline:
         except SchemaError as exc:
             self.reject("invalid", "record_outcome(): %s", exc)
             return False
-        return self.accept(event, event.run_id or event.trace_id or event.event_id, sampled=False)
+        return self.accept(event, event.run_id or event.trace_id or event.event_id, sampled=False) is not None
 
     def reject(self, reason: str, message: str, *args: object) -> None:
         """Count an outcome that could not be recorded, and say so at most once a minute."""
         if not self.enabled:
             return
+        self._count(reason)
+        self._log.warning(reason, message, *args)
+
+    def _count(self, reason: str) -> None:
         with self._count_lock:
             self._not_recorded[reason] = self._not_recorded.get(reason, 0) + 1
-        self._log.warning(reason, message, *args)
+
+    def _note_hook_failure(self, hook: str, exc: Exception) -> None:
+        with self._count_lock:
+            self._hook_failures[hook] = self._hook_failures.get(hook, 0) + 1
+        kept = "kept" if hook == "filter" else "recorded without its texts"
+        # not what it says: that may be a text of the event
+        frames = traceback.extract_tb(exc.__traceback__)
+        where = f" in {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+        self._log.warning(
+            hook, "the function that was given as %s failed with %s%s: the event is %s",
+            hook, type(exc).__name__, where, kept,
+        )  # fmt: skip
 
     def note_sampled_out(self) -> None:
         """Count an action whose span the provider's sampler dropped; the action has its event all the same."""
@@ -206,7 +298,8 @@ class FeedbackPipeline:
     def metrics(self) -> dict[str, Any]:
         """Return the account: what was recorded, and for each exporter what became of it.
 
-        Shape: `{"producer_id", "recorded", "not_recorded": {reason: n}, "sampled_out", "exporters": {name: {"destination",
+        Shape: `{"producer_id", "recorded", "not_recorded": {reason: n}, "hook_failures": {"redact" or "filter": n},
+        "sampled_out", "exporters": {name: {"destination",
         "appended", "delivered", "pending", "lost": {reason: n}, "retries", "healthy", "last_error"}}, "journal": {"kind":
         "disk" or "memory", "path", "bytes", "segments", "problem", "open_actions", "damaged_bytes"}, "adopted":
         {producer_id: {"service_name", "exporters": {name: …}}}, "notices": {"sent", "pending", "lost"}}`.
@@ -214,11 +307,12 @@ class FeedbackPipeline:
         """
         delivery = self._delivery
         with self._count_lock:
-            sampled_out = self._sampled_out
+            sampled_out, hook_failures = self._sampled_out, dict(self._hook_failures)
         return {
             "producer_id": self.producer_id,
             "recorded": delivery.journal.end,
             "not_recorded": self._count_not_recorded(),
+            "hook_failures": hook_failures,
             "sampled_out": sampled_out,
             "exporters": delivery.accounts(),
             "journal": delivery.journal.health()._asdict(),
@@ -267,7 +361,10 @@ class FeedbackPipeline:
                 return self._finished
             if self._is_finishing:  # by a signal handler, in the middle of this very call
                 return False
-            self._closed = self._is_finishing = True
+            self._is_finishing = True
+            for follower in self._followers:
+                follower.finish()
+            self._closed = True
             beside = self._begin_shutdown(limit_s)
             self._finished = self._delivery.finish(deadline)
             if beside is not None:
@@ -290,7 +387,10 @@ class FeedbackPipeline:
         self._count_lock = threading.RLock()
         self._shutdown_lock = threading.RLock()
         self._log = ThrottledLog(logger)
-        self._not_recorded = {}
+        self._not_recorded, self._hook_failures = {}, {}
+        self._screen.renew_after_fork()
+        for follower in self._followers:
+            follower.renew_after_fork()
         self._delivery.leave_to_parent()
         for exporter in self._exporters:
             exporter.after_fork()

@@ -7,18 +7,30 @@ is ending gets its event back. Guarantee: never raises into the program, whateve
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, cast
 
 import msgspec
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.trace import SpanContext, StatusCode
 
 from otel_feedback import semconv
+from otel_feedback.capture.ending import describe
 from otel_feedback.capture.handle import Action, ending_actions
+from otel_feedback.convert.genai import GenAiConvention
+from otel_feedback.convert.langfuse import LangfuseConvention
+from otel_feedback.convert.mlflow import MlflowConvention
+from otel_feedback.convert.openinference import OpenInferenceConvention
+from otel_feedback.convert.openllmetry import OpenLlmetryConvention
+from otel_feedback.convert.outcomes import Ended, Outcomes, priced_own
 from otel_feedback.convert.own import OwnConvention
-from otel_feedback.convert.span import Convention, FinishedSpan
+from otel_feedback.convert.pydantic_ai import PydanticAiConvention
+from otel_feedback.convert.span import Convention, FinishedSpan, SpanError, SpanEvent
+from otel_feedback.events.limits import Problems
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
 from otel_feedback.events.started import StartedAction
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
@@ -27,8 +39,15 @@ __all__ = ["ActionRecorder", "OutcomeSpanProcessor", "provide_default_pipeline"]
 
 logger = logging.getLogger(__name__)
 
-CONVENTIONS: tuple[Convention, ...] = (OwnConvention(),)
-"""Asked in this order; the first that matches reads the span, and no other."""
+CONVENTIONS: tuple[Convention, ...] = (
+    PydanticAiConvention(),
+    OpenLlmetryConvention(),
+    GenAiConvention(),
+    OpenInferenceConvention(),
+    LangfuseConvention(),
+    MlflowConvention(),
+)
+"""Asked in this order, after our own; the first that matches reads the span, and no other."""
 
 
 _default: list[Callable[[], FeedbackPipeline]] = []
@@ -58,9 +77,26 @@ class OutcomeSpanProcessor(SpanProcessor):
         self._pipeline = pipeline
         self._resource: Resource | None = None
         self._service_name: str | None = None
+        self._outcomes = Outcomes(pipeline.accept, CONVENTIONS, pipeline.rules)
+        pipeline.attach(self._outcomes)
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Nothing: what a span is can only be told when it ends."""
+        """Note where the span stands. What it is can only be told when it ends."""
+        try:
+            if self._pipeline.closed:
+                return
+            context, parent = span.get_span_context(), span.parent
+            parent_id = (
+                0 if parent is None or parent.is_remote or parent.trace_id != context.trace_id else parent.span_id
+            )
+            scope = span.instrumentation_scope
+            cause = sys.exc_info()[1]
+            self._outcomes.begin(
+                context.trace_id, context.span_id, parent_id, "" if scope is None else scope.name,
+                span.start_time or 0, span, 0 if cause is None else id(cause),
+            )  # fmt: skip
+        except Exception as exc:  # a defect of ours must not reach the program
+            self._pipeline.reject("defect", "a span that started could not be followed: %r", exc)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Convert and record. A span of another kind is passed over."""
@@ -68,11 +104,25 @@ class OutcomeSpanProcessor(SpanProcessor):
         if pipeline.closed:
             return
         try:
-            attributes = _copy(span.attributes)
-            for convention in CONVENTIONS:
-                if convention.matches(attributes):
-                    self._record(span, attributes, convention)
-                    return
+            context = span.get_span_context()
+            if context is None or span.start_time is None or span.end_time is None:
+                return
+            action = ending_actions.get(context.span_id)
+            if action is not None:
+                action.is_taken = True
+            cause = sys.exc_info()[1]
+            event = self._outcomes.end(
+                Ended(
+                    context.trace_id, context.span_id, 0 if cause is None else id(cause),
+                    context.trace_flags.sampled,
+                    # only our own API freezes a run id when the span starts; an attribute may be set at any time
+                    None if action is None else action.partition_key,
+                ),
+                action.attributes if action is not None else span.attributes or _NOTHING,
+                lambda: self._read(span, action),
+            )  # fmt: skip
+            if action is not None:
+                action.event = event
         except Exception as exc:  # somebody else's span may carry anything
             context = span.get_span_context()
             action = None if context is None else ending_actions.get(context.span_id)
@@ -80,38 +130,41 @@ class OutcomeSpanProcessor(SpanProcessor):
                 pipeline.forget_start(action.event_id)
             pipeline.reject("unconvertible", "a span could not be turned into an outcome: %r", exc)
 
-    def _record(self, span: ReadableSpan, attributes: dict[str, Any], convention: Convention) -> None:
-        context = span.get_span_context()
-        if context is None or span.start_time is None or span.end_time is None:
-            return
+    def _read(self, span: ReadableSpan, action: Action | None) -> FinishedSpan:
+        context = cast(SpanContext, span.get_span_context())
         if span.resource is not self._resource:
             self._resource = span.resource
             name = span.resource.attributes.get(semconv.SERVICE_NAME)
             # the SDK's own placeholder says less than our setting
             unnamed = not isinstance(name, str) or name.startswith("unknown_service")
             self._service_name = self._pipeline.service_name if unnamed else str(name)
-        action = ending_actions.get(context.span_id)
-        if action is None:
-            trace_id = f"{context.trace_id:032x}"
-            event_id = f"{trace_id}-{context.span_id:016x}"
-            key = trace_id
-            error = _last_error(span.events)
-        else:
-            event_id = action.event_id
-            trace_id = event_id[:32]
-            # only our own API freezes a run id when the span starts; an attribute may be set at any time
-            key = action.partition_key
-            error = action.error
-            action.is_taken = True
+        attributes = _copy(span.attributes)
+        start_ns, end_ns = span.start_time or 0, span.end_time or 0
+        if action is not None:
             # the SDK's limits on spans may have cut or dropped some; an event has limits of its own
             attributes.update(action.attributes)
-        event = convention.to_event(
-            FinishedSpan(
-                event_id, trace_id, event_id[33:], span.start_time, span.end_time, attributes, error, self._service_name
+            event_id = action.event_id
+            return FinishedSpan(
+                event_id,
+                event_id[:32],
+                event_id[33:],
+                start_ns,
+                end_ns,
+                attributes,
+                _error_of(action),
+                self._service_name,
             )
-        )
-        if self._pipeline.accept(event, key, context.trace_flags.sampled) and action is not None:
-            action.event = event
+        trace_id = f"{context.trace_id:032x}"
+        span_id = f"{context.span_id:016x}"
+        events = tuple(SpanEvent(event.name, event.timestamp, event.attributes or _NOTHING) for event in span.events)
+        error, error_at_ns = _last_error(events)
+        scope = span.instrumentation_scope
+        return FinishedSpan(
+            f"{trace_id}-{span_id}", trace_id, span_id, start_ns, end_ns, attributes, error, self._service_name,
+            name=span.name, scope="" if scope is None else scope.name,
+            status=_STATUS.get(span.status.status_code, "unset"), description=span.status.description, events=events,
+            error_at_ns=error_at_ns, in_flight=_in_flight(),
+        )  # fmt: skip
 
     def shutdown(self) -> None:
         self._pipeline.shutdown()
@@ -168,7 +221,7 @@ class ActionRecorder:
             event = self._convention.to_event(
                 FinishedSpan(
                     action.event_id, trace_id, span_id, action.start_ns, action.end_ns, action.attributes,
-                    action.error, pipeline.service_name,
+                    _error_of(action), pipeline.service_name,
                 )
             )  # fmt: skip
         except Exception as exc:
@@ -176,7 +229,8 @@ class ActionRecorder:
             pipeline.reject("unconvertible", "an action could not be turned into an outcome: %r", exc)
             return None
         sampled = trace_id is not None and action.span_context.trace_flags.sampled
-        return event if pipeline.accept(event, action.partition_key, sampled) else None
+        event = priced_own(event, pipeline.rules.price)
+        return pipeline.accept(event, action.partition_key, sampled)
 
 
 def _own_ids(action: Action) -> tuple[str | None, str | None]:
@@ -197,11 +251,26 @@ def _copy(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
     return copied if isinstance(copied, dict) else dict(attributes)
 
 
-def _last_error(events: Sequence[Any]) -> tuple[str | None, str | None, str | None] | None:
+def _last_error(events: Sequence[SpanEvent]) -> tuple[SpanError | None, int]:
     for event in reversed(events):
         if event.name == semconv.EXCEPTION_EVENT:
-            get = cast("Mapping[str, Any]", event.attributes or {}).get
+            get = event.attributes.get
             texts = (get(semconv.EXCEPTION_TYPE), get(semconv.EXCEPTION_MESSAGE), get(semconv.EXCEPTION_STACKTRACE))
-            kind, message, stack = (text if isinstance(text, str) else None for text in texts)
-            return kind, message, stack
-    return None
+            return SpanError(*(text if isinstance(text, str) else None for text in texts)), event.at_ns
+    return None, 0
+
+
+def _error_of(action: Action) -> SpanError | None:
+    return None if action.error is None else SpanError(*action.error)
+
+
+def _in_flight() -> SpanError | None:
+    """Describe the exception that is passing through, and keep none of it: it holds the frames of the program."""
+    exc = sys.exc_info()[1]
+    if exc is None or isinstance(exc, (StopIteration, StopAsyncIteration)):
+        return None
+    return SpanError(*describe(exc, Problems()))
+
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_STATUS = {StatusCode.OK: "ok", StatusCode.ERROR: "error"}

@@ -66,10 +66,17 @@ def test_the_snippet(pipeline: FeedbackPipeline, spans: InMemorySpanExporter) ->
         "input_tokens": 900,
         "output_tokens": 120,
         "model": "gpt-4o",
+        "usage_complete": True,
+        "cost_estimate": 0.00345,
+        "own_cost": 0.00345,
         "quality_score": 0.92,
         "confidence_score": 0.8,
         "tags": ["customer"],
-        "metadata": {"client": "acme"},
+        "metadata": {
+            "client": "acme",
+            "price_source": "genai-prices",
+            "price_version": event.metadata["price_version"],
+        },
     }
     assert span.name == "reasoning react_agent"
     assert span.attributes is not None

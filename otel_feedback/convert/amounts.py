@@ -1,0 +1,108 @@
+"""What a span and those below it used: tokens, cost and model calls, each of them counted once.
+
+A model call may be recorded by a framework and by the client library below it; an agent's span may repeat what its calls
+used; a program may say what an instrumented call used. So what a span says counts only as far as nothing below it said it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+
+__all__ = ["Amounts", "Intervals"]
+
+
+class Amounts:
+    """Sums over some spans. `tokens` and `cost` mean something where `token_parts` and `cost_parts` are not 0."""
+
+    __slots__ = ("calls", "cost", "cost_parts", "counted_calls", "seen_cost", "seen_tokens", "token_parts", "tokens")
+
+    def __init__(self) -> None:
+        self.tokens = 0
+        self.token_parts = 0  # how many spans said any
+        self.cost = 0.0
+        self.cost_parts = 0
+        self.calls = 0  # model calls
+        self.counted_calls = 0  # of them, and of embeddings, those whose tokens are known
+        # of instrumented spans, and not yet claimed by an action that says what they used
+        self.seen_tokens = 0
+        self.seen_cost = 0.0
+
+    def add(self, other: Amounts, sign: int = 1) -> None:
+        """Add other sums, or take them away."""
+        self.tokens += sign * other.tokens
+        self.token_parts += sign * other.token_parts
+        self.cost += sign * other.cost
+        self.cost_parts += sign * other.cost_parts
+        self.calls += sign * other.calls
+        self.counted_calls += sign * other.counted_calls
+        self.seen_tokens += sign * other.seen_tokens
+        self.seen_cost += sign * other.seen_cost
+
+    def add_own(self, tokens: int | None, cost: float | None, calls: int, *, is_call: bool) -> None:
+        """Add what an instrumented span used itself."""
+        if tokens is not None:
+            self.tokens += tokens
+            self.token_parts += 1
+            self.seen_tokens += tokens
+            self.counted_calls += is_call
+        if cost is not None:
+            self.cost += cost
+            self.cost_parts += 1
+            self.seen_cost += cost
+        self.calls += calls
+
+    def copy(self) -> Amounts:
+        """Return the same sums."""
+        copied = Amounts()
+        copied.add(self)
+        return copied
+
+    def equals(self, other: Amounts) -> bool:
+        """Tell whether a reader could see a difference."""
+        return all(getattr(self, name) == getattr(other, name) for name in Amounts.__slots__)
+
+
+MOST_INTERVALS = 512
+
+
+class Intervals:
+    """Times at which at least one model call was under way, as disjoint intervals in order; in nanoseconds.
+
+    Exact up to 512 of them; beyond that the shortest gaps are taken for calls, so that memory stays bounded.
+    """
+
+    __slots__ = ("_ends", "_starts", "length")
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        self.length = 0
+
+    def add(self, start: int, end: int) -> None:
+        """Add one; those that it touches become one with it."""
+        if end <= start:
+            return
+        starts, ends = self._starts, self._ends
+        first = bisect_left(ends, start)
+        beyond = bisect_right(starts, end)
+        if first < beyond:
+            start, end = min(start, starts[first]), max(end, ends[beyond - 1])
+            self.length -= sum(ends[at] - starts[at] for at in range(first, beyond))
+        starts[first:beyond], ends[first:beyond] = [start], [end]
+        self.length += end - start
+        if len(starts) > MOST_INTERVALS:
+            self._close_gaps()
+
+    def add_all(self, other: Intervals) -> None:
+        """Add all of the others'."""
+        for start, end in zip(other._starts, other._ends, strict=True):
+            self.add(start, end)
+
+    def _close_gaps(self) -> None:
+        starts, ends = self._starts, self._ends
+        gaps = sorted(range(1, len(starts)), key=lambda at: starts[at] - ends[at - 1])
+        closed = frozenset(gaps[: len(gaps) // 2])
+        kept = [at for at in range(len(starts)) if at not in closed]
+        self._starts = [starts[at] for at in kept]
+        self._ends = [ends[(kept[index + 1] if index + 1 < len(kept) else len(ends)) - 1] for index in range(len(kept))]
+        self.length = sum(end - start for start, end in zip(self._starts, self._ends, strict=True))

@@ -1,0 +1,75 @@
+"""Model calls that were recorded twice, by a framework and by the client library that it calls.
+
+Where the framework does not attach its context, the library's span is no child of it: it stands beside, or begins a trace
+of its own. It lies within the other in time, says the same, and is of another instrumentation.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+from otel_feedback.convert.span import FinishedSpan
+from otel_feedback.convert.tree import Node
+from otel_feedback.events.model import OutcomeEvent
+
+__all__ = ["Doubles"]
+
+MOST = 512
+SLACK_NS = 1_000_000
+
+
+class _Call(NamedTuple):
+    node: Node
+    start_ns: int
+    end_ns: int
+    model: str | None
+    response_id: str | None
+    usage: tuple[str, int | None, int | None]
+
+
+class Doubles:
+    """The latest model calls, to be found by those that end around them. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._latest: deque[_Call] = deque()
+        self._by_usage: dict[object, list[_Call]] = {}
+
+    def take(self, node: Node, span: FinishedSpan, event: OutcomeEvent | None) -> Node | None:
+        """Return the call that this one, which ended just now, has recorded again; remember this one."""
+        if event is None or node.said is None or (node.amounts is not None and node.amounts.calls):
+            return None
+        usage = (event.action_type, event.input_tokens, event.output_tokens)
+        call = _Call(node, span.start_ns, span.end_ns, event.model, _response_id(span), usage)
+        same = self._by_usage.setdefault(usage, [])
+        found = next((other for other in reversed(same) if _is_double(other, call)), None)
+        if found is not None:
+            same.remove(found)
+            self._latest.remove(found)
+        same.append(call)
+        self._latest.append(call)
+        if len(self._latest) > MOST:
+            self._forget(self._latest.popleft())
+        return None if found is None else found.node
+
+    def _forget(self, call: _Call) -> None:
+        calls = self._by_usage[call.usage]
+        calls.remove(call)
+        if not calls:
+            del self._by_usage[call.usage]
+
+
+def _is_double(inner: _Call, outer: _Call) -> bool:
+    if inner.node.scope == outer.node.scope or not (
+        inner.start_ns >= outer.start_ns - SLACK_NS and inner.end_ns <= outer.end_ns + SLACK_NS
+    ):
+        return False
+    if inner.response_id is not None and outer.response_id is not None:
+        return inner.response_id == outer.response_id
+    one, other = inner.model, outer.model
+    return one is None or other is None or one.startswith(other) or other.startswith(one)
+
+
+def _response_id(span: FinishedSpan) -> str | None:
+    found = span.attributes.get("gen_ai.response.id")
+    return found if isinstance(found, str) else None

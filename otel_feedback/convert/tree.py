@@ -1,0 +1,209 @@
+"""The spans that are open, and those ended ones to which something may still be added; who is above whom.
+
+    begin ──► open ──► end ──► forgotten            at once, where nothing is open below it
+                │        └───► kept ──► forgotten   when what was open below it has ended
+                └──────────────────────────────────► given up: its root has ended, its time is over, too many are open
+
+`parent` is the span above, `above` the nearest one above that is an action. Whether an open span is an action can only be
+guessed by the attributes that it has; when it ends and the guess was wrong, `waiting` has the actions below to be told.
+Not thread-safe: used with a lock held. Everything takes the same time, however deep or wide a trace is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from otel_feedback.convert.amounts import Amounts, Intervals
+from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
+
+__all__ = ["Guess", "Node", "Tree"]
+
+MAX_NODES = 10_000
+"""Spans that are remembered; the oldest are given up beyond that."""
+
+MAX_WAITING = 256
+"""Actions below a span that are told what it turned out to be."""
+
+
+class Guess(NamedTuple):
+    """What an open span seems to be."""
+
+    is_action: bool
+    is_agent: bool
+    name: str | None
+
+
+class Node:
+    """One span."""
+
+    __slots__ = (
+        "above", "agent", "agents_below", "amounts", "begun_s", "cause_id", "child_errors", "depth", "event", "event_id", "family",
+        "foreign_below", "guess", "identity", "intervals", "is_action", "is_call", "is_ended", "is_given_up", "is_told", "key",
+        "kind", "last_agent", "live", "name", "open_below", "own", "parent", "passed", "root", "run", "said",
+        "sampled", "scope", "span_id", "start_ns", "trace_id", "waiting",
+    )  # fmt: skip
+
+    def __init__(self, trace_id: int, span_id: int, parent: Node | None, scope: str, start_ns: int, live: Any) -> None:
+        self.trace_id, self.span_id = trace_id, span_id
+        self.parent = parent
+        self.scope = scope
+        self.start_ns = start_ns
+        self.begun_s = time.monotonic()  # the span's own times may be anything
+        self.live = live  # the open span, for a look at its attributes; None after its end
+        self.event_id = ""
+        self.own = False  # made by our own action()
+        self.identity: Mapping[str, Any] | None = None  # of the nearest action of our own
+        self.cause_id = 0  # id() of the exception that passed through when it began
+        self.guess: Guess | None = None
+        self.is_ended = self.is_given_up = False
+        self.is_action: bool | None = None  # None: not known before its end
+        self.is_call = False
+        self.is_told = True  # whether it said itself how it ended
+        self.kind = ""
+        self.name: str | None = None  # of the agent that it is
+        self.event: OutcomeEvent | None = None
+        self.sampled = False
+        self.open_below = 0
+        self.waiting: list[Node] | None = None
+        self.amounts: Amounts | None = None  # of those below it
+        self.passed: Amounts | None = None  # what its parent got of it
+        self.said: Any = None  # how to say it again, with other amounts
+        self.intervals: Intervals | None = None
+        self.agents_below: frozenset[str | None] | None = None
+        self.foreign_below = False
+        self.last_agent: OutcomeStatus | None = None
+        self.child_errors = 0
+        self.family: list[Node] | None = None
+        if parent is None:
+            self.run: Run = Run(self)
+            self.above: Node | None = None
+            self.agent: str | None = None
+            self.key = f"{trace_id:032x}"
+            self.depth = 0
+            self.root = self
+        else:
+            self.run = parent.run
+            self.key = parent.key
+            self.identity = parent.identity
+            self.place(None)
+
+    def place(self, above: Node | None) -> None:
+        """Say which action is above it."""
+        self.above = above
+        if above is None:
+            self.depth, self.root, self.agent = 0, self, None
+        else:
+            self.depth, self.root = above.depth + 1, above.root
+            self.agent = above.name if above.kind == "agent" or above.own else above.agent
+            if self.agent is None:
+                self.agent = above.agent
+
+
+class Run:
+    """A local root and the spans below it that are open."""
+
+    __slots__ = ("open", "root")
+
+    def __init__(self, root: Node) -> None:
+        self.root = root
+        self.open: dict[int, Node] = {}
+
+
+class Tree:
+    """All spans that are open or kept.
+
+    Args:
+        look: Tells what an open span seems to be; None where its attributes do not say.
+        give_up: Called with a node that is open and about to be forgotten.
+    """
+
+    def __init__(self, look: Callable[[Any, str], Guess | None], give_up: Callable[[Node], None]) -> None:
+        self._look = look
+        self._give_up = give_up
+        self._nodes: dict[int, Node] = {}  # oldest first; a span that is passed over stands for its parent
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def find(self, trace_id: int, span_id: int) -> Node | None:
+        """Return the node of a span, or of what stands for it."""
+        node = self._nodes.get(span_id)
+        return node if node is not None and node.trace_id == trace_id else None
+
+    def begin(self, trace_id: int, span_id: int, parent: Node | None, scope: str, start_ns: int, live: Any) -> Node:
+        """Take a span that has started."""
+        if span_id in self._nodes:  # ids that are no ids: the older one is given up
+            self._drop(span_id)
+        node = Node(trace_id, span_id, parent, scope, start_ns, live)
+        if parent is not None:
+            node.place(parent if self._is_likely(parent, scope) else self.above(parent))
+            parent.open_below += 1
+        node.run.open[span_id] = node
+        self._nodes[span_id] = node
+        while len(self._nodes) > MAX_NODES:
+            self._drop(next(iter(self._nodes)))
+        return node
+
+    def pass_over(self, span_id: int, parent: Node) -> None:
+        """Take a span that is no action for sure: what is below it is below its parent."""
+        self._nodes[span_id] = parent
+        while len(self._nodes) > MAX_NODES:
+            self._drop(next(iter(self._nodes)))
+
+    def end_passed_over(self, span_id: int) -> None:
+        """Forget a span that was passed over."""
+        self._nodes.pop(span_id, None)
+
+    def _drop(self, span_id: int) -> None:
+        node = self._nodes.pop(span_id)
+        if node.span_id == span_id and not node.is_ended:
+            self._give_up(node)
+
+    def above(self, node: Node) -> Node | None:
+        """Return the nearest action above, as far as is known."""
+        above = node.above
+        while above is not None and above.is_action is False:
+            above = above.above
+        return above
+
+    def _is_likely(self, node: Node, scope: str) -> bool:
+        """Tell whether this span, which may be open, is an action."""
+        if node.is_action is not None:
+            return node.is_action
+        guess = node.guess
+        if guess is None:
+            guess = node.guess = self._look(node.live, node.scope)
+        if guess is None:
+            # nothing is known of it: what is at the top is what the others of its making are for
+            return node.parent is None and node.scope == scope and not node.live.attributes
+        if guess.is_agent and node.kind == "":
+            node.kind, node.name = "agent", guess.name
+        return guess.is_action
+
+    def is_sure(self, node: Node) -> bool:
+        """Tell whether nothing new can be learned of this span for those below it."""
+        return node.is_action is not None or (
+            node.guess is not None and (not node.guess.is_agent or node.name is not None)
+        )
+
+    def end(self, node: Node) -> None:
+        """A span has ended: forget it, and those above that waited for it, unless something is open below."""
+        node.is_ended, node.live = True, None
+        node.run.open.pop(node.span_id, None)
+        current: Node | None = node
+        if node.parent is not None:
+            node.parent.open_below -= 1
+        while current is not None and current.is_ended and current.open_below == 0:
+            if self._nodes.get(current.span_id) is current:
+                del self._nodes[current.span_id]
+            current = current.parent
+
+    def open_below(self, root: Node) -> Iterable[Node]:
+        """Return the spans that are open below a local root."""
+        return list(root.run.open.values())
+
+    def open_nodes(self) -> list[Node]:
+        """Return all spans that are open, the oldest first."""
+        return [node for span_id, node in self._nodes.items() if node.span_id == span_id and not node.is_ended]
