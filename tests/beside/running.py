@@ -1,0 +1,68 @@
+"""Run a program with an environment's packages and this project's code, and read what it recorded."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.beside.environments import ROOT
+from tests.support import environment
+
+PROGRAMS = Path(__file__).parent / "programs"
+
+
+class Ran(NamedTuple):
+    """What came of a program. `events` has the newest revision of each, in the order of their first ones."""
+
+    code: int
+    out: str
+    err: str
+    events: list[dict[str, Any]]
+
+    def of_type(self, action_type: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["action_type"] == action_type]
+
+
+def run(programs: Path, command: list[str], log: Path, *, hook: bool, **variables: str) -> Ran:
+    """Run `python COMMAND` with the interpreter in `programs`.
+
+    Args:
+        log: where the events go; what is there already counts as well.
+        hook: below `opentelemetry-instrument`, with nothing exported unless `variables` say so.
+        variables: of the environment, which has none of the machine's settings.
+    """
+    python = [str(programs / "python")]
+    # by its interpreter: the script may name one that is elsewhere now
+    instrumented = [*python, str(programs / "opentelemetry-instrument")] if hook else []
+    done = subprocess.run(
+        [*instrumented, *python, *command],
+        env=environment(
+            **{
+                "PYTHONPATH": str(ROOT),
+                "OTEL_FEEDBACK_LOG_FILE": str(log),
+                "OTEL_TRACES_EXPORTER": "none",
+                "OTEL_METRICS_EXPORTER": "none",
+                "OTEL_LOGS_EXPORTER": "none",
+                **variables,
+            }
+        ),
+        cwd=log.parent,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr, newest(log))
+
+
+def newest(log: Path) -> list[dict[str, Any]]:
+    """Return the newest revision of each event in a log."""
+    events: dict[str, dict[str, Any]] = {}
+    for line in log.read_text("utf-8").splitlines() if log.exists() else ():
+        event = json.loads(line)
+        known = events.get(event["event_id"])
+        if known is None or known["revision"] < event["revision"]:
+            events[event["event_id"]] = event
+    return list(events.values())
