@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Collection, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
@@ -22,12 +22,15 @@ from otel_feedback.capture.action import action
 from otel_feedback.config import KafkaConfig, Settings, get_settings
 from otel_feedback.convert.outcomes import DEFAULT_KINDS, Rules
 from otel_feedback.convert.pricing import Prices
+from otel_feedback.events.redaction import Redaction
 from otel_feedback.exporters.interface import Exporter, Notices
 from otel_feedback.exporters.log import LogExporter, LogWriter
 from otel_feedback.journal.interface import Journal
 from otel_feedback.journal.memory import MemoryJournal
+from otel_feedback.pipeline.admission import EventFilter
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.pipeline.processor import ActionRecorder, OutcomeSpanProcessor, provide_default_pipeline
+from otel_feedback.pipeline.screen import EventRedactor, Screen
 
 # action is here so that it is imported now: an import on an agent's thread may be cut in two by a fork
 __all__ = [
@@ -68,6 +71,8 @@ def configure(
     tracer_provider: trace.TracerProvider | None = None,
     settings: Settings | None = None,
     kafka: KafkaConfig | None = None,
+    redact: EventRedactor | None = None,
+    filter: EventFilter | None = None,  # noqa: A002 # what people look for
     **overrides: Any,
 ) -> FeedbackPipeline:
     """Set up outcome recording for this process and return its pipeline.
@@ -78,6 +83,14 @@ def configure(
             of every action, whatever part of the traces its sampler keeps.
         settings: Ready-made settings; default: read from `overrides` and the environment.
         kafka: Takes the place of all `kafka_…` settings, and turns Kafka on.
+        redact: Is given each event, which is without secrets already, and returns the event as it may leave, for example
+            `msgspec.structs.replace(event, user_id=None)`. What says which event it is (ids, revision, status, time)
+            stays. When it raises or returns anything else, the event is recorded without error message, stack trace,
+            tags, metadata, and without user, session, tenant, workflow, run and correlation.
+        filter: Is given each event, before `redact` is, and returns whether to record it. What it drops is counted in
+            `metrics()["not_recorded"]["filtered"]`. When it raises, the event is recorded.
+            Both run on the agent's thread, for each event: they should take microseconds. Their failures are counted in
+            `metrics()["hook_failures"]`.
         overrides: Settings by name, for example `service_name="support-bot"`; see the configuration page.
 
     Returns:
@@ -102,10 +115,14 @@ def configure(
         from otel_feedback import provider as providers
 
         provider, flush = providers.prepare(tracer_provider, chosen.service_name)
-        pipeline = _Process.pipeline = _build(chosen, flush)
+        pipeline = _Process.pipeline = _build(chosen, flush, redact=redact, event_filter=filter)
         providers.attach(provider, OutcomeSpanProcessor(pipeline))
-        runtime.install(provider, ActionRecorder(pipeline), baggage_fields=chosen.baggage_fields)
+        _install(provider, pipeline, chosen.baggage_fields)
         return pipeline
+
+
+def _install(provider: trace.TracerProvider | None, pipeline: FeedbackPipeline, baggage_fields: Sequence[str]) -> None:
+    runtime.install(provider, ActionRecorder(pipeline), baggage_fields=baggage_fields, redaction=pipeline.redaction)
 
 
 def is_configured() -> bool:
@@ -132,7 +149,7 @@ def get_feedback_pipeline() -> FeedbackPipeline:
             if settings.disabled:
                 runtime.install(None, None, enabled=False)
             else:
-                runtime.install(None, ActionRecorder(pipeline), baggage_fields=settings.baggage_fields)
+                _install(None, pipeline, settings.baggage_fields)
         return pipeline
 
 
@@ -142,7 +159,7 @@ def stand_in(pipeline: FeedbackPipeline, tracer_provider: trace.TracerProvider) 
     with _Process.lock:
         before = _Process.pipeline, _Process.has_stand_in, runtime.runtime()
         _Process.pipeline, _Process.has_stand_in = pipeline, True
-        runtime.install(tracer_provider, ActionRecorder(pipeline), baggage_fields=before[2].baggage_fields)
+        _install(tracer_provider, pipeline, before[2].baggage_fields)
     try:
         yield
     finally:
@@ -163,7 +180,12 @@ def build_pipeline(settings: Settings, *, adopts: Collection[str]) -> FeedbackPi
 
 
 def _build(
-    settings: Settings, on_shutdown: Flush | None = None, adopts: Collection[str] | None = None
+    settings: Settings,
+    on_shutdown: Flush | None = None,
+    adopts: Collection[str] | None = None,
+    *,
+    redact: EventRedactor | None = None,
+    event_filter: EventFilter | None = None,
 ) -> FeedbackPipeline:
     if settings.disabled:
         return FeedbackPipeline(new_journal=lambda: MemoryJournal(settings.journal_memory_max_bytes), enabled=False)
@@ -197,6 +219,14 @@ def _build(
         shutdown_timeout_s=settings.shutdown_timeout_s,
         on_shutdown=on_shutdown,
         service_name=settings.service_name,
+        new_screen=lambda failed: Screen(
+            Redaction(settings.metadata_allow, settings.metadata_deny),
+            redact=redact,
+            event_filter=event_filter,
+            agent_rate_limit=settings.agent_rate_limit,
+            event_max_bytes=settings.event_max_bytes,
+            failed=failed,
+        ),
         rules=Rules(
             kinds=DEFAULT_KINDS.union(settings.emit),
             price=build_prices(settings).price,

@@ -24,6 +24,7 @@ from otel_feedback.config_values import (
     a_text,
     addresses,
     one_of,
+    patterns,
     price_list,
     some_of,
     whole,
@@ -50,7 +51,7 @@ class Setting(NamedTuple):
 
 
 _K, _E, _L, _P, _S = "Kafka", "Exporters", "Log tier", "Pipeline", "Switches"
-_J = "Journal"
+_J, _C = "Journal", "Content"
 _TLS = "Kafka security"
 
 SETTINGS: tuple[Setting, ...] = (
@@ -145,6 +146,19 @@ SETTINGS: tuple[Setting, ...] = (
             "What models cost, in USD per million tokens: a JSON file such as "
             '`{"my-model": {"input": 2.5, "output": 10, "cached_input": 1.25, "cache_write": 2.5}}`. '
             "It goes before the table of this package.", _P),
+    Setting("capture_content", "OTEL_FEEDBACK_CAPTURE_CONTENT", "",
+            some_of("input", "output", "tool_arguments", "tool_result", "system_instructions"),
+            "Content of other instrumentation's spans that events may hold, as metadata. It may be private: none by default.",
+            _C),
+    Setting("metadata_allow", "OTEL_FEEDBACK_METADATA_ALLOW", None, patterns,
+            "Metadata keys that may leave, in any case. Unset: all.", _C),
+    Setting("metadata_deny", "OTEL_FEEDBACK_METADATA_DENY", None, patterns,
+            "Metadata keys that may not; goes before the keys that may.", _C),
+    Setting("event_max_bytes", "OTEL_FEEDBACK_EVENT_MAX_BYTES", "65536", whole(2_048, 2**30),
+            "Size of an event's JSON, in bytes; of a larger one the longest texts are cut.", _C),
+    Setting("agent_rate_limit", "OTEL_FEEDBACK_AGENT_RATE_LIMIT", None, a_number(0.001, 10**6),
+            "Events a second for each agent name; as many may come at once. What is beyond is dropped, and counted. "
+            "Unset: no limit.", _C),
     Setting("audit_interval_s", "OTEL_FEEDBACK_AUDIT_INTERVAL", "60", a_number(1, 86_400),
             "How often the account goes to the audit topic, in seconds; losses go at once.", _J),
     Setting("ring_size", "OTEL_FEEDBACK_RING_SIZE", "1000", whole(1, 1_000_000),
@@ -234,6 +248,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     prices: Mapping[str, Mapping[str, float]] | Callable[..., Any] | None
     emit: tuple[str, ...]
     span_ttl_s: float
+    capture_content: tuple[str, ...]
+    metadata_allow: tuple[str, ...]
+    metadata_deny: tuple[str, ...]
+    event_max_bytes: int
+    agent_rate_limit: float | None
     emit_start: bool
     emit_pending: bool
     audit_interval_s: float
@@ -279,6 +298,8 @@ def get_settings(
         enable_otlp=_first(values["enable_otlp"], _has_otlp_endpoint(environment)),
         kafka=kafka or _kafka_config(values),
         journal_dir=_journal_dir(values["journal_dir"], values["service_name"], environment),
+        metadata_allow=values["metadata_allow"] or (),
+        metadata_deny=values["metadata_deny"] or (),
         disabled=values["disabled"] or values["sdk_disabled"],
         **{
             name: values[name]
@@ -286,7 +307,7 @@ def get_settings(
                 "service_name", "enable_outcome_logging", "log_file", "log_max_bytes", "log_backups",
                 "durability", "journal_max_bytes", "journal_max_age_s", "journal_min_free_bytes",
                 "journal_memory_max_bytes", "journal_rescan_s", "emit", "span_ttl_s", "emit_start", "emit_pending", "baggage_fields", "prices", "audit_interval_s", "ring_size",
-                "shutdown_timeout_s",
+                "shutdown_timeout_s", "capture_content", "event_max_bytes", "agent_rate_limit",
             )
         },
     )  # fmt: skip

@@ -15,7 +15,19 @@ from typing import Any, cast
 
 from otel_feedback.errors import ConfigError
 
-__all__ = ["Reader", "a_flag", "a_number", "a_path", "a_text", "addresses", "one_of", "price_list", "some_of", "whole"]
+__all__ = [
+    "Reader",
+    "a_flag",
+    "a_number",
+    "a_path",
+    "a_text",
+    "addresses",
+    "one_of",
+    "patterns",
+    "price_list",
+    "some_of",
+    "whole",
+]
 
 Reader = Callable[[Any], Any]
 
@@ -114,6 +126,18 @@ def some_of(*words: str) -> Reader:
         return tuple(dict.fromkeys(chosen))
 
     return read
+
+
+def patterns(value: Any) -> tuple[str, ...]:
+    """Read names separated by commas, or a list of them; `*` stands for any text."""
+    expected = "names separated by commas, with * for any text"
+    given = value.split(",") if isinstance(value, str) else value
+    if not isinstance(given, (list, tuple)) or not all(isinstance(name, str) for name in given):
+        raise ValueError(expected)
+    names: list[str] = [str(name).strip() for name in given]
+    if not any(names):
+        raise ValueError(expected)
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def addresses(value: Any) -> tuple[str, ...]:

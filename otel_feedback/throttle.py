@@ -1,10 +1,13 @@
-"""A log line that repeats at most once a minute, with the count of what it stands for."""
+"""A log line that repeats at most once a minute, with the count of what it stands for, and without secrets."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+import traceback
+
+from otel_feedback.scrubbing import scrub
 
 __all__ = ["ThrottledLog"]
 
@@ -33,4 +36,10 @@ class ThrottledLog:
         if held:
             message += " (and %d more like it)"
             args = (*args, held)
-        self._logger.warning(message, *args, exc_info=exc_info)
+        try:
+            text = message % args if args else message
+        except Exception:  # how an exception of others is shown is up to its class
+            text = message
+        if exc_info is not None:
+            text = "\n".join([text, *"".join(traceback.format_exception(exc_info)).splitlines()])
+        self._logger.warning("%s", scrub(text))  # an exception of others may say anything

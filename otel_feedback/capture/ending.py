@@ -18,7 +18,7 @@ from otel_feedback.events.error_names import (
     TIMEOUT_NAMES,
     TIMEOUT_SUFFIXES,
 )
-from otel_feedback.events.limits import MAX_ITEMS, MAX_STACK, MAX_TEXT, Problems, clean_text, safe_str
+from otel_feedback.events.limits import MAX_ITEMS, MAX_STACK, MAX_TEXT, Problems, clean_text, cut, safe_str
 from otel_feedback.events.model import SEVERITY_OF, MetadataValue, OutcomeStatus, Severity
 
 __all__ = ["SUCCESS", "Ending", "ErrorInfo", "describe", "ending_of", "judge"]
@@ -198,5 +198,5 @@ def describe(exc: BaseException, problems: Problems, whole: BaseException | None
         stack = "".join([*traceback.format_tb(exc.__traceback__), full_name])
     if len(stack) > MAX_STACK:
         problems.truncated.append("stack_trace")
-        stack = stack[-MAX_STACK:]
+        stack = cut(stack, MAX_STACK, keep_end=True)
     return ErrorInfo(full_name, message, stack)

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
+from traceback import format_exc
 from typing import Any, cast
 
 from opentelemetry import context as context_api
@@ -27,6 +28,8 @@ from otel_feedback.capture.usage import Usage
 from otel_feedback.current_context import make_current
 from otel_feedback.events.limits import MAX_ITEMS
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity, new_event_id
+from otel_feedback.events.redaction import Redaction
+from otel_feedback.scrubbing import scrub
 
 __all__ = ["ACTION_KEY", "IDENTITY_KEY", "Action", "ending_actions"]
 
@@ -72,7 +75,7 @@ class Action(Said):
         try:
             now = runtime()
             if now.enabled:
-                self._begin(declared, now.tracer)
+                self._begin(declared, now.tracer, now.redaction)
                 recorder = now.recorder
                 if recorder is not None:
                     if recorder.notes_starts:
@@ -81,13 +84,13 @@ class Action(Said):
                         recorder.emit_pending(self)
                 return
         except Exception:
-            logger.exception("an action could not be started; the program goes on without it")
+            logger.error("an action could not be started; the program goes on without it\n%s", scrub(format_exc()))
         self._ended = True
         self.event_id = new_event_id()
 
     # -- the start -----------------------------------------------------------------------------------------
 
-    def _begin(self, declared: Declaration, tracer: trace.Tracer) -> None:
+    def _begin(self, declared: Declaration, tracer: trace.Tracer, redaction: Redaction) -> None:
         context = context_api.get_current()
         parent = self._parent = cast("Action | None", context.get(ACTION_KEY))
         identity, tags = declared.identity, declared.tags
@@ -118,8 +121,10 @@ class Action(Said):
             self._problems = declared.problems.copy()
 
         self.start_ns = self.end_ns = time.time_ns()
+        # before anybody sees them: the span, the journal, the event
+        attributes = self.attributes = redaction.attributes(attributes)
         span = self._span = tracer.start_span(
-            declared.span_name, context, attributes=attributes, start_time=self.start_ns
+            redaction.text(declared.span_name), context, attributes=attributes, start_time=self.start_ns
         )
         self._recording = span.is_recording()
         ids = self.span_context = span.get_span_context()
@@ -154,6 +159,7 @@ class Action(Said):
     def _note(self, attributes: Mapping[str, Any]) -> None:
         """Set attributes that whoever drives the action knows better, such as the duration of its last attempt."""
         if not self._ended:
+            attributes = runtime().redaction.attributes(dict(attributes), self.attributes)
             self.attributes.update(attributes)
             if self._recording:
                 self._span.set_attributes(attributes)
@@ -186,7 +192,7 @@ class Action(Said):
         try:
             self._finish(exc)
         except Exception:
-            logger.exception("an action could not be ended; its outcome is lost")
+            logger.error("an action could not be ended; its outcome is lost\n%s", scrub(format_exc()))
         finally:
             if self._around is not None and self._is_here():
                 make_current(self._around)
@@ -208,7 +214,12 @@ class Action(Said):
         # a wall clock that is set while the action runs must not change its duration
         self.end_ns = self.start_ns + elapsed_ns
         ending, reason = self._judge(exc, elapsed_ns)
-        final = self._final_attributes(ending, reason)
+        redaction = runtime().redaction
+        final = redaction.attributes(self._final_attributes(ending, reason), self.attributes)
+        if reason is not None:
+            reason = redaction.text(reason)
+        if self.error is not None:
+            self.error = self._redacted_error(redaction, self.error, final)
         if self._requested_ns is not None:
             final[semconv.OUTCOME_LATENCY_MS] = (elapsed_ns + self._mono_start_ns - self._requested_ns) / 1e6
         self.attributes.update(final)
@@ -228,6 +239,20 @@ class Action(Said):
             else:
                 sampled_out = self.span_context.is_valid and not self._recording
                 self.event = recorder.record_action(self, sampled_out=sampled_out)
+
+    def _redacted_error(self, redaction: Redaction, error: ErrorInfo, final: dict[str, Any]) -> ErrorInfo:
+        """Return what is told of the error without secrets, and name in `final` where there were some."""
+        stack = error.stack_trace
+        clean = ErrorInfo(
+            redaction.text(error.type), redaction.text(error.message), None if stack is None else redaction.text(stack)
+        )
+        if clean != error:
+            fields = ("error_type", "error_message", "stack_trace")
+            told = [field for field, one, other in zip(fields, clean, error, strict=True) if one != other]
+            flag = semconv.OUTCOME_METADATA_PREFIX + semconv.METADATA_REDACTED
+            known = final.get(flag, self.attributes.get(flag, ()))
+            final[flag] = list(dict.fromkeys((*known, *told)))
+        return clean
 
     def _judge(self, exc: BaseException | None, elapsed_ns: int) -> tuple[Ending, str | None]:
         deadline_ns = self._deadline_ns

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from opentelemetry import trace
 
+from otel_feedback.events.redaction import Redaction
 from otel_feedback.version import VERSION
 
 if TYPE_CHECKING:
@@ -55,10 +56,10 @@ class Recorder(Protocol):
 class Runtime:
     """The tracer and the recorder in force.
 
-    `baggage_fields` are the identifiers that may travel to other processes. `enabled` is False when a switch turned everything off; then actions cost next to nothing.
+    `baggage_fields` are the identifiers that may travel to other processes, `redaction` is what spans are written through. `enabled` is False when a switch turned everything off; then actions cost next to nothing.
     """
 
-    __slots__ = ("baggage_fields", "enabled", "recorder", "tracer")
+    __slots__ = ("baggage_fields", "enabled", "recorder", "redaction", "tracer")
 
     def __init__(
         self,
@@ -67,8 +68,10 @@ class Runtime:
         *,
         enabled: bool = True,
         baggage_fields: Sequence[str] = (),
+        redaction: Redaction | None = None,
     ) -> None:
         self.baggage_fields = baggage_fields
+        self.redaction = redaction or Redaction()
         self.tracer = tracer
         self.recorder = recorder
         self.enabled = enabled
@@ -94,10 +97,11 @@ def install(
     *,
     enabled: bool = True,
     baggage_fields: Sequence[str] = (),
+    redaction: Redaction | None = None,
 ) -> None:
-    """Make actions use this provider (default: the global one) and this recorder."""
+    """Make actions use this provider (default: the global one), this recorder, and this redaction on their spans."""
     tracer = trace.get_tracer("otel_feedback", VERSION, tracer_provider=tracer_provider)
-    _State.current = Runtime(tracer, recorder, enabled=enabled, baggage_fields=baggage_fields)
+    _State.current = Runtime(tracer, recorder, enabled=enabled, baggage_fields=baggage_fields, redaction=redaction)
 
 
 def put_back(before: Runtime) -> None:

@@ -39,6 +39,7 @@ from otel_feedback.journal.segments import (
     scan_segment,
 )
 from otel_feedback.journal.state import VERSION, JournalState, decode_state, load_state, save_state
+from otel_feedback.scrubbing import scrub
 
 __all__ = ["AdoptedJournal", "Newest", "believed"]
 
@@ -117,9 +118,14 @@ class AdoptedJournal:
             writer = SegmentWriter(self._segments[-1], file)
             for action in newest.open_actions:
                 try:
-                    payload = codec.encode(self._closing_event(close_action(action, died)))
+                    event = close_action(action, died)
+                    if event is None:
+                        continue
+                    payload = codec.encode(self._closing_event(event))
                 except Exception as exc:  # one that makes no event must not hold up the others, now and ever after
-                    logger.warning("the action %s of a dead process makes no event: %r", action.event_id, exc)
+                    logger.warning(
+                        "the action %s of a dead process makes no event: %s", action.event_id, scrub(repr(exc))
+                    )
                     continue
                 body = event_body(action.key, payload)
                 writer.append(frame(Kind.EVENT, self.end, body, SAMPLED if action.sampled else 0))

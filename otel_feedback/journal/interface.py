@@ -59,8 +59,8 @@ class JournalHealth(NamedTuple):
 CLOSED = -1
 """What `append` returns when the journal is closed and takes nothing more."""
 
-CloseAction = Callable[[StartedAction, datetime], OutcomeEvent]
-"""Makes the final event of an action whose process died; the moment is the last sign of life."""
+CloseAction = Callable[[StartedAction, datetime], OutcomeEvent | None]
+"""Makes the final event of an action whose process died, if it is to have one; the moment is the last sign of life."""
 
 
 class Cursor(Protocol):

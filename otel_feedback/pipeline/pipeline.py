@@ -17,7 +17,7 @@ import traceback
 import weakref
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
 
@@ -177,7 +177,7 @@ class FeedbackPipeline:
             self.forget_start(event.event_id)
             self.reject("unencodable", "an outcome cannot be written as JSON and is not recorded: %s", exc)
             return None
-        if screened.__class__ is Dropped:
+        if isinstance(screened, Dropped):
             if event.revision:
                 self.forget_start(event.event_id)
             self._count(screened.reason)
@@ -200,7 +200,7 @@ class FeedbackPipeline:
     def _close_lost(self, action: StartedAction, died: datetime) -> OutcomeEvent | None:
         """Return the final event of an action whose process died, as it is to be recorded, if it is."""
         screened = self._screen.pass_through(lost_action(action, died))
-        if screened.__class__ is Dropped:
+        if isinstance(screened, Dropped):
             self._count(screened.reason)
             return None
         return screened.event
@@ -213,7 +213,7 @@ class FeedbackPipeline:
         """Note that an action began, so that it has an outcome even if this process dies. Cheap, never raises."""
         if not self._closed:
             key = self._screen.redaction.text(action.key)
-            attributes = self._screen.redaction.attributes(action.attributes)
+            attributes = self._screen.redaction.attributes(cast("dict[str, Any]", action.attributes))
             if key is not action.key or attributes is not action.attributes:
                 action = msgspec.structs.replace(action, key=key, attributes=attributes)
             self._delivery.journal.note_start(action)

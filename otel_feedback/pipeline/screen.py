@@ -96,7 +96,9 @@ class Screen:
             return self.redaction.event(as_recorded(event, codec.validate(given)))
         except Exception as exc:  # a user's function may raise anything
             # what is not an event may be a text of the event, so only its type is told
-            self._failed("redact", TypeError("it did not return a valid event") if isinstance(exc, SchemaError) else exc)
+            self._failed(
+                "redact", TypeError("it did not return a valid event") if isinstance(exc, SchemaError) else exc
+            )
             return without_texts(event)
         finally:
             self._inside.redact = False
