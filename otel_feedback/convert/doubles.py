@@ -42,7 +42,7 @@ class Doubles:
         usage = (event.action_type, event.input_tokens, event.output_tokens)
         call = _Call(node, span.start_ns, span.end_ns, event.model, _response_id(span), usage)
         same = self._by_usage.setdefault(usage, [])
-        found = next((other for other in reversed(same) if _is_double(other, call)), None)
+        found = _find(same, call)
         if found is not None:
             same.remove(found)
             self._latest.remove(found)
@@ -57,6 +57,15 @@ class Doubles:
         calls.remove(call)
         if not calls:
             del self._by_usage[call.usage]
+
+
+def _find(same: list[_Call], call: _Call) -> _Call | None:
+    for other in reversed(same):
+        if other.end_ns < call.start_ns - SLACK_NS:  # they are in the order of their ends, nearly
+            return None
+        if _is_double(other, call):
+            return other
+    return None
 
 
 def _is_double(inner: _Call, outer: _Call) -> bool:

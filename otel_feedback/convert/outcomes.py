@@ -30,6 +30,7 @@ from otel_feedback.convert.span import Convention, FinishedSpan
 from otel_feedback.convert.status import ABANDONED, NO_ANSWER, Judgement, judge
 from otel_feedback.convert.tree import MAX_WAITING, Guess, Node, Tree
 from otel_feedback.convert.usage import TokenUsage, normalise
+from otel_feedback.convert.values import plain
 from otel_feedback.events.model import SEVERITY_OF, OutcomeEvent, OutcomeStatus, Severity
 
 __all__ = ["DEFAULT_KINDS", "OPTIONAL_KINDS", "Emitted", "Ended", "Outcomes", "Rules", "priced_own"]
@@ -139,7 +140,7 @@ class Outcomes:
         if self._owner == threading.get_ident():
             self._aside.append(lambda: self.begin(trace_id, span_id, parent_id, scope, start_ns, live, cause_id))
             return
-        attributes: Mapping[str, Any] = live.attributes or {}
+        attributes = plain(live.attributes)
         with self._lock:
             self._owner = threading.get_ident()
             try:
@@ -172,7 +173,7 @@ class Outcomes:
         """Tell what an open span seems to be."""
         if live is None:
             return None
-        attributes: Mapping[str, Any] = live.attributes or {}
+        attributes = plain(live.attributes)
         if not self.is_marked(attributes):
             return None
         span = FinishedSpan("", None, None, 0, 0, attributes, None, None, name=live.name, scope=scope)
@@ -586,7 +587,7 @@ class Outcomes:
             return
         node.is_given_up = True
         try:
-            attributes = dict(live.attributes or {})
+            attributes = plain(live.attributes)
             if not self.is_marked(attributes):
                 return
             event_id = self._event_id(node)
