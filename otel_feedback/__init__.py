@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from otel_feedback.dispatching import ActionDispatcher, OrchestrationDispatcher, create_dispatcher
     from otel_feedback.errors import ConfigError, ExportError, FeedbackError, SchemaError
     from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity
+    from otel_feedback.pipeline.log_records import OutcomeLogRecordProcessor
     from otel_feedback.pipeline.pipeline import FeedbackPipeline
     from otel_feedback.pipeline.processor import OutcomeSpanProcessor
 
@@ -38,6 +39,7 @@ __all__ = [
     "KafkaConfig",
     "OrchestrationDispatcher",
     "OutcomeEvent",
+    "OutcomeLogRecordProcessor",
     "OutcomeSpanProcessor",
     "OutcomeStatus",
     "SchemaError",
@@ -65,6 +67,7 @@ _HOME = {
     "KafkaConfig": "config",
     "OrchestrationDispatcher": "dispatching",
     "OutcomeEvent": "events.model",
+    "OutcomeLogRecordProcessor": "pipeline.log_records",
     "OutcomeSpanProcessor": "pipeline.processor",
     "OutcomeStatus": "events.model",
     "SchemaError": "errors",

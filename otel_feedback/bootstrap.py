@@ -22,6 +22,8 @@ from otel_feedback.capture.action import action
 from otel_feedback.config import KafkaConfig, Settings, get_settings
 from otel_feedback.convert.outcomes import DEFAULT_KINDS, Rules
 from otel_feedback.convert.pricing import Prices
+from otel_feedback.convert.span import Convention
+from otel_feedback.errors import ConfigError
 from otel_feedback.events.redaction import Redaction
 from otel_feedback.exporters.interface import Exporter, Notices
 from otel_feedback.exporters.log import LogExporter, LogWriter
@@ -73,6 +75,7 @@ def configure(
     kafka: KafkaConfig | None = None,
     redact: EventRedactor | None = None,
     filter: EventFilter | None = None,  # noqa: A002 # what people look for
+    conventions: Sequence[Convention] = (),
     **overrides: Any,
 ) -> FeedbackPipeline:
     """Set up outcome recording for this process and return its pipeline.
@@ -91,6 +94,8 @@ def configure(
             `metrics()["not_recorded"]["filtered"]`. When it raises, the event is recorded.
             Both run on the agent's thread, for each event: they should take microseconds. Their failures are counted in
             `metrics()["hook_failures"]`.
+        conventions: Read spans of instrumentation that this package does not know; see `otel_feedback.conventions`. They
+            are asked before those that it knows.
         overrides: Settings by name, for example `service_name="support-bot"`; see the configuration page.
 
     Returns:
@@ -115,7 +120,9 @@ def configure(
         from otel_feedback import provider as providers
 
         provider, flush = providers.prepare(tracer_provider, chosen.service_name)
-        pipeline = _Process.pipeline = _build(chosen, flush, redact=redact, event_filter=filter)
+        pipeline = _Process.pipeline = _build(
+            chosen, flush, redact=redact, event_filter=filter, conventions=conventions
+        )
         providers.attach(provider, OutcomeSpanProcessor(pipeline))
         _install(provider, pipeline, chosen.baggage_fields)
         return pipeline
@@ -186,6 +193,7 @@ def _build(
     *,
     redact: EventRedactor | None = None,
     event_filter: EventFilter | None = None,
+    conventions: Sequence[Convention] = (),
 ) -> FeedbackPipeline:
     if settings.disabled:
         return FeedbackPipeline(new_journal=lambda: MemoryJournal(settings.journal_memory_max_bytes), enabled=False)
@@ -230,6 +238,8 @@ def _build(
         rules=Rules(
             kinds=DEFAULT_KINDS.union(settings.emit),
             price=build_prices(settings).price,
+            content=settings.capture_content,
+            conventions=_checked(conventions),
             open_s=settings.span_ttl_s,
         ),
     )
@@ -263,6 +273,17 @@ def _disk_journals(settings: Settings, adopts: Collection[str] | None) -> Callab
         limits=limits,
         adopts=adopts,
     )
+
+
+def _checked(conventions: Sequence[Convention]) -> tuple[Convention, ...]:
+    for given in conventions:
+        if not (
+            callable(getattr(given, "matches", None))
+            and callable(getattr(given, "read", None))
+            and isinstance(getattr(given, "markers", None), frozenset)
+        ):
+            raise ConfigError("conventions", given, "an object with name, markers (a frozenset), matches() and read()")
+    return tuple(conventions)
 
 
 def build_prices(settings: Settings) -> Prices:

@@ -78,6 +78,8 @@ class LangfuseConvention:
 def _usage(details: Mapping[str, Any]) -> TokenUsage | None:
     """Add up the buckets: they are disjoint, so cached input is beside `input`."""
     given, gotten = _sum(details, "input"), _sum(details, "output")
+    if given is None and gotten is None:  # its wrapper of a client library passes on what that says
+        given, gotten = count(details.get("prompt_tokens")), count(details.get("completion_tokens"))
     if given is None and gotten is None:
         return None
     cached = _first(details, "input_cached_tokens", "cache_read_input_tokens", "input_cache_read")

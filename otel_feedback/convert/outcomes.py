@@ -21,27 +21,37 @@ import msgspec
 
 from otel_feedback import semconv
 from otel_feedback.convert.amounts import Amounts, Intervals
+from otel_feedback.convert.content import read_content
 from otel_feedback.convert.doubles import Doubles
+from otel_feedback.convert.evaluations import read_evaluations
 from otel_feedback.convert.foreign import to_event
 from otel_feedback.convert.own import OwnConvention
 from otel_feedback.convert.pricing import Price
 from otel_feedback.convert.reading import CallUsage, Reading
 from otel_feedback.convert.span import Convention, FinishedSpan
-from otel_feedback.convert.status import ABANDONED, NO_ANSWER, Judgement, judge
+from otel_feedback.convert.status import ABANDONED, NO_ANSWER, Judgement, judge, tail
 from otel_feedback.convert.tree import MAX_WAITING, Guess, Node, Tree
 from otel_feedback.convert.usage import TokenUsage, normalise
 from otel_feedback.convert.values import plain
 from otel_feedback.events.model import SEVERITY_OF, OutcomeEvent, OutcomeStatus, Severity
 
-__all__ = ["DEFAULT_KINDS", "OPTIONAL_KINDS", "Emitted", "Ended", "Outcomes", "Rules", "priced_own"]
+__all__ = ["DEFAULT_KINDS", "OPTIONAL_KINDS", "Addition", "Emitted", "Ended", "Outcomes", "Rules", "priced_own"]
 
 logger = logging.getLogger(__name__)
+
+_LOGFIRE_TYPE = "logfire.span_type"
 
 DEFAULT_KINDS = frozenset(
     {"agent", "workflow", "tool", "llm", "embedding", "retrieval", "plan", "handoff", "guardrail"}
 )
 OPTIONAL_KINDS = ("step", "agent_create", "memory", "evaluation", "fetch")
 """Kinds that become events where a setting says so."""
+
+MOST_ENDED = 128
+"""Spans that are known to have ended, so that one that two processors see is recorded once."""
+
+MOST_RECENT = 1_000
+"""Spans that have ended and that are found by what is said of them afterwards."""
 
 Emit = Callable[[OutcomeEvent, str, bool], OutcomeEvent | None]
 """Takes an event with its partition key, and whether its trace is sampled; returns it as it was recorded."""
@@ -57,12 +67,14 @@ class Rules(NamedTuple):
     """What is wanted of the conversion.
 
     `kinds` of other people's spans become events; `price` says what a model call cost; `content` names what may be read
-    of prompts, answers and tools; a span that is open for `open_s` seconds is given up.
+    of prompts, answers and tools; the user's `conventions` are asked before the others; a span that is open for `open_s`
+    seconds is given up.
     """
 
     kinds: frozenset[str] = DEFAULT_KINDS
     price: Pricing | None = None
     content: tuple[str, ...] = ()
+    conventions: tuple[Convention, ...] = ()
     open_s: float = 3_600.0
 
 
@@ -87,6 +99,16 @@ class Emitted(NamedTuple):
     sampled: bool
 
 
+class Addition(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What somebody says of an action beside its span."""
+
+    quality_score: float | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+    stack_trace: str | None = None
+    metadata: Mapping[str, Any] = {}
+
+
 class Said(NamedTuple):
     """What a span says that it used."""
 
@@ -108,14 +130,16 @@ class Outcomes:
 
     def __init__(self, emit: Emit, conventions: Iterable[Convention], rules: Rules) -> None:
         self._emit = emit
-        self._conventions = tuple(conventions)
+        self._conventions = (*rules.conventions, *conventions)
         self._markers = frozenset({semconv.OUTCOME_ACTION_TYPE}).union(*(known.markers for known in self._conventions))
-        self._rules = rules
+        self.rules = rules
         self._own = OwnConvention()
         self._lock = threading.RLock()
         self._owner = 0  # the thread that holds the lock, or 0
         self._aside: deque[Callable[[], object]] = deque()
         self._is_catching_up = False
+        self._ended: dict[int, int] = {}  # the latest spans that ended; guarded by self._lock
+        self._recent: dict[int, Node] | None = None  # those with the newest events; guarded by self._lock
         self._tree = Tree(self._look, self._give_up)
         self._doubles = Doubles()
         self._ready: list[Emitted] = []  # guarded by self._lock
@@ -145,6 +169,7 @@ class Outcomes:
             self._owner = threading.get_ident()
             try:
                 parent = self._tree.find(trace_id, parent_id) if parent_id else None
+                self._ended.pop(span_id, None)
                 if not semconv.INFRASTRUCTURE_MARKERS.isdisjoint(attributes) and not self.is_marked(attributes):
                     if parent is not None:
                         self._tree.pass_over(span_id, parent)
@@ -177,12 +202,12 @@ class Outcomes:
         if not self.is_marked(attributes):
             return None
         span = FinishedSpan("", None, None, 0, 0, attributes, None, None, name=live.name, scope=scope)
-        for convention in self._conventions:
-            if convention.matches(span):
-                reading = convention.read(span)
-                kind = "step" if reading.kind == "chain" else reading.kind
-                return Guess(kind in self._rules.kinds or reading.kind == "chain", kind == "agent", reading.agent_name)
-        return None
+        try:
+            reading = next(known.read(span) for known in self._conventions if known.matches(span))
+        except Exception:  # none matches, or a user's raises, which is told when the span ends
+            return None
+        kind = "step" if reading.kind == "chain" else reading.kind
+        return Guess(kind in self.rules.kinds or reading.kind == "chain", kind == "agent", reading.agent_name)
 
     # -- a span ends ---------------------------------------------------------------------------------------
 
@@ -205,7 +230,9 @@ class Outcomes:
                 if node is not None and node.span_id != span_id:  # it was passed over
                     self._tree.end_passed_over(span_id)
                     node = None
-                if self.is_marked(attributes):
+                if node is None and self._ended.get(span_id) == trace_id:
+                    pass  # two processors on one provider
+                elif self.is_marked(attributes):
                     span = make()
                     if node is None:
                         node = Node(trace_id, span_id, None, span.scope, span.start_ns, None)  # it began before we did
@@ -215,11 +242,17 @@ class Outcomes:
                         node.key = key
                     node.sampled = sampled
                     event = self._end(node, span)
+                    self._note_ended(trace_id, span_id)
                 elif node is not None:
                     self._end(node, None)
             finally:
                 ready, self._ready, self._owner = self._ready, [], 0
         return self._hand_out(ready, event)
+
+    def _note_ended(self, trace_id: int, span_id: int) -> None:
+        self._ended[span_id] = trace_id
+        if len(self._ended) > MOST_ENDED:
+            del self._ended[next(iter(self._ended))]
 
     def _hand_out(self, ready: list[Emitted], awaited: OutcomeEvent | None = None) -> OutcomeEvent | None:
         """Emit what is ready, with no lock held; return the awaited one as it was taken. Then see to what was put aside."""
@@ -265,7 +298,11 @@ class Outcomes:
         self._tree.end(node)
         if event is not None:
             event = node.event = self._with_others(node, event)
+            if node.additions:
+                event = node.event = _added(event, node.additions)
             self._ready.append(Emitted(event, node.key, node.sampled))
+            if self._recent is not None:
+                self._keep(node)
         self._pass_up(node)
         if node.is_call and node.said is not None and span is not None:
             self._match_double(node, span, event)
@@ -283,6 +320,8 @@ class Outcomes:
         if semconv.OUTCOME_ACTION_TYPE in span.attributes:
             return self._convert_own(node, span)
         for convention in self._conventions:
+            if span.attributes.get(_LOGFIRE_TYPE) == "pending_span":  # Logfire's own copy of a span that is open
+                break
             if convention.matches(span):
                 return self._convert_foreign(node, span, convention.read(span), above)
         self._pass_on(node)
@@ -290,7 +329,7 @@ class Outcomes:
 
     def _convert_own(self, node: Node, span: FinishedSpan) -> OutcomeEvent:
         said = self._own.to_event(span)
-        event = priced_own(said, self._rules.price)
+        event = priced_own(said, self.rules.price)
         node.own, node.kind = True, "own"
         node.name = event.agent_name
         if event.own_tokens is not None or event.own_cost is not None or event.llm_calls or event.llm_latency_ms:
@@ -301,7 +340,7 @@ class Outcomes:
         return event
 
     def _priced(self, event: OutcomeEvent, usage: TokenUsage, when_ns: int) -> tuple[OutcomeEvent, float | None]:
-        price = None if self._rules.price is None else self._rules.price(event.model, event.provider, usage, when_ns)
+        price = None if self.rules.price is None else self.rules.price(event.model, event.provider, usage, when_ns)
         return (event, None) if price is None else (_with_source(event, price), price.usd)
 
     def _convert_foreign(
@@ -315,6 +354,12 @@ class Outcomes:
         node.name = reading.agent_name
         if reading.kind not in ("agent", "workflow") and reading.agent_name is None:
             reading.agent_name = node.agent
+        if self.rules.content:
+            reading.metadata = {**reading.metadata, **read_content(span.attributes, reading.kind, self.rules.content)}
+        evaluated = read_evaluations(span.attributes, span.events)
+        if evaluated is not None:
+            reading.quality_score = evaluated.quality_score
+            reading.metadata = {**reading.metadata, **evaluated.metadata}
         if reading.usage is not None:
             reading.usage = normalise(reading.usage, reading.total_tokens)
         judged = judge(span, reading, is_root=above is None)
@@ -323,7 +368,7 @@ class Outcomes:
         if span.never_ended:
             judged = self._judge_never_ended(node)
         node.is_told = judged.is_told
-        is_action = reading.kind in self._rules.kinds
+        is_action = reading.kind in self.rules.kinds
         node.is_call = reading.kind in _CALLS
         if not span.never_ended:  # it may still end, and is noted then
             self._note_for_parents(node, reading, judged, is_action=is_action)
@@ -606,7 +651,7 @@ class Outcomes:
 
     def tend(self) -> None:
         """Give up spans that have been open for too long. Called now and then, from any thread."""
-        oldest_s = time.monotonic() - self._rules.open_s
+        oldest_s = time.monotonic() - self.rules.open_s
         with self._lock:
             self._owner = threading.get_ident()
             try:
@@ -640,6 +685,39 @@ class Outcomes:
             )  # fmt: skip
             self._ready.append(Emitted(node.event, node.key, node.sampled))
 
+    # -- what is said beside the spans ---------------------------------------------------------------------
+
+    def keep_recent(self) -> None:
+        """Remember which spans the newest events are of, so that `add()` finds them."""
+        self._recent = self._recent or {}
+
+    def _keep(self, node: Node) -> None:
+        if self._recent is not None:
+            self._recent[node.span_id] = node
+            if len(self._recent) > MOST_RECENT:
+                del self._recent[next(iter(self._recent))]
+
+    def add(self, trace_id: int, span_id: int, addition: Addition) -> None:
+        """Add to the event of a span: with its end where it is open, as a revision where it has ended."""
+        if self._owner == threading.get_ident():
+            self._aside.append(lambda: self.add(trace_id, span_id, addition))
+            return
+        with self._lock:
+            self._owner = threading.get_ident()
+            try:
+                node = self._tree.find(trace_id, span_id) or (self._recent or {}).get(span_id)
+                if node is not None and node.span_id == span_id and node.trace_id == trace_id:
+                    if node.event is None:
+                        node.additions = (*node.additions, addition)
+                    else:
+                        node.event = msgspec.structs.replace(
+                            _added(node.event, (addition,)), revision=node.event.revision + 1
+                        )
+                        self._ready.append(Emitted(node.event, node.key, node.sampled))
+            finally:
+                ready, self._ready, self._owner = self._ready, [], 0
+        self._hand_out(ready)
+
     def renew_after_fork(self) -> None:
         """In a forked child: a thread that is not here may have held the lock."""
         self._lock = threading.RLock()
@@ -657,6 +735,25 @@ class Outcomes:
             if revised is not event:
                 node.event = msgspec.structs.replace(revised, revision=event.revision + 1)
                 self._ready.append(Emitted(node.event, node.key, node.sampled))
+
+
+def _added(event: OutcomeEvent, additions: tuple[Addition, ...]) -> OutcomeEvent:
+    """Return the event with what was said beside its span; what the span said itself stays."""
+    fields: dict[str, Any] = {}
+    metadata = event.metadata
+    for addition in additions:
+        if addition.metadata:
+            metadata = {**metadata, **addition.metadata}
+        if addition.quality_score is not None and event.quality_score is None:
+            fields["quality_score"] = addition.quality_score
+        if event.status is not OutcomeStatus.SUCCESS:
+            if addition.error_type is not None and event.error_type in (None, "_OTHER"):
+                fields["error_type"] = tail(addition.error_type)
+            if addition.error_message is not None and event.error_message is None:
+                fields["error_message"] = addition.error_message
+            if addition.stack_trace is not None and event.stack_trace is None:
+                fields["stack_trace"] = addition.stack_trace
+    return msgspec.structs.replace(event, metadata=metadata, **fields)
 
 
 def priced_own(event: OutcomeEvent, pricing: Pricing | None) -> OutcomeEvent:

@@ -39,7 +39,7 @@ class Node:
     """One span."""
 
     __slots__ = (
-        "above", "agent", "agents_below", "amounts", "begun_s", "cause_id", "child_errors", "depth", "event", "event_id", "family",
+        "above", "additions", "agent", "agents_below", "amounts", "begun_s", "cause_id", "child_errors", "depth", "event", "event_id", "family",
         "foreign_below", "guess", "identity", "intervals", "is_action", "is_call", "is_ended", "is_given_up", "is_told", "key",
         "kind", "last_agent", "live", "name", "open_below", "own", "parent", "passed", "root", "run", "said",
         "sampled", "scope", "span_id", "start_ns", "trace_id", "waiting",
@@ -75,6 +75,7 @@ class Node:
         self.foreign_below = False
         self.last_agent: OutcomeStatus | None = None
         self.child_errors = 0
+        self.additions: tuple[Any, ...] = ()
         self.family: list[Node] | None = None
         if parent is None:
             self.run: Run = Run(self)
@@ -134,8 +135,11 @@ class Tree:
 
     def begin(self, trace_id: int, span_id: int, parent: Node | None, scope: str, start_ns: int, live: Any) -> Node:
         """Take a span that has started."""
-        if span_id in self._nodes:  # ids that are no ids: the older one is given up
-            self._drop(span_id)
+        known = self._nodes.get(span_id)
+        if known is not None:
+            if known.live is live:  # two processors on one provider
+                return known
+            self._drop(span_id)  # ids that are no ids
         node = Node(trace_id, span_id, parent, scope, start_ns, live)
         if parent is not None:
             node.place(parent if self._is_likely(parent, scope) else self.above(parent))

@@ -17,13 +17,14 @@ import traceback
 import weakref
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import msgspec
 
 from otel_feedback.capture.runtime import unrecorded
+from otel_feedback.convert.builtin import CONVENTIONS
 from otel_feedback.convert.lost import lost_action
-from otel_feedback.convert.outcomes import Rules
+from otel_feedback.convert.outcomes import Outcomes, Rules
 from otel_feedback.errors import SchemaError
 from otel_feedback.events import codec
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
@@ -37,25 +38,9 @@ from otel_feedback.pipeline.ring import Ring
 from otel_feedback.pipeline.screen import Dropped, Screen
 from otel_feedback.throttle import ThrottledLog
 
-__all__ = ["FeedbackPipeline", "Follower"]
+__all__ = ["FeedbackPipeline"]
 
 logger = logging.getLogger(__name__)
-
-
-class Follower(Protocol):
-    """Follows something that may still give events when it is asked."""
-
-    def tend(self) -> None:
-        """Look whether something is due. Called every few seconds while events come, on a thread of the pipeline."""
-        ...
-
-    def finish(self) -> None:
-        """Give what there is: the pipeline shuts down."""
-        ...
-
-    def renew_after_fork(self) -> None:
-        """Make locks anew, in a forked child."""
-        ...
 
 
 class FeedbackPipeline:
@@ -99,7 +84,6 @@ class FeedbackPipeline:
         new_screen: Callable[[Callable[[str, Exception], None]], Screen] = lambda failed: Screen(failed=failed),
     ) -> None:
         self.service_name = service_name
-        self.rules = rules or Rules()
         self.enabled = enabled
         self._new_journal = new_journal
         self._exporters = tuple(exporters)
@@ -113,7 +97,8 @@ class FeedbackPipeline:
         self._on_shutdown = on_shutdown
         self._log = ThrottledLog(logger)
         self._ring = Ring(ring_size)
-        self._followers: tuple[Follower, ...] = ()
+        self.outcomes = Outcomes(self.accept, CONVENTIONS, rules or Rules())
+        """What turns spans into events, for all providers whose spans come here."""
         self._screen = new_screen(self._note_hook_failure)
         self._count_lock = threading.RLock()
         self._not_recorded: dict[str, int] = {}  # guarded by self._count_lock
@@ -135,7 +120,7 @@ class FeedbackPipeline:
             rescan_s=self._rescan_s,
             audit_s=self._audit_s,
             close_action=self._close_lost,
-            also_tend=self._tend_followers,
+            also_tend=self.outcomes.tend,
         )
 
     @property
@@ -154,14 +139,6 @@ class FeedbackPipeline:
         return self._closed
 
     # -- in ------------------------------------------------------------------------------------------------
-
-    def attach(self, follower: Follower) -> None:
-        """Ask this one, too, for events that are due."""
-        self._followers = (*self._followers, follower)
-
-    def _tend_followers(self) -> None:
-        for follower in self._followers:
-            follower.tend()
 
     def accept(self, event: OutcomeEvent, key: str, sampled: bool) -> OutcomeEvent | None:
         """Take an event that is known to be valid; return it as it was recorded, None where it was not.
@@ -362,8 +339,7 @@ class FeedbackPipeline:
             if self._is_finishing:  # by a signal handler, in the middle of this very call
                 return False
             self._is_finishing = True
-            for follower in self._followers:
-                follower.finish()
+            self.outcomes.finish()
             self._closed = True
             beside = self._begin_shutdown(limit_s)
             self._finished = self._delivery.finish(deadline)
@@ -389,8 +365,7 @@ class FeedbackPipeline:
         self._log = ThrottledLog(logger)
         self._not_recorded, self._hook_failures = {}, {}
         self._screen.renew_after_fork()
-        for follower in self._followers:
-            follower.renew_after_fork()
+        self.outcomes.renew_after_fork()
         self._delivery.leave_to_parent()
         for exporter in self._exporters:
             exporter.after_fork()

@@ -21,15 +21,9 @@ from opentelemetry.trace import SpanContext, StatusCode
 from otel_feedback import semconv
 from otel_feedback.capture.ending import describe
 from otel_feedback.capture.handle import Action, ending_actions
-from otel_feedback.convert.genai import GenAiConvention
-from otel_feedback.convert.langfuse import LangfuseConvention
-from otel_feedback.convert.mlflow import MlflowConvention
-from otel_feedback.convert.openinference import OpenInferenceConvention
-from otel_feedback.convert.openllmetry import OpenLlmetryConvention
-from otel_feedback.convert.outcomes import Ended, Outcomes, priced_own
+from otel_feedback.convert.outcomes import Ended, priced_own
 from otel_feedback.convert.own import OwnConvention
-from otel_feedback.convert.pydantic_ai import PydanticAiConvention
-from otel_feedback.convert.span import Convention, FinishedSpan, SpanError, SpanEvent
+from otel_feedback.convert.span import FinishedSpan, SpanError, SpanEvent
 from otel_feedback.convert.values import plain
 from otel_feedback.events.limits import Problems
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
@@ -39,17 +33,6 @@ from otel_feedback.pipeline.pipeline import FeedbackPipeline
 __all__ = ["ActionRecorder", "OutcomeSpanProcessor", "provide_default_pipeline"]
 
 logger = logging.getLogger(__name__)
-
-CONVENTIONS: tuple[Convention, ...] = (
-    PydanticAiConvention(),
-    OpenLlmetryConvention(),
-    GenAiConvention(),
-    OpenInferenceConvention(),
-    LangfuseConvention(),
-    MlflowConvention(),
-)
-"""Asked in this order, after our own; the first that matches reads the span, and no other."""
-
 
 _default: list[Callable[[], FeedbackPipeline]] = []
 
@@ -75,16 +58,15 @@ class OutcomeSpanProcessor(SpanProcessor):
             if not _default:
                 raise TypeError("OutcomeSpanProcessor() needs a pipeline")
             pipeline = _default[0]()
-        self._pipeline = pipeline
+        self.pipeline = pipeline
         self._resource: Resource | None = None
         self._service_name: str | None = None
-        self._outcomes = Outcomes(pipeline.accept, CONVENTIONS, pipeline.rules)
-        pipeline.attach(self._outcomes)
+        self.outcomes = pipeline.outcomes
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Note where the span stands. What it is can only be told when it ends."""
         try:
-            if self._pipeline.closed:
+            if self.pipeline.closed:
                 return
             context, parent = span.get_span_context(), span.parent
             parent_id = (
@@ -92,16 +74,16 @@ class OutcomeSpanProcessor(SpanProcessor):
             )
             scope = span.instrumentation_scope
             cause = sys.exc_info()[1]
-            self._outcomes.begin(
+            self.outcomes.begin(
                 context.trace_id, context.span_id, parent_id, "" if scope is None else scope.name,
                 span.start_time or 0, span, 0 if cause is None else id(cause),
             )  # fmt: skip
         except Exception as exc:  # a defect of ours must not reach the program
-            self._pipeline.reject("defect", "a span that started could not be followed: %r", exc)
+            self.pipeline.reject("defect", "a span that started could not be followed: %r", exc)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Convert and record. A span of another kind is passed over."""
-        pipeline = self._pipeline
+        pipeline = self.pipeline
         if pipeline.closed:
             return
         try:
@@ -115,7 +97,7 @@ class OutcomeSpanProcessor(SpanProcessor):
                 # the SDK's limits on spans may have cut or dropped some; an event has limits of its own
                 attributes.update(action.attributes)
             cause = sys.exc_info()[1]
-            event = self._outcomes.end(
+            event = self.outcomes.end(
                 Ended(
                     context.trace_id, context.span_id, 0 if cause is None else id(cause),
                     context.trace_flags.sampled,
@@ -141,7 +123,7 @@ class OutcomeSpanProcessor(SpanProcessor):
             name = span.resource.attributes.get(semconv.SERVICE_NAME)
             # the SDK's own placeholder says less than our setting
             unnamed = not isinstance(name, str) or name.startswith("unknown_service")
-            self._service_name = self._pipeline.service_name if unnamed else str(name)
+            self._service_name = self.pipeline.service_name if unnamed else str(name)
         start_ns, end_ns = span.start_time or 0, span.end_time or 0
         if action is not None:
             event_id = action.event_id
@@ -168,17 +150,17 @@ class OutcomeSpanProcessor(SpanProcessor):
         )  # fmt: skip
 
     def shutdown(self) -> None:
-        self._pipeline.shutdown()
+        self.pipeline.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        return self._pipeline.force_flush(timeout_millis / 1e3)
+        return self.pipeline.force_flush(timeout_millis / 1e3)
 
 
 class ActionRecorder:
     """Records actions whose span reached no processor of ours: no SDK, a sampler that drops, a foreign provider."""
 
     def __init__(self, pipeline: FeedbackPipeline) -> None:
-        self._pipeline = pipeline
+        self.pipeline = pipeline
         self._convention = OwnConvention()
         self.notes_starts = pipeline.emit_start
         self.emits_pending = pipeline.emit_pending
@@ -186,7 +168,7 @@ class ActionRecorder:
     def note_start(self, action: Action) -> None:
         """Note in the journal that the action began."""
         try:
-            self._pipeline.note_start(
+            self.pipeline.note_start(
                 StartedAction(
                     action.event_id, action.start_ns, action.partition_key, action.attributes,
                     action.span_context.trace_flags.sampled,
@@ -204,17 +186,17 @@ class ActionRecorder:
                 FinishedSpan(
                     action.event_id, trace_id, span_id, action.start_ns, action.start_ns,
                     {**action.attributes, semconv.OUTCOME_STATUS: OutcomeStatus.PENDING.value}, None,
-                    self._pipeline.service_name,
+                    self.pipeline.service_name,
                 )
             )  # fmt: skip
             pending = msgspec.structs.replace(event, revision=0, end_time=None, duration_ms=None, latency_ms=None)
-            self._pipeline.accept(pending, action.partition_key, trace_id is not None and context.trace_flags.sampled)
+            self.pipeline.accept(pending, action.partition_key, trace_id is not None and context.trace_flags.sampled)
         except Exception as exc:
-            self._pipeline.reject("unconvertible", "a pending action could not be recorded: %r", exc)
+            self.pipeline.reject("unconvertible", "a pending action could not be recorded: %r", exc)
 
     def record_action(self, action: Action, *, sampled_out: bool) -> OutcomeEvent | None:
         """Convert and record the ended action from what it knows itself."""
-        pipeline = self._pipeline
+        pipeline = self.pipeline
         if sampled_out and not pipeline.closed:
             pipeline.note_sampled_out()
         trace_id, span_id = _own_ids(action)
@@ -230,7 +212,7 @@ class ActionRecorder:
             pipeline.reject("unconvertible", "an action could not be turned into an outcome: %r", exc)
             return None
         sampled = trace_id is not None and action.span_context.trace_flags.sampled
-        event = priced_own(event, pipeline.rules.price)
+        event = priced_own(event, pipeline.outcomes.rules.price)
         return pipeline.accept(event, action.partition_key, sampled)
 
 
