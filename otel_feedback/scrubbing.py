@@ -128,18 +128,19 @@ _MARKED = re.compile(r"\[REDACTED:[a-z0-9-]+\]")
 _PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
 _ESCAPED = re.compile(r"\\u00([0-7][0-9A-Fa-f])")
 _DEEPEST = 3  # encodings around each other
+_MOST_PASSES = 8
 
 
 def scrub(text: str) -> str:
     """Return the text with `[REDACTED:kind]` in the place of each secret; the very same object where there is none."""
-    scrubbed = _without(text, _find(text))
+    scrubbed = _replaced(text)
     if "%" in text or "\\u00" in text:
         decoded = scrubbed
         for _ in range(_DEEPEST):
             before, decoded = decoded, _decoded(decoded)
             if decoded == before:
                 break
-            without = _without(decoded, _find(decoded))
+            without = _replaced(decoded)
             if without != decoded:  # else the text stays as it was written
                 scrubbed = decoded = without
     return text if scrubbed == text else scrubbed
@@ -206,9 +207,18 @@ def _private_keys(text: str) -> Iterator[_Span]:
         yield begun, len(text), "private-key"
 
 
+def _replaced(text: str) -> str:
+    for _ in range(_MOST_PASSES):
+        found = _find(text)
+        if not found:
+            break
+        before, text = text, _without(text, found)
+        if text == before:
+            break  # else look again: what is glued to a secret begins a word now
+    return text
+
+
 def _without(text: str, found: list[_Span]) -> str:
-    if not found:
-        return text
     parts: list[str] = []
     done = 0
     for start, end, kind in _merged(found):

@@ -46,9 +46,9 @@ _NOT_AFTER: Final = re.compile(
     r"ttl|ratio|costs?|price|rate|size|bucket|errors?|less|manager|provider|required|valid\w*|invalid|hint|arn|field)\b"
 )
 _HEAD: Final = re.compile(
-    r"(?P<more>[\w.-]{0,24})(?: provided)?(?P<close>[\\\"'`\])]{0,10})(?P<gap>\s{0,8})"
+    r"(?P<more>[\w.-]{0,24})(?: provided)?(?P<close>[\\\"'`\])]{0,10})(?P<gap>(?:\s|\\{1,4}[nrt]){0,8})"
     r"(?P<sign>=>|:=|={1,3}|::?|>|,(?=\s?b?\\{0,8}[\"'(\[])|(?<=\s))"
-    r"\s{0,16}(?:[bBrRuUfF]{1,2}(?=\\{0,8}[\"']))?(?P<open>\\{0,8}(?:\"\"\"|'''|[\"'`]))?"
+    r"(?:\s|\\{1,4}[nrt]){0,16}(?:[bBrRuUfF]{1,2}(?=\\{0,8}[\"']))?(?P<open>\\{0,8}(?:\"\"\"|'''|[\"'`]))?"
 )
 _VALUE: Final = re.compile(
     r"(?:[^\s\"'`&,;<>\\]|\\(?![nrt\"'])|[,;](?!\s|\Z|[\w.-]{1,40}[\"']?\s?[=:]))+"
@@ -127,6 +127,8 @@ def named_values(text: str, low: str) -> Iterator[tuple[int, int]]:
         low: The text in lower case, of the same length.
     """
     done = 0
+    if "[redacted:" in low:  # what was found is named by words like those that are looked for here
+        low = re.sub(r"\[redacted:[a-z0-9-]+\]", lambda mark: "_" * len(mark[0]), low)
     for head, name in _heads(text, low):
         start = head.end()
         if head.start() < done:
@@ -173,7 +175,8 @@ def _is_assigned(head: re.Match[str], name: str, text: str, before: str) -> bool
         return bool(head["close"]) and name in ("authorization", "cookie", "key")
     if sign == ">":  # <password>…</password>
         return not head["gap"] and not head["more"].endswith("-") and "<" in before + text[head.start() : head.end()]
-    return name != "sig" or sign == "="
+    # of a query, not of Python
+    return name != "sig" or (sign == "=" and not head["gap"] and not text[head.end() - 1].isspace())
 
 
 def _end_of_value(text: str, head: re.Match[str], name: str) -> int:
