@@ -72,7 +72,9 @@ class Logs:
 
     def emit(self, name: str, span: trace.Span, attributes: dict[str, Any]) -> None:
         ids = span.get_span_context()
-        self._logger.emit(LogRecord(event_name=name, trace_id=ids.trace_id, span_id=ids.span_id, attributes=attributes))
+        self._logger.emit(
+            cast(Any, LogRecord)(event_name=name, trace_id=ids.trace_id, span_id=ids.span_id, attributes=attributes)
+        )
 
 
 @pytest.fixture
