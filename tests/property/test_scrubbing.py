@@ -94,9 +94,11 @@ def test_ids_and_hashes_stay_as_they_are(text: str) -> None:
     assert scrub(sentence := f"run {text} failed, span={text}, id: {text}") is sentence
 
 
-WORDS = st.sampled_from(
-    ["the", "agent", "called", "a", "tool", "and", "it", "failed", "because", "of", "an", "order", "that", "was", "missing;", "please", "retry", "later,", "it", "said", "(twice)", "customer's", "address", "—", "naïve", "12", "3.5%", "#4711", "e.g.", "AND", "OR", "not_found", "react_agent", "list[int]", "x+y", "a/b"]
-)
+WORDS = st.sampled_from([
+    "the", "agent", "called", "a", "tool", "and", "it", "failed", "because", "of", "an", "order", "that", "was", "missing;",
+    "please", "retry", "later,", "it", "said", "(twice)", "customer's", "address", "—", "naïve", "12", "3.5%", "#4711", "e.g.",
+    "AND", "OR", "not_found", "react_agent", "list[int]", "x+y", "a/b",
+])  # fmt: skip
 
 
 @given(st.lists(WORDS, max_size=40).map(" ".join))

@@ -274,6 +274,18 @@ def test_a_cut_through_a_secret_leaves_no_half_of_it(pipeline: FeedbackPipeline,
         assert all(len(value) <= MAX_TEXT for value in event.metadata.values() if isinstance(value, str))
 
 
+def test_what_a_long_secret_leaves_room_for_is_not_half_of_another_one(pipeline: FeedbackPipeline) -> None:
+    """Of a long text only a part is looked at; what stands at that part's edge must not move into the limit."""
+    long = "password=" + "a" * 11_000 + " "
+    text = long + "x" * (MAX_TEXT + LONGEST_SECRET - len(long) - 9) + " " + KEY + "x" * 999
+    pipeline.record_outcome(
+        feedback.OutcomeEvent(action_type="a", status=feedback.OutcomeStatus.FAILURE, error_message=text)
+    )
+    (event,) = pipeline.get_recent_events()
+    assert event.error_message == "password=[REDACTED:credential]"[: len(event.error_message or "")]
+    assert KEY[:5] not in event.to_json()
+
+
 def test_a_private_key_across_the_cut_leaves_nothing(pipeline: FeedbackPipeline) -> None:
     text, lines = pem(lines=90)
     assert len(text) < LONGEST_SECRET
