@@ -36,14 +36,38 @@ class Guess(NamedTuple):
 
 
 class Node:
-    """One span."""
+    """One span. Most is as the class says: a span begins in microseconds."""
 
-    __slots__ = (
-        "above", "additions", "agent", "agents_below", "amounts", "begun_s", "cause_id", "child_errors", "depth", "event", "event_id", "family",
-        "foreign_below", "guess", "identity", "intervals", "is_action", "is_call", "is_ended", "is_given_up", "is_told", "key",
-        "kind", "last_agent", "live", "name", "open_below", "own", "parent", "passed", "root", "run", "said",
-        "sampled", "scope", "span_id", "start_ns", "trace_id", "waiting",
-    )  # fmt: skip
+    # no __slots__: what begins with a default costs nothing then
+    event_id = ""
+    own = False  # made by our own action()
+    identity: Mapping[str, Any] | None = None  # of the nearest action of our own
+    cause_id = 0  # id() of the exception that passed through when it began
+    guess: Guess | None = None
+    is_ended = False
+    is_given_up = False
+    is_action: bool | None = None  # None: not known before its end
+    is_call = False
+    is_told = True  # whether it said itself how it ended
+    kind = ""
+    name: str | None = None  # of the agent that it is
+    agent: str | None = None  # the nearest one above
+    event: OutcomeEvent | None = None
+    sampled = False
+    open_below = 0
+    waiting: list[Node] | None = None
+    amounts: Amounts | None = None  # of those below it
+    passed: Amounts | None = None  # what its parent got of it
+    said: Any = None  # what it says that it used
+    intervals: Intervals | None = None
+    agents_below: frozenset[str | None] | None = None
+    foreign_below = False
+    last_agent: OutcomeStatus | None = None
+    child_errors = 0
+    additions: tuple[Any, ...] = ()
+    family: list[Node] | None = None
+    above: Node | None = None
+    depth = 0
 
     def __init__(self, trace_id: int, span_id: int, parent: Node | None, scope: str, start_ns: int, live: Any) -> None:
         self.trace_id, self.span_id = trace_id, span_id
@@ -52,43 +76,14 @@ class Node:
         self.start_ns = start_ns
         self.begun_s = time.monotonic()  # the span's own times may be anything
         self.live = live  # the open span, for a look at its attributes; None after its end
-        self.event_id = ""
-        self.own = False  # made by our own action()
-        self.identity: Mapping[str, Any] | None = None  # of the nearest action of our own
-        self.cause_id = 0  # id() of the exception that passed through when it began
-        self.guess: Guess | None = None
-        self.is_ended = self.is_given_up = False
-        self.is_action: bool | None = None  # None: not known before its end
-        self.is_call = False
-        self.is_told = True  # whether it said itself how it ended
-        self.kind = ""
-        self.name: str | None = None  # of the agent that it is
-        self.event: OutcomeEvent | None = None
-        self.sampled = False
-        self.open_below = 0
-        self.waiting: list[Node] | None = None
-        self.amounts: Amounts | None = None  # of those below it
-        self.passed: Amounts | None = None  # what its parent got of it
-        self.said: Any = None  # how to say it again, with other amounts
-        self.intervals: Intervals | None = None
-        self.agents_below: frozenset[str | None] | None = None
-        self.foreign_below = False
-        self.last_agent: OutcomeStatus | None = None
-        self.child_errors = 0
-        self.additions: tuple[Any, ...] = ()
-        self.family: list[Node] | None = None
+        self.root = self
         if parent is None:
-            self.run: Run = Run(self)
-            self.above: Node | None = None
-            self.agent: str | None = None
+            self.run = Run(self)
             self.key = f"{trace_id:032x}"
-            self.depth = 0
-            self.root = self
         else:
             self.run = parent.run
             self.key = parent.key
             self.identity = parent.identity
-            self.place(None)
 
     def place(self, above: Node | None) -> None:
         """Say which action is above it."""
