@@ -36,6 +36,7 @@ def test_what_was_found_is_named_and_the_rest_of_the_text_stays() -> None:
     assert scrub(f"clone with {key} failed") == "clone with [REDACTED:github-token] failed"
     assert scrub(f"{{'password': '{password}', 'n': 5}}") == "{'password': '[REDACTED:credential]', 'n': 5}"
     assert scrub(f"https://me:{password}@host:80/x") == "https://me:[REDACTED:url-password]@host:80/x"
+    assert scrub("AKI" + "A" + "Q2" * 8 + ": 0 of 5") == "[REDACTED:aws-access-token]: 0 of 5"
     assert scrub(f"GET /?token={password}&x=1 failed") == "GET /?token=[REDACTED:credential]&x=1 failed"
 
 
@@ -131,9 +132,9 @@ PATTERNS = (
 def seconds(text: str) -> float:
     best = 9e9
     for _ in range(3):
-        began = time.perf_counter()
+        began = time.thread_time()
         scrub(text)
-        best = min(best, time.perf_counter() - began)
+        best = min(best, time.thread_time() - began)
     return best
 
 
@@ -141,7 +142,7 @@ def seconds(text: str) -> float:
 def test_four_times_the_text_takes_about_four_times_as_long(pattern: str) -> None:
     short, long = ((pattern * (size // len(pattern) + 1))[:size] for size in (8_000, 32_000))
     # a square would take 16 times as long
-    assert any(seconds(long) < 9 * seconds(short) + 1e-4 for _ in range(3))
+    assert any(seconds(long) < 9 * seconds(short) + 1e-4 for _ in range(6))
 
 
 @pytest.mark.parametrize(

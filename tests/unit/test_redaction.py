@@ -34,8 +34,12 @@ class Seen:
 
     def journal(self) -> str:
         path = self._pipeline.metrics()["journal"]["path"]
-        files = [file for file in Path(path).rglob("*") if file.is_file()]
-        return "\n".join(file.read_bytes().decode("utf-8", "replace") for file in files)
+        read: list[str] = []
+        for file in Path(path).rglob("*"):
+            if file.is_file():
+                with suppress(FileNotFoundError):  # replaced meanwhile
+                    read.append(file.read_bytes().decode("utf-8", "replace"))
+        return "\n".join(read)
 
     def everything(self) -> str:
         assert self._pipeline.force_flush(10)
