@@ -169,7 +169,7 @@ def test_what_kafka_refuses_for_good_is_a_dead_letter_and_in_quarantine(broker: 
     )
     act(3)
     culprit = feedback.OutcomeEvent(
-        action_type="x" * 30_000, status=feedback.OutcomeStatus.SUCCESS, run_id="run-1", error_message="small"
+        action_type="a", status=feedback.OutcomeStatus.SUCCESS, run_id="run-1", parent_event_id="x" * 30_000
     )
     assert pipeline.record_outcome(culprit)
     act(3)
