@@ -33,7 +33,8 @@ _RENAMED: Final = {
 
 _NO_PROVIDERS: Final = frozenset({
     "langchain", "langgraph", "crewai", "genericfakechatmodel", "test", "function", "llama_index", "llamaindex", "autogen",
-    "haystack", "agno", "smolagents", "dspy", "pydantic-ai", "pydantic_ai",
+    "haystack", "agno", "smolagents", "dspy", "pydantic-ai", "pydantic_ai", "strands-agents", "strands", "openai-agents", "openai_agents",
+    "semantic_kernel", "agent_framework", "google_adk", "ag2", "litellm",
 })  # fmt: skip
 """Frameworks, and test doubles, that stand where a provider should."""
 

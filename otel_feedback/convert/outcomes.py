@@ -29,7 +29,7 @@ from otel_feedback.convert.own import OwnConvention
 from otel_feedback.convert.pricing import Price
 from otel_feedback.convert.reading import CallUsage, Reading
 from otel_feedback.convert.span import Convention, FinishedSpan
-from otel_feedback.convert.status import ABANDONED, NO_ANSWER, Judgement, judge, tail
+from otel_feedback.convert.status import ABANDONED, NO_ANSWER, OTHER, Judgement, judge, tail
 from otel_feedback.convert.tree import MAX_WAITING, Guess, Node, Tree
 from otel_feedback.convert.usage import TokenUsage, normalise
 from otel_feedback.convert.values import plain
@@ -178,6 +178,7 @@ class Outcomes:
                     node.cause_id = cause_id
                     if semconv.OUTCOME_ACTION_TYPE in attributes:
                         self._note_own(node, attributes)
+                    self._revise()
             finally:
                 ready, self._ready, self._owner = self._ready, [], 0
         if ready or self._aside:
@@ -207,7 +208,7 @@ class Outcomes:
         except Exception:  # none matches, or a user's raises, which is told when the span ends
             return None
         kind = "step" if reading.kind == "chain" else reading.kind
-        return Guess(kind in self.rules.kinds or reading.kind == "chain", kind == "agent", reading.agent_name)
+        return Guess(kind in self.rules.kinds, kind == "agent", reading.agent_name, reading.kind == "chain")
 
     # -- a span ends ---------------------------------------------------------------------------------------
 
@@ -365,6 +366,11 @@ class Outcomes:
         judged = judge(span, reading, is_root=above is None)
         if not judged.is_told and node.last_agent is not None and _is_told_by_parts(reading.kind, node.last_agent):
             judged = self._judge_by_agent(node, judged)
+        if judged.note in (ABANDONED, NO_ANSWER) and node.amounts is not None and node.amounts.calls and node.last_below:
+            judged = node.last_below  # the same call was recorded below it, with more to say
+        last: Judgement | None = node.last_below
+        if judged.error_type == OTHER and last is not None and last.status is judged.status:
+            judged = judged._replace(error_type=last.error_type, message=judged.message or last.message)
         if span.never_ended:
             judged = self._judge_never_ended(node)
         node.is_told = judged.is_told
@@ -407,6 +413,9 @@ class Outcomes:
         is_over = (
             root is node or not root.is_ended or root.event is None or root.event.status is not OutcomeStatus.SUCCESS
         )
+        last: Judgement | None = node.last_below
+        if is_over and last is not None and last.status in _FAILED:  # by the same error, for all that can be seen
+            return last._replace(note="the span never ended")
         if is_over:
             return Judgement(OutcomeStatus.CANCELLED, Severity.WARNING, note="the span never ended")
         return Judgement(OutcomeStatus.PENDING, Severity.WARNING, note="the span was open when its root ended")
@@ -419,6 +428,7 @@ class Outcomes:
         if node.parent is None:
             return
         parent = node.parent
+        parent.last_below = judged
         if is_action:
             parent.child_errors += judged.status in _FAILED
         else:
@@ -565,7 +575,7 @@ class Outcomes:
                 parent.intervals.add_all(current.intervals)
             if not current.own or current.foreign_below:
                 parent.foreign_below = True
-            if not parent.is_ended:
+            if not (parent.is_ended or parent.is_given_up):
                 return
             if parent.event is not None:
                 self._changed[id(parent)] = parent
@@ -576,7 +586,7 @@ class Outcomes:
     def _wait(self, node: Node) -> None:
         """Let the span above tell this one what it turned out to be, where that is not known yet."""
         parent = node.parent
-        if parent is None or parent.is_ended or self._tree.is_sure(parent):
+        if parent is None or parent.is_ended or (self._tree.is_sure(parent) and not parent.is_given_up):
             return
         if node.event is not None:
             parent.waiting = parent.waiting or []
@@ -604,7 +614,7 @@ class Outcomes:
     def _match_double(self, node: Node, span: FinishedSpan, event: OutcomeEvent | None) -> None:
         """Find the span of a client library that recorded the same call, and put it below this one."""
         double = self._doubles.take(node, span, event)
-        if double is None:
+        if double is None or double.open_below:
             return
         old = double.parent
         if old is not None and double.passed is not None and old.amounts is not None:
@@ -631,23 +641,31 @@ class Outcomes:
         if live is None or node.is_given_up or node.own:
             return
         node.is_given_up = True
+        event: OutcomeEvent | None = None
+        above = self._tree.above(node)
+        if above is not node.above:
+            node.place(above)
         try:
             attributes = plain(live.attributes)
-            if not self.is_marked(attributes):
-                return
-            event_id = self._event_id(node)
-            span = FinishedSpan(
-                event_id, event_id[:32], event_id[33:], node.start_ns, time.time_ns(), attributes, None, None,
-                name=live.name, scope=node.scope, never_ended=True,
-            )  # fmt: skip
-            event = self._convert(node, span, self._tree.above(node))
+            if self.is_marked(attributes):
+                event_id = self._event_id(node)
+                span = FinishedSpan(
+                    event_id, event_id[:32], event_id[33:], node.start_ns, time.time_ns(), attributes, None, None,
+                    name=live.name, scope=node.scope, never_ended=True,
+                )  # fmt: skip
+                event = self._convert(node, span, above)
         except Exception:  # another thread may be setting attributes
-            return
+            logger.debug("an open span cannot be read")
         if event is not None:
             metadata = {**event.metadata, "never_ended": True}
             event = node.event = self._with_others(node, msgspec.structs.replace(event, metadata=metadata))
-            node.event = event
             self._ready.append(Emitted(event, node.key, node.sampled))
+        node.is_action = event is not None
+        self._pass_up(node)
+        waiting = node.waiting
+        self._tell_waiting(node)
+        node.waiting = waiting  # should it end after all, as something else
+        self._wait(node)
 
     def tend(self) -> None:
         """Give up spans that have been open for too long. Called now and then, from any thread."""
@@ -659,6 +677,7 @@ class Outcomes:
                     if node.begun_s > oldest_s:
                         break
                     self._give_up(node)
+                self._revise()
             finally:
                 ready, self._ready, self._owner = self._ready, [], 0
         self._hand_out(ready)
@@ -671,6 +690,7 @@ class Outcomes:
                 for node in self._tree.open_nodes():
                     self._give_up(node)
                     self._end_pending(node)
+                self._revise()
             finally:
                 ready, self._ready, self._owner = self._ready, [], 0
         self._hand_out(ready)
@@ -747,7 +767,7 @@ def _added(event: OutcomeEvent, additions: tuple[Addition, ...]) -> OutcomeEvent
         if addition.quality_score is not None and event.quality_score is None:
             fields["quality_score"] = addition.quality_score
         if event.status is not OutcomeStatus.SUCCESS:
-            if addition.error_type is not None and event.error_type in (None, "_OTHER"):
+            if addition.error_type is not None and event.error_type in (None, OTHER):
                 fields["error_type"] = tail(addition.error_type)
             if addition.error_message is not None and event.error_message is None:
                 fields["error_message"] = addition.error_message

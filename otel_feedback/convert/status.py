@@ -25,7 +25,7 @@ from otel_feedback.events.error_names import (
 )
 from otel_feedback.events.model import SEVERITY_OF, OutcomeStatus, Severity
 
-__all__ = ["ABANDONED", "NO_ANSWER", "Judgement", "judge", "tail"]
+__all__ = ["ABANDONED", "NO_ANSWER", "OTHER", "Judgement", "judge", "tail"]
 
 LAST_MOMENT_NS = 5_000_000
 """How long before the end of a span an exception may be recorded and still be what ended it."""
@@ -53,8 +53,9 @@ _CLASS: Final = re.compile(
     r"^(?:[a-z_]\w*\.)*([A-Z]\w*(?:Error|Exception|Exit|Interrupt|Timeout|Exceeded|Triggered|Cancelled|Required))\b(?=[:(]|$)"
 )
 _LATER_CLASS: Final = re.compile(r"\b([A-Z]\w*(?:Error|Exception|Exceeded|Triggered))\b(?=[:(])")
+_NAME: Final = re.compile(r"[a-z]+(?:_[a-z]+)+|(?:[A-Z][a-z]+){2,}")
 _TRACEBACK: Final = "Traceback (most recent call last)"
-_OTHER: Final = "_OTHER"  # what the conventions say of an error of a kind that is not known
+OTHER: Final = "_OTHER"  # what the conventions say of an error of a kind that is not known
 _ABANDONED: Final = "abandoned stream"
 
 
@@ -113,7 +114,7 @@ def _what_ended(span: FinishedSpan, reading: Reading) -> tuple[SpanError | None,
     in_flight, recorded = span.in_flight, span.error
     says_failed = (
         span.status == "error" or reading.is_failed or reading.level == "error"
-        or (reading.error_type is not None and reading.error_type != _OTHER and span.status != "ok")
+        or (reading.error_type is not None and reading.error_type != OTHER and span.status != "ok")
     )  # fmt: skip
     if says_failed:
         return recorded or in_flight or SpanError(None, None, None), True
@@ -143,7 +144,7 @@ def _judge_error(span: FinishedSpan, error: SpanError, reading: Reading, *, is_r
     if not CANCELLED_NAMES.isdisjoint(names):
         return Judgement(_S.CANCELLED, Severity.WARNING, kind, message, stack)
     if not _CLOSED_NAMES.isdisjoint(names) or _ABANDONED in text:
-        return Judgement(_S.PARTIAL, Severity.WARNING, None if kind == _OTHER else kind, message, note=ABANDONED)
+        return Judgement(_S.PARTIAL, Severity.WARNING, None if kind == OTHER else kind, message, note=ABANDONED)
     if (
         not names.isdisjoint(TIMEOUT_NAMES)
         or not names.isdisjoint(_TIMEOUT_WORDS)
@@ -156,7 +157,7 @@ def _judge_error(span: FinishedSpan, error: SpanError, reading: Reading, *, is_r
 
 
 def _kind(given: str | None, recorded: str | None, in_flight: SpanError | None, told: list[str], text: str) -> str:
-    if given is not None and given != _OTHER:
+    if given is not None and given != OTHER:
         return tail(given)
     if recorded:
         return tail(recorded)
@@ -164,8 +165,8 @@ def _kind(given: str | None, recorded: str | None, in_flight: SpanError | None, 
         return tail(in_flight.type)
     if told:
         return told[0]
-    # a short description without any blank is a name: `rate_limit_exceeded`, `Unauthorized`
-    return text if 0 < len(text) <= 64 and re.fullmatch(r"[A-Za-z_]\w*", text) else _OTHER
+    # a short description may be a name: `rate_limit_exceeded`, `RateLimited`
+    return text if len(text) <= 64 and _NAME.fullmatch(text) else OTHER
 
 
 def _split(description: str) -> tuple[str, str | None]:

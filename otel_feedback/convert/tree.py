@@ -33,6 +33,7 @@ class Guess(NamedTuple):
     is_action: bool
     is_agent: bool
     name: str | None
+    is_chain: bool = False  # an action at the top only
 
 
 class Node:
@@ -63,6 +64,7 @@ class Node:
     agents_below: frozenset[str | None] | None = None
     foreign_below = False
     last_agent: OutcomeStatus | None = None
+    last_below: Any = None  # how the span right below it ended that ended last
     child_errors = 0
     additions: tuple[Any, ...] = ()
     family: list[Node] | None = None
@@ -179,25 +181,28 @@ class Tree:
             return node.parent is None and node.scope == scope and not node.live.attributes
         if guess.is_agent and node.kind == "":
             node.kind, node.name = "agent", guess.name
-        return guess.is_action
+        return guess.is_action or (guess.is_chain and self.above(node) is None)
 
     def is_sure(self, node: Node) -> bool:
         """Tell whether nothing new can be learned of this span for those below it."""
-        return node.is_action is not None or (
-            node.guess is not None and (not node.guess.is_agent or node.name is not None)
-        )
+        guess = node.guess
+        if node.is_action is not None:
+            return True
+        if guess is None:
+            return False
+        return not guess.is_chain and (not guess.is_agent or node.name is not None)
 
     def end(self, node: Node) -> None:
         """A span has ended: forget it, and those above that waited for it, unless something is open below."""
         node.is_ended, node.live = True, None
         node.run.open.pop(node.span_id, None)
         current: Node | None = node
-        if node.parent is not None:
-            node.parent.open_below -= 1
         while current is not None and current.is_ended and current.open_below == 0:
             if self._nodes.get(current.span_id) is current:
                 del self._nodes[current.span_id]
             current = current.parent
+            if current is not None:  # what is open anywhere below a span is open below it
+                current.open_below -= 1
 
     def open_below(self, root: Node) -> Iterable[Node]:
         """Return the spans that are open below a local root."""
