@@ -127,8 +127,6 @@ def named_values(text: str, low: str) -> Iterator[tuple[int, int]]:
         low: The text in lower case, of the same length.
     """
     done = 0
-    if "[redacted:" in low:  # what was found is named by words like those that are looked for here
-        low = re.sub(r"\[redacted:[a-z0-9-]+\]", lambda mark: "_" * len(mark[0]), low)
     for head, name in _heads(text, low):
         start = head.end()
         if head.start() < done:
@@ -140,6 +138,8 @@ def named_values(text: str, low: str) -> Iterator[tuple[int, int]]:
 
 
 def _heads(text: str, low: str) -> Iterator[tuple[re.Match[str], str]]:
+    if "[redacted:" in low:  # what was found is named by words like those that are looked for here
+        low = re.sub(r"\[redacted:[a-z0-9-]+\]", lambda mark: "_" * len(mark[0]), low)
     places = sorted((place, name) for name in _NAMES if name in low for place in _places(low, name))
     for place, name in places:
         before = low[max(0, place - _LOOK_BACK) : place]

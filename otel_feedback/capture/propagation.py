@@ -20,7 +20,7 @@ from otel_feedback import semconv
 from otel_feedback.capture.handle import ACTION_KEY, IDENTITY_KEY, Action
 from otel_feedback.capture.runtime import runtime
 from otel_feedback.current_context import make_current
-from otel_feedback.events.limits import MAX_NAME
+from otel_feedback.events.limits import MAX_NAME, cut
 
 __all__ = ["IDENTITY_FIELDS", "extract", "inject", "inject_kafka"]
 
@@ -95,7 +95,7 @@ def extract(headers: HttpHeaders | KafkaHeaders | AsgiHeaders) -> Generator[None
     for field in runtime().baggage_fields:
         value = baggage.get_baggage(IDENTITY_FIELDS[field], context)
         if isinstance(value, str) and value:
-            identity[IDENTITY_FIELDS[field]] = value[:MAX_NAME]
+            identity[IDENTITY_FIELDS[field]] = cut(value, MAX_NAME)
     if identity or trace.get_current_span(context) is not trace.get_current_span(before):
         # an action around this, in another trace, is no parent of what comes now
         context = context_api.set_value(IDENTITY_KEY, identity, context_api.set_value(ACTION_KEY, None, context))
