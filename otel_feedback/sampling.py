@@ -8,7 +8,7 @@ own configuration makes, which calls `make_sampler`.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import entry_points
 
 from opentelemetry.context import Context
@@ -28,6 +28,11 @@ _ARGUMENT = "OTEL_TRACES_SAMPLER_ARG"
 _RATIO = "traceidratio"
 _PARENTBASED_RATIO = "parentbased_traceidratio"
 
+_FAMILIES = (*INFRASTRUCTURE_PREFIXES, "net.", "client.", "user_agent.")
+"""Also what spans of HTTP and databases say of the two ends, by today's names and the former ones."""
+
+_MOST_KNOWN = 1_000
+
 
 class OutcomeSampler(Sampler):
     """Records spans that `root` does not sample, so that processors see them; exporters still do not.
@@ -38,6 +43,8 @@ class OutcomeSampler(Sampler):
 
     def __init__(self, root: Sampler) -> None:
         self._root = root
+        # names of infrastructure that were met: whether a span has only such is then one comparison, in C
+        self._known: set[str] = set()
 
     def should_sample(
         self,
@@ -51,11 +58,20 @@ class OutcomeSampler(Sampler):
     ) -> SamplingResult:
         result = self._root.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
         if result.decision is Decision.DROP and not (
-            attributes and all(key.startswith(INFRASTRUCTURE_PREFIXES) for key in attributes)
+            attributes and (attributes.keys() <= self._known or self._is_infrastructure(attributes))
         ):
             # the SDK's samplers take a dropped span's attributes away; what kind of action it is stands in them
             return SamplingResult(Decision.RECORD_ONLY, result.attributes or attributes, result.trace_state)
         return result
+
+    def _is_infrastructure(self, names: Iterable[str]) -> bool:
+        """Tell whether all names are of infrastructure; remember those that are."""
+        for name in names:
+            if not name.startswith(_FAMILIES):
+                return False
+            if len(self._known) < _MOST_KNOWN:
+                self._known.add(name)
+        return True
 
     def get_description(self) -> str:
         return f"OutcomeSampler{{{self._root.get_description()}}}"

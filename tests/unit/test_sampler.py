@@ -24,12 +24,36 @@ from tests.support import run_python
         ({"db.system": "postgresql"}, Decision.DROP),
         ({"rpc.system": "grpc"}, Decision.DROP),
         ({"messaging.system": "kafka"}, Decision.DROP),
+        ({"http.request.method": "GET", "client.address": "x", "user_agent.original": "y"}, Decision.DROP),
+        ({"db.system": "postgresql", "db.statement": "SELECT", "net.peer.name": "x"}, Decision.DROP),
+        ({"http.method": "GET", "net.peer.ip": "x", "acme.kind": "llm"}, Decision.RECORD_ONLY),
     ],
 )
 def test_what_the_sampler_drops_is_recorded_unless_it_is_plainly_infrastructure(
     attributes: Mapping[str, str] | None, decision: Decision
 ) -> None:
     assert OutcomeSampler(ALWAYS_OFF).should_sample(None, 1, "span", attributes=attributes).decision is decision
+
+
+def test_a_name_of_infrastructure_that_is_known_does_not_speak_for_others() -> None:
+    sampler = OutcomeSampler(ALWAYS_OFF)
+
+    def decision(**attributes: str) -> Decision:
+        named = {name.replace("_", "."): value for name, value in attributes.items()}
+        return sampler.should_sample(None, 1, "span", attributes=named).decision
+
+    for _ in range(2):
+        assert decision(http_method="GET") is Decision.DROP
+        assert decision(http_method="GET", acme_kind="llm") is Decision.RECORD_ONLY
+        assert decision(acme_kind="llm") is Decision.RECORD_ONLY
+        assert decision(http_method="GET", http_route="/") is Decision.DROP
+
+
+def test_names_beyond_those_that_are_remembered_are_of_infrastructure_too() -> None:
+    sampler = OutcomeSampler(ALWAYS_OFF)
+    for number in range(1_100):
+        attributes = {f"http.request.header.x-{number}": "1"}
+        assert sampler.should_sample(None, 1, "span", attributes=attributes).decision is Decision.DROP
 
 
 def test_what_the_sampler_keeps_is_kept() -> None:
