@@ -13,7 +13,7 @@ import sys
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
-from benchmarks import action, dispatch, latency, memory, replay, startup, throughput, versions
+from benchmarks import action, conversion, dispatch, latency, memory, replay, startup, throughput, versions
 from benchmarks.broker import Broker
 from benchmarks.children import BenchmarkError
 from benchmarks.progress import say
@@ -22,7 +22,7 @@ from benchmarks.table import render
 from tests.stack.errors import StackError
 
 ACTION = "action"
-WITHOUT_BROKER = {"startup": startup.measure, "dispatch": dispatch.measure}
+WITHOUT_BROKER = {"startup": startup.measure, "dispatch": dispatch.measure, "conversion": conversion.measure}
 WITH_BROKER = {
     ACTION: action.measure,
     "throughput": throughput.measure,

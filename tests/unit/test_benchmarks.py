@@ -95,7 +95,8 @@ def test_a_wrong_name_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--only", "acton"])
     assert (
-        "acton is not one of startup, dispatch, action, throughput, latency, replay, memory" in capsys.readouterr().err
+        "acton is not one of startup, dispatch, conversion, action, throughput, latency, replay, memory"
+        in capsys.readouterr().err
     )
 
 
@@ -183,6 +184,7 @@ def places(tmp_path: Path) -> Places:
 GOALS = {
     "startup": {("ratio", 1.2)},
     "dispatch": {("ratio", 1.05)},
+    "conversion": {("ours", 25.0), ("ratio", 1.2), ("ratio", 1.05)},
     "action": {("ratio", 1.3), ("ours", 0.2)},
     "throughput": {("ours", 10_000.0), ("ours", 18_000.0)},
     "latency": {("ours", 60.0), ("ours", 250.0)},
@@ -216,14 +218,19 @@ def test_without_a_broker_action_and_startup_are_measured(
 
 
 @pytest.mark.parametrize(
-    "name", ["dispatch", "action", "throughput", "latency", "replay", pytest.param("memory", marks=needs_proc)]
+    "name",
+    ["dispatch", "conversion", "action", "throughput", "latency", "replay", pytest.param("memory", marks=needs_proc)],
 )
 def test_a_quick_run_reports_every_row(
     name: str, request: pytest.FixtureRequest, tmp_path: Path, places: Places
 ) -> None:
     """The command itself, as people call it: shape and plausibility of what it writes, and what it leaves behind."""
     variables = {"TMPDIR": str(places.temporary), "XDG_STATE_HOME": str(places.state)}
-    if name not in ("dispatch", "memory"):  # one needs none; the other stops its broker, so it must be its own
+    if name not in (
+        "dispatch",
+        "conversion",
+        "memory",
+    ):  # two need none; the last one stops its broker, so it must be its own
         broker: KafkaBroker = request.getfixturevalue("kafka_broker")
         variables["KAFKA_BOOTSTRAP_SERVERS"] = broker.bootstrap_servers
     file = tmp_path / "figures.json"
