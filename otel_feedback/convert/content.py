@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
+from otel_feedback.events.limits import cut
+
 __all__ = ["read_content"]
 
 _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -46,7 +48,7 @@ def read_content(attributes: Mapping[str, Any], kind: str, wanted: Iterable[str]
                 continue
             text = value if isinstance(value, str) else _as_json(value)
             if text:
-                found[f"content.{field}"] = text[:MAX_CONTENT]
+                found[f"content.{field}"] = cut(text, MAX_CONTENT)
                 break
     return found
 

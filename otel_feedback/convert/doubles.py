@@ -43,14 +43,15 @@ class Doubles:
         call = _Call(node, span.start_ns, span.end_ns, event.model, _response_id(span), usage)
         same = self._by_usage.setdefault(usage, [])
         found = _find(same, call)
-        if found is not None:
+        if found is not None:  # and what has one below it is none: a client library calls no framework
             same.remove(found)
             self._latest.remove(found)
+            return found.node
         same.append(call)
         self._latest.append(call)
         if len(self._latest) > MOST:
             self._forget(self._latest.popleft())
-        return None if found is None else found.node
+        return None
 
     def _forget(self, call: _Call) -> None:
         calls = self._by_usage[call.usage]
@@ -60,12 +61,14 @@ class Doubles:
 
 
 def _find(same: list[_Call], call: _Call) -> _Call | None:
+    """Return the call within this one that began right after it did."""
+    found: _Call | None = None
     for other in reversed(same):
         if other.end_ns < call.start_ns - SLACK_NS:  # they are in the order of their ends, nearly
-            return None
-        if _is_double(other, call):
-            return other
-    return None
+            break
+        if _is_double(other, call) and (found is None or other.start_ns < found.start_ns):
+            found = other
+    return found
 
 
 def _is_double(inner: _Call, outer: _Call) -> bool:

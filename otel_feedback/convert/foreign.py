@@ -10,7 +10,7 @@ from otel_feedback import semconv
 from otel_feedback.convert.reading import Reading
 from otel_feedback.convert.span import FinishedSpan
 from otel_feedback.convert.status import Judgement
-from otel_feedback.events.limits import MAX_STACK, MAX_TEXT, Problems, clean_metadata, clean_text
+from otel_feedback.events.limits import MAX_STACK, MAX_TEXT, Problems, clean_metadata, clean_text, cut
 from otel_feedback.events.model import OutcomeEvent
 
 __all__ = ["framework_of", "provider_of", "to_event"]
@@ -126,7 +126,7 @@ def to_event(
         latency_ms=None if span.never_ended else duration_ms,
         error_type=None if judged.error_type is None else clean_text(judged.error_type, "error_type", problems),
         error_message=None if not message else clean_text(message, "error_message", problems, MAX_TEXT),
-        stack_trace=None if not stack else clean_text(stack[-MAX_STACK:], "stack_trace", problems, MAX_STACK),
+        stack_trace=None if not stack else cut(stack, MAX_STACK, keep_end=True),
         model=reading.model,
         provider=provider_of(reading.provider),
         input_tokens=None if usage is None else usage.input,

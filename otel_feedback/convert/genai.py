@@ -53,7 +53,9 @@ _MODEL_SYSTEMS: Final = ("gen_ai.system", "gen_ai.provider.name")
 TABLE: Final = Table(
     texts={
         **common.IDENTITY,
-        "agent_name": ("gen_ai.agent.name", "agent.name", "agent_name"),
+        "agent_name": (
+            "gen_ai.agent.name", "agent.name", "agent_name", "traceloop.association.properties.lc_agent_name",
+        ),
         "tool_name": ("gen_ai.tool.name", "tool.name"),
         "model": ("gen_ai.response.model", "gen_ai.request.model", "llm.model_name"),
         "provider": ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system"),
@@ -90,7 +92,7 @@ TABLE: Final = Table(
     ),
     output=(
         "gen_ai.output.messages", "gen_ai.response.id", "gen_ai.completion.0.content", "gen_ai.completion.0.role",
-        "gen_ai.completion", "output.value", "gen_ai.response.time_to_first_chunk",
+        "gen_ai.completion", "output.value",
     ),
     tags=("tag.tags", "tags", "langfuse.trace.tags"),
 )  # fmt: skip
@@ -133,7 +135,7 @@ def read_genai(span: FinishedSpan, kind: str, table: Table = TABLE) -> Reading:
     if first is None:
         first = amount(attributes.get("gen_ai.client.operation.time_to_first_chunk"))
     if first is not None:
-        reading.first_token_ms = first * 1e3
+        reading.first_token_ms, reading.is_stream = first * 1e3, True
     reading.is_failed = attributes.get("gen_ai.task.status") == "failure"
     if not reading.finish_reasons and kind == "llm":
         reading.finish_reasons = _reasons_in_messages(attributes.get("gen_ai.output.messages"), span)

@@ -56,6 +56,8 @@ class OpenInferenceConvention:
         reading = TABLE.read(attributes, kind)
         if "metadata" in attributes:
             common.add_metadata(reading, attributes["metadata"])
+        if kind == "chain" and reading.agent_name is not None and reading.agent_name == span.name:
+            kind = reading.kind = "agent"  # LangChain's agents are chains that say whose they are
         if kind == "agent":
             reading.may_be_wrapper = reading.agent_name is None and "graph.node.id" not in attributes
             name = reading.agent_name or text(attributes.get("graph.node.id")) or common.stripped(span.name)
@@ -74,6 +76,8 @@ class OpenInferenceConvention:
             reading.cost = sum(known) if known else None
         if kind == "llm":
             self._look_for_end(span, reading)
+            if reading.model is None:  # until the answer comes, only the request says it
+                reading.model = text(json_map(attributes.get("llm.invocation_parameters")).get("model"))
         return reading
 
     def _look_for_end(self, span: FinishedSpan, reading: Reading) -> None:

@@ -282,8 +282,7 @@ class Outcomes:
 
     def _end(self, node: Node, span: FinishedSpan | None) -> OutcomeEvent | None:
         above = self._tree.above(node)
-        if above is not node.above:
-            node.place(above)
+        self._move(node, above)
         try:
             event = None if span is None else self._convert(node, span, above)
         except Exception:
@@ -332,6 +331,7 @@ class Outcomes:
         said = self._own.to_event(span)
         event = priced_own(said, self.rules.price)
         node.own, node.kind = True, "own"
+        node.said_place = event.parent_event_id, event.root_event_id, event.depth
         node.name = event.agent_name
         if event.own_tokens is not None or event.own_cost is not None or event.llm_calls or event.llm_latency_ms:
             node.said = Said(
@@ -348,7 +348,8 @@ class Outcomes:
         self, node: Node, span: FinishedSpan, reading: Reading, above: Node | None
     ) -> OutcomeEvent | None:
         if reading.kind == "chain":
-            reading.kind = "workflow" if above is None else "step"
+            # one that was given up when nothing above it was known has an event already
+            reading.kind = "workflow" if above is None or node.event is not None else "step"
         if reading.kind == "agent" and self._is_wrapper(node, reading):
             reading.kind = "workflow"
         node.kind = reading.kind
@@ -366,7 +367,12 @@ class Outcomes:
         judged = judge(span, reading, is_root=above is None)
         if not judged.is_told and node.last_agent is not None and _is_told_by_parts(reading.kind, node.last_agent):
             judged = self._judge_by_agent(node, judged)
-        if judged.note in (ABANDONED, NO_ANSWER) and node.amounts is not None and node.amounts.calls and node.last_below:
+        if (
+            judged.note in (ABANDONED, NO_ANSWER)
+            and node.amounts is not None
+            and node.amounts.calls
+            and node.last_below
+        ):
             judged = node.last_below  # the same call was recorded below it, with more to say
         last: Judgement | None = node.last_below
         if judged.error_type == OTHER and last is not None and last.status is judged.status:
@@ -385,6 +391,8 @@ class Outcomes:
             tokens = reading.total_tokens
         if tokens is not None or reading.cost is not None or node.is_call:
             cost, is_priced = reading.cost, False
+            if cost == 0 and tokens is None:  # of no tokens that anybody knows of
+                cost = None
             if cost is None and usage is not None and event is not None:
                 event, cost = self._priced(event, usage, span.end_ns)
                 is_priced = cost is not None
@@ -497,7 +505,7 @@ class Outcomes:
                     cost = None
             elif below.token_parts and tokens is not None and said.usage_of == CallUsage.TOTAL:
                 tokens = max(0, tokens - below.tokens)
-            if below.cost_parts and cost is not None and said.usage_of == CallUsage.TOTAL:
+            if below.cost_parts and cost is not None and (node.is_call or said.usage_of == CallUsage.TOTAL):
                 cost = max(0.0, cost - below.cost)
         calls = node.kind == "llm" and not (below is not None and below.calls)
         own.add_own(tokens, cost, int(calls), is_call=node.is_call)
@@ -507,15 +515,13 @@ class Outcomes:
         """Return the event with what the spans above and below say."""
         changes: dict[str, Any] = {}
         above = node.above
-        parent_id = None if above is None else self._event_id(above)
-        root_id = event.event_id if above is None else self._event_id(node.root)
-        if not (node.own and above is None):  # an own action may have a parent that is no span of ours
-            if event.parent_event_id != parent_id:
-                changes["parent_event_id"] = parent_id
-            if event.root_event_id != root_id:
-                changes["root_event_id"] = root_id
-            if event.depth != node.depth:
-                changes["depth"] = node.depth
+        if node.own and above is None:  # it may have a parent that is no span of ours
+            place = node.said_place
+        else:
+            parent_id = None if above is None else self._event_id(above)
+            place = parent_id, event.event_id if above is None else self._event_id(node.root), node.depth
+        if place != (event.parent_event_id, event.root_event_id, event.depth):
+            changes["parent_event_id"], changes["root_event_id"], changes["depth"] = place
         if (
             event.agent_name is None
             and not node.own
@@ -583,12 +589,17 @@ class Outcomes:
 
     # -- who is above whom ---------------------------------------------------------------------------------
 
+    def _move(self, node: Node, above: Node | None) -> None:
+        """Say which action is above it, also to those below."""
+        for moved in self._tree.move(node, above):
+            self._changed[id(moved)] = moved
+
     def _wait(self, node: Node) -> None:
         """Let the span above tell this one what it turned out to be, where that is not known yet."""
-        parent = node.parent
-        if parent is None or parent.is_ended or (self._tree.is_sure(parent) and not parent.is_given_up):
-            return
         if node.event is not None:
+            self._tree.keep(node)
+        parent = self._tree.unsure_above(node)
+        if parent is not None and node.event is not None:
             parent.waiting = parent.waiting or []
             if len(parent.waiting) < MAX_WAITING:
                 parent.waiting.append(node)
@@ -600,14 +611,14 @@ class Outcomes:
         above = node if node.is_action else self._tree.above(node)
         knows_agent = above is not None and (above.name is not None or above.agent is not None)
         for below in waiting:
-            was_wrong = below.above is not node if node.is_action else below.above is node
-            if was_wrong or (below.agent is None and knows_agent):
-                below.place(above)
+            if below.above is not above or (below.agent is None and knows_agent):
+                self._move(below, above)
+                self._tree.keep(below)
                 self._changed[id(below)] = below
         if node.is_action:
             return
-        parent = node.parent
-        if parent is not None and not parent.is_ended and not self._tree.is_sure(parent):
+        parent = self._tree.unsure_above(node)
+        if parent is not None and (node.is_ended or not parent.is_given_up):
             parent.waiting = (parent.waiting or []) + waiting
             del parent.waiting[MAX_WAITING:]
 
@@ -619,10 +630,14 @@ class Outcomes:
         old = double.parent
         if old is not None and double.passed is not None and old.amounts is not None:
             old.amounts.add(double.passed, -1)
-            if old.is_ended and old.event is not None:
-                self._changed[id(old)] = old
-        double.parent, double.passed = node, None
-        double.place(node)
+            if old.is_ended:
+                self._pass_up(old)
+                if old.event is not None:
+                    self._changed[id(old)] = old
+        double.parent = double.next_up = node
+        double.passed = None
+        self._move(double, node)
+        self._tree.keep(double)
         self._pass_up(double)
         self._changed[id(double)] = double
         if node.event is not None:
@@ -643,8 +658,7 @@ class Outcomes:
         node.is_given_up = True
         event: OutcomeEvent | None = None
         above = self._tree.above(node)
-        if above is not node.above:
-            node.place(above)
+        self._move(node, above)
         try:
             attributes = plain(live.attributes)
             if self.is_marked(attributes):
@@ -664,7 +678,9 @@ class Outcomes:
         self._pass_up(node)
         waiting = node.waiting
         self._tell_waiting(node)
-        node.waiting = waiting  # should it end after all, as something else
+        unsure = self._tree.unsure_above(node)
+        if node.is_action or unsure is None or unsure.is_given_up:  # they were not passed on
+            node.waiting = waiting  # should it end after all, as something else
         self._wait(node)
 
     def tend(self) -> None:

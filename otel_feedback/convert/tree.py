@@ -26,6 +26,9 @@ MAX_NODES = 10_000
 MAX_WAITING = 256
 """Actions below a span that are told what it turned out to be."""
 
+MAX_KEPT = 2_000
+"""Actions of a trace that are remembered after their end because what is above them is not sure."""
+
 
 class Guess(NamedTuple):
     """What an open span seems to be."""
@@ -42,6 +45,7 @@ class Node:
     # no __slots__: what begins with a default costs nothing then
     event_id = ""
     own = False  # made by our own action()
+    said_place: tuple[str | None, str | None, int | None] = None, None, None  # parent, root, depth by its own word
     identity: Mapping[str, Any] | None = None  # of the nearest action of our own
     cause_id = 0  # id() of the exception that passed through when it began
     guess: Guess | None = None
@@ -57,6 +61,9 @@ class Node:
     sampled = False
     open_below = 0
     waiting: list[Node] | None = None
+    below: list[Node] | None = None  # actions whose place depends on this one's, which is not sure
+    is_placed = False  # what is above it was known when it began
+    next_up: Node | None = None  # the nearest span above that is, or may be, an action
     amounts: Amounts | None = None  # of those below it
     passed: Amounts | None = None  # what its parent got of it
     said: Any = None  # what it says that it used
@@ -81,6 +88,7 @@ class Node:
         self.root = self
         if parent is None:
             self.run = Run(self)
+            self.is_placed = True
             self.key = f"{trace_id:032x}"
         else:
             self.run = parent.run
@@ -102,10 +110,11 @@ class Node:
 class Run:
     """A local root and the spans below it that are open."""
 
-    __slots__ = ("open", "root")
+    __slots__ = ("kept", "open", "root")
 
     def __init__(self, root: Node) -> None:
         self.root = root
+        self.kept = 0  # actions that are kept because their place is not sure
         self.open: dict[int, Node] = {}
 
 
@@ -140,6 +149,10 @@ class Tree:
         node = Node(trace_id, span_id, parent, scope, start_ns, live)
         if parent is not None:
             node.place(parent if self._is_likely(parent, scope) else self.above(parent))
+            is_sure = self.is_sure(parent)
+            node.is_placed = parent.is_placed and is_sure
+            is_none = is_sure and parent.is_action is None and parent.guess is not None and not parent.guess.is_action
+            node.next_up = parent.next_up if is_none else parent
             parent.open_below += 1
         node.run.open[span_id] = node
         self._nodes[span_id] = node
@@ -164,10 +177,49 @@ class Tree:
 
     def above(self, node: Node) -> Node | None:
         """Return the nearest action above, as far as is known."""
-        above = node.above
+        if node.parent is not None and node.parent.is_action:
+            return node.parent
+        up = node.next_up
+        while up is not None and up.is_action is False:
+            node, up = up, up.next_up
+        above = up if up is not None and up.is_action else node.above
         while above is not None and above.is_action is False:
             above = above.above
         return above
+
+    def unsure_above(self, node: Node) -> Node | None:
+        """Return the open span that will tell, when it ends, whether it is what is above; None where that is known."""
+        above = node.next_up
+        while above is not None and above.is_ended and above.is_action is False:
+            above = above.next_up
+        if above is None or above.is_ended or (self.is_sure(above) and not above.is_given_up):
+            return None
+        return above
+
+    def move(self, node: Node, above: Node | None) -> list[Node]:
+        """Say which action is above it; return those below whose place changes with it."""
+        before = node.depth, node.root, node.agent
+        node.place(above)
+        if not node.below or before == (node.depth, node.root, node.agent):
+            return []
+        moved: list[Node] = []
+        nodes = [node]
+        while nodes:
+            current = nodes.pop()
+            for below in current.below or ():
+                if below.above is current:
+                    below.place(current)
+                    moved.append(below)
+                    nodes.append(below)
+        return moved
+
+    def keep(self, node: Node) -> None:
+        """Remember an action that has ended below one whose own place is not sure."""
+        above = node.above
+        if above is not None and not above.is_placed and node.run.kept < MAX_KEPT:
+            node.run.kept += 1
+            above.below = above.below or []
+            above.below.append(node)
 
     def _is_likely(self, node: Node, scope: str) -> bool:
         """Tell whether this span, which may be open, is an action."""

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.live.known import KNOWN, OPEN
+from tests.live.known import KNOWN
 from tests.live.run import Result, cases, run
 
 
@@ -34,7 +34,7 @@ def main() -> int:
         results = list(_shown(selected, Path(place), spans=chosen.spans))
     if not chosen.only:
         told = [(f"{one.program} {one.instrumentor} {one.scenario}", one.known) for one in results]
-        for limit in (*KNOWN, *OPEN):
+        for limit in KNOWN:
             if not any(limit.explains(*one) for one in told):
                 print(f"no longer seen: {limit.where}: {limit.why}")
     wrong = sum(bool(result.wrong) for result in results)
