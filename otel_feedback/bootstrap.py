@@ -20,8 +20,8 @@ from otel_feedback import config
 from otel_feedback.capture import runtime
 from otel_feedback.capture.action import action
 from otel_feedback.config import KafkaConfig, Settings, get_settings
-from otel_feedback.convert.outcomes import DEFAULT_KINDS, Rules
 from otel_feedback.convert.pricing import Prices
+from otel_feedback.convert.rules import DEFAULT_KINDS, Rules
 from otel_feedback.convert.span import Convention
 from otel_feedback.errors import ConfigError
 from otel_feedback.events.redaction import Redaction

@@ -71,6 +71,7 @@ class Node:
     agents_below: frozenset[str | None] | None = None
     foreign_below = False
     last_agent: OutcomeStatus | None = None
+    is_broken_off = False  # its answer ended before its end, and after that of the span above
     last_below: Any = None  # how the span right below it ended that ended last
     child_errors = 0
     additions: tuple[Any, ...] = ()

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from otel_feedback import semconv
 from otel_feedback.convert import evaluations
-from otel_feedback.convert.outcomes import Addition
+from otel_feedback.convert.additions import Addition
 from otel_feedback.convert.values import text
 from otel_feedback.events.limits import MAX_STACK, MAX_TEXT
 from otel_feedback.pipeline.processor import OutcomeSpanProcessor

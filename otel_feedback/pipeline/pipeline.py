@@ -24,7 +24,8 @@ import msgspec
 from otel_feedback.capture.runtime import unrecorded
 from otel_feedback.convert.builtin import CONVENTIONS
 from otel_feedback.convert.lost import lost_action
-from otel_feedback.convert.outcomes import Outcomes, Rules
+from otel_feedback.convert.outcomes import Outcomes
+from otel_feedback.convert.rules import Rules
 from otel_feedback.errors import SchemaError
 from otel_feedback.events import codec
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus

@@ -21,8 +21,9 @@ from opentelemetry.trace import SpanContext, StatusCode
 from otel_feedback import semconv
 from otel_feedback.capture.ending import describe
 from otel_feedback.capture.handle import Action, ending_actions
-from otel_feedback.convert.outcomes import Ended, priced_own
+from otel_feedback.convert.costs import priced_own
 from otel_feedback.convert.own import OwnConvention
+from otel_feedback.convert.rules import Ended
 from otel_feedback.convert.span import FinishedSpan, SpanError, SpanEvent
 from otel_feedback.convert.values import plain
 from otel_feedback.events.limits import Problems

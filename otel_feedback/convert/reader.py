@@ -1,0 +1,219 @@
+"""From one span to its event, as far as the span itself says it: which convention, what kind, how it ended, what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from otel_feedback import semconv
+from otel_feedback.convert.amounts import Intervals
+from otel_feedback.convert.content import read_content
+from otel_feedback.convert.costs import priced_own, with_source
+from otel_feedback.convert.evaluations import read_evaluations
+from otel_feedback.convert.foreign import to_event
+from otel_feedback.convert.own import OwnConvention
+from otel_feedback.convert.reading import CallUsage, Reading
+from otel_feedback.convert.rollup import Said
+from otel_feedback.convert.rules import Rules
+from otel_feedback.convert.span import Convention, FinishedSpan
+from otel_feedback.convert.status import ABANDONED, NO_ANSWER, OTHER, Judgement, judge
+from otel_feedback.convert.tree import Guess, Node
+from otel_feedback.convert.usage import TokenUsage, normalise
+from otel_feedback.convert.values import plain
+from otel_feedback.events.model import SEVERITY_OF, OutcomeEvent, OutcomeStatus, Severity
+
+__all__ = ["Reader", "pass_on"]
+
+_LOGFIRE_TYPE = "logfire.span_type"
+_FAILED = frozenset({OutcomeStatus.FAILURE, OutcomeStatus.TIMEOUT})
+_CALLS = frozenset({"llm", "embedding"})
+
+
+class Reader:
+    """Reads spans by the conventions, and notes on their nodes what others need of it. Not thread-safe.
+
+    Args:
+        conventions: Asked in this order, after our own; the first that matches reads the span, and no other.
+    """
+
+    def __init__(self, conventions: tuple[Convention, ...], rules: Rules) -> None:
+        self._conventions = conventions
+        self._markers = frozenset({semconv.OUTCOME_ACTION_TYPE}).union(*(known.markers for known in conventions))
+        self._rules = rules
+        self._own = OwnConvention()
+
+    def is_marked(self, attributes: Mapping[str, Any]) -> bool:
+        """Tell whether a convention may have something to say of these attributes. One pass, in C."""
+        return not self._markers.isdisjoint(attributes)
+
+    def look(self, live: Any, scope: str) -> Guess | None:
+        """Tell what an open span seems to be."""
+        if live is None:
+            return None
+        attributes = plain(live.attributes)
+        if not self.is_marked(attributes):
+            return None
+        span = FinishedSpan("", None, None, 0, 0, attributes, None, None, name=live.name, scope=scope)
+        try:
+            reading = next(known.read(span) for known in self._conventions if known.matches(span))
+        except Exception:  # none matches, or a user's raises, which is told when the span ends
+            return None
+        kind = "step" if reading.kind == "chain" else reading.kind
+        return Guess(kind in self._rules.kinds, kind == "agent", reading.agent_name, reading.kind == "chain")
+
+    def convert(self, node: Node, span: FinishedSpan, above: Node | None) -> OutcomeEvent | None:
+        """Return the event of the span alone; None where it is no action. Fill in what others need of it."""
+        if semconv.OUTCOME_ACTION_TYPE in span.attributes:
+            return self._convert_own(node, span)
+        for convention in self._conventions:
+            if span.attributes.get(_LOGFIRE_TYPE) == "pending_span":  # Logfire's own copy of a span that is open
+                break
+            if convention.matches(span):
+                return self._convert_foreign(node, span, convention.read(span), above)
+        pass_on(node)
+        return None
+
+    def _convert_own(self, node: Node, span: FinishedSpan) -> OutcomeEvent:
+        said = self._own.to_event(span)
+        event = priced_own(said, self._rules.price)
+        node.own, node.kind = True, "own"
+        node.said_place = event.parent_event_id, event.root_event_id, event.depth
+        node.name = event.agent_name
+        if event.own_tokens is not None or event.own_cost is not None or event.llm_calls or event.llm_latency_ms:
+            node.said = Said(
+                event.own_tokens, event.own_cost, CallUsage.CALL, event is not said, event.llm_calls or 0,
+                event.llm_latency_ms or 0.0,
+            )  # fmt: skip
+        return event
+
+    def _priced(self, event: OutcomeEvent, usage: TokenUsage, when_ns: int) -> tuple[OutcomeEvent, float | None]:
+        price = None if self._rules.price is None else self._rules.price(event.model, event.provider, usage, when_ns)
+        return (event, None) if price is None else (with_source(event, price), price.usd)
+
+    def _convert_foreign(
+        self, node: Node, span: FinishedSpan, reading: Reading, above: Node | None
+    ) -> OutcomeEvent | None:
+        if reading.kind == "chain":
+            # one that was given up when nothing above it was known has an event already
+            reading.kind = "workflow" if above is None or node.event is not None else "step"
+        if reading.kind == "agent" and self._is_wrapper(node, reading):
+            reading.kind = "workflow"
+        node.kind = reading.kind
+        node.name = reading.agent_name
+        if reading.kind not in ("agent", "workflow") and reading.agent_name is None:
+            reading.agent_name = node.agent
+        if self._rules.content:
+            reading.metadata = {**reading.metadata, **read_content(span.attributes, reading.kind, self._rules.content)}
+        evaluated = read_evaluations(span.attributes, span.events)
+        if evaluated is not None:
+            reading.quality_score = evaluated.quality_score
+            reading.metadata = {**reading.metadata, **evaluated.metadata}
+        if reading.usage is not None:
+            reading.usage = normalise(reading.usage, reading.total_tokens)
+        judged = judge(span, reading, is_root=above is None)
+        if not judged.is_told and node.last_agent is not None and _is_told_by_parts(reading.kind, node.last_agent):
+            judged = self._judge_by_agent(node, judged)
+        if (
+            judged.note in (ABANDONED, NO_ANSWER)
+            and node.amounts is not None
+            and node.amounts.calls
+            and node.last_below
+        ):
+            judged = node.last_below  # the same call was recorded below it, with more to say
+        last: Judgement | None = node.last_below
+        if judged.error_type == OTHER and last is not None and last.status is judged.status:
+            judged = judged._replace(error_type=last.error_type, message=judged.message or last.message)
+        if span.never_ended:
+            judged = self._judge_never_ended(node)
+        node.is_told = judged.is_told
+        is_action = reading.kind in self._rules.kinds
+        node.is_call = reading.kind in _CALLS
+        if not span.never_ended:  # it may still end, and is noted then
+            self._note_for_parents(node, reading, judged, is_action=is_action)
+        event = to_event(span, reading, judged, node.identity) if is_action else None
+        usage = reading.usage
+        tokens = None if usage is None else (usage.input or 0) + (usage.output or 0)
+        if tokens is None:
+            tokens = reading.total_tokens
+        if tokens is not None or reading.cost is not None or node.is_call:
+            cost, is_priced = reading.cost, False
+            if cost == 0 and tokens is None:  # of no tokens that anybody knows of
+                cost = None
+            if cost is None and usage is not None and event is not None:
+                event, cost = self._priced(event, usage, span.end_ns)
+                is_priced = cost is not None
+            usage_of = reading.usage_of if not node.is_call else CallUsage.CALL
+            node.said = Said(tokens, cost, usage_of, is_priced)
+        if reading.kind == "llm" and not span.never_ended:
+            node.intervals = node.intervals or Intervals()
+            node.intervals.add(span.start_ns, span.end_ns)
+        return event
+
+    def _is_wrapper(self, node: Node, reading: Reading) -> bool:
+        """Tell whether what calls itself an agent only runs one: it has no name of its own, or the same."""
+        below = node.agents_below
+        return bool(below) and (reading.may_be_wrapper or reading.agent_name is None or reading.agent_name in below)  # type: ignore[operator]
+
+    def _judge_by_agent(self, node: Node, judged: Judgement) -> Judgement:
+        """A workflow that says nothing of its end, not even by an exception, ended as its last agent did."""
+        status = node.last_agent or judged.status
+        last = None if node.family is None else node.family[-1].event
+        if last is None:
+            return Judgement(status, SEVERITY_OF[status])
+        return Judgement(status, last.severity, last.error_type, last.error_message, last.stack_trace)
+
+    def _judge_never_ended(self, node: Node) -> Judgement:
+        root = node.run.root
+        is_over = (
+            root is node or not root.is_ended or root.event is None or root.event.status is not OutcomeStatus.SUCCESS
+        )
+        last: Judgement | None = node.last_below
+        if is_over and last is not None and last.status in _FAILED:  # by the same error, for all that can be seen
+            return last._replace(note="the span never ended")
+        if is_over:
+            return Judgement(OutcomeStatus.CANCELLED, Severity.WARNING, note="the span never ended")
+        return Judgement(OutcomeStatus.PENDING, Severity.WARNING, note="the span was open when its root ended")
+
+    def _note_for_parents(self, node: Node, reading: Reading, judged: Judgement, *, is_action: bool) -> None:
+        if reading.kind == "agent":
+            node.agents_below = frozenset({reading.agent_name})
+        elif reading.kind == "tool":
+            node.agents_below = None  # an agent that a tool asks is not what the tool's agent wraps
+        if node.parent is None:
+            return
+        parent = node.parent
+        parent.last_below = judged
+        if is_action:
+            parent.child_errors += judged.status in _FAILED
+        else:
+            parent.child_errors += node.child_errors
+        _pass_on_agents(node)
+        node.is_broken_off = judged.note in (ABANDONED, NO_ANSWER) and parent.is_ended
+        if reading.kind == "agent" or judged.status is OutcomeStatus.PENDING:
+            parent.last_agent, parent.family = judged.status, [node]
+        elif not is_action and node.last_agent is not None:
+            parent.last_agent, parent.family = node.last_agent, node.family
+
+
+def pass_on(node: Node) -> None:
+    """Give the parent what stands below a span that is nothing it"""
+    parent = node.parent
+    if parent is not None:
+        parent.child_errors += node.child_errors
+        _pass_on_agents(node)
+        if node.last_agent is not None:
+            parent.last_agent, parent.family = node.last_agent, node.family
+
+
+def _pass_on_agents(node: Node) -> None:
+    parent = node.parent
+    if node.agents_below and parent is not None:
+        known = parent.agents_below
+        parent.agents_below = node.agents_below if known is None or len(known) > 8 else known | node.agents_below
+
+
+def _is_told_by_parts(kind: str, status: OutcomeStatus) -> bool:
+    """Tell whether what says nothing of its own end ended as its last agent did, or waits as a part of it does."""
+    if status is OutcomeStatus.PENDING:
+        return kind in ("agent", "workflow", "step")
+    return kind == "workflow" and status is not OutcomeStatus.SUCCESS

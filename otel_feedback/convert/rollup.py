@@ -1,0 +1,104 @@
+"""What was used by a span and below it, with each token, dollar and call counted once; see `amounts`."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from otel_feedback.convert.amounts import Amounts, Intervals
+from otel_feedback.convert.reading import CallUsage
+from otel_feedback.convert.tree import Node
+
+__all__ = ["Said", "own_amounts", "pass_up", "told_amounts"]
+
+
+class Said(NamedTuple):
+    """What a span says that it used."""
+
+    tokens: int | None
+    cost: float | None
+    usage_of: str
+    is_priced: bool = False
+    calls: int = 0
+    llm_ms: float = 0.0
+
+
+def own_amounts(node: Node) -> tuple[Amounts, int | None, float | None]:
+    """Return what counts as used by the span itself, and its tokens and cost for the event."""
+    own, said, below = Amounts(), node.said, node.amounts
+    if said is None:
+        return own, None, None
+    tokens, cost = said.tokens, said.cost
+    if node.own:
+        if below is not None:
+            if tokens is not None:
+                own.seen_tokens = -min(tokens, below.seen_tokens)
+                tokens += own.seen_tokens
+            if cost is not None:
+                own.seen_cost = -min(cost, below.seen_cost)
+                cost += own.seen_cost
+        own.tokens, own.token_parts = tokens or 0, tokens is not None
+        own.cost, own.cost_parts = cost or 0.0, cost is not None
+        own.calls = max(0, said.calls - (0 if below is None else below.calls))
+        return own, tokens, cost
+    if below is not None:
+        if below.counted_calls:
+            tokens = None
+            if said.is_priced or below.cost_parts:
+                cost = None
+        elif below.token_parts and tokens is not None and said.usage_of == CallUsage.TOTAL:
+            tokens = max(0, tokens - below.tokens)
+        if below.cost_parts and cost is not None and (node.is_call or said.usage_of == CallUsage.TOTAL):
+            cost = max(0.0, cost - below.cost)
+    calls = node.kind == "llm" and not (below is not None and below.calls)
+    own.add_own(tokens, cost, int(calls), is_call=node.is_call)
+    return own, tokens, cost
+
+
+def told_amounts(node: Node) -> dict[str, Any]:
+    """Return the fields of the event that say what was used, by the span and below it."""
+    own, tokens, cost = own_amounts(node)
+    if node.amounts is not None:
+        own.add(node.amounts)
+    told: dict[str, Any] = {
+        "tokens_used": own.tokens if own.token_parts else None,
+        "cost_estimate": round(own.cost, 12) if own.cost_parts else None,
+        "llm_calls": own.calls or None,
+        "own_tokens": tokens,
+        "own_cost": None if cost is None else round(cost, 12),
+    }
+    if not node.own and tokens is None:  # not its own: they are on the events below
+        told["input_tokens"] = told["output_tokens"] = None
+        told["cached_input_tokens"] = told["reasoning_tokens"] = None
+    if node.intervals is not None:
+        said_ms = node.said.llm_ms if node.own and node.said is not None else 0.0
+        told["llm_latency_ms"] = max(said_ms, node.intervals.length / 1e6)
+    return told
+
+
+def pass_up(node: Node) -> list[Node]:
+    """Give the parent what is new here, and so on where that has ended; return those whose events are to be revised."""
+    revised: list[Node] = []
+    current = node
+    while (parent := current.parent) is not None:
+        total, _, _ = own_amounts(current)
+        if current.amounts is not None:
+            total.add(current.amounts)
+        passed = current.passed
+        is_same = passed is not None and total.equals(passed)
+        if not is_same and (passed is not None or total.token_parts or total.cost_parts or total.calls):
+            parent.amounts = parent.amounts or Amounts()
+            parent.amounts.add(total)
+            if passed is not None:
+                parent.amounts.add(passed, -1)
+            current.passed = total
+        if current.intervals is not None:
+            parent.intervals = parent.intervals or Intervals()
+            parent.intervals.add_all(current.intervals)
+        if not current.own or current.foreign_below:
+            parent.foreign_below = True
+        if not (parent.is_ended or parent.is_given_up):
+            break
+        if parent.event is not None:
+            revised.append(parent)
+        current = parent
+    return revised
