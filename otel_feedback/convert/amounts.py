@@ -63,6 +63,8 @@ class Amounts:
 
 
 MOST_INTERVALS = 512
+FEW_INTERVALS = 8
+"""So many are added one by one."""
 
 
 class Intervals:
@@ -95,8 +97,24 @@ class Intervals:
 
     def add_all(self, other: Intervals) -> None:
         """Add all of the others'."""
-        for start, end in zip(other._starts, other._ends, strict=True):
-            self.add(start, end)
+        if len(other._starts) <= FEW_INTERVALS:
+            for start, end in zip(other._starts, other._ends, strict=True):
+                self.add(start, end)
+            return
+        starts: list[int] = []
+        ends: list[int] = []
+        both = [*zip(self._starts, self._ends, strict=True), *zip(other._starts, other._ends, strict=True)]
+        both.sort()  # two runs that are in order already
+        for start, end in both:
+            if starts and start <= ends[-1]:
+                ends[-1] = max(ends[-1], end)
+            else:
+                starts.append(start)
+                ends.append(end)
+        self._starts, self._ends = starts, ends
+        self.length = sum(ends) - sum(starts)
+        if len(starts) > MOST_INTERVALS:
+            self._close_gaps()
 
     def _close_gaps(self) -> None:
         starts, ends = self._starts, self._ends

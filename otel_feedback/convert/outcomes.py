@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -26,8 +26,8 @@ from otel_feedback.convert.reader import Reader, pass_on
 from otel_feedback.convert.rollup import pass_up, told_amounts
 from otel_feedback.convert.rules import Emit, Emitted, Ended, Rules
 from otel_feedback.convert.span import Convention, FinishedSpan
-from otel_feedback.convert.status import ABANDONED, Judgement
-from otel_feedback.convert.tree import MAX_WAITING, Guess, Node, Tree
+from otel_feedback.convert.status import ABANDONED
+from otel_feedback.convert.tree import MAX_WAITING, Guess, Node, Tree, is_within
 from otel_feedback.convert.values import plain
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
 
@@ -228,7 +228,7 @@ class Outcomes:
             place = node.said_place
         else:
             parent_id = None if above is None else self._event_id(above)
-            place = parent_id, event.event_id if above is None else self._event_id(node.root), node.depth
+            place = parent_id, event.event_id if above is None else self._event_id(node.root or above), node.depth
         if place != (event.parent_event_id, event.root_event_id, event.depth):
             changes["parent_event_id"], changes["root_event_id"], changes["depth"] = place
         if (
@@ -294,7 +294,7 @@ class Outcomes:
     def _match_double(self, node: Node, span: FinishedSpan, event: OutcomeEvent | None) -> None:
         """Find the span of a client library that recorded the same call, and put it below this one."""
         double = self._doubles.take(node, span, event)
-        if double is None or double.open_below:
+        if double is None or double.open_below or is_within(node, double):
             return
         old = double.parent
         if old is not None and double.passed is not None and old.amounts is not None:
@@ -424,17 +424,20 @@ class Outcomes:
         self._hand_out(ready)
 
     def renew_after_fork(self) -> None:
-        """In a forked child: a thread that is not here may have held the lock."""
+        """In a forked child: locks anew, and nothing is open. What was open is the parent's to end, or to give up."""
         self._lock = threading.RLock()
         self._owner = 0
+        self._aside.clear()
+        self._tree = Tree(self._reader.look, self._give_up)
+        self._doubles = Doubles()
+        self._ready, self._changed = [], {}
 
     # -- revisions -----------------------------------------------------------------------------------------
 
     def _abandon(self, ended: Node) -> None:
         """A stream was given up whose consumers had ended before it, as generators do that are closed from outside."""
-        judged: Judgement = ended.last_below
-        current: Node | None = ended
-        while current is not None and current.is_ended and not current.is_told:
+        judged, current = ended.last_below, cast("Node | None", ended)
+        while judged is not None and current is not None and current.is_ended and not current.is_told:
             event = current.event
             if event is not None and event.status is OutcomeStatus.SUCCESS:
                 current.event = msgspec.structs.replace(

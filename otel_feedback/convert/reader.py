@@ -20,7 +20,7 @@ from otel_feedback.convert.status import ABANDONED, NO_ANSWER, OTHER, Judgement,
 from otel_feedback.convert.tree import Guess, Node
 from otel_feedback.convert.usage import TokenUsage, normalise
 from otel_feedback.convert.values import plain
-from otel_feedback.events.model import SEVERITY_OF, OutcomeEvent, OutcomeStatus, Severity
+from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity
 
 __all__ = ["Reader", "pass_on"]
 
@@ -111,8 +111,12 @@ class Reader:
         if reading.usage is not None:
             reading.usage = normalise(reading.usage, reading.total_tokens)
         judged = judge(span, reading, is_root=above is None)
-        if not judged.is_told and node.last_agent is not None and _is_told_by_parts(reading.kind, node.last_agent):
-            judged = self._judge_by_agent(node, judged)
+        if (
+            not judged.is_told
+            and node.last_agent is not None
+            and _is_told_by_parts(reading.kind, node.last_agent.status)
+        ):
+            judged = node.last_agent
         if (
             judged.note in (ABANDONED, NO_ANSWER)
             and node.amounts is not None
@@ -154,18 +158,14 @@ class Reader:
         below = node.agents_below
         return bool(below) and (reading.may_be_wrapper or reading.agent_name is None or reading.agent_name in below)  # type: ignore[operator]
 
-    def _judge_by_agent(self, node: Node, judged: Judgement) -> Judgement:
-        """A workflow that says nothing of its end, not even by an exception, ended as its last agent did."""
-        status = node.last_agent or judged.status
-        last = None if node.family is None else node.family[-1].event
-        if last is None:
-            return Judgement(status, SEVERITY_OF[status])
-        return Judgement(status, last.severity, last.error_type, last.error_message, last.stack_trace)
-
     def _judge_never_ended(self, node: Node) -> Judgement:
         root = node.run.root
         is_over = (
-            root is node or not root.is_ended or root.event is None or root.event.status is not OutcomeStatus.SUCCESS
+            root is None
+            or root is node
+            or not root.is_ended
+            or root.event is None
+            or root.event.status is not OutcomeStatus.SUCCESS
         )
         last: Judgement | None = node.last_below
         if is_over and last is not None and last.status in _FAILED:  # by the same error, for all that can be seen
@@ -190,9 +190,9 @@ class Reader:
         _pass_on_agents(node)
         node.is_broken_off = judged.note in (ABANDONED, NO_ANSWER) and parent.is_ended
         if reading.kind == "agent" or judged.status is OutcomeStatus.PENDING:
-            parent.last_agent, parent.family = judged.status, [node]
+            parent.last_agent = judged
         elif not is_action and node.last_agent is not None:
-            parent.last_agent, parent.family = node.last_agent, node.family
+            parent.last_agent = node.last_agent
 
 
 def pass_on(node: Node) -> None:
@@ -202,7 +202,7 @@ def pass_on(node: Node) -> None:
         parent.child_errors += node.child_errors
         _pass_on_agents(node)
         if node.last_agent is not None:
-            parent.last_agent, parent.family = node.last_agent, node.family
+            parent.last_agent = node.last_agent
 
 
 def _pass_on_agents(node: Node) -> None:

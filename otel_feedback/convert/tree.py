@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from otel_feedback.convert.amounts import Amounts, Intervals
-from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
+from otel_feedback.convert.status import Judgement
+from otel_feedback.events.model import OutcomeEvent
 
-__all__ = ["Guess", "Node", "Tree"]
+__all__ = ["Guess", "Node", "Tree", "is_within"]
 
 MAX_NODES = 10_000
 """Spans that are remembered; the oldest are given up beyond that."""
@@ -70,13 +71,13 @@ class Node:
     intervals: Intervals | None = None
     agents_below: frozenset[str | None] | None = None
     foreign_below = False
-    last_agent: OutcomeStatus | None = None
+    last_agent: Judgement | None = None  # how the agent below it ended that ended last
     is_broken_off = False  # its answer ended before its end, and after that of the span above
-    last_below: Any = None  # how the span right below it ended that ended last
+    last_below: Judgement | None = None  # how the span right below it ended that ended last
     child_errors = 0
     additions: tuple[Any, ...] = ()
-    family: list[Node] | None = None
     above: Node | None = None
+    root: Node | None = None  # the topmost action above; None: there is none
     depth = 0
 
     def __init__(self, trace_id: int, span_id: int, parent: Node | None, scope: str, start_ns: int, live: Any) -> None:
@@ -86,7 +87,6 @@ class Node:
         self.start_ns = start_ns
         self.begun_s = time.monotonic()  # the span's own times may be anything
         self.live = live  # the open span, for a look at its attributes; None after its end
-        self.root = self
         if parent is None:
             self.run = Run(self)
             self.is_placed = True
@@ -100,12 +100,20 @@ class Node:
         """Say which action is above it."""
         self.above = above
         if above is None:
-            self.depth, self.root, self.agent = 0, self, None
+            self.depth, self.root, self.agent = 0, None, None
         else:
-            self.depth, self.root = above.depth + 1, above.root
+            self.depth, self.root = above.depth + 1, above.root or above
             self.agent = above.name if above.kind == "agent" or above.own else above.agent
             if self.agent is None:
                 self.agent = above.agent
+
+
+def is_within(node: Node, other: Node) -> bool:
+    """Tell whether a span is the other one or below it."""
+    current: Node | None = node
+    while current is not None and current is not other:
+        current = current.parent
+    return current is not None
 
 
 class Run:
@@ -114,7 +122,7 @@ class Run:
     __slots__ = ("kept", "open", "root")
 
     def __init__(self, root: Node) -> None:
-        self.root = root
+        self.root: Node | None = root  # None when all is over: no cycle is left for the garbage collector
         self.kept = 0  # actions that are kept because their place is not sure
         self.open: dict[int, Node] = {}
 
@@ -253,6 +261,8 @@ class Tree:
         while current is not None and current.is_ended and current.open_below == 0:
             if self._nodes.get(current.span_id) is current:
                 del self._nodes[current.span_id]
+            if current.parent is None and not current.run.open:
+                current.run.root = None
             current = current.parent
             if current is not None:  # what is open anywhere below a span is open below it
                 current.open_below -= 1

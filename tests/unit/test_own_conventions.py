@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 import otel_feedback as feedback
 from otel_feedback.conventions import FinishedSpan, Reading, Table, Tokens
+from tests.support import run_python
 
 TABLE = Table(texts={"tool_name": ("acme.tool",), "model": ("acme.model",)}, tokens=(Tokens("acme.in", "acme.out"),))
 
@@ -123,3 +127,31 @@ def test_processors_on_two_providers_share_what_they_know(settings: dict[str, An
     assert (step.tokens_used, step.own_tokens, step.llm_calls) == (3, None, 1)
     assert (chat.parent_event_id, chat.depth) == (step.event_id, 1)
     pipeline.shutdown()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+def test_a_forked_child_does_not_give_up_what_its_parent_has_open(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    done = run_python(
+        """
+        import os
+        import otel_feedback as feedback
+        from opentelemetry import trace
+        pipeline = feedback.configure()
+        tracer = trace.get_tracer("x")
+        with tracer.start_as_current_span("a", attributes={"gen_ai.operation.name": "invoke_agent"}):
+            child = os.fork()
+            if child == 0:
+                tracer.start_span("b", attributes={"gen_ai.operation.name": "execute_tool"}).end()
+                os._exit(0 if pipeline.shutdown(10) else 1)
+            assert os.waitpid(child, 0)[1] == 0
+        assert pipeline.shutdown(10)
+        """,
+        {"OTEL_TRACES_EXPORTER": "none", "OTEL_FEEDBACK_LOG_FILE": str(log)},
+    )
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    assert sorted((event["action_type"], event["status"]) for event in events) == [
+        ("agent", "success"),
+        ("tool", "success"),
+    ]
