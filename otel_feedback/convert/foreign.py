@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, Final
@@ -88,7 +89,7 @@ def to_event(
         metadata = clean_metadata(reading.metadata, problems)
     if reading.finish_reasons:
         metadata["finish_reasons"] = list(reading.finish_reasons[:16])
-    if reading.first_token_ms is not None and reading.first_token_ms >= 0:
+    if reading.first_token_ms is not None and 0 <= reading.first_token_ms < math.inf:
         metadata["first_token_ms"] = reading.first_token_ms
     if judged.note is not None:
         metadata[semconv.METADATA_STATUS_REASON] = judged.note

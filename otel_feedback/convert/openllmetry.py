@@ -44,7 +44,7 @@ class OpenLlmetryConvention:
             if operation not in (None, "agent", "workflow"):
                 kind = operation
             elif kind is None:
-                kind = REQUESTS.get(str(attributes[_REQUEST]).lower(), "step")
+                kind = REQUESTS.get(str(attributes.get(_REQUEST)).lower(), "step")
         reading = read_genai(span, kind)
         entity = text(attributes.get("traceloop.entity.name"))
         if kind == "agent":

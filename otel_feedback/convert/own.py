@@ -6,13 +6,15 @@ and named in the event's metadata. Pure and on the agent's thread, so it is writ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
 from otel_feedback import semconv
+from otel_feedback.convert.foreign import MAX_NS
 from otel_feedback.convert.span import FinishedSpan
 from otel_feedback.events.model import OutcomeEvent
 
@@ -73,7 +75,9 @@ class OwnConvention:
         fields: dict[str, Any] = {FIELDS[name]: value for name, value in attributes.items() if name in FIELDS}
         if len(fields) < len(attributes):
             fields["metadata"] = {
-                name[_PREFIX_LENGTH:]: value for name, value in attributes.items() if name.startswith(_PREFIX)
+                name[_PREFIX_LENGTH:]: value
+                for name, value in attributes.items()
+                if name.startswith(_PREFIX) and _is_finite(value)
             }
         if "error_type" in fields or span.error is not None:
             _put_error(fields, span)
@@ -92,13 +96,25 @@ class OwnConvention:
             fields["duration_ms"] = (span.end_ns - span.start_ns) / 1e6
         if "latency_ms" not in fields:
             fields["latency_ms"] = fields["duration_ms"]
-        fields["start_time"] = datetime.fromtimestamp(span.start_ns / 1e9, timezone.utc)
-        fields["timestamp"] = fields["end_time"] = datetime.fromtimestamp(span.end_ns / 1e9, timezone.utc)
+        fields["start_time"] = _moment(span.start_ns)
+        fields["timestamp"] = fields["end_time"] = _moment(span.end_ns)
         try:
             event = msgspec.convert(_with_totals(fields), OutcomeEvent)
         except (msgspec.ValidationError, TypeError):
             event = msgspec.convert(_with_totals(_without_misfits(fields)), OutcomeEvent)
         return event
+
+
+def _is_finite(value: object) -> bool:
+    """Tell whether JSON can hold it, which knows neither infinity nor what is no number."""
+    if value.__class__ is float:
+        return math.isfinite(cast(float, value))
+    return not isinstance(value, (list, tuple)) or all(map(_is_finite, cast("Sequence[object]", value)))
+
+
+def _moment(at_ns: int) -> datetime:
+    """Return a time; one that a calendar cannot hold is the nearest that it can."""
+    return datetime.fromtimestamp((at_ns if 0 <= at_ns <= MAX_NS else min(max(at_ns, 0), MAX_NS)) / 1e9, timezone.utc)
 
 
 def _put_error(fields: dict[str, Any], span: FinishedSpan) -> None:

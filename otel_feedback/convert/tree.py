@@ -182,6 +182,7 @@ class Tree:
     def _drop(self, span_id: int) -> None:
         node = self._nodes.pop(span_id)
         if node.span_id == span_id and not node.is_ended:
+            node.run.open.pop(span_id, None)
             self._give_up(node)
 
     def above(self, node: Node) -> Node | None:

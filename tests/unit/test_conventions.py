@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
-from otel_feedback.convert.outcomes import Rules
+from otel_feedback.convert.rules import Rules
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.journal.memory import MemoryJournal
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
