@@ -27,7 +27,7 @@ from otel_feedback.convert.rollup import pass_up, told_amounts
 from otel_feedback.convert.rules import Emit, Emitted, Ended, Rules
 from otel_feedback.convert.span import Convention, FinishedSpan
 from otel_feedback.convert.status import ABANDONED
-from otel_feedback.convert.tree import MAX_WAITING, Guess, Node, Tree, is_within
+from otel_feedback.convert.tree import MAX_NODES, MAX_WAITING, Guess, Node, Tree, is_within
 from otel_feedback.convert.values import plain
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
 
@@ -59,6 +59,7 @@ class Outcomes:
         self._aside: deque[Callable[[], object]] = deque()
         self._is_catching_up = False
         self._ended: dict[int, int] = {}  # the latest spans that ended; guarded by self._lock
+        self._given_up: dict[int, tuple[int, int]] = {}  # span to trace and revision; guarded by self._lock
         self._recent: dict[int, Node] | None = None  # those with the newest events; guarded by self._lock
         self._tree = Tree(self._reader.look, self._give_up)
         self._doubles = Doubles()
@@ -192,8 +193,11 @@ class Outcomes:
         if span is None:
             pass_on(node)
         node.is_action = event is not None
-        if event is not None and node.event is not None:  # it had been given up, or its end came twice
+        given_up = self._given_up.pop(node.span_id, None)
+        if event is not None and node.event is not None:
             event = msgspec.structs.replace(event, revision=node.event.revision + 1)
+        elif event is not None and given_up is not None and given_up[0] == node.trace_id:  # and forgotten since
+            event = msgspec.structs.replace(event, revision=given_up[1] + 1)
         if span is not None:
             node.event_id = span.event_id
         self._tree.end(node)
@@ -343,6 +347,9 @@ class Outcomes:
             metadata = {**event.metadata, "never_ended": True}
             event = node.event = self._with_others(node, msgspec.structs.replace(event, metadata=metadata))
             self._ready.append(Emitted(event, node.key, node.sampled))
+            self._given_up[node.span_id] = node.trace_id, event.revision
+            if len(self._given_up) > MAX_NODES:
+                del self._given_up[next(iter(self._given_up))]
         node.is_action = event is not None
         self._pass_up(node)
         waiting = node.waiting

@@ -6,20 +6,38 @@ Pure functions; safe on any thread. The JSON Schema that consumers rely on is ma
 from __future__ import annotations
 
 from datetime import timezone
-from typing import Any
+from enum import Enum
+from typing import Any, cast
 
 import msgspec
 
 from otel_feedback.errors import SchemaError
 from otel_feedback.events.model import SCHEMA_VERSION, OutcomeEvent
 
-__all__ = ["decode", "encode", "json_schema", "to_dict", "validate"]
+__all__ = ["decode", "encode", "json_schema", "mended", "to_dict", "validate"]
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(OutcomeEvent)
 
 encode = _encoder.encode
 """Encode one event as UTF-8 JSON bytes. Raises TypeError for a value that JSON cannot hold."""
+
+
+def mended(event: OutcomeEvent) -> OutcomeEvent:
+    """Return the event with a question mark for each half of a character, which UTF-8 cannot hold."""
+    fields = msgspec.structs.asdict(event)
+    return msgspec.structs.replace(event, **{name: _mended(value) for name, value in fields.items()})
+
+
+def _mended(value: Any) -> Any:
+    if isinstance(value, str) and not isinstance(value, Enum):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        given = cast("dict[Any, Any]", value)
+        return {_mended(key): _mended(item) for key, item in given.items()}
+    if isinstance(value, (tuple, list)):
+        return type(value)(_mended(item) for item in cast("list[Any]", value))
+    return value
 
 
 def decode(data: str | bytes) -> OutcomeEvent:

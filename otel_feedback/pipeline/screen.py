@@ -79,7 +79,11 @@ class Screen:
         if reason is not None:
             return Dropped(reason)
         event = self._redacted(event)
-        payload = codec.encode(event)
+        try:
+            payload = codec.encode(event)
+        except UnicodeEncodeError:  # half a character, as cut texts have it
+            event = codec.mended(event)
+            payload = codec.encode(event)
         return Screened(event, payload) if len(payload) <= self._max_bytes else self._capped(payload)
 
     def _redacted(self, event: OutcomeEvent) -> OutcomeEvent:

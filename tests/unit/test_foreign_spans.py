@@ -152,6 +152,8 @@ def test_the_oldest_is_given_up_where_too_many_are_open(traced: Traced):
     for _ in range(MAX_NODES):
         traced.start("plain")
     assert traced.event(agent).status == "cancelled"
+    agent.end()
+    assert (traced.event(agent).status, traced.event(agent).revision) == ("success", 2)
 
 
 def test_what_ends_after_all_corrects_its_event_and_those_above(traced: Traced):
