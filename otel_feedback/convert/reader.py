@@ -110,7 +110,22 @@ class Reader:
             reading.metadata = {**reading.metadata, **evaluated.metadata}
         if reading.usage is not None:
             reading.usage = normalise(reading.usage, reading.total_tokens)
-        judged = judge(span, reading, is_root=above is None)
+        judged = self._judge(node, span, reading, is_root=above is None)
+        node.is_told = judged.is_told
+        is_action = reading.kind in self._rules.kinds
+        node.is_call = reading.kind in _CALLS
+        if not span.never_ended:  # it may still end, and is noted then
+            self._note_for_parents(node, reading, judged, is_action=is_action)
+        event = to_event(span, reading, judged, node.identity) if is_action else None
+        event = self._note_usage(node, span, reading, event)
+        if reading.kind == "llm" and not span.never_ended:
+            node.intervals = node.intervals or Intervals()
+            node.intervals.add(span.start_ns, span.end_ns)
+        return event
+
+    def _judge(self, node: Node, span: FinishedSpan, reading: Reading, *, is_root: bool) -> Judgement:
+        """Return how the span ended: by its own word, else by that of the spans below it."""
+        judged = judge(span, reading, is_root=is_root)
         if (
             not judged.is_told
             and node.last_agent is not None
@@ -128,13 +143,13 @@ class Reader:
         if judged.error_type == OTHER and last is not None and last.status is judged.status:
             judged = judged._replace(error_type=last.error_type, message=judged.message or last.message)
         if span.never_ended:
-            judged = self._judge_never_ended(node)
-        node.is_told = judged.is_told
-        is_action = reading.kind in self._rules.kinds
-        node.is_call = reading.kind in _CALLS
-        if not span.never_ended:  # it may still end, and is noted then
-            self._note_for_parents(node, reading, judged, is_action=is_action)
-        event = to_event(span, reading, judged, node.identity) if is_action else None
+            return self._judge_never_ended(node)
+        return judged
+
+    def _note_usage(
+        self, node: Node, span: FinishedSpan, reading: Reading, event: OutcomeEvent | None
+    ) -> OutcomeEvent | None:
+        """Note what the span says that it used, and what that cost."""
         usage = reading.usage
         tokens = None if usage is None else (usage.input or 0) + (usage.output or 0)
         if tokens is None:
@@ -148,9 +163,6 @@ class Reader:
                 is_priced = cost is not None
             usage_of = reading.usage_of if not node.is_call else CallUsage.CALL
             node.said = Said(tokens, cost, usage_of, is_priced)
-        if reading.kind == "llm" and not span.never_ended:
-            node.intervals = node.intervals or Intervals()
-            node.intervals.add(span.start_ns, span.end_ns)
         return event
 
     def _is_wrapper(self, node: Node, reading: Reading) -> bool:
