@@ -12,8 +12,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from otel_feedback import bootstrap
-from otel_feedback.convert.rules import Rules
 from otel_feedback.convert.pricing import Price
+from otel_feedback.convert.rules import Rules
 from otel_feedback.convert.usage import TokenUsage
 from otel_feedback.events import codec
 from otel_feedback.events.model import OutcomeEvent
