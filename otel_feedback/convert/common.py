@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from otel_feedback.convert.reading import Reading, Table
-from otel_feedback.convert.values import amount, json_map, json_value, text
+from otel_feedback.convert.values import json_map, json_value, text
 
 __all__ = ["IDENTITY", "add_associations", "add_metadata", "agent_name_of", "merged", "stripped"]
 
@@ -98,9 +98,3 @@ _IDENTIFIERS: Final = frozenset(name for _, names in _FROM_METADATA for name in 
 def merged(base: Table, more: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     """Return the table's texts with names that are believed before its own."""
     return {**base.texts, **{field: (*names, *base.texts.get(field, ())) for field, names in more.items()}}
-
-
-def score_of(value: object) -> float | None:
-    """Return a score from 0 to 1; other scales are not ours to guess."""
-    found = amount(value)
-    return found if found is not None and found <= 1 else None

@@ -59,7 +59,6 @@ TABLE: Final = Table(
         "tool_name": ("gen_ai.tool.name", "tool.name"),
         "model": ("gen_ai.response.model", "gen_ai.request.model", "llm.model_name"),
         "provider": ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system"),
-        "response_id": ("gen_ai.response.id",),
         "workflow_id": ("gen_ai.workflow.name", "traceloop.workflow.name"),
         "error_type": ("error.type",),
         "run_id": ("gen_ai.agent.call.id",),

@@ -50,7 +50,6 @@ class Reading(msgspec.Struct, gc=False, kw_only=True):
     user_id: str | None = None
     tenant_id: str | None = None
     correlation_id: str | None = None
-    response_id: str | None = None
 
     usage: TokenUsage | None = None
     usage_of: str = CallUsage.CALL

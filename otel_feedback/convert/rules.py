@@ -10,13 +10,11 @@ from otel_feedback.convert.span import Convention
 from otel_feedback.convert.usage import TokenUsage
 from otel_feedback.events.model import OutcomeEvent
 
-__all__ = ["DEFAULT_KINDS", "OPTIONAL_KINDS", "Emit", "Emitted", "Ended", "Pricing", "Rules"]
+__all__ = ["DEFAULT_KINDS", "Emit", "Emitted", "Ended", "Pricing", "Rules"]
 
 DEFAULT_KINDS = frozenset(
     {"agent", "workflow", "tool", "llm", "embedding", "retrieval", "plan", "handoff", "guardrail"}
 )
-OPTIONAL_KINDS = ("step", "agent_create", "memory", "evaluation", "fetch")
-"""Kinds that become events where a setting says so."""
 
 Pricing = Callable[["str | None", "str | None", TokenUsage, int], "Price | None"]
 """(model, provider, usage, when in ns) to a price; None where nobody knows."""

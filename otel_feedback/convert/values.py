@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import msgspec
 
-__all__ = ["amount", "count", "first_text", "json_map", "json_value", "moment_ns", "plain", "text", "texts"]
+__all__ = ["amount", "count", "json_map", "json_value", "moment_ns", "plain", "text", "texts"]
 
 PLACEHOLDERS = frozenset({"", "unknown", "none", "null", "undefined", "unnamed", "<not specified>", "n/a"})
 """What instrumentation writes where it knows nothing, in lower case."""
@@ -40,14 +40,6 @@ def text(value: object, limit: int = MAX_NAME) -> str | None:
         return None
     cut = value[:limit].strip()
     return None if cut.lower() in PLACEHOLDERS else cut
-
-
-def first_text(attributes: Mapping[str, Any], names: Sequence[str]) -> str | None:
-    """Return the first of these attributes that says something."""
-    for name in names:
-        if name in attributes and (found := text(attributes[name])) is not None:
-            return found
-    return None
 
 
 def texts(value: object, most: int = 64) -> tuple[str, ...]:

@@ -101,6 +101,17 @@ def test_arguments_of_tools_are_content_of_their_own(settings: dict[str, Any]) -
     pipeline.shutdown()
 
 
+def test_steps_are_events_where_the_setting_says_so(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    for wanted, expected in (("", []), ("step,agent_create", ["step", "agent_create"])):
+        monkeypatch.setenv("OTEL_FEEDBACK_EMIT", wanted)
+        provider = settings["tracer_provider"] = TracerProvider(shutdown_on_exit=False)
+        pipeline = feedback.configure(**settings)
+        for operation in ("execute_task", "create_agent"):
+            provider.get_tracer("x").start_span("s", attributes={"gen_ai.operation.name": operation}).end()
+        assert [event.action_type for event in pipeline.get_recent_events()] == expected
+        pipeline.shutdown()
+
+
 def test_two_processors_on_one_provider_record_a_span_once(settings: dict[str, Any]) -> None:
     pipeline = feedback.configure(**settings)
     provider = settings["tracer_provider"]
