@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from otel_feedback.capture.action import action, current_action
     from otel_feedback.capture.handle import Action
     from otel_feedback.capture.propagation import extract, inject, inject_kafka
-    from otel_feedback.config import KafkaConfig, Settings, get_settings
-    from otel_feedback.dispatching import ActionDispatcher, OrchestrationDispatcher, create_dispatcher
+    from otel_feedback.dispatch.create import ActionDispatcher, OrchestrationDispatcher, create_dispatcher
     from otel_feedback.errors import ConfigError, ExportError, FeedbackError, SchemaError
     from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity
     from otel_feedback.pipeline.log_records import OutcomeLogRecordProcessor
     from otel_feedback.pipeline.pipeline import FeedbackPipeline
     from otel_feedback.pipeline.processor import OutcomeSpanProcessor
+    from otel_feedback.settings.table import KafkaConfig, Settings, get_settings
 
 __all__ = [
     "Action",
@@ -59,27 +59,27 @@ __all__ = [
 
 _HOME = {
     "Action": "capture.handle",
-    "ActionDispatcher": "dispatching",
+    "ActionDispatcher": "dispatch.create",
     "ConfigError": "errors",
     "ExportError": "errors",
     "FeedbackError": "errors",
     "FeedbackPipeline": "pipeline.pipeline",
-    "KafkaConfig": "config",
-    "OrchestrationDispatcher": "dispatching",
+    "KafkaConfig": "settings.table",
+    "OrchestrationDispatcher": "dispatch.create",
     "OutcomeEvent": "events.model",
     "OutcomeLogRecordProcessor": "pipeline.log_records",
     "OutcomeSpanProcessor": "pipeline.processor",
     "OutcomeStatus": "events.model",
     "SchemaError": "errors",
-    "Settings": "config",
+    "Settings": "settings.table",
     "Severity": "events.model",
     "action": "capture.action",
     "configure": "bootstrap",
-    "create_dispatcher": "dispatching",
+    "create_dispatcher": "dispatch.create",
     "current_action": "capture.action",
     "extract": "capture.propagation",
     "get_feedback_pipeline": "bootstrap",
-    "get_settings": "config",
+    "get_settings": "settings.table",
     "inject": "capture.propagation",
     "inject_kafka": "capture.propagation",
 }

@@ -16,15 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
 
-from otel_feedback import config
 from otel_feedback.capture import runtime
 from otel_feedback.capture.action import action
-from otel_feedback.config import KafkaConfig, Settings, get_settings
 from otel_feedback.convert.pricing import Prices
 from otel_feedback.convert.rules import DEFAULT_KINDS, Rules
 from otel_feedback.convert.span import Convention
 from otel_feedback.errors import ConfigError
-from otel_feedback.events.redaction import Redaction
 from otel_feedback.exporters.interface import Exporter, Notices
 from otel_feedback.exporters.log import LogExporter, LogWriter
 from otel_feedback.journal.interface import Journal
@@ -33,6 +30,8 @@ from otel_feedback.pipeline.admission import EventFilter
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.pipeline.processor import ActionRecorder, OutcomeSpanProcessor, provide_default_pipeline
 from otel_feedback.pipeline.screen import EventRedactor, Screen
+from otel_feedback.redaction.redaction import Redaction
+from otel_feedback.settings.table import KafkaConfig, Settings, get_settings, require_codec
 
 # action is here so that it is imported now: an import on an agent's thread may be cut in two by a fork
 __all__ = [
@@ -46,7 +45,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from otel_feedback.provider import Flush
+    from otel_feedback.sdk.provider import Flush
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +116,7 @@ def configure(
             pipeline = _Process.pipeline = _build(chosen)
             runtime.install(None, None, enabled=False)
             return pipeline
-        from otel_feedback import provider as providers
+        from otel_feedback.sdk import provider as providers
 
         provider, flush = providers.prepare(tracer_provider, chosen.service_name)
         pipeline = _Process.pipeline = _build(
@@ -201,14 +200,14 @@ def _build(
     exporters: list[Exporter] = []
     notices: Notices | None = None
     if settings.enable_kafka:
-        from otel_feedback.exporters.kafka import KafkaExporter
-        from otel_feedback.exporters.kafka_notices import KafkaNotices
+        from otel_feedback.exporters.kafka.exporter import KafkaExporter
+        from otel_feedback.exporters.kafka.notices.notices import KafkaNotices
 
-        config.require_codec(settings.kafka.compression)
+        require_codec(settings.kafka.compression)
         exporters.append(KafkaExporter(settings.kafka, connected=lambda: _run_first_at_exit(pipeline)))
         notices = KafkaNotices(settings.kafka, connected=lambda: _run_first_at_exit(pipeline))
     if settings.enable_otlp:
-        from otel_feedback.exporters.otlp import OtlpExporter
+        from otel_feedback.exporters.otlp.exporter import OtlpExporter
 
         exporters.append(OtlpExporter.from_environment(settings.service_name))
     if settings.enable_outcome_logging:

@@ -7,7 +7,7 @@ import threading
 import time
 import traceback
 
-from otel_feedback.scrubbing import scrub
+from otel_feedback.redaction.scrubbing import scrub
 
 __all__ = ["ThrottledLog"]
 

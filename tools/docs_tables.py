@@ -1,7 +1,7 @@
 """What the code cannot say of itself: one meaning for each event field, Kafka header and foreign variable.
 
 `tools.docs` puts these texts into the pages and the JSON Schema; a test fails where one is missing. Settings have
-their meanings in `otel_feedback.config.SETTINGS`.
+their meanings in `otel_feedback.settings.table.SETTINGS`.
 """
 
 from __future__ import annotations

@@ -10,12 +10,12 @@ from typing import Any, get_type_hints
 
 import msgspec
 
-from otel_feedback.config import SETTINGS, KafkaConfig, Setting
-from otel_feedback.convert.own import FIELDS
+from otel_feedback.convert.conventions.own import FIELDS
 from otel_feedback.events import codec
 from otel_feedback.events.model import OutcomeStatus, Severity
-from otel_feedback.exporters.headers import record_headers
-from otel_feedback.exporters.otlp import encode_request
+from otel_feedback.exporters.kafka.headers import record_headers
+from otel_feedback.exporters.otlp.exporter import encode_request
+from otel_feedback.settings.table import SETTINGS, KafkaConfig, Setting
 from tools import docs_tables as texts
 from tools.sample import sample_event, sample_record
 

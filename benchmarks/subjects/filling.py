@@ -12,12 +12,12 @@ from typing import Any
 from benchmarks.children import arguments, serve
 from benchmarks.subjects.producing import kafka_config
 from benchmarks.subjects.workload import same_events
-from otel_feedback.config import get_settings
 from otel_feedback.events.codec import encode
 from otel_feedback.events.model import epoch_us
 from otel_feedback.events.started import StartedAction
-from otel_feedback.exporters.kafka import KafkaExporter
+from otel_feedback.exporters.kafka.exporter import KafkaExporter
 from otel_feedback.journal.disk import DiskJournal
+from otel_feedback.settings.table import get_settings
 
 __all__ = ["fill"]
 

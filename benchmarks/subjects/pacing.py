@@ -24,7 +24,7 @@ from benchmarks.subjects.producing import (
 from benchmarks.subjects.workload import EVENTS_A_RUN, one_action, one_event, run_of
 from otel_feedback.events.codec import encode
 from otel_feedback.events.record import Origin, Record
-from otel_feedback.exporters.headers import record_headers
+from otel_feedback.exporters.kafka.headers import record_headers
 
 ORIGIN = Origin("0" * 32, "raw")
 

@@ -1,6 +1,6 @@
 """Set-up that the sending subjects share: our pipeline, and a plain kafka-python producer with the same options.
 
-`producer_options` repeats what `otel_feedback.exporters.kafka` gives its producer; a test compares the two.
+`producer_options` repeats what `otel_feedback.exporters.kafka.exporter` gives its producer; a test compares the two.
 """
 
 from __future__ import annotations

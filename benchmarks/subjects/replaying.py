@@ -29,7 +29,7 @@ from benchmarks.subjects.workload import EVENTS_A_RUN, same_events
 from otel_feedback.events.codec import encode
 from otel_feedback.events.model import epoch_us
 from otel_feedback.events.record import Origin, Record
-from otel_feedback.exporters.headers import record_headers
+from otel_feedback.exporters.kafka.headers import record_headers
 
 PORTION = 8_000
 """As many as our worker has in flight. Measured: with 50,000 at once kafka-python sends a fifth fewer a second."""

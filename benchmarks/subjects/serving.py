@@ -21,7 +21,7 @@ import otel_feedback as feedback
 from benchmarks.children import BenchmarkError, arguments, serve
 from benchmarks.subjects.conventions import Shape
 from benchmarks.subjects.names import CONFIGURED, FORMER_NAMES, STABLE_NAMES
-from otel_feedback.sampling import OutcomeSampler
+from otel_feedback.sdk.sampling import OutcomeSampler
 
 __all__ = ["SPANS_OF_A_REQUEST", "Subject"]
 

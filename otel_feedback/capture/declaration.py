@@ -9,7 +9,8 @@ from typing import Any
 
 from otel_feedback import semconv
 from otel_feedback.capture.usage import clean_amount
-from otel_feedback.events.limits import (
+from otel_feedback.events.model import MetadataValue
+from otel_feedback.redaction.limits import (
     Problems,
     clean_metadata,
     clean_tags,
@@ -18,7 +19,6 @@ from otel_feedback.events.limits import (
     plain_metadata,
     plain_tags,
 )
-from otel_feedback.events.model import MetadataValue
 
 __all__ = ["Declaration"]
 

@@ -18,8 +18,8 @@ from otel_feedback.events.error_names import (
     TIMEOUT_NAMES,
     TIMEOUT_SUFFIXES,
 )
-from otel_feedback.events.limits import MAX_ITEMS, MAX_STACK, MAX_TEXT, Problems, clean_text, cut, safe_str
 from otel_feedback.events.model import SEVERITY_OF, MetadataValue, OutcomeStatus, Severity
+from otel_feedback.redaction.limits import MAX_ITEMS, MAX_STACK, MAX_TEXT, Problems, clean_text, cut, safe_str
 
 __all__ = ["SUCCESS", "Ending", "ErrorInfo", "describe", "ending_of", "judge"]
 

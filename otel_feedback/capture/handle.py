@@ -25,11 +25,11 @@ from otel_feedback.capture.runtime import count_unrecorded, runtime
 from otel_feedback.capture.said import Said, usage_lock
 from otel_feedback.capture.span_end import tell_end
 from otel_feedback.capture.usage import Usage
-from otel_feedback.current_context import make_current
-from otel_feedback.events.limits import MAX_ITEMS
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity, new_event_id
-from otel_feedback.events.redaction import Redaction
-from otel_feedback.scrubbing import scrub
+from otel_feedback.redaction.limits import MAX_ITEMS
+from otel_feedback.redaction.redaction import Redaction
+from otel_feedback.redaction.scrubbing import scrub
+from otel_feedback.sdk.current_context import make_current
 
 __all__ = ["ACTION_KEY", "IDENTITY_KEY", "Action", "ending_actions"]
 

@@ -19,8 +19,8 @@ from opentelemetry import context as context_api
 from otel_feedback import semconv
 from otel_feedback.capture.handle import ACTION_KEY, IDENTITY_KEY, Action
 from otel_feedback.capture.runtime import runtime
-from otel_feedback.current_context import make_current
-from otel_feedback.events.limits import MAX_NAME, cut
+from otel_feedback.redaction.limits import MAX_NAME, cut
+from otel_feedback.sdk.current_context import make_current
 
 __all__ = ["IDENTITY_FIELDS", "extract", "inject", "inject_kafka"]
 

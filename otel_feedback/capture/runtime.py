@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from opentelemetry import trace
 
-from otel_feedback.events.redaction import Redaction
+from otel_feedback.redaction.redaction import Redaction
 from otel_feedback.version import VERSION
 
 if TYPE_CHECKING:

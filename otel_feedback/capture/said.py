@@ -18,7 +18,8 @@ from otel_feedback import semconv
 from otel_feedback.capture.ending import Ending, ErrorInfo, describe
 from otel_feedback.capture.runtime import runtime
 from otel_feedback.capture.usage import MAX_COUNT, Usage, clean_amount, clean_count
-from otel_feedback.events.limits import (
+from otel_feedback.events.model import SEVERITY_OF, MetadataValue, OutcomeStatus
+from otel_feedback.redaction.limits import (
     MAX_ITEMS,
     MAX_TEXT,
     Problems,
@@ -27,7 +28,6 @@ from otel_feedback.events.limits import (
     clean_text,
     is_plain,
 )
-from otel_feedback.events.model import SEVERITY_OF, MetadataValue, OutcomeStatus
 
 __all__ = ["Said", "usage_lock"]
 

@@ -8,8 +8,8 @@ from opentelemetry.trace import Span, Status, StatusCode
 
 from otel_feedback import semconv
 from otel_feedback.capture.ending import Ending, ErrorInfo
-from otel_feedback.events.limits import MAX_TEXT
 from otel_feedback.events.model import OutcomeStatus
+from otel_feedback.redaction.limits import MAX_TEXT
 
 __all__ = ["tell_end"]
 

@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from otel_feedback import semconv
-from otel_feedback.events.limits import Problems
+from otel_feedback.redaction.limits import Problems
 
 __all__ = ["MAX_COUNT", "Usage", "clean_amount", "clean_count"]
 

@@ -12,7 +12,7 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import NamedTuple
 
-from otel_feedback.config import SETTINGS
+from otel_feedback.settings.table import SETTINGS
 
 __all__ = ["EnvFile", "load"]
 

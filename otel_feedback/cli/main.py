@@ -66,11 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     # each command is imported when it is asked for: --help and --version need none of what they need
     if options.command == "demo":
-        from otel_feedback.cli import demo
+        from otel_feedback.cli.demo import demo
 
         return demo.run(seconds=options.seconds, as_json=options.json)
     if options.command == "topics":
-        from otel_feedback.cli import topics
+        from otel_feedback.cli.kafka import topics
 
         return topics.run(
             partitions=options.partitions,
@@ -80,21 +80,21 @@ def _run(options: argparse.Namespace) -> int:
         )
     if options.command == "journal":
         return _run_journal(options)
-    from otel_feedback.cli import doctor
+    from otel_feedback.cli.doctor import doctor
 
     return doctor.run(as_json=options.json, jaeger_url=options.jaeger, bootstrap_servers=options.bootstrap_servers)
 
 
 def _run_journal(options: argparse.Namespace) -> int:
     if options.action == "inspect":
-        from otel_feedback.cli import journal_inspect
+        from otel_feedback.cli.journal import inspect as journal_inspect
 
         return journal_inspect.run(path=options.path, as_json=options.json)
     if options.action == "verify":
-        from otel_feedback.cli import journal_verify
+        from otel_feedback.cli.journal import verify as journal_verify
 
         return journal_verify.run(path=options.path, as_json=options.json)
-    from otel_feedback.cli import journal_replay
+    from otel_feedback.cli.journal import replay as journal_replay
 
     return journal_replay.run(path=options.path, as_json=options.json, timeout_s=options.timeout, take=options.take)
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from otel_feedback.events.limits import cut
+from otel_feedback.redaction.limits import cut
 
 __all__ = ["read_content"]
 

@@ -11,8 +11,8 @@ from otel_feedback import semconv
 from otel_feedback.convert.reading import Reading
 from otel_feedback.convert.span import FinishedSpan
 from otel_feedback.convert.status import Judgement
-from otel_feedback.events.limits import MAX_STACK, MAX_TEXT, Problems, clean_metadata, clean_text, cut
 from otel_feedback.events.model import OutcomeEvent
+from otel_feedback.redaction.limits import MAX_STACK, MAX_TEXT, Problems, clean_metadata, clean_text, cut
 
 __all__ = ["framework_of", "provider_of", "to_event"]
 

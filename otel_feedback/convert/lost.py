@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from otel_feedback import semconv
-from otel_feedback.convert.own import OwnConvention
+from otel_feedback.convert.conventions.own import OwnConvention
 from otel_feedback.convert.span import FinishedSpan, SpanError
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity
 from otel_feedback.events.started import StartedAction

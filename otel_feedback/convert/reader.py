@@ -8,10 +8,10 @@ from typing import Any
 from otel_feedback import semconv
 from otel_feedback.convert.amounts import Intervals
 from otel_feedback.convert.content import read_content
+from otel_feedback.convert.conventions.own import OwnConvention
 from otel_feedback.convert.costs import priced_own, with_source
 from otel_feedback.convert.evaluations import read_evaluations
 from otel_feedback.convert.foreign import to_event
-from otel_feedback.convert.own import OwnConvention
 from otel_feedback.convert.reading import CallUsage, Reading
 from otel_feedback.convert.rollup import Said
 from otel_feedback.convert.rules import Rules

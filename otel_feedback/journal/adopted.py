@@ -39,7 +39,7 @@ from otel_feedback.journal.segments import (
     scan_segment,
 )
 from otel_feedback.journal.state import VERSION, JournalState, decode_state, load_state, save_state
-from otel_feedback.scrubbing import scrub
+from otel_feedback.redaction.scrubbing import scrub
 
 __all__ = ["AdoptedJournal", "Newest", "believed"]
 

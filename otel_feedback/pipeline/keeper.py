@@ -12,8 +12,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from otel_feedback.compat import suppress_instrumentation
 from otel_feedback.pipeline.wake import Wake
+from otel_feedback.sdk.compat import suppress_instrumentation
 from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["Keeper"]

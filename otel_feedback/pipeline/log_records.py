@@ -12,8 +12,8 @@ from otel_feedback import semconv
 from otel_feedback.convert import evaluations
 from otel_feedback.convert.additions import Addition
 from otel_feedback.convert.values import text
-from otel_feedback.events.limits import MAX_STACK, MAX_TEXT
 from otel_feedback.pipeline.processor import OutcomeSpanProcessor
+from otel_feedback.redaction.limits import MAX_STACK, MAX_TEXT
 
 __all__ = ["OutcomeLogRecordProcessor"]
 

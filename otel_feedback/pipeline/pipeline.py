@@ -22,14 +22,13 @@ from typing import Any, cast
 import msgspec
 
 from otel_feedback.capture.runtime import unrecorded
-from otel_feedback.convert.builtin import CONVENTIONS
+from otel_feedback.convert.conventions.builtin import CONVENTIONS
 from otel_feedback.convert.lost import lost_action
 from otel_feedback.convert.outcomes import Outcomes
 from otel_feedback.convert.rules import Rules
 from otel_feedback.errors import SchemaError
 from otel_feedback.events import codec
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
-from otel_feedback.events.redaction import Redaction
 from otel_feedback.events.started import StartedAction
 from otel_feedback.exporters.interface import Exporter, Notices
 from otel_feedback.journal.interface import Account, Journal
@@ -37,6 +36,7 @@ from otel_feedback.pipeline.delivery import Delivery, Refused
 from otel_feedback.pipeline.ledger import observe
 from otel_feedback.pipeline.ring import Ring
 from otel_feedback.pipeline.screen import Dropped, Screen
+from otel_feedback.redaction.redaction import Redaction
 from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["FeedbackPipeline"]

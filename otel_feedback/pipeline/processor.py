@@ -21,15 +21,15 @@ from opentelemetry.trace import SpanContext, StatusCode
 from otel_feedback import semconv
 from otel_feedback.capture.ending import describe
 from otel_feedback.capture.handle import Action, ending_actions
+from otel_feedback.convert.conventions.own import OwnConvention
 from otel_feedback.convert.costs import priced_own
-from otel_feedback.convert.own import OwnConvention
 from otel_feedback.convert.rules import Ended
 from otel_feedback.convert.span import FinishedSpan, SpanError, SpanEvent
 from otel_feedback.convert.values import plain
-from otel_feedback.events.limits import Problems
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
 from otel_feedback.events.started import StartedAction
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
+from otel_feedback.redaction.limits import Problems
 
 __all__ = ["ActionRecorder", "OutcomeSpanProcessor", "provide_default_pipeline"]
 

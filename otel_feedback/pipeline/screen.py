@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from otel_feedback.errors import SchemaError
 from otel_feedback.events import codec
 from otel_feedback.events.model import OutcomeEvent
-from otel_feedback.events.redaction import Redaction, as_recorded, without_texts
 from otel_feedback.events.trim import smaller_forms, trimmed
 from otel_feedback.pipeline.admission import Admission, EventFilter
+from otel_feedback.redaction.redaction import Redaction, as_recorded, without_texts
 
 __all__ = ["DEFAULT_MAX_BYTES", "Dropped", "EventRedactor", "Screen", "Screened"]
 

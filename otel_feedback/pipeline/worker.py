@@ -18,13 +18,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from otel_feedback.compat import suppress_instrumentation
 from otel_feedback.errors import ExportError
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Exporter, Receipt, Refusal
 from otel_feedback.journal.interface import Cursor
 from otel_feedback.pipeline.wake import Wake
 from otel_feedback.retry import Backoff
+from otel_feedback.sdk.compat import suppress_instrumentation
 from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["Worker"]

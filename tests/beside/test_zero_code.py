@@ -102,7 +102,7 @@ def test_a_span_that_began_before_the_hook_ran_breaks_nothing(log: Path, tmp_pat
     """An instrumentation may make spans as soon as it is loaded."""
     (tmp_path / "early.py").write_text(
         "from opentelemetry import trace\n"
-        "from otel_feedback.autoload import configure_if_enabled\n"
+        "from otel_feedback.sdk.autoload import configure_if_enabled\n"
         "tracer = trace.get_tracer('early')\n"
         "early = tracer.start_span('early', attributes={'outcome.action_type': 'agent'})\n"
         "import os; os.environ['OTEL_FEEDBACK_ENABLED'] = 'true'; configure_if_enabled()\n"

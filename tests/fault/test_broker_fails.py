@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from otel_feedback.exporters.kafka import KafkaExporter
+from otel_feedback.exporters.kafka.exporter import KafkaExporter
 from tests.fault.stream import Stream, account, assert_everything_arrived, configure
 from tests.stack.kafka import KafkaBroker
 
@@ -63,7 +63,7 @@ def test_a_pause_longer_than_the_worker_waits_sends_again_what_is_in_flight(
 ) -> None:
     """The broker has the first copy in its socket and writes it when it goes on: repeats, and still in order."""
     impatient = partial(KafkaExporter, give_up_s=1.0)
-    monkeypatch.setattr("otel_feedback.exporters.kafka.KafkaExporter", impatient)
+    monkeypatch.setattr("otel_feedback.exporters.kafka.exporter.KafkaExporter", impatient)
     pipeline = configure(broker.bootstrap_servers, TOPIC)
     with Stream() as stream:
         stream.wait_for_steps(100)

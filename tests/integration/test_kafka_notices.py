@@ -15,9 +15,9 @@ import pytest
 import otel_feedback as feedback
 from otel_feedback.events import codec
 from otel_feedback.events.record import Record
-from otel_feedback.exporters.headers import record_headers
 from otel_feedback.exporters.interface import Refusal
-from otel_feedback.exporters.kafka_notices import KafkaNotices
+from otel_feedback.exporters.kafka.headers import record_headers
+from otel_feedback.exporters.kafka.notices.notices import KafkaNotices
 from tests.stack import kafka_clients
 from tests.stack.kafka import KafkaBroker
 from tests.stack.processes import free_port

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from opentelemetry import context
 
-from otel_feedback.compat import suppress_instrumentation
-from otel_feedback.exporters.kafka_producer import OutcomeProducer
+from otel_feedback.exporters.kafka.producer import OutcomeProducer
+from otel_feedback.sdk.compat import suppress_instrumentation
 from tests.integration.test_kafka_notices import REFUSAL, ours, side
 from tests.stack import kafka_clients
 from tests.stack.kafka import KafkaBroker
@@ -80,7 +80,7 @@ def test_a_fork_leaves_the_parents_lane_alone(kafka_broker: KafkaBroker) -> None
         import os, warnings
         warnings.simplefilter("ignore", DeprecationWarning)
         from otel_feedback import KafkaConfig
-        from otel_feedback.exporters.kafka_notices import KafkaNotices
+        from otel_feedback.exporters.kafka.notices.notices import KafkaNotices
         notices = KafkaNotices(KafkaConfig(bootstrap_servers=({kafka_broker.bootstrap_servers!r},), topic={topic!r}))
         os.register_at_fork(after_in_child=notices.after_fork)
         notices.audit("p", b"before")

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from otel_feedback.exporters import notice_lane
-from otel_feedback.exporters.notice_lane import Notice, NoticeLane
+from otel_feedback.exporters.kafka.notices import lane as notice_lane
+from otel_feedback.exporters.kafka.notices.lane import Notice, NoticeLane
 from tests.unit.kafka_notices.fakes import record
 
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_feedback.events import codec
-from otel_feedback.events.limits import MAX_ITEMS, MAX_NAME, MAX_STACK, MAX_TEXT
 from otel_feedback.events.model import OutcomeEvent
-from otel_feedback.events.redaction import Redaction, without_texts
+from otel_feedback.redaction.limits import MAX_ITEMS, MAX_NAME, MAX_STACK, MAX_TEXT
+from otel_feedback.redaction.redaction import Redaction, without_texts
 from tests.made_up_secrets import SECRETS
 
 TEXT = st.one_of(

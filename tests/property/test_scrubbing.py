@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_feedback.scrubbing import scrub
-from otel_feedback.scrubbing_names import is_secret_name
+from otel_feedback.redaction.names import is_secret_name
+from otel_feedback.redaction.scrubbing import scrub
 from tests.made_up_secrets import SECRETS, SURROUNDINGS, Secret, pem, within
 
 ANY_SECRET = pytest.mark.parametrize("secret", SECRETS, ids=lambda secret: secret.name)

@@ -16,8 +16,8 @@ from opentelemetry import context as context_api
 
 import otel_feedback as feedback
 from otel_feedback.capture.ending import judge
-from otel_feedback.events.limits import Problems
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
+from otel_feedback.redaction.limits import Problems
 
 S = feedback.OutcomeStatus
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from otel_feedback.capture import threads
-from otel_feedback.capture.threads import THREAD_NAME, run_in_thread
+from otel_feedback.dispatch import threads
+from otel_feedback.dispatch.threads import THREAD_NAME, run_in_thread
 from tests.stack.waiting import wait_until
 from tests.support import run_python
 
@@ -18,7 +18,7 @@ from tests.support import run_python
 @pytest.fixture(autouse=True)
 def none_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads of other tests end by themselves."""
-    monkeypatch.setattr("otel_feedback.capture.threads.Idle.threads", [])
+    monkeypatch.setattr("otel_feedback.dispatch.threads.Idle.threads", [])
 
 
 class Jobs:
@@ -103,7 +103,7 @@ def test_a_forked_child_begins_with_none() -> None:
     done = run_python(
         """
         import os, threading, time, warnings
-        from otel_feedback.capture.threads import Idle, run_in_thread
+        from otel_feedback.dispatch.threads import Idle, run_in_thread
         warnings.simplefilter("ignore", DeprecationWarning)
         done = threading.Event()
         run_in_thread(lambda: done.set)

@@ -188,7 +188,7 @@ class Trap(Mapping[str, Any]):
 def test_what_cannot_be_read_is_logged_and_changes_nothing(
     what: str, pipeline: FeedbackPipeline, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from otel_feedback.capture import answers
+    from otel_feedback.dispatch import answers
     from otel_feedback.throttle import ThrottledLog
 
     monkeypatch.setattr(answers, "_log", ThrottledLog(answers.logger))

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import otel_feedback as feedback
-from otel_feedback.events.limits import MAX_ITEMS, MAX_NAME, MAX_STACK, MAX_TEXT
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
+from otel_feedback.redaction.limits import MAX_ITEMS, MAX_NAME, MAX_STACK, MAX_TEXT
 
 
 class Hostile:

@@ -22,7 +22,7 @@ from benchmarks.table import render
 from otel_feedback.errors import ExportError
 from otel_feedback.events.codec import encode
 from otel_feedback.events.record import Origin, Record
-from otel_feedback.exporters.kafka import KafkaExporter
+from otel_feedback.exporters.kafka.exporter import KafkaExporter
 from tests.stack.errors import ServiceUnavailable
 from tests.stack.kafka import KafkaBroker
 from tests.support import environment, run_python

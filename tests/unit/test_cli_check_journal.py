@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from otel_feedback.cli import check_journal as check_journal_module
-from otel_feedback.cli.check_journal import check_journal
-from otel_feedback.cli.findings import Finding, State
-from otel_feedback.config import get_settings
+from otel_feedback.cli.doctor import journal as check_journal_module
+from otel_feedback.cli.doctor.findings import Finding, State
+from otel_feedback.cli.doctor.journal import check_journal
+from otel_feedback.settings.table import get_settings
 from tests.cli_journals import dead, living, snapshot
 from tests.journals import KAFKA, crash, segment_bytes
 

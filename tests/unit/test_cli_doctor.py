@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from otel_feedback.cli.findings import Finding, State, without_secrets
+from otel_feedback.cli.doctor.findings import Finding, State, without_secrets
 from tests.support import environment
 
 CLOSED = "http://127.0.0.1:1"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from otel_feedback.cli import journal_survey
-from otel_feedback.cli.journal_survey import Owner, survey
+from otel_feedback.cli.journal import survey as journal_survey
+from otel_feedback.cli.journal.survey import Owner, survey
 from otel_feedback.events.record import Origin
 from otel_feedback.journal.adopted import Newest
 from otel_feedback.journal.folder import CURSORS, LOCK

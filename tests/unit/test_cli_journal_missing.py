@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from otel_feedback.cli.journal_check import check_journal
+from otel_feedback.cli.journal.check import check_journal
 from otel_feedback.journal.segments import Segment, list_segments
 from tests.cli_journals import dead, living, run, verified
 from tests.journals import BOTH, KAFKA, SMALL, crash, deliver_all, segments
@@ -49,7 +49,7 @@ def test_what_a_living_owner_adds_meanwhile_is_not_missed(tmp_path: Path, monkey
     made = living(tmp_path, KAFKA, events=100, limits=SMALL)
     listed = list_segments(made.folder)
     answers = [[*listed[:-3], listed[-2]], listed]
-    monkeypatch.setattr("otel_feedback.cli.journal_check.list_segments", lambda _: answers.pop(0))
+    monkeypatch.setattr("otel_feedback.cli.journal.check.list_segments", lambda _: answers.pop(0))
     checked = check_journal(made.folder)
     assert checked is not None
     assert (checked.is_whole, checked.missing) == (True, [])
@@ -68,7 +68,7 @@ def test_what_a_living_owner_removes_meanwhile_is_not_missed(tmp_path: Path, mon
         made.journal.tend()
         return listed
 
-    monkeypatch.setattr("otel_feedback.cli.journal_check.list_segments", deliver_meanwhile)
+    monkeypatch.setattr("otel_feedback.cli.journal.check.list_segments", deliver_meanwhile)
     checked = check_journal(made.folder)
     assert checked is not None
     assert [segment.path.exists() for segment in listed] == [False] * (len(listed) - 1) + [True]

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from otel_feedback.cli import journal_delivery, journal_replay
-from otel_feedback.cli.journal_survey import survey
+from otel_feedback.cli.journal import delivery as journal_delivery
+from otel_feedback.cli.journal import replay as journal_replay
+from otel_feedback.cli.journal.survey import survey
 from otel_feedback.journal.folder import CURSORS, LOCK, Folder, folders
 from otel_feedback.pipeline import ledger
 from tests.cli_journals import dead, flip, frames_of, lines_in, living, only_segment, run, run_json, snapshot, to

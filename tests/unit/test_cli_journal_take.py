@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from otel_feedback.cli.journal_survey import survey
+from otel_feedback.cli.journal.survey import survey
 from otel_feedback.journal.folder import CURSORS, Folder
 from otel_feedback.journal.redirect import redirect
 from otel_feedback.journal.state import load_state

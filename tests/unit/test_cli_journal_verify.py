@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_feedback.cli.journal_check import check_journal
+from otel_feedback.cli.journal.check import check_journal
 from otel_feedback.journal import segments as segments_module
 from otel_feedback.journal.folder import CURSORS
 from otel_feedback.journal.frames import HEADER_BYTES, Kind, frame

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from otel_feedback.cli.kafka_admin import check_tls_files, speaks_tls
-from otel_feedback.cli.kafka_problem import KafkaSetupError
+from otel_feedback.cli.kafka.admin import check_tls_files, speaks_tls
+from otel_feedback.cli.kafka.problem import KafkaSetupError
 from tests.stack.kafka_certificates import Authority
 from tests.support import run_python
 
@@ -69,8 +69,8 @@ def test_files_that_cannot_be_right(
 def test_nobody_is_asked_for_a_password(folder: Path) -> None:
     """Left alone, OpenSSL asks at the terminal, and waits."""
     done = run_python(f"""
-        from otel_feedback.cli.kafka_admin import check_tls_files
-        from otel_feedback.cli.kafka_problem import KafkaSetupError
+        from otel_feedback.cli.kafka.admin import check_tls_files
+        from otel_feedback.cli.kafka.problem import KafkaSetupError
         try:
             check_tls_files({tls(folder, "locked-cert.pem", "locked-key.pem")!r})
         except KafkaSetupError as problem:

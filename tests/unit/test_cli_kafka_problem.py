@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from otel_feedback import KafkaConfig
-from otel_feedback.cli.kafka_problem import judge, refusal
+from otel_feedback.cli.kafka.problem import judge, refusal
 from otel_feedback.cli.listening import listening
 
 with warnings.catch_warnings():

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from otel_feedback import KafkaConfig
-from otel_feedback.cli.topics import topic_names
+from otel_feedback.cli.kafka.topics import topic_names
 from tests.support import environment
 
 

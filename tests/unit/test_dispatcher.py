@@ -286,7 +286,7 @@ def test_a_thread_that_cannot_be_started_is_a_failure_like_others(
     async def main() -> list[dict[str, Any]]:
         with monkeypatch.context() as patch:
             patch.setattr(threading.Thread, "start", refuse)
-            patch.setattr("otel_feedback.capture.threads.Idle.threads", [])
+            patch.setattr("otel_feedback.dispatch.threads.Idle.threads", [])
             return [await dispatcher.dispatch(Plain(), "x", lambda: 1, retries=retries) for retries in (0, 1)]
 
     first, second = run(main)

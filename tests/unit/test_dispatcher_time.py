@@ -134,8 +134,8 @@ def test_the_backoff_doubles_up_to_half_a_minute(monkeypatch: pytest.MonkeyPatch
     async def note(seconds: float) -> None:
         waited.append(seconds)
 
-    monkeypatch.setattr("otel_feedback.capture.attempts.asyncio.sleep", note)
-    monkeypatch.setattr("otel_feedback.capture.attempts.random.uniform", lambda low, high: high)
+    monkeypatch.setattr("otel_feedback.dispatch.attempts.asyncio.sleep", note)
+    monkeypatch.setattr("otel_feedback.dispatch.attempts.random.uniform", lambda low, high: high)
     run(lambda: ActionDispatcher(retries=8).dispatch(Flaky(math.inf)))  # type: ignore[arg-type]
     assert waited == [0.5, 1, 2, 4, 8, 16, 30, 30]
 

@@ -237,7 +237,7 @@ def test_importing_the_package_for_action_alone_imports_no_asyncio() -> None:
         import otel_feedback as feedback
         before = "asyncio" in sys.modules
         feedback.action
-        print(before, "otel_feedback.dispatching" in sys.modules)
+        print(before, "otel_feedback.dispatch.create" in sys.modules)
         """
     )
     assert done.stdout.split() == ["False", "False"], done.stderr

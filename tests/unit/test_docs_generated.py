@@ -12,12 +12,12 @@ import msgspec
 import pytest
 
 import otel_feedback as feedback
-from otel_feedback.config import SETTINGS, KafkaConfig
 from otel_feedback.events import codec
-from otel_feedback.exporters.headers import record_headers
-from otel_feedback.exporters.kafka_receipt import REFUSED_NAMES
+from otel_feedback.exporters.kafka.headers import record_headers
+from otel_feedback.exporters.kafka.receipt import REFUSED_NAMES
 from otel_feedback.journal.memory import LOST_RETENTION
 from otel_feedback.pipeline.delivery import LOST_SHUTDOWN
+from otel_feedback.settings.table import SETTINGS, KafkaConfig
 from tools import docs, docs_tables, render
 from tools.sample import sample_event, sample_record
 
@@ -145,7 +145,7 @@ def test_the_architecture_page_has_every_reason_for_a_loss() -> None:
 
 
 def test_the_events_page_has_the_topics_that_the_command_creates() -> None:
-    from otel_feedback.cli.topics import topic_names
+    from otel_feedback.cli.kafka.topics import topic_names
 
     page = (ROOT / "docs" / "events.md").read_text("utf-8")
     listed = re.findall(r"^\| `(agent-[\w-]+)` \|", page, re.MULTILINE)

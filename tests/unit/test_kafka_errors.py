@@ -8,7 +8,7 @@ import pytest
 
 import otel_feedback as feedback
 from otel_feedback.errors import ExportError
-from otel_feedback.exporters.kafka_connection import KafkaConnection
+from otel_feedback.exporters.kafka.connection import KafkaConnection
 from tests.stack.processes import free_port
 
 

@@ -17,9 +17,9 @@ from otel_feedback.errors import ExportError
 from otel_feedback.events import codec
 from otel_feedback.events.record import Origin, Record
 from otel_feedback.events.trim import smaller_forms
-from otel_feedback.exporters import kafka_producer
 from otel_feedback.exporters.interface import Refusal
-from otel_feedback.exporters.kafka import KafkaExporter
+from otel_feedback.exporters.kafka import producer as kafka_producer
+from otel_feedback.exporters.kafka.exporter import KafkaExporter
 
 ORIGIN = Origin("0" * 32, "test")
 
@@ -176,7 +176,7 @@ def test_it_is_said_once_a_minute_without_content(
 ) -> None:
     broker = FakeBroker(limit, client_limit, set())
     deliver(exporter_to(broker, monkeypatch, 10), [record(sequence, "key-a", 3_000) for sequence in range(5)])
-    [line] = [one.getMessage() for one in caplog.records if one.name == "otel_feedback.exporters.kafka"]
+    [line] = [one.getMessage() for one in caplog.records if one.name == "otel_feedback.exporters.kafka.exporter"]
     assert "too large for agent-outcomes and is sent with less text" in line
     assert "xxx" not in line
     assert "key-a" not in line

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 import otel_feedback as feedback
-from otel_feedback.exporters.otlp_transport import OtlpEndpoint
+from otel_feedback.exporters.otlp.transport import OtlpEndpoint
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from tests.stack.otlp_sink import OtlpSink
 from tests.stack.processes import free_port

@@ -15,8 +15,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import otel_feedback as feedback
-from otel_feedback.events.limits import LONGEST_SECRET, MAX_NAME, MAX_STACK, MAX_TEXT
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
+from otel_feedback.redaction.limits import LONGEST_SECRET, MAX_NAME, MAX_STACK, MAX_TEXT
 from tests.conftest import Configure
 from tests.made_up_secrets import SECRETS, SURROUNDINGS, Secret, pem, within
 from tests.support import run_python

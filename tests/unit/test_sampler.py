@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Decision, ParentBasedTraceIdRatio, Sampler
 
 import otel_feedback as feedback
-from otel_feedback.sampling import OutcomeSampler, make_sampler, sampler_of_environment
+from otel_feedback.sdk.sampling import OutcomeSampler, make_sampler, sampler_of_environment
 from tests.support import run_python
 
 

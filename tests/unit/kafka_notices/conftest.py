@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from otel_feedback.exporters import kafka_producer
-from otel_feedback.exporters.kafka_notices import KafkaNotices
+from otel_feedback.exporters.kafka import producer as kafka_producer
+from otel_feedback.exporters.kafka.notices.notices import KafkaNotices
 from tests.stack.waiting import wait_until
 from tests.unit.kafka_notices.fakes import CONFIG, FakeKafka, threads
 

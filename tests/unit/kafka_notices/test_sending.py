@@ -11,9 +11,9 @@ import threading
 import pytest
 
 from otel_feedback.events import codec
-from otel_feedback.exporters import notice_lane
 from otel_feedback.exporters.interface import Refusal
-from otel_feedback.exporters.kafka_notices import KafkaNotices
+from otel_feedback.exporters.kafka.notices import lane as notice_lane
+from otel_feedback.exporters.kafka.notices.notices import KafkaNotices
 from tests.stack.waiting import wait_until
 from tests.unit.kafka_notices.fakes import (
     CONFIG,

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from otel_feedback.exporters.interface import Refusal
-from otel_feedback.exporters.kafka_notices import KafkaNotices
+from otel_feedback.exporters.kafka.notices.notices import KafkaNotices
 from tests.stack.waiting import wait_until
 from tests.unit.kafka_notices.fakes import (
     CONFIG,
@@ -181,7 +181,7 @@ def test_a_defect_does_not_end_the_thread(
     def broken(self: FakeFuture, timeout: float) -> None:
         raise AssertionError
 
-    monkey.setattr("otel_feedback.exporters.notice_sender.refusal_of", broken)
+    monkey.setattr("otel_feedback.exporters.kafka.notices.sender.refusal_of", broken)
     kafka.judge = judge
     notices.audit("p", b"a")
     wait_until(lambda: notices.account()["sent"] == 1, timeout_s=10, what="the next try")

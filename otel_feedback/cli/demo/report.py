@@ -1,0 +1,149 @@
+"""The demo's summary: by status, by agent, what went wrong, the slowest, one run as a tree, the account.
+
+Input: events and the pipeline's `metrics()`. Output: renderables for one console; nothing is measured here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from otel_feedback import OutcomeEvent, OutcomeStatus
+from otel_feedback.cli.console import UNKNOWN, can_write, count, dollars, duration, marks, percent, write
+from otel_feedback.cli.demo.feed import why
+from otel_feedback.cli.demo.summary import Node, Summary, nested, origins, slowest
+
+__all__ = ["Report"]
+
+BAR = 30
+SLOWEST = 3
+
+
+class Report:
+    """Renders the summary for one console."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._marks = marks(console)
+        drawing = can_write(console, "█└─├│")
+        self._bar = "█" if drawing else "#"
+        self._guides = ("└─ ", "├─ ", "│  ") if drawing else ("`- ", "|- ", "|  ")
+
+    def write(
+        self, events: Sequence[OutcomeEvent], summary: Summary, metrics: Mapping[str, Any], elapsed_s: float, run: str
+    ) -> None:
+        """Write all parts that have something to say."""
+        for title, body in self._parts(events, summary, metrics, elapsed_s, run):
+            heading = Text("\n").append(title[0], "bold").append(f"  {title[1]}".rstrip(), "dim")
+            write(self._console, heading, Padding(body, (0, 0, 0, 2), expand=False))
+
+    def _parts(
+        self, events: Sequence[OutcomeEvent], summary: Summary, metrics: Mapping[str, Any], elapsed_s: float, run: str
+    ) -> Iterator[tuple[tuple[str, str], RenderableType]]:
+        what = f"{summary.actions} actions of {len(summary.by_agent)} agents in {summary.runs} runs, {elapsed_s:.1f} s"
+        yield ("Outcomes", what), self._statuses(summary)
+        if events:
+            yield ("Agents", "each action counted once, without the actions inside it"), self._agents(summary)
+        first, followed = origins(events)
+        if first:
+            note = f"{len(first)} times; {followed} more actions ended badly because of one of these"
+            yield ("Where it went wrong", note), self._list(first)
+        if events:
+            yield ("Slowest steps", ""), self._list(slowest(events, SLOWEST))
+        tree = nested(events, run)
+        if tree:
+            yield (
+                ("One run as it was nested", f"{run}, by parent_event_id; sums include what is inside"),
+                self._tree(tree),
+            )
+        yield ("Account", "recorded = delivered + pending + lost, at any moment"), self._account(metrics)
+
+    def _statuses(self, summary: Summary) -> RenderableType:
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for right in (False, True, False, True):
+            table.add_column(justify="right" if right else "left", no_wrap=True)
+        for status, mark in self._marks.items():
+            number = summary.by_status[status.value]
+            if number:
+                share = number / summary.actions
+                bar = self._bar * max(1, round(BAR * share))
+                table.add_row(
+                    Text(f"{mark.symbol} {status.value}", mark.style), str(number),
+                    Text(bar, mark.style), Text(percent(share), "dim"),
+                )  # fmt: skip
+        return table if table.row_count else Text("nothing ended", "dim")
+
+    def _agents(self, summary: Summary) -> RenderableType:
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        table.add_column("Agent", width=12, no_wrap=True)
+        for title in ("Actions", "Success", "p50", "p95", "Quality", "Tokens", "Cost"):
+            table.add_column(title, justify="right", min_width=7, no_wrap=True)
+        for line in summary.by_agent:
+            table.add_row(
+                line.agent, str(line.actions), percent(line.success_rate), duration(line.p50_ms), duration(line.p95_ms),
+                UNKNOWN if line.quality is None else f"{line.quality:.2f}", count(line.tokens), dollars(line.cost),
+            )  # fmt: skip
+        ended_well = summary.by_status[OutcomeStatus.SUCCESS.value] / max(1, summary.actions)
+        table.add_row(
+            Text("all", "bold"), str(summary.actions), percent(ended_well), "", "", "",
+            count(summary.tokens), dollars(summary.cost), style="dim",
+        )  # fmt: skip
+        return table
+
+    def _list(self, events: Sequence[OutcomeEvent]) -> RenderableType:
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for right in (False, False, False, True):
+            table.add_column(justify="right" if right else "left", no_wrap=True)
+        table.add_column()  # the only one that gives way in a narrow terminal
+        for event in events:
+            mark = self._marks[event.status]
+            table.add_row(
+                Text(mark.symbol, mark.style), Text(event.run_id or "", "dim"), event.action_type,
+                duration(event.duration_ms), _cut(why(event) or event.model or ""),
+            )  # fmt: skip
+        return table
+
+    def _tree(self, nodes: Sequence[Node]) -> RenderableType:
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for right in (False, True, True):
+            table.add_column(justify="right" if right else "left", no_wrap=True)
+        table.add_column()
+        for guide, node in self._lines(nodes, "", at_top=True):
+            event = node.event
+            mark = self._marks[event.status]
+            name = Text(guide, "dim").append(f"{mark.symbol} ", f"not dim {mark.style}")
+            name.append(f"{event.agent_name} {event.action_type}", "not dim bold" if node.children else "not dim")
+            table.add_row(
+                name, Text(duration(event.duration_ms)), Text(dollars(event.cost_estimate), "dim"),
+                _cut("" if event.status is OutcomeStatus.SUCCESS else why(event), mark.style),
+            )  # fmt: skip
+        return table
+
+    def _lines(self, nodes: Sequence[Node], indent: str, *, at_top: bool = False) -> Iterator[tuple[str, Node]]:
+        """Yield each node below the one before it, with the lines that lead to it."""
+        corner, tee, pipe = self._guides
+        for node in nodes:
+            last = node is nodes[-1]
+            yield ("" if at_top else indent + (corner if last else tee)), node
+            yield from self._lines(node.children, "" if at_top else indent + ("   " if last else pipe))
+
+    def _account(self, metrics: Mapping[str, Any]) -> RenderableType:
+        table = Table.grid(padding=(0, 2))
+        table.add_row("recorded", str(metrics["recorded"]), Text("in the ring, for get_recent_events()", "dim"))
+        for name, account in metrics["exporters"].items():
+            lost = sum(account["lost"].values())
+            numbers = f"delivered {account['delivered']}, pending {account['pending']}, lost {lost}"
+            table.add_row(f"to the {name}", str(account["appended"]), Text(numbers, "bold red" if lost else ""))
+        refused = sum(metrics["not_recorded"].values())
+        if refused:
+            table.add_row("not recorded", str(refused), Text(str(metrics["not_recorded"]), "bold red"))
+        return table
+
+
+def _cut(text: str, style: str = "") -> Text:
+    return Text(text, style, no_wrap=True, overflow="ellipsis")

@@ -1,0 +1,164 @@
+"""The doctor's look at Kafka, one step after the other: each needs those before it.
+
+Whether this client may write is asked and not tried: the broker lists what it permits with the topic's metadata. A
+test record would stay in `agent-outcomes`, which holds outcome events and nothing else; one in another topic would
+prove nothing, since permissions are given by topic. That enough replicas are in sync for acks=all is looked up, too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from otel_feedback.cli.doctor.findings import Finding, State
+from otel_feedback.cli.kafka.admin import Admin, check_network, open_admin
+from otel_feedback.cli.kafka.problem import KafkaSetupError, refusal
+from otel_feedback.cli.kafka.topics import topic_names
+from otel_feedback.cli.network import LIMIT_S, within
+from otel_feedback.errors import ConfigError
+from otel_feedback.settings.table import KafkaConfig, Settings, require_codec
+
+__all__ = ["check_kafka"]
+
+_STEPS = {
+    "network": "Kafka network",
+    "protocol": "Kafka protocol",
+    "login": "Kafka login",
+    "brokers": "Kafka brokers",
+    "topics": "Kafka topics",
+    "write": "Kafka write",
+}
+UNKNOWN_TOPIC = 3  # Kafka's error code UNKNOWN_TOPIC_OR_PARTITION
+
+
+def check_kafka(settings: Settings) -> Iterator[Finding]:
+    """Say how far one comes on the way to writing events, and what stops one."""
+    if settings.disabled or not settings.enable_kafka:
+        given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "").strip()
+        switch = "ENABLE_KAFKA=true" if given else "KAFKA_BOOTSTRAP_SERVERS=localhost:9092"
+        yield Finding("Kafka", State.OFF, "events are not sent to Kafka", f"to switch on: {switch}")
+        return
+    config = settings.kafka
+    yield _codec(config)
+    step = ""
+    try:
+        for finding in _steps(config):
+            step = finding.check
+            yield finding
+        return
+    except KafkaSetupError as problem:
+        stopped, found, todo = _STEPS[problem.step], problem.found, problem.todo
+    except Exception as exc:  # whatever kafka-python raises for an answer that it did not expect
+        after = list(_STEPS.values())
+        stopped = after[min(after.index(step) + 1 if step in after else 0, len(after) - 1)]
+        found, todo = " ".join(f"{type(exc).__name__}: {exc}".split())[:200], "look at the broker's log"
+    yield from _stopped_at(stopped, step, found, todo)
+
+
+def _steps(config: KafkaConfig) -> Iterator[Finding]:
+    wrong = check_network(config)
+    servers = ", ".join(config.bootstrap_servers)
+    if wrong:
+        found = f"{'; '.join(wrong)}; the others take connections"
+        yield Finding(_STEPS["network"], State.WARNING, found, "start it, or correct KAFKA_BOOTSTRAP_SERVERS")
+    else:
+        yield Finding(_STEPS["network"], State.OK, f"{servers} takes connections")
+    with open_admin(config) as admin:
+        options = config.client_options
+        protocol = str(options.get("security_protocol", "PLAINTEXT"))
+        yield Finding(_STEPS["protocol"], State.OK, f"Kafka {admin.version} by {protocol}")
+        if protocol.startswith("SASL_"):
+            user = options.get("sasl_plain_username")
+            as_user = f" as {user}" if user else ""
+            yield Finding(_STEPS["login"], State.OK, f"logged in by {options.get('sasl_mechanism')}{as_user}")
+        else:
+            yield Finding(_STEPS["login"], State.OK, f"{protocol} asks for none")
+        yield Finding(_STEPS["brokers"], State.OK, f"{', '.join(admin.brokers)} can be reached")
+        names = list(topic_names(config))
+        answer = within(LIMIT_S, lambda: admin.client.describe_topics(names))
+        topics = {topic["name"]: topic for topic in answer}
+        yield _topics(config, topics)
+        yield within(LIMIT_S, lambda: _write(config, topics[config.topic], admin))
+
+
+def _topics(config: KafkaConfig, topics: Mapping[str, Mapping[str, Any]]) -> Finding:
+    outcome = topics[config.topic]
+    missing = [name for name, topic in topics.items() if topic["error_code"] == UNKNOWN_TOPIC]
+    create = "otel-feedback topics"
+    if outcome["error_code"] == UNKNOWN_TOPIC:
+        return Finding(_STEPS["topics"], State.FAILED, f"not there: {', '.join(missing)}", create)
+    if outcome["error_code"]:
+        found = f"{config.topic}: {refusal(outcome['error_code'])}"
+        return Finding(_STEPS["topics"], State.FAILED, found, _grant(config))
+    leaderless = [part["partition_index"] for part in outcome["partitions"] if part["leader_id"] < 0]
+    if leaderless:
+        found = f"{config.topic}: no leader for partition {', '.join(map(str, leaderless))}"
+        return Finding(_STEPS["topics"], State.FAILED, found, "start the brokers that hold it")
+    partitions = len(outcome["partitions"])
+    here = f"{config.topic} has {partitions} partition{'' if partitions == 1 else 's'}"
+    if missing:
+        return Finding(_STEPS["topics"], State.WARNING, f"{here}; not there: {', '.join(missing)}", create)
+    return Finding(_STEPS["topics"], State.OK, f"{here}; the other {len(topics) - 1} are there")
+
+
+def _write(config: KafkaConfig, topic: Mapping[str, Any], admin: Admin) -> Finding:
+    name = _STEPS["write"]
+    if topic["error_code"]:
+        return Finding(name, State.SKIPPED, "needs to see the topic")
+    allowed = topic["authorized_operations"]
+    if allowed is None:
+        return Finding(
+            name, State.WARNING, "the broker does not say (older than 2.3)", "run a program and look at metrics()"
+        )
+    if "WRITE" not in allowed:
+        found = f"not allowed on {config.topic}; allowed: {', '.join(sorted(allowed)) or 'nothing'}"
+        return Finding(name, State.FAILED, found, _grant(config))
+    needed = _min_in_sync(config, admin)
+    behind = [part["partition_index"] for part in topic["partitions"] if len(part["isr_nodes"]) < needed]
+    if behind:
+        found = f"acks=all needs {needed} replicas in sync; too few for partition {', '.join(map(str, behind))}"
+        return Finding(
+            name, State.FAILED, found, "start the missing brokers, or lower min.insync.replicas of the topic"
+        )
+    return Finding(name, State.OK, f"allowed on {config.topic} (asked; nothing was written)")
+
+
+def _min_in_sync(config: KafkaConfig, admin: Admin) -> int:
+    import kafka.admin
+
+    library: Any = kafka.admin  # the stubs that pyright brings are those of another version
+    wanted = "min.insync.replicas"
+    resource = library.ConfigResource("TOPIC", config.topic, [wanted])
+    answer = admin.client.describe_configs([resource], config_filter="all")
+    # who may write need not be allowed to read the configuration; then the answer is empty
+    entry = answer.get("topic", {}).get(config.topic, {}).get(wanted)
+    return 1 if entry is None else int(entry["value"])
+
+
+def _grant(config: KafkaConfig) -> str:
+    user = config.client_options.get("sasl_plain_username", "USER")
+    return f"kafka-acls.sh --add --allow-principal User:{user} --producer --topic {config.topic}"
+
+
+def _codec(config: KafkaConfig) -> Finding:
+    try:
+        require_codec(config.compression)
+    except ConfigError as exc:
+        return Finding(
+            "Kafka codec", State.FAILED, f"{config.compression} is not installed", f"expected {exc.expected}"
+        )
+    return Finding("Kafka codec", State.OK, f"{config.compression} can be used")
+
+
+def _stopped_at(stopped: str, last: str, found: str, todo: str) -> Iterator[Finding]:
+    """Yield what lies between the last step that was seen and the one that failed, that one, and what it hides."""
+    names = list(_STEPS.values())
+    at = names.index(stopped)
+    for name in names[names.index(last) + 1 if last in names else 0 :]:
+        if name == stopped:
+            yield Finding(name, State.FAILED, found, todo)
+        elif names.index(name) < at:
+            yield Finding(name, State.OK, "got past this step")
+        else:
+            yield Finding(name, State.SKIPPED, f"needs {stopped}")

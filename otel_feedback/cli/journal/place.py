@@ -1,0 +1,75 @@
+"""Where journals are looked for: a PATH that was given, or the directory of the settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from otel_feedback.cli import env_file
+from otel_feedback.errors import ConfigError
+from otel_feedback.journal.folder import QUARANTINE, folders, is_producer
+from otel_feedback.settings.table import get_settings
+
+__all__ = ["Place", "PlaceError", "find_places"]
+
+
+class PlaceError(Exception):
+    """A PATH cannot be used: what is wrong with it, and what to do."""
+
+    def __init__(self, found: str, todo: str) -> None:
+        self.found = found
+        self.todo = todo
+        super().__init__(f"{found}: {todo}")
+
+
+class Place(NamedTuple):
+    """The directory of a service's journals; `only` is the producer whose journal was asked for, if it was one."""
+
+    directory: Path
+    only: str | None = None
+
+    def folders(self) -> list[Path]:
+        """Return the folders of the journals, the oldest first."""
+        return folders(self.directory) if self.only is None else [self.directory / self.only]
+
+
+def find_places(given: str | None) -> list[Place]:
+    """Return where journals are to be looked for: one place, or one for each service in the directory.
+
+    Args:
+        given: The directory of a service's journals, one journal's folder, or a directory of several services;
+            None: where the settings of the environment have them.
+
+    Raises:
+        PlaceError: It is not there, is no directory, or may not be read.
+    """
+    path, todo = _from_settings() if given is None else (Path(given).expanduser(), "correct PATH")
+    try:
+        names = sorted(entry.name for entry in os.scandir(path) if entry.is_dir())
+    except FileNotFoundError:
+        raise PlaceError(f"{path} is not there", todo) from None
+    except NotADirectoryError:
+        raise PlaceError(f"{path} is not a directory", todo) from None
+    except OSError as exc:
+        raise PlaceError(f"{path} cannot be read ({exc.strerror})", "run this as the user of the service") from None
+    absolute = path.resolve()
+    if is_producer(absolute.name):
+        return [Place(absolute.parent, absolute.name)]
+    inside = [absolute / name for name in names]
+    services = [] if _has_journals(absolute) else [directory for directory in inside if _has_journals(directory)]
+    return [Place(directory) for directory in services or [absolute]]
+
+
+def _from_settings() -> tuple[Path, str]:
+    env_file.load()
+    try:
+        directory = get_settings().journal_dir
+    except ConfigError as exc:
+        raise PlaceError(str(exc), "correct it in the environment or in .env, or give a PATH") from None
+    todo = "no process with these settings has left a journal; look at OTEL_SERVICE_NAME, or give a PATH"
+    return directory, todo
+
+
+def _has_journals(directory: Path) -> bool:
+    return bool(folders(directory)) or (directory / QUARANTINE).is_dir()

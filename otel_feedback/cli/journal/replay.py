@@ -1,0 +1,140 @@
+"""`otel-feedback journal replay`: deliver now what dead processes left, with the settings of the environment.
+
+Exit code 0 when nothing is left for these destinations, 1 when something is, 2 when it cannot be begun, 130 after
+Ctrl-C. Whatever is not delivered stays in the journals.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from otel_feedback.bootstrap import build_pipeline
+from otel_feedback.cli import env_file
+from otel_feedback.cli.console import failed
+from otel_feedback.cli.journal.delivery import deliver, make_plan
+from otel_feedback.cli.journal.place import Place, PlaceError, find_places
+from otel_feedback.cli.journal.progress import DeliveryProgress
+from otel_feedback.cli.journal.replay_report import Report
+from otel_feedback.cli.journal.survey import Owner, Survey, survey
+from otel_feedback.cli.listening import listening
+from otel_feedback.errors import ConfigError
+from otel_feedback.journal.folder import Folder
+from otel_feedback.journal.redirect import redirect
+from otel_feedback.settings.table import Settings, get_settings
+
+__all__ = ["run"]
+
+logger = logging.getLogger(__name__)
+
+INTERRUPTED = 130
+RESCAN_S = 5.0
+UNLIMITED_BYTES = 2**50
+UNLIMITED_S = 10.0**9
+
+
+def run(*, path: str | None, as_json: bool, timeout_s: float, take: str | None) -> int:
+    """Deliver and return the exit code.
+
+    Args:
+        path: The directory of a service's journals, or one journal's folder; default: that of the settings.
+        as_json: Write one JSON object to stdout and nothing else.
+        timeout_s: How long to try, in seconds.
+        take: A destination whose events go to the one of the settings, of the same exporter.
+    """
+    try:
+        place = _one_place(path)
+        settings = _settings(place.directory)
+        ours = _destinations(settings)
+    except PlaceError as exc:
+        failed(exc.found, exc.todo)
+        return 2
+    with listening("kafka"), listening("opentelemetry"), listening("otel_feedback") as heard:
+        taken = 0 if take is None else sum(_take(seen, take, ours) for seen in _look(place))
+        plan = make_plan(_look(place), ours)
+        with DeliveryProgress() as shown:
+            outcome = deliver(settings, plan, ours, timeout_s, shown.say)
+    report = Report(place, ours, plan, outcome, taken, take, _notes(heard))
+    report.write_json() if as_json else report.write()
+    if outcome.is_interrupted:
+        return INTERRUPTED
+    return 1 if report.left or plan.unknown else 0
+
+
+def _one_place(path: str | None) -> Place:
+    places = find_places(path)
+    if len(places) > 1:
+        names = ", ".join(place.directory.name for place in places)
+        raise PlaceError(f"{places[0].directory.parent} has journals of several services: {names}", "give one of them")
+    return places[0]
+
+
+def _settings(directory: Path) -> Settings:
+    env_file.load()
+    try:
+        settings = get_settings()
+    except ConfigError as exc:
+        raise PlaceError(str(exc), "correct it in the environment or in .env") from None
+    if settings.disabled:
+        raise PlaceError("everything is switched off", "look at OTEL_FEEDBACK_DISABLED and OTEL_SDK_DISABLED")
+    # who asks for a replay wants all of it: no cap may drop what is old, large, or on a full disk
+    return msgspec.structs.replace(
+        settings,
+        journal_dir=directory,
+        durability="interval",
+        journal_max_bytes=UNLIMITED_BYTES,
+        journal_max_age_s=UNLIMITED_S,
+        journal_min_free_bytes=0,
+        journal_rescan_s=RESCAN_S,
+        # on stderr nobody delivers for another process
+        enable_outcome_logging=settings.enable_outcome_logging and settings.log_file is not None,
+    )
+
+
+def _destinations(settings: Settings) -> dict[str, str]:
+    """Return the destination of each exporter that is switched on."""
+    try:
+        pipeline = build_pipeline(settings, adopts=())
+    except ConfigError as exc:
+        raise PlaceError(str(exc), "correct it in the environment or in .env") from None
+    exporters = pipeline.metrics()["exporters"]
+    pipeline.shutdown(0)
+    if not exporters:
+        todo = (
+            "set KAFKA_BOOTSTRAP_SERVERS, OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_FEEDBACK_LOG_FILE as the service has it"
+        )
+        raise PlaceError("no destination is switched on for which journals are kept", todo)
+    return {name: exporter["destination"] for name, exporter in exporters.items()}
+
+
+def _look(place: Place) -> list[Survey]:
+    return [seen for folder in place.folders() if (seen := survey(folder)) is not None]
+
+
+def _take(seen: Survey, old: str, ours: Mapping[str, str]) -> bool:
+    """Make cursors of another destination ours, where no living process has the journal."""
+    if seen.owner is not Owner.DEAD:
+        return False
+    found = [cursor.exporter for cursor in seen.cursors or () if cursor.destination == old and cursor.exporter in ours]
+    folder = Folder.claim(seen.path) if found else None
+    if folder is None:
+        return False
+    try:
+        redirected = [redirect(folder, exporter, old, ours[exporter]) for exporter in found]
+    except OSError as exc:
+        logger.warning("%s: its destination cannot be changed: %s", seen.path, exc.strerror or exc)
+        return False
+    else:
+        return any(redirected)
+    finally:
+        folder.release()
+
+
+def _notes(heard: Sequence[logging.LogRecord]) -> list[str]:
+    """Return what was said of journals: of damage, and of what could not be taken over."""
+    names = ("otel_feedback.journal", __name__)
+    notes = [record.getMessage() for record in heard if record.name.startswith(names)]
+    return list(dict.fromkeys(notes))

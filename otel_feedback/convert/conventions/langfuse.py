@@ -1,0 +1,108 @@
+"""The Langfuse SDK: `langfuse.observation.*`, mostly JSON in strings; set when the span ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from otel_feedback.convert.conventions import common
+from otel_feedback.convert.reading import CallUsage, Reading, Table
+from otel_feedback.convert.span import FinishedSpan
+from otel_feedback.convert.usage import TokenUsage
+from otel_feedback.convert.values import amount, count, json_map, json_value, moment_ns
+
+__all__ = ["LangfuseConvention"]
+
+_P: Final = "langfuse.observation."
+_TYPE: Final = f"{_P}type"
+
+KINDS: Final = {
+    "agent": "agent",
+    "chain": "chain",
+    "span": "chain",
+    "tool": "tool",
+    "generation": "llm",
+    "embedding": "embedding",
+    "retriever": "retrieval",
+    "guardrail": "guardrail",
+    "evaluator": "evaluation",
+    "event": "step",
+}
+
+TABLE: Final = Table(
+    texts={
+        **common.IDENTITY,
+        "model": (f"{_P}model.name",),
+        "workflow_id": ("langfuse.trace.name",),
+        "error_type": ("error.type",),
+    },
+    tokens=(),
+    output=(f"{_P}output",),
+    tags=("langfuse.trace.tags", "tags"),
+)
+_LEVELS: Final = {"WARNING": "warning", "ERROR": "error"}
+
+
+class LangfuseConvention:
+    """Observations of the Langfuse SDK."""
+
+    name = "langfuse"
+    markers = frozenset({_TYPE})
+
+    def matches(self, span: FinishedSpan) -> bool:
+        return _TYPE in span.attributes
+
+    def read(self, span: FinishedSpan) -> Reading:
+        attributes = span.attributes
+        kind = KINDS.get(str(attributes[_TYPE]).lower(), "step")
+        reading = TABLE.read(attributes, kind)
+        if kind in ("agent", "chain"):
+            reading.agent_name = common.agent_name_of(common.stripped(span.name))
+        elif kind == "tool":
+            reading.tool_name = common.stripped(span.name)
+        if kind not in ("llm", "embedding"):
+            reading.usage_of = CallUsage.TOTAL
+        reading.usage = _usage(json_map(attributes.get(f"{_P}usage_details")))
+        reading.cost = _cost(json_map(attributes.get(f"{_P}cost_details")))
+        reading.level = _LEVELS.get(str(attributes.get(f"{_P}level", "")).upper())
+        started = moment_ns(attributes.get(f"{_P}completion_start_time"))
+        if started is not None and started >= span.start_ns:
+            reading.first_token_ms = (started - span.start_ns) / 1e6
+        common.add_associations(reading, attributes, "langfuse.trace.metadata.", is_json=True)
+        common.add_associations(reading, attributes, f"{_P}metadata.", is_json=True)
+        if reading.finish_reasons == () and isinstance(reason := json_value(attributes.get(f"{_P}finish_reason")), str):
+            reading.finish_reasons = (reason,)
+        return reading
+
+
+def _usage(details: Mapping[str, Any]) -> TokenUsage | None:
+    """Add up the buckets: they are disjoint, so cached input is beside `input`."""
+    given, gotten = _sum(details, "input"), _sum(details, "output")
+    if given is None and gotten is None:  # its wrapper of a client library passes on what that says
+        given, gotten = count(details.get("prompt_tokens")), count(details.get("completion_tokens"))
+    if given is None and gotten is None:
+        return None
+    cached = _first(details, "input_cached_tokens", "cache_read_input_tokens", "input_cache_read")
+    reasoning = _first(details, "output_reasoning_tokens", "output_reasoning")
+    return TokenUsage(given, gotten, cached, _first(details, "input_cache_creation"), reasoning)
+
+
+def _sum(details: Mapping[str, Any], side: str) -> int | None:
+    found = [
+        number
+        for name, value in details.items()
+        if (name == side or name.startswith(f"{side}_")) and (number := count(value)) is not None
+    ]
+    return sum(found) if found else None
+
+
+def _first(details: Mapping[str, Any], *names: str) -> int | None:
+    return next((number for name in names if (number := count(details.get(name))) is not None), None)
+
+
+def _cost(details: Mapping[str, Any]) -> float | None:
+    total = amount(details.get("total"))
+    if total is not None:
+        return total
+    parts = [part for value in details.values() if (part := amount(value)) is not None]
+    return sum(parts) if parts else None

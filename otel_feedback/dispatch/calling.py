@@ -1,0 +1,148 @@
+"""How to call an agent, whatever it is: `execute`, `run`, `invoke` or the object itself, plain or async.
+
+agent ──► method ──► (input_data, context) as far as it takes them ──► a Call
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import weakref
+from collections.abc import Callable, Mapping
+from types import AsyncGeneratorType, FunctionType, GeneratorType
+from typing import Any, NamedTuple, cast
+
+from otel_feedback.dispatch.running import Call
+from otel_feedback.errors import FeedbackError
+
+__all__ = ["call_agent", "is_async_callable", "name_of", "text_of"]
+
+METHODS = ("execute", "run", "invoke")
+"""Looked for in this order; else the agent itself is called."""
+
+_SECOND = frozenset({"context", "ctx", "config", "state"})
+"""Names of a second parameter with a default that is meant for the context."""
+
+
+def name_of(agent: Any) -> str:
+    """Return the agent's own `name`, else the name of the function or class."""
+    name = text_of(agent, "name")
+    if name is not None:
+        return name
+    named = agent.func if isinstance(agent, functools.partial) else agent
+    return text_of(named, "__name__") or type(named).__name__
+
+
+def text_of(agent: Any, attribute: str) -> str | None:
+    """Return what the agent says of itself, where it is text."""
+    try:
+        value = getattr(agent, attribute, None)
+    except Exception:  # a property may raise anything
+        return None
+    return value if isinstance(value, str) and value else None
+
+
+def call_agent(agent: Any, input_data: Any, context: Mapping[str, Any]) -> Call:
+    """Return the call of an agent.
+
+    Raises:
+        FeedbackError: It has nothing that could be called.
+    """
+    method = _method_of(agent)
+    takes = _taking(method)
+    given = {"input_data": input_data, "context": context}
+    function = functools.partial(
+        method, *(input_data, context)[: takes.positional], **{name: given[name] for name in takes.named}
+    )
+    if takes.collect is not None:
+        function = functools.partial(takes.collect, function)
+    return Call(function, is_async=takes.is_async)
+
+
+def _method_of(agent: Any) -> Callable[..., Any]:
+    for name in METHODS:
+        method = getattr(agent, name, None)
+        if callable(method):
+            if inspect.isclass(agent) and inspect.isfunction(inspect.getattr_static(agent, name)):
+                raise FeedbackError(f"{agent.__name__} is a class: expected an agent, perhaps {agent.__name__}()")
+            return cast("Callable[..., Any]", method)
+    if callable(agent):
+        return cast("Callable[..., Any]", agent)
+    expected = "an object with execute(), run() or invoke(), or something that can be called"
+    raise FeedbackError(f"{type(agent).__name__} is no agent: expected {expected}")
+
+
+def is_async_callable(function: Any) -> bool:
+    """Tell whether calling it gives a coroutine: a coroutine function, or an object whose `__call__` is one."""
+    return _is(inspect.iscoroutinefunction, function)
+
+
+def _is(kind: Callable[[Any], bool], function: Any) -> bool:
+    return kind(function) or kind(type(function).__call__)
+
+
+class _Taking(NamedTuple):
+    """How a function wants to be called."""
+
+    positional: int  # of input and context
+    named: tuple[str, ...]  # of "input_data" and "context"
+    is_async: bool
+    collect: Callable[[Callable[[], Any]], Any] | None  # makes a list of what it yields, where it gives a generator
+
+
+# a look at a signature costs 15 µs
+_known: weakref.WeakKeyDictionary[FunctionType, dict[bool, _Taking]] = weakref.WeakKeyDictionary()
+
+
+def _taking(method: Callable[..., Any]) -> _Taking:
+    function = getattr(method, "__func__", method)
+    if not isinstance(function, FunctionType):
+        return _look_at(method)
+    is_bound = function is not method
+    known = _known.get(function)
+    if known is not None and is_bound in known:
+        return known[is_bound]
+    looked = _look_at(method)
+    _known.setdefault(function, {})[is_bound] = looked
+    return looked
+
+
+def _look_at(method: Callable[..., Any]) -> _Taking:
+    if _is(inspect.isasyncgenfunction, method):
+        return _Taking(*_parameters(method), True, _collect_async)
+    is_async = is_async_callable(method)
+    return _Taking(*_parameters(method), is_async, None if is_async else _collect)
+
+
+def _parameters(method: Callable[..., Any]) -> tuple[int, tuple[str, ...]]:
+    """Return how many of input and context the method takes by position, and which by name."""
+    try:
+        parameters = list(inspect.signature(method).parameters.values())
+    except (TypeError, ValueError):  # some built-in callables have none
+        return 1, ()
+    kinds = {p.kind for p in parameters}
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    only_named = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+    has_more = inspect.Parameter.VAR_POSITIONAL in kinds
+    if not positional and not has_more:
+        if inspect.Parameter.VAR_KEYWORD in kinds:
+            return 0, ("input_data", "context")
+        return 0, tuple(name for name in ("input_data", "context") if name in only_named)
+    if "context" in only_named:
+        return 1, ("context",)
+    second = positional[1] if len(positional) > 1 else None
+    takes_second = has_more if second is None else second.default is second.empty or second.name in _SECOND
+    return 2 if takes_second else 1, ()
+
+
+def _collect(function: Callable[[], Any]) -> Any:
+    answer = function()
+    if isinstance(answer, GeneratorType):
+        return list(cast("GeneratorType[Any, Any, Any]", answer))
+    if isinstance(answer, AsyncGeneratorType):  # behind a decorator's plain function, say; to be awaited on the loop
+        return _collect_async(lambda: answer)
+    return answer
+
+
+async def _collect_async(function: Callable[[], Any]) -> list[Any]:
+    return [item async for item in function()]

@@ -1,0 +1,93 @@
+"""One call of `dispatch()` as a value: its arguments, checked, with their defaults filled in."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from otel_feedback.capture.action import ActionContext, Identity, action
+from otel_feedback.dispatch.calling import name_of, text_of
+from otel_feedback.dispatch.hooks import Hook, check_hook
+from otel_feedback.errors import FeedbackError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = ["Request", "check_count", "check_hooks", "check_loop", "check_seconds", "declare"]
+
+
+class Request(NamedTuple):
+    """One call of `dispatch()`, with its defaults filled in."""
+
+    agent: Any
+    declared: ActionContext
+    input_data: Any
+    context: Mapping[str, Any]
+    timeout_s: float | None
+    attempts: int
+    pre_hooks: tuple[Hook, ...] = ()
+    post_hooks: tuple[Hook, ...] = ()
+
+
+def declare(
+    agent: Any,
+    action_type: str,
+    *,
+    agent_type: str | None = None,
+    tags: Iterable[str] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    **identity: Unpack[Identity],
+) -> ActionContext:
+    """Return the action of an agent, with what the agent says of itself."""
+    return action(
+        action_type,
+        agent=name_of(agent),
+        agent_type=agent_type or text_of(agent, "agent_type"),
+        tags=tags,
+        metadata=metadata,
+        **identity,
+    )
+
+
+def check_loop() -> None:
+    """Check that asyncio's event loop runs here.
+
+    Raises:
+        FeedbackError: None does, or another library's.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        message = "no event loop of asyncio runs here: use dispatch_sync(…), on trio in a thread"
+        raise FeedbackError(message) from None
+
+
+def check_hooks(name: str, hooks: Any) -> tuple[Hook, ...]:
+    """Return the hooks of one call, checked.
+
+    Raises:
+        FeedbackError: It is no list of what can be called.
+    """
+    if not isinstance(hooks, Iterable):
+        raise FeedbackError(f"{name} is {hooks!r}: expected a list of hooks")
+    checked = tuple(cast("Iterable[Hook]", hooks))
+    for hook in checked:
+        check_hook(hook)
+    return checked
+
+
+def check_seconds(name: str, value: Any) -> None:
+    """Check a time that is given in seconds.
+
+    Raises:
+        FeedbackError: It is no number from 0.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        raise FeedbackError(f"{name} is {value!r}: expected seconds, a number from 0")
+
+
+def check_count(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise FeedbackError(f"{name} is {value!r}: expected a whole number from {least}")

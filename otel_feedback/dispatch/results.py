@@ -1,0 +1,58 @@
+"""What `dispatch()` returns, and what post hooks are given, from how an action ended."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from otel_feedback import semconv
+from otel_feedback.capture.declaration import Declaration
+from otel_feedback.capture.ending import judge
+from otel_feedback.capture.handle import Action
+from otel_feedback.events.model import OutcomeEvent
+from otel_feedback.redaction.limits import Problems
+
+__all__ = ["Measured", "event_of", "result_of"]
+
+
+class Measured(NamedTuple):
+    """What was counted beside the action, for when nobody recorded it."""
+
+    duration_ms: float
+    latency_ms: float
+
+
+def event_of(act: Action, declared: Declaration, error: BaseException | None, measured: Measured) -> OutcomeEvent:
+    """Return the action's finished event; where nothing is recorded, one that says the most important all the same."""
+    if act.event is not None:
+        return act.event
+    ending, info = act.ending, act.error
+    if ending is None:  # switched off: it did not even begin
+        ending, info, _ = judge(error, Problems(), is_root=True, elapsed_ns=0, deadline_ns=None)
+    return OutcomeEvent(
+        event_id=act.event_id,
+        action_type=declared.own[semconv.OUTCOME_ACTION_TYPE],
+        agent_name=declared.own.get(semconv.GEN_AI_AGENT_NAME),
+        agent_type=declared.own.get(semconv.OUTCOME_AGENT_TYPE),
+        status=ending.status,
+        severity=ending.severity,
+        duration_ms=measured.duration_ms,
+        latency_ms=measured.latency_ms,
+        error_type=None if info is None else info.type.rpartition(".")[2],
+        error_message=None if info is None else info.message or None,
+        tags=declared.tags or (),
+    )
+
+
+def result_of(event: OutcomeEvent, output: Any, attempts: int, error: BaseException | None) -> dict[str, Any]:
+    """Return the dict that `dispatch()` promises."""
+    return {
+        "status": event.status.value,
+        "output": output,
+        "error": event.error_message or (None if error is None else type(error).__name__),
+        "error_type": event.error_type,
+        "duration_ms": event.duration_ms,
+        "latency_ms": event.latency_ms,
+        "event_id": event.event_id,
+        "trace_id": event.trace_id,
+        "attempts": attempts,
+    }

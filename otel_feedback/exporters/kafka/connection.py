@@ -1,0 +1,136 @@
+"""The producer of one thread: built late, given up as a whole, and left alone in a forked child.
+
+Used on one thread only, which may have to wait here: building a producer connects, for 5 s at first, longer after
+failures.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from otel_feedback.exporters.kafka.receipt import unavailable
+from otel_feedback.sdk.forks import import_guard
+from otel_feedback.settings.table import KafkaConfig
+
+if TYPE_CHECKING:
+    from kafka.producer.future import FutureRecordMetadata
+
+    from otel_feedback.exporters.kafka.producer import OutcomeProducer
+
+__all__ = ["POLL_S", "KafkaConnection"]
+
+POLL_S = 0.001
+FIRST_WAIT_MS = 5_000
+MOST_WAIT_MS = 40_000
+"""How long a producer may take to connect, and to learn of its topic: at first, and after failures."""
+
+ABANDON_WAIT_S = 1.0
+
+
+class KafkaConnection:
+    """Holds the producer, if there is one. `last` is the future of what it was given last.
+
+    Args:
+        config: Where and how to send.
+        connected: Called after a producer was built.
+        options: Of kafka-python, for this producer alone.
+    """
+
+    def __init__(
+        self, config: KafkaConfig, connected: Callable[[], None], options: Mapping[str, Any] | None = None
+    ) -> None:
+        self._config = config
+        self._connected = connected
+        self._options = options
+        self._wait_ms = FIRST_WAIT_MS
+        self._producer: OutcomeProducer | None = None
+        self.last: FutureRecordMetadata | None = None
+        self._of_parent: list[OutcomeProducer] = []  # after a fork: kept, so that it is never collected
+
+    @property
+    def is_open(self) -> bool:
+        """True while there is a producer."""
+        return self._producer is not None
+
+    def producer(self) -> OutcomeProducer:
+        """Return the producer; build it if there is none.
+
+        Raises:
+            ExportError: No broker answered, or none took us; retryable.
+        """
+        if self._producer is None:
+            with _hearing() as heard:
+                try:
+                    with import_guard:
+                        from otel_feedback.exporters.kafka.producer import OutcomeProducer
+                    waits = {"max_block_ms": self._wait_ms, "bootstrap_timeout_ms": self._wait_ms}
+                    self._producer = OutcomeProducer(self._config, {**waits, **(self._options or {})})
+                except Exception as exc:
+                    self.wait_longer()
+                    raise unavailable(exc, why=_most_telling(heard)) from exc
+            self._connected()
+        return self._producer
+
+    def wait_longer(self) -> None:
+        """Give the next producer more time: on a slow line, one that is given up too early never gets anywhere."""
+        self._wait_ms = min(MOST_WAIT_MS, self._wait_ms * 2)
+
+    def abandon(self) -> None:
+        """Drop the producer with all that is in flight; what it has not sent by now, it does not send later."""
+        self.close(0.0)
+        # the producer's thread fails all futures as its last act; until then it might still send
+        until = time.monotonic() + ABANDON_WAIT_S
+        while self.last is not None and not self.last.is_done and time.monotonic() < until:
+            time.sleep(POLL_S)
+        self.last = None
+
+    def close(self, timeout_s: float) -> None:
+        """Close the producer, if there is one."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with contextlib.suppress(Exception):  # it is to go whatever it says
+                producer.close(timeout=timeout_s)
+
+    def after_fork(self) -> None:
+        """In a forked child: forget the parent's producer without closing it."""
+        if self._producer is not None:
+            self._producer.disown()
+            self._of_parent.append(self._producer)
+        self._producer = self.last = None
+
+
+class _Ear(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.heard: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(Exception):  # a message whose arguments do not fit
+            self.heard.append(" ".join(record.getMessage().split()))
+
+
+@contextlib.contextmanager
+def _hearing() -> Generator[list[str], None, None]:
+    """Hear kafka-python's log: only there it says why it could not connect."""
+    ear, logger = _Ear(), logging.getLogger("kafka")
+    logger.addHandler(ear)
+    try:
+        yield ear.heard
+    finally:
+        logger.removeHandler(ear)
+
+
+_ERROR = re.compile(r"\b(?:\w+Error|SSL\w*)\b.*")
+_SAYS_LITTLE = ("KafkaConnectionError", "KafkaTimeoutError", "NodeNotReadyError", "Cancelled")
+
+
+def _most_telling(heard: Sequence[str]) -> str | None:
+    """Return what a line says that names an error, rather one that does not merely follow from another."""
+    errors = [match[0] for line in heard if (match := _ERROR.search(line)) is not None]
+    errors.sort(key=lambda error: ("SSL" not in error, error.startswith(_SAYS_LITTLE)))
+    return errors[0][:200] if errors else None

@@ -1,0 +1,243 @@
+"""Outcome events to Kafka, by kafka-python: acks=all, idempotent, in order per key.
+
+Input: leases of records on the worker's thread. Output: receipts that follow the futures of the producer.
+Only the producer retries; when a record has not been acknowledged for `give_up_s`, or fails in a way that may
+pass, everything in flight is abandoned with the producer, so that nothing can overtake what is sent again.
+
+    lease ──► send() ──► accumulator ──► broker          idempotent: one batch in flight per partition
+                 │            ▲
+              futures         └ abandon(): close(timeout=0) drops what is not on the wire yet
+
+A record that is too large goes with less text, in its place among the others, before it is refused.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from otel_feedback.errors import ExportError
+from otel_feedback.events.model import epoch_us
+from otel_feedback.events.record import Record
+from otel_feedback.events.trim import smaller_forms
+from otel_feedback.exporters.interface import Receipt, Refusal, Settled
+from otel_feedback.exporters.kafka.connection import POLL_S, KafkaConnection
+from otel_feedback.exporters.kafka.headers import record_headers
+from otel_feedback.exporters.kafka.receipt import (
+    TOO_LARGE,
+    KafkaReceipt,
+    PartReceipt,
+    RefusedError,
+    is_about_one_record,
+    refusal_of,
+    unavailable,
+)
+from otel_feedback.settings.table import KafkaConfig
+from otel_feedback.throttle import ThrottledLog
+
+if TYPE_CHECKING:
+    from kafka.producer.future import FutureRecordMetadata
+    from typing_extensions import Never
+
+    from otel_feedback.exporters.kafka.producer import OutcomeProducer
+    from otel_feedback.exporters.kafka.receipt import Result, Sent
+
+__all__ = ["KafkaExporter"]
+
+logger = logging.getLogger(__name__)
+
+GIVE_UP_S = 60.0
+"""How long a record may stay unacknowledged before the producer is built anew, in seconds."""
+
+
+class KafkaExporter:
+    """Sends records to one topic. The producer is built, and blocks, on the worker's thread only.
+
+    Args:
+        config: Where and how to send.
+        connected: Called after a producer was built.
+    """
+
+    name = "kafka"
+    durable = True
+
+    def __init__(
+        self,
+        config: KafkaConfig,
+        *,
+        connected: Callable[[], None] = lambda: None,
+        give_up_s: float = GIVE_UP_S,
+    ) -> None:
+        self._config = config
+        self._connection = KafkaConnection(config, connected)
+        self._give_up_s = give_up_s
+        self._log = ThrottledLog(logger)
+        self._partition_of: Callable[[str], int] = _no_partition
+        self._highest: dict[str, int] = {}  # of each producer, the newest record ever sent
+        self._careful_to: dict[str, int] = {}  # records up to this one were in flight when one of them was refused
+        self._partitions = 0
+        self.destination = f"{','.join(config.bootstrap_servers)}/{config.topic}"
+        self.lease_events = config.batch_size
+        self.linger_s = config.linger_ms / 1e3
+        self.max_leases = max(
+            4, 4_000 // config.batch_size
+        )  # each in flight takes some 2.5 KB here and in kafka-python
+
+    def export(self, lease: Sequence[Record]) -> Receipt:
+        producer_id = lease[0].origin.producer_id
+        self._highest[producer_id] = max(self._highest.get(producer_id, -1), lease[-1].sequence)
+        if lease[0].sequence <= self._careful_to.get(producer_id, -1):
+            return self._export_carefully(lease)
+        sent, refused = self._send(lease)
+        return KafkaReceipt(sent, refused, self._judge, time.monotonic() + self._give_up_s)
+
+    def _send(self, lease: Sequence[Record]) -> tuple[list[Sent], list[Result]]:
+        """Hand records to the producer; those that it does not even take are refused."""
+        producer = self._ready_producer()
+        sent: list[Sent] = []
+        refused: list[Result] = []
+        for record in lease:
+            taken = self._hand_over(producer, record, record.payload)
+            if isinstance(taken, Refusal) and taken.reason == TOO_LARGE:
+                taken = self._hand_over_smaller(producer, record, taken)
+            if isinstance(taken, Refusal):
+                refused.append((record, taken))
+            else:
+                sent.append((record, taken))
+        return sent, refused
+
+    def _hand_over(self, producer: OutcomeProducer, record: Record, payload: bytes) -> FutureRecordMetadata | Refusal:
+        key = record.key
+        timestamp_ms = epoch_us(record.timestamp) // 1_000
+        try:
+            future = producer.send(
+                self._config.topic, payload, key.encode(), record_headers(record), self._partition_of(key), timestamp_ms
+            )
+        except Exception as exc:
+            return refusal_of(exc)
+        self._connection.last = future
+        return future
+
+    def _hand_over_smaller(
+        self, producer: OutcomeProducer, record: Record, refusal: Refusal
+    ) -> FutureRecordMetadata | Refusal:
+        for payload in smaller_forms(record.payload):
+            taken = self._hand_over(producer, record, payload)
+            if not isinstance(taken, Refusal):
+                self._say_trimmed(record, payload)
+                return taken
+        return refusal
+
+    def _judge(self, exc: Exception) -> Never:
+        """Raise what became of everything in flight, after one record failed with `exc`.
+
+        kafka-python fails all batches with the error of the one that the broker refused, so an error that is
+        about one record does not say which. Everything in flight goes again, in ever smaller portions.
+        """
+        if is_about_one_record(exc):
+            self._careful_to = self._highest.copy()
+        raise unavailable(exc) from exc
+
+    def _export_carefully(self, lease: Sequence[Record]) -> Receipt:
+        """Send in portions, each alone on the wire, until a refusal can only be about one record."""
+        results: list[Result] = []
+        rest = list(lease)
+        size = max(1, len(rest) // 4)
+        try:
+            while rest:
+                portion, later = rest[:size], rest[size:]
+                sent, refused = self._send(portion)
+                receipt = KafkaReceipt(sent, refused, self._judge_portion, time.monotonic() + self._give_up_s)
+                failure = self._await(receipt, results)
+                if failure is None:
+                    size = min(size * 2, self.lease_events)
+                else:
+                    self.abandon()  # the producer refuses everything after a refusal
+                    unsettled = receipt.unsettled
+                    if len(unsettled) == 1:
+                        results.append((unsettled[0], self._send_smaller(unsettled[0], refusal_of(failure))))
+                    else:
+                        later = [*unsettled, *later]
+                        size = max(1, len(unsettled) // 4)
+                rest = later
+        except ExportError as exc:
+            return PartReceipt(results, exc)
+        return Settled(results)
+
+    def _send_smaller(self, record: Record, refusal: Refusal) -> Refusal | None:
+        """Send a record that the broker has refused by itself with ever less text, if that is the reason."""
+        if refusal.reason != TOO_LARGE:
+            return refusal
+        for payload in smaller_forms(record.payload):
+            taken = self._hand_over(self._ready_producer(), record, payload)
+            if isinstance(taken, Refusal):
+                continue
+            receipt = KafkaReceipt([(record, taken)], [], self._judge_portion, time.monotonic() + self._give_up_s)
+            failure = self._await(receipt, [])
+            if failure is None:
+                self._say_trimmed(record, payload)
+                return None
+            self.abandon()
+            if refusal_of(failure).reason != TOO_LARGE:
+                return refusal_of(failure)
+        return refusal
+
+    def _say_trimmed(self, record: Record, payload: bytes) -> None:
+        self._log.warning(
+            TOO_LARGE, "event %s is too large for %s and is sent with less text: %d bytes of %d; what was cut is flagged",
+            record.event_id, self._config.topic, len(payload), len(record.payload),
+        )  # fmt: skip
+
+    def _await(self, receipt: KafkaReceipt, results: list[Result]) -> Exception | None:
+        """Collect one portion's results; return the error that is about one of its records, if any."""
+        try:
+            while not receipt.done:
+                settled = list(receipt.poll())
+                results.extend(settled)
+                if not settled:
+                    time.sleep(POLL_S)
+        except RefusedError as exc:
+            return exc.cause
+        return None
+
+    @staticmethod
+    def _judge_portion(exc: Exception) -> Never:
+        if is_about_one_record(exc):
+            raise RefusedError(exc) from exc
+        raise unavailable(exc) from exc
+
+    def _ready_producer(self) -> OutcomeProducer:
+        producer = self._connection.producer()
+        try:
+            # asking each time is cheap (metadata is cached) and notices added partitions
+            partitions = producer.partitions_for(self._config.topic)
+        except Exception as exc:
+            self._connection.wait_longer()
+            raise unavailable(exc, why=f"topic {self._config.topic}: is it there?") from exc
+        if len(partitions) != self._partitions:
+            self._partitions = len(partitions)
+            self._partition_of = _partitioner(sorted(partitions))
+        return producer
+
+    def abandon(self) -> None:
+        self._connection.abandon()
+
+    def close(self, timeout_s: float) -> None:
+        self._connection.close(timeout_s)
+
+    def after_fork(self) -> None:
+        self._connection.after_fork()
+        self._log = ThrottledLog(logger)
+        self._highest, self._careful_to = {}, {}
+
+
+def _no_partition(_key: str) -> int:
+    raise RuntimeError("the topic's partitions are not known yet")
+
+
+def _partitioner(partitions: Sequence[int]) -> Callable[[str], int]:
+    from otel_feedback.exporters.kafka.producer import partitioner
+
+    return partitioner(partitions)

@@ -1,0 +1,1 @@
+"""Dead letters and the account, to topics of their own."""

@@ -1,0 +1,1 @@
+"""Events to an OTLP collector, as log records."""

@@ -1,0 +1,1 @@
+"""What may leave the agent: secrets taken out, limits kept."""

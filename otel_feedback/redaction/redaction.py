@@ -1,0 +1,294 @@
+"""What of an event may leave the agent: no secrets, no metadata that was not allowed, nothing beyond the limits.
+
+Input: an event, or the attributes of one that is to be. Output: the same object where nothing had to be changed, which
+is nearly always; else a changed copy whose metadata names the fields. Pure but for what it remembers: texts that it
+has found clean, since names, keys and values repeat. Safe on any thread; never raises.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from fnmatch import translate
+from typing import Any, Final
+
+import msgspec
+
+from otel_feedback import semconv
+from otel_feedback.events.model import MetadataValue, OutcomeEvent
+from otel_feedback.redaction.limits import MAX_ITEMS, MAX_NAME, MAX_STACK, MAX_TEXT, cut
+from otel_feedback.redaction.names import is_secret_name
+from otel_feedback.redaction.scrubbing import MARK, scrub
+
+__all__ = ["Redaction", "as_recorded", "without_texts"]
+
+_NAMES: Final = (
+    "action_type", "agent_name", "agent_type", "tool_name", "service_name", "run_id", "workflow_id", "correlation_id",
+    "session_id", "user_id", "tenant_id", "error_type", "model", "provider",
+)  # fmt: skip
+_TEXTS: Final = {**dict.fromkeys(_NAMES, MAX_NAME), "error_message": MAX_TEXT, "stack_trace": MAX_STACK}
+"""Fields that callers fill, with the most characters. Ids that we make are not looked at: they are hex."""
+
+_IDENTITY: Final = (
+    "schema_version", "event_id", "revision", "timestamp", "status", "trace_id", "span_id", "parent_event_id",
+    "root_event_id", "depth",
+)  # fmt: skip
+_SPOKEN: Final = (
+    "error_message", "stack_trace", "workflow_id", "correlation_id", "session_id", "user_id", "tenant_id",
+)  # fmt: skip
+_PREFIX: Final = semconv.OUTCOME_METADATA_PREFIX
+_FIELD_OF: Final = {
+    semconv.GEN_AI_AGENT_NAME: "agent_name",
+    semconv.GEN_AI_CONVERSATION_ID: "session_id",
+    semconv.GEN_AI_PROVIDER_NAME: "provider",
+    semconv.GEN_AI_REQUEST_MODEL: "model",
+    semconv.GEN_AI_TOOL_NAME: "tool_name",
+    semconv.USER_ID: "user_id",
+}
+_OWN_KEYS: Final = frozenset({
+    semconv.METADATA_STATUS_REASON, semconv.METADATA_THREAD_LEFT, semconv.METADATA_ABANDONED,
+    semconv.METADATA_EXCEPTION_GROUP,
+})  # fmt: skip
+_OWN_PREFIX: Final = "otel_feedback."
+_ID: Final = re.compile(r"[0-9a-f-]{1,64}")  # trace ids, UUIDs, hashes: many, and each is new
+_MOST_KNOWN, _MOST_LONG = 4_096, 64  # a few hundred KB, and 1 MB
+_NAMED: Final = MARK % "credential"
+
+
+class Redaction:
+    """Takes secrets out of texts, and metadata out of events.
+
+    Args:
+        allow: Patterns with `*` of the metadata keys that may stay, in any case; none: all.
+        deny: Of those that may not; goes before `allow`. Keys that this package adds itself stay.
+    """
+
+    def __init__(self, allow: Sequence[str] = (), deny: Sequence[str] = ()) -> None:
+        self._allow = _any_of(allow)
+        self._deny = _any_of(deny)
+        # adding, asking and clearing are atomic; that a text may be looked at twice does no harm
+        self._clean: set[str] = set()  # texts of at most MAX_NAME characters
+        self._long: set[str] = set()  # stack traces above all; the same failure comes again
+        self._keys: set[str] = set()  # of metadata
+        self._attributes: set[str] = set()
+
+    def text(self, text: str) -> str:
+        """Return the text without secrets."""
+        return text if text in self._clean or self._is_clean(text, MAX_STACK) else scrub(text)
+
+    def event(self, event: OutcomeEvent) -> OutcomeEvent:
+        """Return the event as it may leave. On the agent's thread: 1 to 3 µs where nothing has to be changed."""
+        clean = self._clean
+        for text in (
+            event.action_type, event.agent_name, event.agent_type, event.tool_name, event.service_name,
+            event.workflow_id, event.correlation_id, event.session_id, event.user_id, event.tenant_id,
+            event.error_type, event.model, event.provider, *event.tags,
+        ):  # fmt: skip
+            if text is not None and text not in clean and not self._is_clean(text, MAX_NAME):
+                return self._changed(event)
+        run_id, message, stack = event.run_id, event.error_message, event.stack_trace
+        if (
+            (run_id is not None and run_id not in clean and not self._is_clean(run_id, MAX_NAME))
+            or (message is not None and message not in clean and not self._is_clean(message, MAX_TEXT))
+            or (stack is not None and stack not in self._long and not self._is_clean(stack, MAX_STACK))
+            or len(event.tags) > MAX_ITEMS
+            or (event.metadata and not self._is_plain(event.metadata))
+        ):
+            return self._changed(event)
+        return event
+
+    def attributes(self, attributes: dict[str, Any], told: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the attributes of an action's span as they may leave.
+
+        Args:
+            told: Attributes that the span has already; what they say was redacted is said again.
+        """
+        clean, names = self._clean, self._attributes
+        for name, value in attributes.items():
+            if name not in names and not self._is_ordinary_attribute(name):
+                break
+            kind = value.__class__
+            if kind is str:
+                if value not in clean and not self._is_clean(value, MAX_TEXT):
+                    break
+            elif (kind is tuple or kind is list) and not self._are_clean(value):
+                break
+        else:
+            return attributes
+        flags: dict[str, None] = {}
+        kept: dict[str, Any] = {}
+        for name, value in attributes.items():
+            if not name.startswith(_PREFIX):
+                kept[name] = self._values(value, MAX_NAME, _field_of(name), flags, [])
+            elif self.is_allowed(key := name[len(_PREFIX) :]):
+                key, value = self._pair(key, value, flags, [])  # noqa: PLW2901
+                kept[_PREFIX + key] = value
+        flag = _PREFIX + semconv.METADATA_REDACTED
+        if flags:
+            kept[flag] = list(dict.fromkeys((*(told or {}).get(flag, ()), *kept.get(flag, ()), *flags)))[:MAX_ITEMS]
+        return kept
+
+    def is_allowed(self, key: str) -> bool:
+        """Tell whether metadata may have this key."""
+        if key.startswith(_OWN_PREFIX) or key in _OWN_KEYS:
+            return True
+        if self._deny is not None and self._deny.match(key) is not None:
+            return False
+        return self._allow is None or self._allow.match(key) is not None
+
+    # -- what is nearly always so, and quick -----------------------------------------------------------------
+
+    def _is_clean(self, text: str, limit: int) -> bool:
+        """Tell whether this text, which is not known yet, may stay as it is."""
+        length = len(text)
+        if length <= MAX_NAME:
+            if _ID.fullmatch(text) is not None:
+                return True
+            if scrub(text) is not text:
+                return False
+            _remember(self._clean, text)
+            return True
+        if length > limit:
+            return False
+        if text not in self._long:
+            if scrub(text) is not text:
+                return False
+            _remember(self._long, text, _MOST_LONG)
+        return True
+
+    def _are_clean(self, values: Sequence[Any]) -> bool:
+        clean = self._clean
+        for value in values:
+            if value.__class__ is str and value not in clean and not self._is_clean(value, MAX_TEXT):
+                return False
+        return len(values) <= MAX_ITEMS
+
+    def _is_plain(self, metadata: Mapping[str, MetadataValue]) -> bool:
+        clean, keys = self._clean, self._keys
+        for key, value in metadata.items():
+            if key not in keys and not self._is_ordinary(key):
+                return False
+            if value.__class__ is str:
+                if value not in clean and not self._is_clean(value, MAX_TEXT):  # type: ignore[arg-type]
+                    return False
+            elif value.__class__ is list and not self._are_clean(value):  # type: ignore[arg-type]
+                return False
+        return len(metadata) <= MAX_ITEMS + len(_OWN_KEYS)
+
+    def _is_ordinary(self, key: str) -> bool:
+        """Tell whether this key of metadata, which is not known yet, may stay and says nothing special."""
+        if not self.is_allowed(key) or is_secret_name(key) or not self._is_clean(key, MAX_NAME):
+            return False
+        _remember(self._keys, key)
+        return True
+
+    def _is_ordinary_attribute(self, name: str) -> bool:
+        if name.startswith(_PREFIX) and not self._is_ordinary(name[len(_PREFIX) :]):
+            return False  # other names are those of conventions, or ours
+        _remember(self._attributes, name)
+        return True
+
+    # -- what is seldom so -----------------------------------------------------------------------------------
+
+    def _changed(self, event: OutcomeEvent) -> OutcomeEvent:
+        flags: dict[str, None] = {}
+        cuts: list[str] = []
+        changes: dict[str, Any] = {
+            field: self._value(text, limit, field, flags, cuts)
+            for field, limit in _TEXTS.items()
+            if (text := getattr(event, field)) is not None
+        }
+        tags = [self._value(tag, MAX_NAME, "tags", flags, cuts) for tag in event.tags[:MAX_ITEMS]]
+        changes["tags"] = tuple(dict.fromkeys(tags))
+        metadata: dict[str, MetadataValue] = {}
+        own: dict[str, MetadataValue] = {}
+        for key, value in event.metadata.items():
+            if self.is_allowed(key):
+                changed_key, changed = self._pair(key, value, flags, cuts)
+                (own if key.startswith(_OWN_PREFIX) or key in _OWN_KEYS else metadata)[changed_key] = changed
+        if len(event.tags) > MAX_ITEMS:
+            cuts.append("tags")
+        if len(metadata) > MAX_ITEMS:
+            cuts.append("metadata")
+            metadata = dict(list(metadata.items())[:MAX_ITEMS])
+        metadata |= own
+        _flag(metadata, semconv.METADATA_REDACTED, flags)
+        _flag(metadata, semconv.METADATA_TRUNCATED, cuts)
+        return msgspec.structs.replace(event, **changes, metadata=metadata)
+
+    def _pair(self, key: str, value: Any, flags: dict[str, None], cuts: list[str]) -> tuple[str, Any]:
+        if key.startswith(_OWN_PREFIX):
+            return key, value if key in _FLAGS else self._values(value, MAX_TEXT, f"metadata.{key}", flags, cuts)
+        changed = cut(scrub(key), MAX_NAME)
+        field = f"metadata.{changed}"
+        if changed != key:
+            flags[field] = None
+        if is_secret_name(key):
+            if value != _NAMED:
+                flags[field] = None
+            return changed, _NAMED
+        return changed, self._values(value, MAX_TEXT, field, flags, cuts)
+
+    def _values(self, value: Any, limit: int, field: str, flags: dict[str, None], cuts: list[str]) -> Any:
+        if isinstance(value, (list, tuple)):
+            items: Sequence[Any] = value
+            if len(items) > MAX_ITEMS:
+                cuts.append(field)
+            return type(value)(self._value(item, limit, field, flags, cuts) for item in items[:MAX_ITEMS])
+        return self._value(value, limit, field, flags, cuts)
+
+    def _value(self, value: Any, limit: int, field: str, flags: dict[str, None], cuts: list[str]) -> Any:
+        if not isinstance(value, str) or (len(value) <= limit and _ID.fullmatch(value) is not None):
+            return value
+        scrubbed = cut(value, limit, keep_end=field == "stack_trace") if len(value) > limit else scrub(value)
+        if len(value) > limit:
+            cuts.append(field)
+        if scrubbed is not value and (len(value) <= limit or _mark_count(scrubbed) > _mark_count(value)):
+            flags[field] = None
+        return scrubbed
+
+
+_FLAGS: Final = frozenset({semconv.METADATA_TRUNCATED, semconv.METADATA_INVALID, semconv.METADATA_REDACTED})
+
+
+def _remember(known: set[str], text: str, most: int = _MOST_KNOWN) -> None:
+    if len(known) >= most:
+        known.clear()
+    known.add(text)
+
+
+def _mark_count(text: str) -> int:
+    return text.count("[REDACTED:")
+
+
+def _any_of(patterns: Sequence[str]) -> re.Pattern[str] | None:
+    return re.compile("|".join(translate(pattern) for pattern in patterns), re.IGNORECASE) if patterns else None
+
+
+def _field_of(attribute: str) -> str:
+    return _FIELD_OF.get(attribute) or attribute.removeprefix("outcome.").replace("error.type", "error_type")
+
+
+def _flag(metadata: dict[str, MetadataValue], key: str, fields: Sequence[str] | dict[str, None]) -> None:
+    if fields:
+        known = metadata.get(key, [])
+        listed = known if isinstance(known, list) else [known]
+        metadata[key] = list(dict.fromkeys([*listed, *fields]))
+
+
+def as_recorded(event: OutcomeEvent, given: OutcomeEvent) -> OutcomeEvent:
+    """Return what a user made of an event, with what tells which event it is put back."""
+    return msgspec.structs.replace(given, **{field: getattr(event, field) for field in _IDENTITY})
+
+
+def without_texts(event: OutcomeEvent) -> OutcomeEvent:
+    """Return the event without what people wrote and without who it was about; its names and numbers stay."""
+    gone: dict[str, Any] = {field: None for field in _SPOKEN if getattr(event, field) is not None}
+    if event.run_id is not None and event.run_id != event.trace_id:
+        gone["run_id"] = None
+    if event.tags:
+        gone["tags"] = ()
+    metadata = {key: value for key, value in event.metadata.items() if key in _FLAGS}
+    lost = [*gone, *(["metadata"] if len(metadata) < len(event.metadata) else [])]
+    _flag(metadata, semconv.METADATA_REDACTED, lost)
+    return msgspec.structs.replace(event, **gone, metadata=metadata)

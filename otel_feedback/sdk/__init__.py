@@ -1,0 +1,1 @@
+"""What adapts to the OpenTelemetry SDK and to the process."""

@@ -1,0 +1,1 @@
+"""What can be set: one table, and the reading of values."""
