@@ -28,6 +28,7 @@ from benchmarks.progress import say
 from benchmarks.report import Goal, Result, Row, row
 from benchmarks.subjects.names import AT_START, AWAY, IN_MEMORY, NO_EXPORTER, NO_START, SET_ATTRIBUTE, THERE
 from benchmarks.summary import percentile
+from benchmarks.turns import take_turns
 
 __all__ = ["measure"]
 
@@ -118,12 +119,9 @@ def _launch(found: Found, modes: Sequence[Mode], broker: Broker | None) -> None:
         for mode in modes:
             subjects = [subject for subject in mode.subjects if subject in children]
             request = {"calls": mode.calls, "rate": mode.rate, "is_busy": mode.is_busy}
-            for subject in subjects:
-                children[subject].ask(**request)  # imports are over, caches and the specialising interpreter are warm
-            for turn in range(mode.turns):
-                first = turn % len(subjects)
-                for subject in (*subjects[first:], *subjects[:first]):
-                    found[mode.name, subject].add(children[subject].ask(**request))
+            asked = {subject: children[subject] for subject in subjects}
+            for _, subject, answer in take_turns(asked, {mode.name: request}, mode.turns):
+                found[mode.name, subject].add(answer)
             for subject in subjects:
                 found[mode.name, subject].end_launch()
         if broker is not None:

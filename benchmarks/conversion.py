@@ -39,6 +39,7 @@ from benchmarks.subjects.names import (
     STABLE_NAMES,
     WIDE,
 )
+from benchmarks.turns import take_turns
 
 __all__ = ["measure"]
 
@@ -111,14 +112,14 @@ def _launch_conversion(found: Found, size: Size) -> None:
         children = {way: stack.enter_context(Child("benchmarks.subjects.converting", {"subject": way})) for way in WAYS}
         for name in CONVENTIONS:
             request = {"trace": name, "spans": SPANS_OF_AN_AGENT, "traces": size.agents}
-            _take_turns(found, children, {name: request}, "us_a_span", size.turns)
+            _measure(found, children, {name: request}, "us_a_span", size.turns)
         two = {way: children[way] for way in (BARE, CONVERTED)}
         for shape in SHAPES:
             requests = {
                 _long(shape, spans): {"trace": shape, "spans": spans, "traces": size.long // spans}
                 for spans in (size.long, SHORT)
             }
-            _take_turns(found, two, requests, "us_a_span", size.long_turns)
+            _measure(found, two, requests, "us_a_span", size.long_turns)
 
 
 def _launch_services(found: Found, size: Size, services: Sequence[Service]) -> None:
@@ -131,21 +132,14 @@ def _launch_services(found: Found, size: Size, services: Sequence[Service]) -> N
         }
         for service in services:
             request = {"names": service.names, "requests": size.requests, "work_us": service.work_us}
-            _take_turns(found, children, {service.name: request}, "us_a_request", size.turns)
+            _measure(found, children, {service.name: request}, "us_a_request", size.turns)
 
 
-def _take_turns(
+def _measure(
     found: Found, children: Mapping[str, Child], requests: Mapping[str, dict[str, Any]], figure: str, turns: int
 ) -> None:
-    ways = tuple(children)
-    for child in children.values():
-        for request in requests.values():
-            child.ask(**request)  # imports are over, caches and the specialising interpreter are warm
-    for turn in range(turns):
-        first = turn % len(ways)
-        for way in (*ways[first:], *ways[:first]):
-            for name, request in requests.items():
-                found.setdefault((name, way), []).append(children[way].ask(**request)[figure])
+    for name, way, answer in take_turns(children, requests, turns):
+        found.setdefault((name, way), []).append(answer[figure])
 
 
 def _long(shape: str, spans: int) -> str:

@@ -22,6 +22,7 @@ from benchmarks.children import Child
 from benchmarks.progress import say
 from benchmarks.report import Goal, Result, Row, row
 from benchmarks.subjects.names import ACTION, DIRECT, DISPATCH, WITH_HOOK, WITH_LIMIT
+from benchmarks.turns import take_turns
 
 __all__ = ["measure"]
 
@@ -76,12 +77,8 @@ def _launch(found: Found, modes: tuple[Mode, ...], turns: int) -> None:
             request = {
                 "agent": mode.agent, "takes_ms": mode.takes_ms, "calls": mode.calls, "at_a_time": mode.at_a_time,
             }  # fmt: skip
-            for child in children.values():
-                child.ask(**request)  # imports are over, caches and the specialising interpreter are warm
-            for turn in range(turns):
-                first = turn % len(ALL)
-                for way in (*ALL[first:], *ALL[:first]):
-                    found[mode.name, way].append(children[way].ask(**request)["us_a_call"])
+            for _, way, answer in take_turns(children, {mode.name: request}, turns):
+                found[mode.name, way].append(answer["us_a_call"])
 
 
 def _rows(found: Found, modes: tuple[Mode, ...]) -> Iterator[Row]:

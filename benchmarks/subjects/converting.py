@@ -12,7 +12,6 @@ import contextlib
 import gc
 import itertools
 import logging
-import time
 from collections.abc import Callable, Iterator
 
 from opentelemetry.sdk.trace import TracerProvider
@@ -23,7 +22,8 @@ import otel_feedback as feedback
 from benchmarks.children import BenchmarkError, arguments, serve
 from benchmarks.subjects.conventions import CONVENTIONS, OTEL_GENAI, Shape, Written
 from benchmarks.subjects.names import BARE, CONVERTED, DEEP, MIXED, RECORDED, WIDE
-from benchmarks.subjects.producing import require_journal
+from benchmarks.subjects.producing import kafka_away, record, require_journal
+from benchmarks.subjects.watch import Watch
 
 __all__ = ["SPANS_OF_AN_AGENT", "Subject"]
 
@@ -45,13 +45,8 @@ class Subject:
         self._provider = TracerProvider(sampler=ALWAYS_ON)
         self._pipeline: feedback.FeedbackPipeline | None = None
         if way != BARE:
-            self._pipeline = feedback.configure(
-                tracer_provider=self._provider,
-                kafka=feedback.KafkaConfig(bootstrap_servers=("127.0.0.1:1",)),
-                filter=self._drop if way == CONVERTED else None,
-                enable_outcome_logging=False,
-                enable_otlp=False,
-            )
+            drop = self._drop if way == CONVERTED else None
+            self._pipeline = record(self._provider, kafka_away(), filter=drop)
 
     def _drop(self, event: feedback.OutcomeEvent) -> bool:
         self._converted += event.revision == 1
@@ -73,17 +68,16 @@ class Subject:
             make(self._number(), min(spans, UNTIMED_SPANS))
         before = self._events()
         gc.collect()  # it runs as it does in a program, and begins in each round with the same
-        started_ns = time.thread_time_ns()
-        for _ in range(traces):
-            make(self._number(), spans)
-        took_ns = time.thread_time_ns() - started_ns
+        with Watch() as watch:
+            for _ in range(traces):
+                make(self._number(), spans)
         events = self._events() - before
         # in the journal there are revisions, too
         if self._way != BARE and (events < spans * traces if self._way == RECORDED else events != spans * traces):
             raise BenchmarkError(f"{trace}: of {spans * traces} spans there were {events} events")
         if self._pipeline is not None and self._way == RECORDED:
             require_journal(self._pipeline, "disk")
-        return took_ns / (spans * traces) / 1e3
+        return watch.thread_ns / (spans * traces) / 1e3
 
     def _number(self) -> int:
         self._made += 1
