@@ -13,7 +13,7 @@ import sys
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
-from benchmarks import action, conversion, dispatch, latency, memory, replay, startup, throughput, versions
+from benchmarks import action, conversion, dispatch, export, latency, memory, replay, startup, throughput, versions
 from benchmarks.broker import Broker
 from benchmarks.children import BenchmarkError
 from benchmarks.progress import say
@@ -21,10 +21,10 @@ from benchmarks.report import Report, Result
 from benchmarks.table import render
 from tests.stack.errors import StackError
 
-ACTION = "action"
+WITH_OR_WITHOUT = {"action": action.measure, "export": export.measure}
 WITHOUT_BROKER = {"startup": startup.measure, "dispatch": dispatch.measure, "conversion": conversion.measure}
 WITH_BROKER = {
-    ACTION: action.measure,
+    **WITH_OR_WITHOUT,
     "throughput": throughput.measure,
     "latency": latency.measure,
     "replay": replay.measure,
@@ -48,10 +48,11 @@ def run(names: Sequence[str], *, is_quick: bool) -> Report:
             _run_with_broker(wanted, is_quick, found, results, failed)
         except StackError as exc:
             say(f"no broker: {exc}")
-            failed |= {f"{name}, Kafka there" if name == ACTION else name: str(exc) for name in wanted}
-            if ACTION in wanted:
-                with _telling(failed, ACTION):
-                    results[ACTION] = action.measure(None, is_quick=is_quick)
+            failed |= {f"{name}, Kafka there" if name in WITH_OR_WITHOUT else name: str(exc) for name in wanted}
+            for name, measure in WITH_OR_WITHOUT.items():
+                if name in wanted:
+                    with _telling(failed, name):
+                        results[name] = measure(None, is_quick=is_quick)
     found["load at the end"] = versions.load()
     return Report(found, is_quick, results, failed)
 

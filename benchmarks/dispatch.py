@@ -28,6 +28,7 @@ __all__ = ["measure"]
 
 ALL = (DIRECT, ACTION, DISPATCH, WITH_LIMIT, WITH_HOOK)
 SMALL = Goal("ratio", 1.05)
+OVER_ACTION = Goal("ratio", 1.7)
 
 
 class Mode(NamedTuple):
@@ -88,8 +89,9 @@ def _rows(found: Found, modes: tuple[Mode, ...]) -> Iterator[Row]:
 
     for mode in modes:
         yield one(mode, DISPATCH, DIRECT, SMALL if mode.takes_ms else None)
-        yield one(mode, DISPATCH, ACTION)
-        if not mode.takes_ms and mode.at_a_time == 1:
+        is_alone = not mode.takes_ms and mode.at_a_time == 1
+        yield one(mode, DISPATCH, ACTION, OVER_ACTION if is_alone and mode.agent == "async" else None)
+        if is_alone:
             yield one(mode, ACTION, DIRECT)
             yield one(mode, WITH_LIMIT, DISPATCH)
             yield one(mode, WITH_HOOK, DISPATCH)

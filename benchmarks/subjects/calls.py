@@ -18,17 +18,30 @@ from typing import Any
 
 import otel_feedback as feedback
 from benchmarks.children import BenchmarkError, arguments, serve
-from benchmarks.subjects.bare import attributes_at_start, ten_set_attributes
+from benchmarks.subjects.bare import attributes_at_start, failing_set_attributes, ten_set_attributes
 from benchmarks.subjects.busy import BusyThread
-from benchmarks.subjects.names import AT_START, IN_MEMORY, NO_EXPORTER, NO_START, SET_ATTRIBUTE, THERE
+from benchmarks.subjects.names import (
+    AT_START,
+    FAILING,
+    IN_MEMORY,
+    NESTED,
+    NO_EXPORTER,
+    NO_START,
+    SET_ATTRIBUTE,
+    SET_ATTRIBUTE_FAILING,
+    THERE,
+)
 from benchmarks.subjects.producing import flush, kafka_away, kafka_config, record, require_journal
 from benchmarks.subjects.tracing import Traced
 from benchmarks.subjects.watch import Watch
-from benchmarks.subjects.workload import one_action
+from benchmarks.subjects.workload import one_action, one_failing, three_nested
 
 __all__ = ["Subject"]
 
-_BARE = {SET_ATTRIBUTE: ten_set_attributes, AT_START: attributes_at_start}
+_BARE = {
+    SET_ATTRIBUTE: ten_set_attributes, SET_ATTRIBUTE_FAILING: failing_set_attributes, AT_START: attributes_at_start,
+}  # fmt: skip
+_OURS: Mapping[str, tuple[Callable[[], None], int]] = {NESTED: (three_nested, 3), FAILING: (one_failing, 1)}
 _SETTINGS: Mapping[str, dict[str, Any]] = {IN_MEMORY: {"durability": "memory"}, NO_START: {"emit_start": False}}
 _UNTIMED_CALLS = 50  # the process has slept since its last round
 
@@ -41,7 +54,7 @@ class Subject:
         self._busy = BusyThread()
         self._traced = Traced()
         self._pipeline: feedback.FeedbackPipeline | None = None
-        self._call: Callable[[], None] = one_action
+        self._call, self._actions = _OURS.get(name, (one_action, 1))
         if name in _BARE:
             self._call = functools.partial(_BARE[name], self._traced.tracer())
             return
@@ -51,8 +64,10 @@ class Subject:
     def measure(self, calls: int, rate: int | None, is_busy: bool) -> Mapping[str, Any]:
         """Make the calls and return the wall time of each in nanoseconds, and the CPU time of a call in microseconds.
 
+        Where a call is several actions, both are for one of them, and there are fewer calls.
+
         Args:
-            calls: How many.
+            calls: How many spans they are to make.
             rate: How many a second; None: one right after the other.
             is_busy: Whether a thread that burns Python runs beside.
 
@@ -62,16 +77,19 @@ class Subject:
         for _ in range(_UNTIMED_CALLS):
             self._call()
         before = self._recorded()
+        calls //= self._actions
+        spans = calls * self._actions
         with self._busy.working() if is_busy else contextlib.nullcontext(), Watch() as watch:
             single_ns = _back_to_back(self._call, calls) if rate is None else _paced(self._call, calls, rate)
         recorded = [after - start for after, start in zip(self._recorded(), before, strict=True)]
-        if any(count != calls for count in recorded):
-            raise BenchmarkError(f"of {calls} calls {recorded} were recorded as spans and events")
+        if any(count != spans for count in recorded):
+            raise BenchmarkError(f"of {spans} actions {recorded} were recorded as spans and events")
         if self._pipeline is not None:
             require_journal(self._pipeline, "memory" if self._name in (NO_EXPORTER, IN_MEMORY) else "disk")
         if self._name == THERE:  # what is pending would be delivered while others are measured
             self.flush()
-        return {"single_ns": single_ns, "cpu_us": watch.thread_ns / calls / 1e3}
+        single_ns = [taken / self._actions for taken in single_ns]
+        return {"single_ns": single_ns, "cpu_us": watch.thread_ns / spans / 1e3}
 
     def _recorded(self) -> list[int]:
         spans = [self._traced.exported()]

@@ -20,8 +20,9 @@ from opentelemetry.trace import Span, Tracer, set_span_in_context
 
 import otel_feedback as feedback
 from benchmarks.children import BenchmarkError, arguments, serve
+from benchmarks.subjects.bare import ten_set_attributes
 from benchmarks.subjects.conventions import CONVENTIONS, OTEL_GENAI, Shape, Written
-from benchmarks.subjects.names import BARE, CONVERTED, DEEP, MIXED, RECORDED, WIDE
+from benchmarks.subjects.names import BARE, CONVERTED, DEEP, MIXED, RECORDED, TEN_ATTRIBUTES, WIDE
 from benchmarks.subjects.producing import kafka_away, record, require_journal
 from benchmarks.subjects.watch import Watch
 
@@ -56,7 +57,7 @@ class Subject:
         """Make the traces and return the CPU time of a span in microseconds.
 
         Args:
-            trace: A convention, or a shape.
+            trace: A convention, or a shape, or the span with ten attributes with which everything here is compared.
             spans: Of each trace.
             traces: How many.
 
@@ -89,6 +90,9 @@ class Subject:
         return int(self._pipeline.metrics()["recorded"])
 
     def _maker(self, trace: str) -> Make:
+        if trace == TEN_ATTRIBUTES:
+            bare = self._provider.get_tracer("benchmarks")
+            return lambda number, spans: ten_set_attributes(bare)
         written = CONVENTIONS.get(trace, OTEL_GENAI)
         tracer = self._provider.get_tracer(written.scope)
         if written.name not in self._calls:

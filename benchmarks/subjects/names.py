@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
-    "ACTION", "AT_START", "AWAY", "BARE", "CONFIGURED", "CONVERTED", "DEEP", "DIRECT", "DISPATCH", "FORMER_NAMES",
-    "IN_MEMORY", "MIXED", "NO_EXPORTER", "NO_START", "OURS", "PLAIN", "RAW", "RECORDED", "SET_ATTRIBUTE", "STABLE_NAMES",
-    "THERE", "WIDE", "WITH_HOOK", "WITH_LIMIT",
+    "ACTION", "AT_START", "AWAY", "BARE", "CONFIGURED", "CONVERTED", "DEEP", "DIRECT", "DISPATCH", "FAILING",
+    "FORMER_NAMES", "IN_MEMORY", "MIXED", "NESTED", "NO_EXPORTER", "NO_START", "OURS", "PLAIN", "RAW", "RECORDED",
+    "SET_ATTRIBUTE", "SET_ATTRIBUTE_FAILING", "STABLE_NAMES", "TEN_ATTRIBUTES", "THERE", "WIDE", "WITH_HOOK", "WITH_LIMIT",
 ]  # fmt: skip
 
 SET_ATTRIBUTE: Final = "set_attribute"
+SET_ATTRIBUTE_FAILING: Final = "set_attribute, an exception"
 AT_START: Final = "attributes="
 NO_EXPORTER: Final = "no exporter, no journal"
 IN_MEMORY: Final = "Kafka away, durability=memory"
 NO_START: Final = "Kafka away, emit_start=false"
 AWAY: Final = "Kafka away"
+NESTED: Final = "Kafka away, one of three nested"
+FAILING: Final = "Kafka away, 2 tags, 5 keys of metadata, an exception"
 THERE: Final = "Kafka there"
 
 OURS: Final = "ours"
@@ -28,6 +31,7 @@ WITH_LIMIT: Final = "dispatch(timeout_s=60)"
 WITH_HOOK: Final = "dispatch(), a post hook"
 
 BARE: Final = "the span itself"
+TEN_ATTRIBUTES: Final = "bare span, set_attribute"
 CONVERTED: Final = "conversion"
 RECORDED: Final = "conversion, JSON, journal"
 DEEP: Final = "deep"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Final
 
+from benchmarks.subjects.bare import METADATA, ask_a_tool
 from otel_feedback import OutcomeEvent, OutcomeStatus, action
 
-__all__ = ["EVENTS_A_RUN", "one_action", "one_event", "run_of", "same_events"]
+__all__ = ["EVENTS_A_RUN", "one_action", "one_event", "one_failing", "run_of", "same_events", "three_nested"]
 
 EVENTS_A_RUN: Final = 10
 """Actions that share a run where events are sent, and so a key and a partition."""
@@ -32,6 +34,40 @@ def one_action(run_id: str | None = None) -> None:
         metadata={"client": "acme"},
     ) as act:
         act.add_usage(model="gpt-4o", input_tokens=900, output_tokens=120)
+
+
+def three_nested() -> None:
+    """Do nothing, as three actions inside each other: the inner ones inherit what the outermost was given."""
+    with action(
+        "reasoning",
+        agent="react_agent",
+        agent_type="react",
+        workflow_id="wf-1",
+        tags=["customer"],
+        metadata={"client": "acme"},
+    ) as outer:
+        with action("planning", agent="react_agent", agent_type="react", metadata={"client": "acme"}) as middle:
+            with action("llm", agent="react_agent", agent_type="react", metadata={"client": "acme"}) as inner:
+                inner.add_usage(model="gpt-4o", input_tokens=900, output_tokens=120)
+            middle.add_usage(model="gpt-4o", input_tokens=900, output_tokens=120)
+        outer.add_usage(model="gpt-4o", input_tokens=900, output_tokens=120)
+
+
+def one_failing() -> None:
+    """Do nothing, as an action that has all there is to record, and that an exception ends."""
+    with (
+        contextlib.suppress(ConnectionError),
+        action(
+            "reasoning",
+            agent="react_agent",
+            agent_type="react",
+            workflow_id="wf-1",
+            tags=["customer", "north"],
+            metadata=METADATA,
+        ) as act,
+    ):
+        act.add_usage(model="gpt-4o", input_tokens=900, output_tokens=120)
+        ask_a_tool()
 
 
 def one_event(run_id: str, now: datetime, trace_id: str, span_id: str) -> OutcomeEvent:
