@@ -55,21 +55,31 @@ def environment(journal_dir: Path, **variables: str) -> dict[str, str]:
 class Child:
     """A subject in a process of its own; a context manager that ends it."""
 
-    def __init__(self, module: str, given: Mapping[str, Any], journal_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        module: str,
+        given: Mapping[str, Any],
+        journal_dir: Path | None = None,
+        *,
+        python: Path | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         """Start it.
 
         Args:
             module: What `python -m` runs; it calls `serve`.
             given: What it finds in `arguments()`.
             journal_dir: Where its journal is; default: a directory of its own, which goes when it ends.
+            python: The interpreter; default: this one.
+            variables: Of the environment, over what it has.
         """
         self._name = f"{module} {given.get('subject', '')}".strip()
         self._cleanup = contextlib.ExitStack()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, json.dumps(given)],
+            [str(python or sys.executable), "-m", module, json.dumps(given)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=environment(journal_dir or self._cleanup.enter_context(journal_directory())),
+            env=environment(journal_dir or self._cleanup.enter_context(journal_directory()), **(variables or {})),
             text=True,
         )
 

@@ -57,10 +57,8 @@ def _launch(found: Found, subjects: Sequence[str], broker: Broker | None, turns:
             subject: stack.enter_context(Child("benchmarks.subjects.exporting", {**given, "subject": subject}))
             for subject in subjects
         }
-        unseen = calls * len(subjects)  # the rounds in which all get warm
-        for _, subject, answer in take_turns(children, {"": {"calls": calls}}, turns):
-            backend.require_spans(subject, unseen + calls)
-            unseen = 0
+        for _, subject, answer in take_turns(children, {"": {"calls": calls}}, turns, backend.forget):
+            backend.require_spans(subject, calls)
             for figure, _ in FIGURES:
                 found[subject][figure].append(answer[figure])
         if broker is not None and topic is not None:

@@ -24,13 +24,20 @@ class Backend:
         with Child("benchmarks.subjects.sink", {"subject": "sink"}) as child:
             yield cls(child)
 
-    def require_spans(self, who: str, count: int) -> dict[str, int]:
-        """Check that exactly this many spans came since the last time; return how many there were of each name.
+    def forget(self) -> None:
+        """Count from now on."""
+        self._count()
+
+    def require_spans(self, who: str, count: int) -> None:
+        """Check that exactly this many spans came since the last time.
 
         Raises:
             BenchmarkError: There were more or fewer.
         """
-        found: dict[str, int] = self._child.ask(duty="count")["spans"]
+        found = self._count()
         if sum(found.values()) != count:
             raise BenchmarkError(f"{who}: {count} spans were to be sent, and these came: {found}")
-        return found
+
+    def _count(self) -> dict[str, int]:
+        spans: dict[str, int] = self._child.ask(duty="count")["spans"]
+        return spans

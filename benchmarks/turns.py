@@ -5,7 +5,7 @@ So whatever slows the machine for a while slows neighbours, and the ratio of two
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from benchmarks.children import Child
@@ -16,15 +16,21 @@ Request = Mapping[str, Any]
 
 
 def take_turns(
-    children: Mapping[str, Child], requests: Mapping[str, Request], turns: int
+    children: Mapping[str, Child],
+    requests: Mapping[str, Request],
+    turns: int,
+    are_warm: Callable[[], object] | None = None,
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Send each request to each child in every turn, and yield the name of the request, the child's, and the answer.
 
     Before the first turn each has answered once, unseen: imports are over, caches and the specialising interpreter are warm.
+    `are_warm` is called then.
     """
     for child in children.values():
         for request in requests.values():
             child.ask(**request)
+    if are_warm is not None:
+        are_warm()
     names = tuple(children)
     for turn in range(turns):
         first = turn % len(names)
