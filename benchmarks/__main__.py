@@ -9,7 +9,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from benchmarks import action, conversion, dispatch, export, latency, memory, replay, startup, throughput, versions
+from benchmarks import (
+    action,
+    conversion,
+    dispatch,
+    export,
+    latency,
+    memory,
+    pieces,
+    replay,
+    startup,
+    throughput,
+    versions,
+)
 from benchmarks.broker import Broker
 from benchmarks.command import command
 from benchmarks.progress import say
@@ -17,7 +29,12 @@ from benchmarks.report import Report, Result, telling
 from tests.stack.errors import StackError
 
 WITH_OR_WITHOUT = {"action": action.measure, "export": export.measure}
-WITHOUT_BROKER = {"startup": startup.measure, "dispatch": dispatch.measure, "conversion": conversion.measure}
+WITHOUT_BROKER = {
+    "startup": startup.measure,
+    "pieces": pieces.measure,
+    "dispatch": dispatch.measure,
+    "conversion": conversion.measure,
+}
 WITH_BROKER = {
     **WITH_OR_WITHOUT,
     "throughput": throughput.measure,

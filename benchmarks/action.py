@@ -170,7 +170,8 @@ def _rows(found: Found, modes: Sequence[Mode]) -> Iterator[Row]:
         yield from one("", FAILING, "wall_us", "mean, wall", baseline)
         yield from one("", FAILING, "cpu_us", "mean, CPU of the thread", baseline)
     for ours, baseline in (
-        (AWAY, NO_START), (AWAY, IN_MEMORY), (IN_MEMORY, SET_ATTRIBUTE), (NO_EXPORTER, SET_ATTRIBUTE)
+        (AWAY, NO_START), (AWAY, IN_MEMORY),
+        (NO_START, SET_ATTRIBUTE), (IN_MEMORY, SET_ATTRIBUTE), (NO_EXPORTER, SET_ATTRIBUTE),
     ):  # fmt: skip
         yield from one("", ours, "wall_us", "mean, wall", baseline)
         yield from one("", ours, "cpu_us", "mean, CPU of the thread", baseline)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
-    "ACTION", "AT_START", "AWAY", "BARE", "CONFIGURED", "CONVERTED", "DEEP", "DIRECT", "DISPATCH", "FAILING",
-    "FORMER_NAMES", "IN_MEMORY", "MIXED", "NESTED", "NO_EXPORTER", "NO_START", "OURS", "PLAIN", "RAW", "RECORDED",
-    "SET_ATTRIBUTE", "SET_ATTRIBUTE_FAILING", "STABLE_NAMES", "TEN_ATTRIBUTES", "THERE", "WIDE", "WITH_HOOK", "WITH_LIMIT",
+    "ACTION", "AT_START", "AWAY", "BARE", "CONFIGURED", "CONTEXT", "CONVERTED", "DEEP", "DIRECT", "DISPATCH", "EVENT",
+    "EVENT_JSON", "FAILING", "FORMER_NAMES", "FRAME", "IN_MEMORY", "MIXED", "NESTED", "NO_EXPORTER", "NO_START", "OURS", "PLAIN", "RAW", "RECORDED",
+    "SET_ATTRIBUTE", "SET_ATTRIBUTE_FAILING", "SPAN_OF_NONE", "SPAN_OF_SIXTEEN", "STABLE_NAMES", "TEN_ATTRIBUTES", "THERE", "WIDE", "WITH_HOOK", "WITH_LIMIT",
 ]  # fmt: skip
 
 SET_ATTRIBUTE: Final = "set_attribute"
@@ -42,3 +42,10 @@ PLAIN: Final = "the service without us"
 CONFIGURED: Final = "configure()"
 STABLE_NAMES: Final = "stable"
 FORMER_NAMES: Final = "former"
+
+SPAN_OF_NONE: Final = "SDK span without attributes"
+SPAN_OF_SIXTEEN: Final = "SDK span with 16 attributes at its start"
+CONTEXT: Final = "context set and reset"
+EVENT: Final = "the event, an object"
+EVENT_JSON: Final = "its JSON"
+FRAME: Final = "its frame in the journal on disk"

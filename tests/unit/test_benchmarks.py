@@ -95,7 +95,7 @@ def test_a_wrong_name_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--only", "acton"])
     assert (
-        "acton is not one of startup, dispatch, conversion, action, export, throughput, latency, replay, memory"
+        "acton is not one of startup, pieces, dispatch, conversion, action, export, throughput, latency, replay, memory"
         in capsys.readouterr().err
     )
 
@@ -183,6 +183,7 @@ def places(tmp_path: Path) -> Places:
 
 GOALS: dict[str, set[tuple[str, float]]] = {
     "startup": {("ratio", 1.2)},
+    "pieces": set(),
     "dispatch": {("ratio", 1.05), ("ratio", 1.7)},
     "conversion": {("ours", 25.0), ("ratio", 2.0), ("ratio", 1.2), ("ratio", 1.05)},
     "action": {("ratio", limit) for limit in (1.0, 1.1, 1.2, 1.3, 1.5, 2.5)},
@@ -241,10 +242,11 @@ def test_a_quick_run_reports_every_row(
     """The command itself, as people call it: shape and plausibility of what it writes, and what it leaves behind."""
     variables = {"TMPDIR": str(places.temporary), "XDG_STATE_HOME": str(places.state)}
     if name not in (
+        "pieces",
         "dispatch",
         "conversion",
         "memory",
-    ):  # two need none; the last one stops its broker, so it must be its own
+    ):  # some need none; the last one stops its broker, so it must be its own
         broker: KafkaBroker = request.getfixturevalue("kafka_broker")
         variables["KAFKA_BOOTSTRAP_SERVERS"] = broker.bootstrap_servers
     file = tmp_path / "figures.json"
