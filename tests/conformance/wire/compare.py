@@ -22,7 +22,7 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan
 
-__all__ = ["SMALL", "Normal", "attributes_of", "decode", "encode", "look", "look_at_context", "spans_of"]
+__all__ = ["SMALL", "Normal", "attributes_of", "context_of", "decode", "encode", "look", "look_at_context", "spans_of"]
 
 SMALL = 2**32
 """Ids below it were chosen, all others are random."""
@@ -132,6 +132,13 @@ def _kind(value: Any) -> Any:
     if isinstance(value, dict):
         return dict.fromkeys(cast("dict[str, Any]", value), "measured")
     return f"measured {type(value).__name__}"
+
+
+def context_of(span: ReadableSpan) -> trace.SpanContext:
+    """Return a span's context, which every span has that somebody started."""
+    context = span.get_span_context()
+    assert context is not None
+    return context
 
 
 def look_at_context(context: trace.SpanContext | None) -> dict[str, Any] | None:

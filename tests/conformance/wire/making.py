@@ -111,8 +111,15 @@ class Made:
 class Stage:
     """What a program has at hand, and where it says what it saw."""
 
-    def __init__(self, provider: TracerProvider, pipeline: FeedbackPipeline, ended: list[ReadableSpan]) -> None:
+    def __init__(
+        self,
+        provider: TracerProvider,
+        pipeline: FeedbackPipeline,
+        ended: list[ReadableSpan],
+        clear: Sequence[Callable[[], None]],
+    ) -> None:
         self.provider = provider
+        self._clear = clear
         self.pipeline = pipeline
         self.ended = ended  # as a processor was given them
         self.tracer = provider.get_tracer("some.library", "1.2", SCHEMA_URL, {"scope": "theirs"})
@@ -134,6 +141,11 @@ class Stage:
         else:
             context = span.get_span_context()
             self.note(what, [type(span).__name__, span.is_recording(), look_at_context(context), repr(span)])
+
+    def forget(self) -> None:
+        """Let go of all spans that have ended."""
+        for clear in self._clear:
+            clear()
 
     def events(self) -> list[feedback.OutcomeEvent]:
         return self.pipeline.get_recent_events(1_000)
@@ -231,7 +243,7 @@ def make(program: Callable[[Stage], object], setting: Setting, way: Way, folder:
         for processor in (*setting.after(), SimpleSpanProcessor(exporter), last):
             provider.add_span_processor(processor)
         before = context_api.get_current()
-        stage = Stage(provider, pipeline, first.spans)
+        stage = Stage(provider, pipeline, first.spans, (first.spans.clear, last.spans.clear, exporter.clear))
         try:
             program(stage)
             assert context_api.get_current() is before

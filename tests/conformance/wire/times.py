@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import SpanContext
 
 import otel_feedback as feedback
+from tests.conformance.wire.compare import context_of
 
 __all__ = ["check_times"]
 
@@ -21,7 +21,7 @@ def check_times(
         window_ns: when the program began and was done. Moments outside of it were given by hand, and are what they are.
     """
     began_ns, done_ns = window_ns
-    by_id = {_ids(span).span_id: span for span in spans}
+    by_id = {context_of(span).span_id: span for span in spans}
     for span in spans:
         start_ns, end_ns = span.start_time, span.end_time
         assert start_ns is not None
@@ -36,7 +36,7 @@ def check_times(
         assert moments == sorted(moments)
         parent = None if span.parent is None else by_id.get(span.parent.span_id)
         if parent is not None:
-            assert _ids(parent).trace_id == _ids(span).trace_id
+            assert context_of(parent).trace_id == context_of(span).trace_id
             assert (parent.start_time or 0) <= start_ns
     for event in events:
         span = by_id.get(int(event.span_id or "0", 16))
@@ -48,12 +48,6 @@ def check_times(
         assert abs(event.end_time.timestamp() * 1e9 - end_ns) <= MICROSECOND_NS
         said = (span.attributes or {}).get("outcome.duration_ms", (end_ns - start_ns) / 1e6)
         assert event.duration_ms == said
-
-
-def _ids(span: ReadableSpan) -> SpanContext:
-    context = span.get_span_context()
-    assert context is not None
-    return context
 
 
 MICROSECOND_NS = 1_000
