@@ -37,7 +37,8 @@ DURING = "during"
 
 _ID = re.compile(r"\b(?:0x)?(?:[0-9a-f]{32}|[0-9a-f]{16})\b")
 _ADDRESS = re.compile(r"\bat 0x[0-9a-f]+\b")
-_ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+_ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+_UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 _NUMBER = re.compile(r"[0-9]{17,20}")
 
 
@@ -93,7 +94,7 @@ class Normal:
         if isinstance(value, float):
             return value if math.isfinite(value) else str(value)  # one that is no number equals nothing
         if isinstance(value, datetime):
-            return DURING if self.began_ns / 1e9 - 1 <= value.timestamp() <= now_ns / 1e9 + 1 else value
+            return self._moment(value, value, now_ns)
         if isinstance(value, Mapping):
             return self._mapping(cast("Mapping[str, Any]", value), now_ns)
         if isinstance(value, (list, tuple)):
@@ -108,8 +109,12 @@ class Normal:
     def _text(self, text: str, now_ns: int) -> str:
         if _NUMBER.fullmatch(text):
             return DURING if self.began_ns <= int(text) <= now_ns else text
-        text = _ISO.sub(DURING, _ADDRESS.sub("at ...", text))
-        return _ID.sub(self._name, text)
+        text = _ISO.sub(lambda found: self._moment(_moment_of(found[0]), found[0], now_ns), text)
+        return _ID.sub(self._name, _UUID.sub("<a uuid>", _ADDRESS.sub("at ...", text)))
+
+    def _moment(self, moment: datetime, otherwise: Any, now_ns: int) -> Any:
+        # texts have no more than microseconds
+        return DURING if self.began_ns // 1_000 <= moment.timestamp() * 1e6 + 1 <= now_ns // 1_000 + 2 else otherwise
 
     def _name(self, found: re.Match[str]) -> str:
         text = found[0]
@@ -118,6 +123,11 @@ class Normal:
             return text
         name = self._names.setdefault(digits, f"<{len(digits)} digits, number {len(self._names) + 1}>")
         return text.replace(digits, name)
+
+
+def _moment_of(text: str) -> datetime:
+    head, _, fraction = text[:-1].partition(".")
+    return datetime.fromisoformat(f"{head}.{fraction:0<6.6}+00:00")  # Python 3.10 reads no other fractions
 
 
 def _is_measured(key: Any, value: Any) -> bool:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import gc
 import weakref
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from opentelemetry import context as context_api
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 import otel_feedback as feedback
@@ -46,60 +45,76 @@ class KeepingTheInnermost(SpanProcessor):
             self.span = span
 
 
-def live(*kinds: type) -> list[Any]:
-    """Return what is still alive of these classes."""
+def handles() -> list[feedback.Action]:
+    """Return the handles of actions that are still alive; they take no weak references."""
     gc.collect()
-    return [one for one in gc.get_objects() if isinstance(one, kinds)]
+    return [one for one in gc.get_objects() if isinstance(one, feedback.Action)]
 
 
-def act(stage: Stage, given: list[weakref.ref[Theirs]]) -> None:
-    """Run three actions, with objects of the program's in the context, in the frames and in what is said."""
-    in_context, in_frame, in_error = Theirs(), Theirs(), Theirs()
-    given += [weakref.ref(in_context), weakref.ref(in_frame), weakref.ref(in_error)]
+class Program:
+    """Three actions, with things of the program's in the context, in frames, in an error and in what is said."""
 
-    def fail(local: Theirs) -> None:
-        error = ValueError("broken", in_error)
-        raise error
+    def __init__(self) -> None:
+        self._known = handles()
+        self.things: list[weakref.ref[Theirs]] = []
+        self.spans: list[weakref.ref[Any]] = []
 
-    key = context_api.create_key("theirs")
-    with Within(context_api.set_value(key, in_context)):
-        with feedback.action("plan") as plan, feedback.action("step"):
-            with contextlib.suppress(ValueError), feedback.action("tool", metadata={"theirs": in_frame}):
-                fail(in_frame)
+    def run(self, stage: Stage) -> None:
+        in_context, in_frame, in_error = things = Theirs(), Theirs(), Theirs()
+        self.things += [weakref.ref(thing) for thing in things]
+
+        def fail(local: Theirs) -> None:
+            error = ValueError("broken", in_error)
+            raise error
+
+        key = context_api.create_key("theirs")
+        with Within(context_api.set_value(key, in_context)), feedback.action("plan") as plan:
+            self.spans.append(weakref.ref(stage.span))
+            with feedback.action("step"):
+                self.spans.append(weakref.ref(stage.span))
+                with contextlib.suppress(ValueError), feedback.action("tool", metadata={"theirs": in_frame}):
+                    fail(in_frame)
             plan.tag("x")
+
+    def left(self) -> dict[str, list[Any]]:
+        """Return what is still there of it."""
+        actions = [act for act in handles() if all(act is not known for known in self._known)]
+        return {
+            "actions": actions,
+            "things": [ref() for ref in self.things if ref() is not None],
+            "spans": [ref() for ref in self.spans if ref() is not None],
+        }
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_a_queue_holds_spans_only(way: Way, tmp_path: Path) -> None:
-    exporter, found, given = Counting(), dict[str, Any](), list[weakref.ref[Theirs]]()
-    queue: Callable[[], list[SpanProcessor]] = lambda: [  # noqa: E731
-        BatchSpanProcessor(exporter, schedule_delay_millis=60_000)
-    ]
+    exporter, program = Counting(), Program()
+    left: dict[str, Any] = {}
 
-    def program(stage: Stage) -> None:
-        act(stage, given)
+    def whole(stage: Stage) -> None:
+        program.run(stage)
         stage.forget()
-        found["actions"] = live(feedback.Action)
-        found["theirs"] = [ref() for ref in given]
-        found["waiting"] = exporter.count == 0
+        left.update(program.left(), exported=exporter.count)
         assert stage.provider.force_flush()
 
-    make(program, Setting(before=queue), way, tmp_path)
+    setting = Setting(before=lambda: [BatchSpanProcessor(exporter, schedule_delay_millis=60_000)])
+    make(whole, setting, way, tmp_path)
     assert exporter.count == 3
-    assert found == {"actions": [], "theirs": [None, None, None], "waiting": True}
+    assert left["actions"] == left["things"] == []
+    assert left["exported"] == 0, "they were waiting"
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_a_span_holds_no_parent(way: Way, tmp_path: Path) -> None:
-    keeping, found, given = KeepingTheInnermost(), dict[str, Any](), list[weakref.ref[Theirs]]()
+    keeping, program = KeepingTheInnermost(), Program()
+    left: dict[str, Any] = {}
 
-    def program(stage: Stage) -> None:
-        act(stage, given)
+    def whole(stage: Stage) -> None:
+        program.run(stage)
         stage.forget()
-        found["names"] = sorted(span.name for span in live(Span) if span.name in ("plan", "step"))
-        found["actions"] = live(feedback.Action)
+        left.update(program.left())
 
-    make(program, Setting(before=lambda: [keeping]), way, tmp_path)
+    make(whole, Setting(before=lambda: [keeping]), way, tmp_path)
     assert keeping.span is not None
     assert keeping.span.name == "tool"
-    assert found == {"names": [], "actions": []}
+    assert left == {"actions": [], "things": [], "spans": []}
