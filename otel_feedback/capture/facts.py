@@ -77,8 +77,13 @@ class Facts(Said):
     @property
     def used_below(self) -> tuple[int | None, int | None, float | None] | None:
         """Model calls, tokens and cost of the actions below that have ended, those with a place in the tree left out."""
-        below = None if self._usage is None else self._usage.below
+        below = None if self._usage is None else self._usage.below_alone
         return None if below is None else (below.calls, below.tokens, below.cost)
+
+    @property
+    def own_calls(self) -> int:
+        """Model calls of the action itself."""
+        return 0 if self._usage is None else self._usage.calls or 0
 
     def note(self, attributes: Mapping[str, Any]) -> None:
         """Take attributes that whoever drives the action knows better, such as the duration of its last attempt."""
@@ -112,13 +117,15 @@ class Facts(Said):
     def _price(self, recorder: Recorder | None) -> Priced | None:
         """Return what the model calls cost, where nobody said so."""
         usage = self._usage
-        if usage is None or usage.cost is not None or usage.model is None or recorder is None:
+        if usage is None or usage.said_cost is not None or usage.model is None or recorder is None:
             return None
-        return recorder.price(
+        priced = recorder.price(
             usage.model, usage.provider, usage.input, usage.output, usage.cached, usage.reasoning, self.end_ns
         )
+        usage.priced = None if priced is None else priced.usd
+        return priced
 
-    def _sum_up(self, priced: Priced | None) -> None:
+    def _sum_up(self) -> None:
         """Let the action above count what was used here, and take nothing more from below."""
         parent, usage = self._parent, self._usage
         if parent is None and usage is None and self._open_below is None:
@@ -134,10 +141,10 @@ class Facts(Said):
                 return
             if siblings is not None:
                 siblings.pop(self.event_id, None)
-            if usage is not None and not self.in_tree:
+            if usage is not None:
                 if parent._usage is None:
                     parent._usage = Usage()
-                parent._usage.absorb(usage.inclusive(None if priced is None else priced.usd))
+                parent._usage.absorb(usage, is_alone=not self.in_tree)
 
     def _event(
         self,
@@ -176,9 +183,7 @@ class Facts(Said):
         get = self._identity.get
         if usage is None:
             usage = _NO_USAGE
-        total = (
-            usage if usage.below is None and priced is None else usage.inclusive(None if priced is None else priced.usd)
-        )
+        total = usage if usage.below is None else usage.inclusive()
         return OutcomeEvent(
             schema_version=SCHEMA_VERSION, event_id=event_id, revision=1 if ended is not None else 0,
             timestamp=ended or started, action_type=declared.action_type, status=ending.status, severity=ending.severity,
@@ -195,7 +200,7 @@ class Facts(Said):
             llm_calls=total.calls, tokens_used=total.tokens, own_tokens=usage.tokens, input_tokens=usage.input,
             output_tokens=usage.output, cached_input_tokens=usage.cached, reasoning_tokens=usage.reasoning,
             model=usage.model, provider=usage.provider, cost_estimate=total.cost,
-            own_cost=usage.cost if priced is None else priced.usd,
+            own_cost=usage.cost,
             usage_complete=None if ended is None else not self._open_below, memory_used_mb=memory_mb, cpu_time_ms=cpu_ms,
             quality_score=self._quality, confidence_score=self._confidence, tags=self._tags,
             metadata={**metadata} if metadata else {},

@@ -109,9 +109,9 @@ class Action(Facts):
             identity = {**inherited, **identity} if identity else inherited
             if tags is None:
                 tags = parent._tags
-            self.depth = attributes[semconv.OUTCOME_DEPTH] = parent.depth + 1
             attributes[semconv.OUTCOME_PARENT_EVENT_ID] = parent.event_id
             self.root_event_id = attributes[semconv.OUTCOME_ROOT_EVENT_ID] = parent.root_event_id
+            self.depth = attributes[semconv.OUTCOME_DEPTH] = parent.depth + 1
         if identity:
             attributes.update(identity)
         if tags:
@@ -242,7 +242,7 @@ class Action(Facts):
         metadata = self._final_metadata(reason)
         recorder = self.recorder = runtime().recorder
         priced = self._price(recorder)
-        self._sum_up(priced)
+        self._sum_up()
         event = self.outcome = self._event(ending, metadata, recorder, end_ns, priced)
         told = self._told = Told(
             self.started, event, self._usage, None if metadata is self._declared.metadata else metadata, self.error, reason,

@@ -20,6 +20,7 @@ from otel_feedback.sdk.compat import direct_tracer
 from otel_feedback.version import VERSION
 
 __all__ = [
+    "SCOPE",
     "Priced",
     "Recorder",
     "Runtime",
@@ -33,6 +34,9 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
+
+SCOPE = "otel_feedback"
+"""The instrumentation scope of actions' spans."""
 
 
 class Priced(NamedTuple):
@@ -107,7 +111,7 @@ class Runtime:
 
 
 def _unconfigured() -> Runtime:
-    return Runtime(trace.get_tracer("otel_feedback", VERSION), None)
+    return Runtime(trace.get_tracer(SCOPE, VERSION), None)
 
 
 class _State:
@@ -129,7 +133,7 @@ def install(
     redaction: Redaction | None = None,
 ) -> None:
     """Make actions use this provider (default: the global one), this recorder, and this redaction."""
-    tracer = trace.get_tracer("otel_feedback", VERSION, tracer_provider=tracer_provider)
+    tracer = trace.get_tracer(SCOPE, VERSION, tracer_provider=tracer_provider)
     _State.current = Runtime(tracer, recorder, enabled=enabled, baggage_fields=baggage_fields, redaction=redaction)
 
 

@@ -141,7 +141,7 @@ class Said:
             if reasoning_tokens is not None:
                 usage.reasoning = reasoning_tokens + (usage.reasoning or 0)
             if cost is not None:
-                usage.cost = cost + (usage.cost or 0.0)
+                usage.said_cost = cost + (usage.said_cost or 0.0)
             if llm_latency_ms is not None:
                 usage.latency_ms = llm_latency_ms + (usage.latency_ms or 0.0)
             if model is not None:

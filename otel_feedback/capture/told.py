@@ -47,10 +47,10 @@ class Told(msgspec.Struct, gc=False):
     def attributes(self) -> dict[str, Any]:
         """Return the attributes that are new or other than at the start."""
         event, started = self.event, self.started
-        final: dict[str, Any] = {
-            semconv.OUTCOME_STATUS: _WORD[event.status],
-            semconv.OUTCOME_SEVERITY: _WORD[event.severity],
-        }
+        final = {} if self.noted is None else dict(self.noted)
+        latency_ms = final.pop(semconv.OUTCOME_LATENCY_MS, None)
+        final[semconv.OUTCOME_STATUS] = _WORD[event.status]
+        final[semconv.OUTCOME_SEVERITY] = _WORD[event.severity]
         if event.cpu_time_ms is not None:
             final[semconv.OUTCOME_CPU_TIME_MS] = event.cpu_time_ms
         if event.memory_used_mb is not None:
@@ -69,8 +69,8 @@ class Told(msgspec.Struct, gc=False):
             for key, value in self.metadata.items():
                 if started.get(_PREFIX + key) is not value:
                     final[_PREFIX + key] = value
-        if self.noted is not None:
-            final.update(self.noted)
+        if latency_ms is not None:
+            final[semconv.OUTCOME_LATENCY_MS] = latency_ms
         return final
 
     def tell(self, span: Span) -> None:

@@ -41,33 +41,44 @@ def clean_amount(value: object, name: str, problems: Problems, maximum: float = 
 
 
 class Inclusive:
-    """What some actions used together."""
+    """What some actions used together. `priced` is what those calls cost of which only a table of prices said so."""
 
-    __slots__ = ("calls", "cost", "latency_ms", "tokens")
+    __slots__ = ("calls", "latency_ms", "priced", "said_cost", "tokens")
 
     def __init__(self) -> None:
         self.calls: int | None = None
         self.tokens: int | None = None
-        self.cost: float | None = None
+        self.said_cost: float | None = None
+        self.priced: float | None = None
         self.latency_ms: float | None = None
 
-    def add(self, calls: int | None, tokens: int | None, cost: float | None, latency_ms: float | None) -> None:
+    @property
+    def cost(self) -> float | None:
+        """The cost of all."""
+        if self.priced is None:
+            return self.said_cost
+        return round(self.priced + (self.said_cost or 0.0), 12)
+
+    def add(self, other: Usage | Inclusive) -> None:
         """Add what is known of another one."""
-        if calls is not None:
-            self.calls = calls + (self.calls or 0)
-        if tokens is not None:
-            self.tokens = tokens + (self.tokens or 0)
-        if cost is not None:
-            self.cost = cost + (self.cost or 0.0)
-        if latency_ms is not None:
-            self.latency_ms = latency_ms + (self.latency_ms or 0.0)
+        if other.calls is not None:
+            self.calls = other.calls + (self.calls or 0)
+        if other.tokens is not None:
+            self.tokens = other.tokens + (self.tokens or 0)
+        if other.said_cost is not None:
+            self.said_cost = other.said_cost + (self.said_cost or 0.0)
+        if other.priced is not None:
+            self.priced = other.priced + (self.priced or 0.0)
+        if other.latency_ms is not None:
+            self.latency_ms = other.latency_ms + (self.latency_ms or 0.0)
 
 
 class Usage:
-    """What one action used, and what the actions `below` it used."""
+    """What one action used, and what the actions below it used: all of them, and those that are not in the tree."""
 
     __slots__ = (
-        "below", "cached", "calls", "cost", "input", "latency_ms", "model", "output", "provider", "reasoning", "total",
+        "below", "below_alone", "cached", "calls", "input", "latency_ms", "model", "output", "priced", "provider",
+        "reasoning", "said_cost", "total",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -77,11 +88,13 @@ class Usage:
         self.total: int | None = None  # of calls of which nobody said how many of each
         self.cached: int | None = None
         self.reasoning: int | None = None
-        self.cost: float | None = None
+        self.said_cost: float | None = None
+        self.priced: float | None = None
         self.latency_ms: float | None = None
         self.model: str | None = None
         self.provider: str | None = None
         self.below: Inclusive | None = None
+        self.below_alone: Inclusive | None = None
 
     @property
     def tokens(self) -> int | None:
@@ -91,22 +104,32 @@ class Usage:
             return None
         return (given or 0) + (gotten or 0) + (total or 0)
 
-    def absorb(self, child: Inclusive) -> None:
+    @property
+    def cost(self) -> float | None:
+        """Cost of the action itself."""
+        return self.said_cost if self.priced is None else self.priced
+
+    def absorb(self, child: Usage, *, is_alone: bool) -> None:
         """Count a finished child's inclusive usage as used below this action."""
+        used = child.inclusive()
         if self.below is None:
             self.below = Inclusive()
-        self.below.add(child.calls, child.tokens, child.cost, child.latency_ms)
+        self.below.add(used)
+        if is_alone:
+            if self.below_alone is None:
+                self.below_alone = Inclusive()
+            self.below_alone.add(used)
 
-    def inclusive(self, price: float | None = None) -> Inclusive:
-        """Return what the action and those below it used; `price` is what its own calls cost, where nobody said so."""
-        total, below = Inclusive(), self.below
-        total.add(self.calls, self.tokens, self.cost if price is None else price, self.latency_ms)
-        if below is not None:
-            total.add(below.calls, below.tokens, below.cost, below.latency_ms)
+    def inclusive(self) -> Inclusive:
+        """Return what the action and those below it used."""
+        total = Inclusive()
+        total.add(self)
+        if self.below is not None:
+            total.add(self.below)
         return total
 
     def attributes(self) -> dict[str, Any]:
-        """Return what goes on the span: inclusive numbers only where they differ from the own ones."""
+        """Return what goes on the span: inclusive numbers only where they differ from the own ones, and no prices."""
         said: dict[str, Any] = {
             semconv.OUTCOME_LLM_CALLS: self.calls,
             semconv.GEN_AI_USAGE_INPUT_TOKENS: self.input,
@@ -114,15 +137,19 @@ class Usage:
             semconv.OUTCOME_OWN_TOKENS: None if self.total is None else self.tokens,
             semconv.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: self.cached,
             semconv.GEN_AI_USAGE_REASONING_TOKENS: self.reasoning,
-            semconv.OUTCOME_OWN_COST: self.cost,
+            semconv.OUTCOME_OWN_COST: self.said_cost,
             semconv.OUTCOME_LLM_LATENCY_MS: self.latency_ms,
             semconv.GEN_AI_REQUEST_MODEL: self.model,
             semconv.GEN_AI_PROVIDER_NAME: self.provider,
         }
+        said = {name: value for name, value in said.items() if value is not None}
         if self.below is not None:
             total = self.inclusive()
-            said[semconv.OUTCOME_TOKENS_USED] = total.tokens
-            said[semconv.OUTCOME_COST_ESTIMATE] = total.cost
-            said[semconv.OUTCOME_LLM_CALLS] = total.calls
-            said[semconv.OUTCOME_LLM_LATENCY_MS] = total.latency_ms
-        return {name: value for name, value in said.items() if value is not None}
+            inclusive: dict[str, Any] = {
+                semconv.OUTCOME_TOKENS_USED: total.tokens,
+                semconv.OUTCOME_COST_ESTIMATE: total.said_cost,
+                semconv.OUTCOME_LLM_CALLS: total.calls,
+                semconv.OUTCOME_LLM_LATENCY_MS: total.latency_ms,
+            }
+            said.update((name, value) for name, value in inclusive.items() if value is not None)
+        return said

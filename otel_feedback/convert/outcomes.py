@@ -262,13 +262,12 @@ class Outcomes:
                     if not below.in_tree:
                         self._own_node(below)
                 node.sampled = sampled
-                calls, used = event.llm_calls or 0, action.used_below
+                used = action.used_below
                 if used is not None:
                     node.amounts = node.amounts or Amounts()
                     node.amounts.add_used(*used)
-                    calls -= used[0] or 0
                 self._move(node, self._tree.above(node))
-                self._reader.note_own(node, event, calls)
+                self._reader.note_own(node, event, action.own_calls)
                 ended = self._settle(node, event, None)
             finally:
                 ready, self._ready, self._owner = self._ready, [], 0

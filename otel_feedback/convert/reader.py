@@ -89,7 +89,7 @@ class Reader:
                 event.own_cost,
                 CallUsage.CALL,
                 False,
-                event.llm_calls or 0,
+                calls,
                 event.llm_latency_ms or 0.0,
             )
 

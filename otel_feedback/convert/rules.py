@@ -77,6 +77,9 @@ class OwnAction(Protocol):
     def open_below(self) -> Sequence[Any]: ...
 
     @property
+    def own_calls(self) -> int: ...
+
+    @property
     def used_below(self) -> tuple[int | None, int | None, float | None] | None: ...
 
 

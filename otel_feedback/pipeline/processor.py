@@ -20,6 +20,7 @@ from opentelemetry.trace import SpanContext, StatusCode
 from otel_feedback import semconv
 from otel_feedback.capture.ending import describe
 from otel_feedback.capture.handle import Action, open_actions
+from otel_feedback.capture.runtime import SCOPE
 from otel_feedback.convert.conventions.own import OwnConvention
 from otel_feedback.convert.costs import priced_own
 from otel_feedback.convert.rules import Ended
@@ -99,7 +100,10 @@ class OutcomeSpanProcessor(SpanProcessor):
             if action is not None and action.span_context.trace_id == context.trace_id:
                 self._take(action, span)
                 return
-            if span.start_time is None or span.end_time is None:
+            scope = span.instrumentation_scope
+            # one of our own tracer's whose action is not known yet: it has been ended before it even began
+            is_ours = scope is not None and scope.name == SCOPE
+            if is_ours or span.start_time is None or span.end_time is None:
                 return
             attributes = plain(span.attributes)
             cause = sys.exc_info()[1]
