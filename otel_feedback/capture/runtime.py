@@ -1,4 +1,4 @@
-"""What `action()` needs from the rest: a tracer, and somebody who takes outcomes that no processor took.
+"""What `action()` needs from the rest: a tracer, and somebody who takes outcomes.
 
 The one piece of module state in this package's capture side; `bootstrap` sets it, `action()` reads it.
 Reading is one attribute access, so it is safe from any thread.
@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import NamedTuple, Protocol
 
 from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
 
+from otel_feedback.events.model import OutcomeEvent
+from otel_feedback.events.started import StartedAction
 from otel_feedback.redaction.redaction import Redaction
+from otel_feedback.sdk.compat import direct_tracer
 from otel_feedback.version import VERSION
 
-if TYPE_CHECKING:
-    from otel_feedback.capture.handle import Action
-    from otel_feedback.events.model import OutcomeEvent
-
 __all__ = [
+    "SCOPE",
+    "Priced",
     "Recorder",
     "Runtime",
     "count_unrecorded",
@@ -33,33 +35,63 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+SCOPE = "otel_feedback"
+"""The instrumentation scope of actions' spans."""
+
+
+class Priced(NamedTuple):
+    """What tokens cost in US dollars, and where the price is from."""
+
+    usd: float
+    source: str
+    version: str | None
+
 
 class Recorder(Protocol):
-    """Takes the outcome of an action whose span reached no processor of ours, and notes that actions began."""
+    """Takes outcomes of actions, and notes that actions began. Never raises."""
 
     notes_starts: bool
     emits_pending: bool
 
-    def note_start(self, action: Action) -> None:
-        """Note that the action began; asked for when `notes_starts`. Never raises."""
+    def service_name(self, resource: Resource | None) -> str | None:
+        """Return the name of the service whose spans have this resource."""
         ...
 
-    def emit_pending(self, action: Action) -> None:
-        """Record that the action is under way, as revision 0 of its event. Never raises."""
+    def price(
+        self,
+        model: str,
+        provider: str | None,
+        given: int | None,
+        gotten: int | None,
+        cached: int | None,
+        reasoning: int | None,
+        when_ns: int,
+    ) -> Priced | None:
+        """Return what these tokens cost, where somebody knows."""
         ...
 
-    def record_action(self, action: Action, *, sampled_out: bool) -> OutcomeEvent | None:
-        """Turn the ended action into an event and record it. Never raises."""
+    def note_start(self, action: StartedAction) -> None:
+        """Note that the action began; asked for when `notes_starts`."""
+        ...
+
+    def record(self, event: OutcomeEvent, key: str, *, sampled: bool, sampled_out: bool) -> OutcomeEvent | None:
+        """Record the event of an action whose span reached no processor of ours; return it as it was recorded."""
+        ...
+
+    def lose(self, event_id: str, exc: Exception) -> None:
+        """Count an action that could not be recorded."""
         ...
 
 
 class Runtime:
     """The tracer and the recorder in force.
 
-    `baggage_fields` are the identifiers that may travel to other processes, `redaction` is what spans are written through. `enabled` is False when a switch turned everything off; then actions cost next to nothing.
+    `baggage_fields` are the identifiers that may travel to other processes, `redaction` is what everything said of actions
+    goes through. `direct` is there where spans can be made without the tracer. `enabled` is False when a switch turned
+    everything off; then actions cost next to nothing.
     """
 
-    __slots__ = ("baggage_fields", "enabled", "recorder", "redaction", "tracer")
+    __slots__ = ("baggage_fields", "direct", "enabled", "recorder", "redaction", "tracer")
 
     def __init__(
         self,
@@ -73,12 +105,13 @@ class Runtime:
         self.baggage_fields = baggage_fields
         self.redaction = redaction or Redaction()
         self.tracer = tracer
+        self.direct = direct_tracer(tracer)
         self.recorder = recorder
         self.enabled = enabled
 
 
 def _unconfigured() -> Runtime:
-    return Runtime(trace.get_tracer("otel_feedback", VERSION), None)
+    return Runtime(trace.get_tracer(SCOPE, VERSION), None)
 
 
 class _State:
@@ -99,8 +132,8 @@ def install(
     baggage_fields: Sequence[str] = (),
     redaction: Redaction | None = None,
 ) -> None:
-    """Make actions use this provider (default: the global one), this recorder, and this redaction on their spans."""
-    tracer = trace.get_tracer("otel_feedback", VERSION, tracer_provider=tracer_provider)
+    """Make actions use this provider (default: the global one), this recorder, and this redaction."""
+    tracer = trace.get_tracer(SCOPE, VERSION, tracer_provider=tracer_provider)
     _State.current = Runtime(tracer, recorder, enabled=enabled, baggage_fields=baggage_fields, redaction=redaction)
 
 

@@ -14,7 +14,17 @@ __all__ = ["Amounts", "Intervals"]
 class Amounts:
     """Sums over some spans. `tokens` and `cost` mean something where `token_parts` and `cost_parts` are not 0."""
 
-    __slots__ = ("calls", "cost", "cost_parts", "counted_calls", "seen_cost", "seen_tokens", "token_parts", "tokens")
+    __slots__ = (
+        "calls",
+        "cost",
+        "cost_parts",
+        "counted_calls",
+        "seen_calls",
+        "seen_cost",
+        "seen_tokens",
+        "token_parts",
+        "tokens",
+    )
 
     def __init__(self) -> None:
         self.tokens = 0
@@ -24,6 +34,7 @@ class Amounts:
         self.calls = 0  # model calls
         self.counted_calls = 0  # of them, and of embeddings, those whose tokens are known
         # of instrumented spans, and not yet claimed by an action that says what they used
+        self.seen_calls = 0
         self.seen_tokens = 0
         self.seen_cost = 0.0
 
@@ -35,6 +46,7 @@ class Amounts:
         self.cost_parts += sign * other.cost_parts
         self.calls += sign * other.calls
         self.counted_calls += sign * other.counted_calls
+        self.seen_calls += sign * other.seen_calls
         self.seen_tokens += sign * other.seen_tokens
         self.seen_cost += sign * other.seen_cost
 
@@ -50,12 +62,17 @@ class Amounts:
             self.cost_parts += 1
             self.seen_cost += cost
         self.calls += calls
+        self.seen_calls += calls
 
-    def copy(self) -> Amounts:
-        """Return the same sums."""
-        copied = Amounts()
-        copied.add(self)
-        return copied
+    def add_used(self, calls: int | None, tokens: int | None, cost: float | None) -> None:
+        """Add what actions of our own used that are not in the tree."""
+        if tokens is not None:
+            self.tokens += tokens
+            self.token_parts += 1
+        if cost is not None:
+            self.cost += cost
+            self.cost_parts += 1
+        self.calls += calls or 0
 
     def equals(self, other: Amounts) -> bool:
         """Tell whether a reader could see a difference."""

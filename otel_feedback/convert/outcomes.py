@@ -21,10 +21,11 @@ import msgspec
 
 from otel_feedback import semconv
 from otel_feedback.convert.additions import Addition, added
+from otel_feedback.convert.amounts import Amounts
 from otel_feedback.convert.doubles import Doubles
 from otel_feedback.convert.reader import Reader, pass_on
 from otel_feedback.convert.rollup import pass_up, told_amounts
-from otel_feedback.convert.rules import Emit, Emitted, Ended, Rules
+from otel_feedback.convert.rules import Emit, Emitted, Ended, FindOwn, OwnAction, Rules
 from otel_feedback.convert.span import Convention, FinishedSpan
 from otel_feedback.convert.status import ABANDONED
 from otel_feedback.convert.tree import MAX_NODES, MAX_WAITING, Guess, Node, Tree, is_within
@@ -48,10 +49,14 @@ class Outcomes:
     Args:
         emit: Takes the events.
         conventions: Asked in this order, after our own; the first that matches reads the span, and no other.
+        find_own: Gives the action of our own whose span has this id, while it is open or ending.
     """
 
-    def __init__(self, emit: Emit, conventions: Iterable[Convention], rules: Rules) -> None:
+    def __init__(
+        self, emit: Emit, conventions: Iterable[Convention], rules: Rules, find_own: FindOwn = lambda span_id: None
+    ) -> None:
         self._emit = emit
+        self._find_own = find_own
         self.rules = rules
         self._reader = Reader((*rules.conventions, *conventions), rules)
         self._lock = threading.RLock()
@@ -85,7 +90,7 @@ class Outcomes:
         with self._lock:
             self._owner = threading.get_ident()
             try:
-                parent = self._tree.find(trace_id, parent_id) if parent_id else None
+                parent = self._above(trace_id, parent_id) if parent_id else None
                 self._ended.pop(span_id, None)
                 if not semconv.INFRASTRUCTURE_MARKERS.isdisjoint(attributes) and not self._reader.is_marked(attributes):
                     if parent is not None:
@@ -124,7 +129,7 @@ class Outcomes:
         if self._owner == threading.get_ident():
             self._aside.append(lambda: self.end(ended, attributes, make))
             return None
-        trace_id, span_id, cause_id, sampled, key = ended
+        trace_id, span_id, cause_id, sampled = ended
         event: OutcomeEvent | None = None
         with self._lock:
             self._owner = threading.get_ident()
@@ -141,8 +146,6 @@ class Outcomes:
                         node = Node(trace_id, span_id, None, span.scope, span.start_ns, None)  # it began before we did
                     if cause_id in (0, node.cause_id):
                         span.in_flight = None
-                    if key is not None:
-                        node.key = key
                     node.sampled = sampled
                     event = self._end(node, span)
                     self._note_ended(trace_id, span_id)
@@ -192,6 +195,10 @@ class Outcomes:
             raise
         if span is None:
             pass_on(node)
+        return self._settle(node, event, span)
+
+    def _settle(self, node: Node, event: OutcomeEvent | None, span: FinishedSpan | None) -> OutcomeEvent | None:
+        """Put what a span itself says together with what others say, and tell those."""
         node.is_action = event is not None
         given_up = self._given_up.pop(node.span_id, None)
         if event is not None and node.event is not None:
@@ -220,7 +227,84 @@ class Outcomes:
         self._revise()
         return event
 
-    # -- what it says --------------------------------------------------------------------------------------
+    # -- actions of our own that have others' spans around them --------------------------------------------
+
+    @property
+    def keeps_recent(self) -> bool:
+        """Whether spans that have ended are to be found by what is said of them afterwards."""
+        return self._recent is not None
+
+    def begin_own(self, action: OwnAction) -> None:
+        """Take an action that has started below somebody else's span; it gets a place where that one has one."""
+        if self._owner == threading.get_ident():
+            self._aside.append(lambda: self.begin_own(action))
+            return
+        with self._lock:
+            self._owner = threading.get_ident()
+            try:
+                trace_id = action.span_context.trace_id
+                if self._tree.find(trace_id, action.above_id) is not None:
+                    self._own_node(action)
+                    action.has_place = True
+            finally:
+                self._owner = 0
+
+    def end_own(self, action: OwnAction, event: OutcomeEvent, sampled: bool) -> OutcomeEvent | None:
+        """Take the event of an action that ends; return it as it was taken, with what others add."""
+        if self._owner == threading.get_ident():
+            self._aside.append(lambda: self.end_own(action, event, sampled))
+            return None
+        with self._lock:
+            self._owner = threading.get_ident()
+            try:
+                node = self._own_node(action)
+                for below in action.open_below:
+                    if not below.in_tree:
+                        self._own_node(below)
+                node.sampled = sampled
+                used = action.used_below
+                if used is not None:
+                    node.amounts = node.amounts or Amounts()
+                    node.amounts.add_used(*used)
+                self._move(node, self._tree.above(node))
+                self._reader.note_own(node, event, action.own_calls)
+                ended = self._settle(node, event, None)
+            finally:
+                ready, self._ready, self._owner = self._ready, [], 0
+        return self._hand_out(ready, ended)
+
+    def _above(self, trace_id: int, span_id: int) -> Node | None:
+        """Return the node of the span above, or of what stands for it; an action of our own gets one now."""
+        node = self._tree.find(trace_id, span_id)
+        if node is None:
+            action = self._find_own(span_id)
+            if action is not None and action.span_context.trace_id == trace_id:
+                node = self._own_node(action)
+        return node
+
+    def _own_node(self, action: OwnAction) -> Node:
+        """Return the node of an action of our own, made now if there is none, with those of the actions above it."""
+        waiting: list[OwnAction] = []
+        node: Node | None = None
+        above: OwnAction | None = action
+        while above is not None:
+            trace_id, span_id = above.span_context.trace_id, above.span_context.span_id
+            node = self._tree.find(trace_id, span_id)
+            if node is not None:
+                break
+            waiting.append(above)
+            node = self._tree.find(trace_id, above.above_id)
+            above = None if node is not None else self._find_own(above.above_id)
+            if above is not None and above.span_context.trace_id != trace_id:
+                above = None
+        for below in reversed(waiting):
+            ids = below.span_context
+            node = self._tree.begin(ids.trace_id, ids.span_id, node, "", below.start_ns, None)
+            self._note_own(node, below.started)
+            node.key = below.partition_key
+            below.in_tree = True
+        assert node is not None
+        return node
 
     # -- what the others add -------------------------------------------------------------------------------
 
@@ -417,7 +501,7 @@ class Outcomes:
         with self._lock:
             self._owner = threading.get_ident()
             try:
-                node = self._tree.find(trace_id, span_id) or (self._recent or {}).get(span_id)
+                node = self._above(trace_id, span_id) or (self._recent or {}).get(span_id)
                 if node is not None and node.span_id == span_id and node.trace_id == trace_id:
                     if node.event is None:
                         node.additions = (*node.additions, addition)

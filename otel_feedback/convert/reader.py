@@ -74,17 +74,24 @@ class Reader:
         return None
 
     def _convert_own(self, node: Node, span: FinishedSpan) -> OutcomeEvent:
-        said = self._own.to_event(span)
-        event = priced_own(said, self._rules.price)
+        event = priced_own(self._own.to_event(span), self._rules.price)
+        self.note_own(node, event, event.llm_calls or 0)
+        return event
+
+    def note_own(self, node: Node, event: OutcomeEvent, calls: int) -> None:
+        """Note what others need of an action that says itself what it is, and that it made so many model calls itself."""
         node.own, node.kind = True, "own"
         node.said_place = event.parent_event_id, event.root_event_id, event.depth
         node.name = event.agent_name
-        if event.own_tokens is not None or event.own_cost is not None or event.llm_calls or event.llm_latency_ms:
+        if event.own_tokens is not None or event.own_cost is not None or calls or event.llm_latency_ms:
             node.said = Said(
-                event.own_tokens, event.own_cost, CallUsage.CALL, event is not said, event.llm_calls or 0,
+                event.own_tokens,
+                event.own_cost,
+                CallUsage.CALL,
+                False,
+                calls,
                 event.llm_latency_ms or 0.0,
-            )  # fmt: skip
-        return event
+            )
 
     def _priced(self, event: OutcomeEvent, usage: TokenUsage, when_ns: int) -> tuple[OutcomeEvent, float | None]:
         price = None if self._rules.price is None else self._rules.price(event.model, event.provider, usage, when_ns)

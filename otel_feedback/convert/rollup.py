@@ -38,7 +38,8 @@ def own_amounts(node: Node) -> tuple[Amounts, int | None, float | None]:
                 cost += own.seen_cost
         own.tokens, own.token_parts = tokens or 0, tokens is not None
         own.cost, own.cost_parts = cost or 0.0, cost is not None
-        own.calls = max(0, said.calls - (0 if below is None else below.calls))
+        own.seen_calls = 0 if below is None else -min(said.calls, below.seen_calls)
+        own.calls = said.calls + own.seen_calls
         return own, tokens, cost
     if below is not None:
         if below.counted_calls:

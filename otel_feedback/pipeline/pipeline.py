@@ -17,10 +17,9 @@ import traceback
 import weakref
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
-import msgspec
-
+from otel_feedback.capture.handle import open_actions
 from otel_feedback.capture.runtime import unrecorded
 from otel_feedback.convert.conventions.builtin import CONVENTIONS
 from otel_feedback.convert.lost import lost_action
@@ -34,6 +33,7 @@ from otel_feedback.exporters.interface import Exporter, Notices
 from otel_feedback.journal.interface import Account, Journal
 from otel_feedback.pipeline.delivery import Delivery, Refused
 from otel_feedback.pipeline.ledger import observe
+from otel_feedback.pipeline.recorder import ActionRecorder
 from otel_feedback.pipeline.ring import Ring
 from otel_feedback.pipeline.screen import Dropped, Screen
 from otel_feedback.redaction.redaction import Redaction
@@ -98,9 +98,11 @@ class FeedbackPipeline:
         self._on_shutdown = on_shutdown
         self._log = ThrottledLog(logger)
         self._ring = Ring(ring_size)
-        self.outcomes = Outcomes(self.accept, CONVENTIONS, rules or Rules())
+        self.outcomes = Outcomes(self.accept, CONVENTIONS, rules or Rules(), open_actions.get)
         """What turns spans into events, for all providers whose spans come here."""
         self._screen = new_screen(self._note_hook_failure)
+        self.recorder = ActionRecorder(self)
+        """What takes the events of actions."""
         self._count_lock = threading.RLock()
         self._not_recorded: dict[str, int] = {}  # guarded by self._count_lock
         self._hook_failures: dict[str, int] = {}  # guarded by self._count_lock
@@ -141,16 +143,19 @@ class FeedbackPipeline:
 
     # -- in ------------------------------------------------------------------------------------------------
 
-    def accept(self, event: OutcomeEvent, key: str, sampled: bool) -> OutcomeEvent | None:
+    def accept(self, event: OutcomeEvent, key: str, sampled: bool, *, is_clean: bool = False) -> OutcomeEvent | None:
         """Take an event that is known to be valid; return it as it was recorded, None where it was not.
 
         On the agent's thread: cheap, never waits, never raises.
+
+        Args:
+            is_clean: Everything in it, and the key, went through this pipeline's redaction when it was said.
         """
         if self._closed:
             self._reject_late(event.event_id)
             return None
         try:
-            screened = self._screen.pass_through(event)
+            screened = self._screen.pass_through(event, is_clean=is_clean)
         except Exception as exc:  # lone surrogates, integers beyond 64 bits
             self.forget_start(event.event_id)
             self.reject("unencodable", "an outcome cannot be written as JSON and is not recorded: %s", exc)
@@ -160,7 +165,7 @@ class FeedbackPipeline:
                 self.forget_start(event.event_id)
             self._count(screened.reason)
             return None
-        if key != event.trace_id:
+        if key != event.trace_id and not (is_clean and screened.event is event):
             key = self._key_of(key, event, screened.event)
         event, payload = screened.event, screened.payload
         self._ring.append(event)
@@ -190,10 +195,6 @@ class FeedbackPipeline:
     def note_start(self, action: StartedAction) -> None:
         """Note that an action began, so that it has an outcome even if this process dies. Cheap, never raises."""
         if not self._closed:
-            key = self._screen.redaction.text(action.key)
-            attributes = self._screen.redaction.attributes(cast("dict[str, Any]", action.attributes))
-            if key is not action.key or attributes is not action.attributes:
-                action = msgspec.structs.replace(action, key=key, attributes=attributes)
             self._delivery.journal.note_start(action)
 
     def forget_start(self, event_id: str) -> None:

@@ -28,8 +28,8 @@ class Recording(FeedbackPipeline):
 
     revisions: list[OutcomeEvent]
 
-    def accept(self, event: OutcomeEvent, key: str, sampled: bool) -> OutcomeEvent | None:
-        taken = super().accept(event, key, sampled)
+    def accept(self, event: OutcomeEvent, key: str, sampled: bool, *, is_clean: bool = False) -> OutcomeEvent | None:
+        taken = super().accept(event, key, sampled, is_clean=is_clean)
         assert taken is not None
         self.revisions.append(taken)
         return taken

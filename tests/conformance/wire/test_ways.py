@@ -1,0 +1,72 @@
+"""The ways themselves: what asks `start_span`, what does not, and that all that ask are one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, Span
+
+import otel_feedback as feedback
+from tests.conformance.wire import others_cases, said_cases, tree_cases
+from tests.conformance.wire.cases import Program
+from tests.conformance.wire.making import Setting, Stage, make
+from tests.conformance.wire.ways import FALLBACKS, SDK, WAYS, Way
+
+PROGRAMS: dict[str, Program] = {
+    "tree": tree_cases.ask,
+    "everything that is said": said_cases.everything,
+    "error": said_cases.error_that_leaves_two_actions,
+    "meddled with": others_cases.in_the_middle,
+    "meddled with after the end": others_cases.after_the_end,
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
+@pytest.mark.parametrize("way", [FALLBACKS["subclass"], FALLBACKS["patched"]], ids=["subclass", "patched"])
+def test_whatever_makes_an_action_ask_start_span(program: Program, way: Way, tmp_path: Path) -> None:
+    expected = make(program, Setting(), FALLBACKS["wrapper"], tmp_path)
+    made = make(program, Setting(), way, tmp_path)
+    assert made.started == expected.started
+    assert made.started
+    for part, value in expected.compared().items():
+        assert made.compared()[part] == value, part
+
+
+def kinds(way: Way, folder: Path) -> list[type]:
+    """Return the classes of an action's span and of a span of the SDK's, live and as given to processors."""
+    found: list[type] = []
+
+    def program(stage: Stage) -> None:
+        with feedback.action("tool"):
+            found.append(type(stage.span))
+        with stage.tracer.start_as_current_span("theirs") as span:
+            found.append(type(span))
+        found.extend(type(span) for span in stage.ended)
+
+    make(program, Setting(), way, folder)
+    return found
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_an_action_is_a_span_of_the_sdk(way: Way, tmp_path: Path) -> None:
+    ours, theirs, our_end, their_end = kinds(way, tmp_path)
+    for live in (ours, theirs):
+        assert issubclass(live, Span)
+    for ended in (our_end, their_end):
+        assert issubclass(ended, ReadableSpan)
+        assert not issubclass(ended, Span)
+
+
+@pytest.mark.parametrize("way", FALLBACKS.values(), ids=FALLBACKS)
+def test_behind_another_tracer_an_action_has_the_span_of_start_span(way: Way, tmp_path: Path) -> None:
+    ours, theirs, our_end, their_end = kinds(way, tmp_path)
+    assert ours is theirs
+    assert our_end is their_end
+
+
+def test_on_the_sdks_own_tracer_an_action_has_the_span_of_start_span(tmp_path: Path) -> None:
+    """Once it brings a span of its own this has to say so: else this folder compares one way with itself."""
+    ours, theirs, our_end, their_end = kinds(SDK, tmp_path)
+    assert ours is theirs
+    assert our_end is their_end
