@@ -20,13 +20,22 @@ import threading
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from typing_extensions import Self
 
 from tests.stack.processes import temporary_directory
 
-__all__ = ["BenchmarkError", "Child", "arguments", "environment", "journal_directory", "serve"]
+__all__ = [
+    "BenchmarkError",
+    "Child",
+    "Measured",
+    "arguments",
+    "environment",
+    "journal_directory",
+    "serve",
+    "serve_subject",
+]
 
 ANSWER_TIMEOUT_S = 600.0
 """A million events take a minute, and on a busy machine more."""
@@ -148,3 +157,21 @@ def serve(answer: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
     for line in sys.stdin:
         sys.stdout.write(json.dumps(answer(json.loads(line))) + "\n")
         sys.stdout.flush()
+
+
+class Measured(Protocol):
+    """A subject whose one answer is a figure."""
+
+    def measure(self, *arguments: Any, **request: Any) -> float:
+        """Do what is asked for and return the figure."""
+        ...
+
+    def close(self) -> None:
+        """Give up what is pending."""
+        ...
+
+
+def serve_subject(subject: Measured, figure: str) -> None:
+    """In a child: let a subject answer, under this name, until there are no more requests."""
+    with contextlib.closing(subject):
+        serve(lambda request: {figure: subject.measure(**request)})

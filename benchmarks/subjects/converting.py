@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Span, Tracer, set_span_in_context
 
 import otel_feedback as feedback
-from benchmarks.children import BenchmarkError, arguments, serve
+from benchmarks.children import BenchmarkError, arguments, serve_subject
 from benchmarks.subjects.bare import ten_set_attributes
 from benchmarks.subjects.conventions import CONVENTIONS, OTEL_GENAI, Shape, Written
 from benchmarks.subjects.names import BARE, CONVERTED, DEEP, MIXED, RECORDED, TEN_ATTRIBUTES, WIDE
@@ -178,9 +178,7 @@ _AGENTS = [
 
 def _main() -> None:
     logging.disable()  # an unreachable broker is what is asked for
-    subject = Subject(arguments()["subject"])
-    with contextlib.closing(subject):
-        serve(lambda request: {"us_a_span": subject.measure(**request)})
+    serve_subject(Subject(arguments()["subject"]), "us_a_span")
 
 
 if __name__ == "__main__":

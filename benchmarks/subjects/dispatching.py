@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import otel_feedback as feedback
-from benchmarks.children import BenchmarkError, arguments, serve
+from benchmarks.children import BenchmarkError, arguments, serve_subject
 from benchmarks.subjects.names import ACTION, DIRECT, WITH_HOOK, WITH_LIMIT
 from benchmarks.subjects.producing import kafka_away, record
 from benchmarks.subjects.tracing import Traced
@@ -129,9 +128,7 @@ async def _all(call: Callable[[], Awaitable[Any]], calls: int, at_a_time: int) -
 
 def _main() -> None:
     logging.disable()  # an unreachable broker is what is asked for
-    subject = Subject(arguments()["subject"])
-    with contextlib.closing(subject):
-        serve(lambda request: {"us_a_call": subject.measure(**request)})
+    serve_subject(Subject(arguments()["subject"]), "us_a_call")
 
 
 if __name__ == "__main__":

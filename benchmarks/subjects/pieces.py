@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from typing import Any, Final
 
 from opentelemetry import context as context_api
 
-from benchmarks.children import BenchmarkError, arguments, serve
+from benchmarks.children import BenchmarkError, arguments, serve_subject
 from benchmarks.subjects.bare import SPAN_NAME, TEN, ten_set_attributes
 from benchmarks.subjects.names import (
     CONTEXT,
@@ -82,8 +81,7 @@ class Subject:
 
 def _main() -> None:
     arguments()
-    with contextlib.closing(Subject()) as subject:
-        serve(lambda request: {"us": subject.measure(**request)})
+    serve_subject(Subject(), "us")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 from opentelemetry.trace import SpanKind
 
 import otel_feedback as feedback
-from benchmarks.children import BenchmarkError, arguments, serve
+from benchmarks.children import BenchmarkError, arguments, serve_subject
 from benchmarks.subjects.conventions import Shape
 from benchmarks.subjects.names import CONFIGURED, FORMER_NAMES, STABLE_NAMES
 from benchmarks.subjects.producing import kafka_away, record
@@ -131,9 +131,7 @@ def _work(work_us: int) -> None:
 
 
 def _main() -> None:
-    subject = Subject(arguments())
-    with contextlib.closing(subject):
-        serve(lambda request: {"us_a_request": subject.measure(**request)})
+    serve_subject(Subject(arguments()), "us_a_request")
 
 
 if __name__ == "__main__":

@@ -79,6 +79,9 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # connections are kept, as a real server does
+    disable_nagle_algorithm = (
+        True  # headers and body are two writes: the second would wait 40 ms for the client's answer
+    )
 
     def do_GET(self) -> None:
         self._answer(b'{"project_name": "agents", "project_url": "http://127.0.0.1"}')  # Logfire asks about its token
