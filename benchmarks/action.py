@@ -15,6 +15,7 @@ lasts, and record the same ten facts. Ours does more with them (more attributes,
 that is the price that is to be measured. Against it stand both spellings of the bare span: `set_attribute` for each
 fact as it becomes known, which is what instrumentation does, and all attributes at the start, the SDK's cheapest. One
 that an exception leaves stands against an action that the same exception ends: the SDK records it, stack trace and all.
+Nobody reads the spans here, so what is put off until somebody does is not in these figures; it is in those of `export`.
 """
 
 from __future__ import annotations

@@ -64,6 +64,12 @@ def row(
     return Row(benchmark, name, against, unit, median(ours), median(baseline), paired(ours, baseline), goal)
 
 
+def _row_of(told: Mapping[str, Any]) -> Row:
+    figures = {name: told[name] for name in ("benchmark", "name", "against", "unit", "ours", "baseline")}
+    goal = None if told["goal"] is None else Goal(**told["goal"])
+    return Row(**figures, ratio=Spread(**told["ratio"]), goal=goal)
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """What one measurement found. `details` holds its rounds and its parameters, in JSON types."""
@@ -86,6 +92,11 @@ class Report:
         """All rows, in the order of their measurements."""
         return [row for result in self.results.values() for row in result.rows]
 
+    def find(self, benchmark: str, name: str, against: str) -> Row | None:
+        """Return one row, or None where it was not measured."""
+        wanted = (benchmark, name, against)
+        return next((row for row in self.rows if (row.benchmark, row.name, row.against) == wanted), None)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the report in JSON types."""
         return {
@@ -95,6 +106,16 @@ class Report:
             "details": {name: dict(result.details) for name, result in self.results.items()},
             "failed": dict(self.failed),
         }
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Report:
+        """Return the report that `to_dict` gave; its details may be missing."""
+        rows: dict[str, list[Row]] = {}
+        for one in told["rows"]:
+            rows.setdefault(one["benchmark"], []).append(_row_of(one))
+        details = told.get("details", {})
+        results = {name: Result(found, details.get(name, {})) for name, found in rows.items()}
+        return cls(told["versions"], told["quick"], results, told["failed"])
 
 
 @contextlib.contextmanager

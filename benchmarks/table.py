@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from benchmarks.report import Goal, Report, Row
 
-__all__ = ["render"]
+__all__ = ["figure", "limit", "render"]
 
 _HEAD = ("", "ours", "baseline", "", "ratio", "p10 - p90", "goal", "", "against")
 _RIGHT = frozenset({1, 2, 4})
@@ -34,20 +34,22 @@ def render(report: Report) -> str:
 def _cells(row: Row) -> tuple[str, ...]:
     verdict = {None: "", True: "met", False: "MISSED"}[row.met]
     return (
-        f"  {row.name}", _figure(row.ours), _figure(row.baseline), row.unit,
+        f"  {row.name}", figure(row.ours), figure(row.baseline), row.unit,
         f"{row.ratio.median:.2f}x", f"{row.ratio.p10:.2f} - {row.ratio.p90:.2f}",
-        "" if row.goal is None else _limit(row.goal, row.unit), verdict, row.against,
+        "" if row.goal is None else limit(row.goal, row.unit), verdict, row.against,
     )  # fmt: skip
 
 
-def _limit(goal: Goal, unit: str) -> str:
+def limit(goal: Goal, unit: str) -> str:
+    """Return a goal as people write it."""
     sign = ">=" if goal.at_least else "<="
     if goal.of == "ratio":
         return f"{sign} {goal.limit:g}x"
-    return f"{sign} {'+' if goal.of == 'growth' else ''}{_figure(goal.limit)} {unit}"
+    return f"{sign} {'+' if goal.of == 'growth' else ''}{figure(goal.limit)} {unit}"
 
 
-def _figure(value: float) -> str:
+def figure(value: float) -> str:
+    """Return a figure with the digits that mean something."""
     if value >= 1_000:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"

@@ -1,7 +1,8 @@
 """`python -m tools.docs`: write the generated parts of the documentation; `--check`: say which are out of step.
 
 A page's generated part stands between `<!-- generated: NAME -->` and `<!-- end of NAME -->`; the rest of the page is
-written by hand. `docs/outcome-event.schema.json` and `.env.example` are generated as a whole.
+written by hand. `docs/outcome-event.schema.json`, `docs/performance.svg` and `.env.example` are generated as a whole. Figures
+are those that `python -m benchmarks.page` has kept: nothing is measured here.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from benchmarks import performance, picture
 from tools import render
 
 __all__ = ["Difference", "differences", "main", "with_generated_parts", "write"]
@@ -30,13 +32,17 @@ PARTS: dict[str, Callable[[], str]] = {
     "event example": render.event_example,
     "field names": render.event_names,
     "record headers": render.kafka_headers,
+    **performance.PARTS,
 }
 PAGES = {
     "docs/configuration.md": ("settings", "kafka options", "OpenTelemetry variables"),
     "docs/events.md": ("event example", "always there", "event fields", "record headers", "field names"),
+    "docs/performance.md": ("what an action costs", "goals", "other SDKs", "the machine"),
+    "README.md": ("the figure",),
 }
 FILES: dict[str, Callable[[], str]] = {
     "docs/outcome-event.schema.json": render.schema,
+    "docs/performance.svg": picture.picture,
     ".env.example": render.env_example,
 }
 _PART = re.compile(r"(?P<begin><!-- generated: (?P<name>[^>]+?) -->\n).*?(?P<end><!-- end of (?P=name) -->)", re.DOTALL)
