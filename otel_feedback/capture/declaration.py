@@ -6,71 +6,107 @@ Pure, and never raises.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from otel_feedback import semconv
 from otel_feedback.capture.usage import clean_amount
 from otel_feedback.events.model import MetadataValue
-from otel_feedback.redaction.limits import Problems, flat_metadata
+from otel_feedback.redaction.limits import MAX_INT, MAX_ITEMS, Problems, flat_metadata
 from otel_feedback.redaction.redaction import Redaction
 
 __all__ = ["Declaration"]
 
 _NOTHING: dict[str, Any] = {}
+_PREFIX = semconv.OUTCOME_METADATA_PREFIX
 
 
 class Declaration:
     """The arguments of one `action()`.
 
     `own` are attributes of this action only, `identity` those that actions below inherit; `tags` is None when
-    none were given, which means "inherit".
+    none were given, which means "inherit". What is known to be clean is asked here, one lookup each; the rest is the
+    redaction's.
     """
 
-    __slots__ = (
-        "_flat", "action_type", "agent", "agent_type", "deadline_ns", "emit_pending", "identity", "metadata", "own",
-        "problems", "redaction", "span_name", "tags",
-    )  # fmt: skip
+    # most is as the class says: what begins with a default costs nothing
+    problems: Problems | None = None
+    identity: dict[str, Any] = _NOTHING
+    tags: tuple[str, ...] | None = None
+    metadata: dict[str, MetadataValue] = _NOTHING
+    agent: str | None = None
+    agent_type: str | None = None
+    deadline_ns: float | None = None
+    emit_pending: bool | None = None  # None: as the setting says
+    _flat: dict[str, MetadataValue] = _NOTHING
 
     def __init__(self, redaction: Redaction, action_type: object, agent: object, agent_type: object) -> None:
         self.redaction = redaction
-        self.problems: Problems | None = None
-        self.identity = _NOTHING
-        self.tags: tuple[str, ...] | None = None
-        self.metadata: dict[str, MetadataValue] = _NOTHING
-        self._flat: dict[str, MetadataValue] = _NOTHING
-        self.deadline_ns: float | None = None
-        self.emit_pending: bool | None = None  # None: as the setting says
-        clean, notes = redaction.name, self._notes
-        name = self.span_name = self.action_type = clean(action_type, "action_type", notes)
-        self.agent = self.agent_type = None
-        own: dict[str, Any] = {semconv.OUTCOME_ACTION_TYPE: name}
+        known = redaction.known
+        if action_type.__class__ is not str or action_type not in known:
+            action_type = redaction.name(action_type, "action_type", self._notes)
+        self.action_type: str
+        self.action_type = self.span_name = cast(str, action_type)
+        own: dict[str, Any] = {semconv.OUTCOME_ACTION_TYPE: action_type}
         if agent is not None:
-            known = self.agent = own[semconv.GEN_AI_AGENT_NAME] = clean(agent, "agent_name", notes)
-            self.span_name = f"{name} {known}"
+            if agent.__class__ is not str or agent not in known:
+                agent = redaction.name(agent, "agent_name", self._notes)
+            self.agent = own[semconv.GEN_AI_AGENT_NAME] = cast(str, agent)
+            self.span_name = f"{action_type} {agent}"
         if agent_type is not None:
-            self.agent_type = own[semconv.OUTCOME_AGENT_TYPE] = clean(agent_type, "agent_type", notes)
+            if agent_type.__class__ is not str or agent_type not in known:
+                agent_type = redaction.name(agent_type, "agent_type", self._notes)
+            self.agent_type = own[semconv.OUTCOME_AGENT_TYPE] = cast(str, agent_type)
         self.own = own
 
     def identify(self, attribute: str, field: str, value: object) -> None:
         """Add an identifier that actions below inherit; an empty one is none."""
-        if value != "":
-            if self.identity is _NOTHING:
-                self.identity = {}
-            self.identity[attribute] = self.redaction.name(value, field, self._notes)
+        if value.__class__ is not str or value not in self.redaction.known:
+            if value == "":
+                return
+            value = self.redaction.name(value, field, self._notes)
+        if self.identity is _NOTHING:
+            self.identity = {attribute: value}
+        else:
+            self.identity[attribute] = value
 
     def tag(self, tags: object) -> None:
         """Set the tags."""
+        if tags.__class__ is list and len(given := cast("list[object]", tags)) <= MAX_ITEMS:
+            known = self.redaction.known
+            for tag in given:
+                if tag.__class__ is not str or tag not in known:
+                    break
+            else:
+                self.tags = tuple(dict.fromkeys(cast("list[str]", given)))
+                return
         self.tags = self.redaction.tags(tags, self._notes)
 
     def describe(self, metadata: object) -> None:
         """Set the metadata."""
+        if metadata.__class__ is dict and len(given := cast("dict[object, object]", metadata)) <= MAX_ITEMS:
+            known, keys, own = self.redaction.known, self.redaction.known_keys, self.own.copy()
+            for key, value in given.items():
+                if key.__class__ is not str or key not in keys:
+                    break
+                kind = value.__class__
+                if (
+                    (kind is not str or value not in known)
+                    and kind is not bool
+                    and (kind is not int or abs(cast(int, value)) > MAX_INT)
+                ):
+                    break
+                own[f"{_PREFIX}{key}"] = value
+            else:
+                self.metadata = self._flat = cast("dict[str, MetadataValue]", given.copy())
+                self.own = own
+                return
         self._keep(flat_metadata(metadata, self._notes))
 
     def _keep(self, flat: dict[str, MetadataValue]) -> None:
         self._flat = flat
         self.metadata = self.redaction.metadata(flat, self._notes)
         for key, value in self.metadata.items():
-            self.own[semconv.OUTCOME_METADATA_PREFIX + key] = value
+            self.own[_PREFIX + key] = value
 
     def limit(self, timeout_s: object) -> None:
         """Set the deadline."""

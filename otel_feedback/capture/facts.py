@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -23,7 +23,6 @@ from otel_feedback.capture.runtime import Priced, Recorder
 from otel_feedback.capture.said import Said, usage_lock
 from otel_feedback.capture.usage import Usage
 from otel_feedback.events.model import SCHEMA_VERSION, MetadataValue, OutcomeEvent
-from otel_feedback.redaction.redaction import Redaction
 
 __all__ = ["Facts"]
 
@@ -31,38 +30,27 @@ __all__ = ["Facts"]
 class Facts(Said):
     """What is known of one action: by its declaration, by where it stands, and by what its agent said."""
 
-    __slots__ = (
-        "_cpu_start_ns", "_declared", "_identity", "_is_summed", "_mono_start_ns", "_noted", "_open_below", "_parent",
-        "_resource", "_thread",
-        "depth", "end_ns", "ending", "error", "event_id", "has_place", "in_tree", "root_event_id", "span_context", "start_ns",
-    )  # fmt: skip
-
     event_id: str
     """32 hex digits of the trace id and 16 of the span id; random where no SDK gives ids."""
-
-    def __init__(self, redaction: Redaction) -> None:
-        super().__init__(redaction)
-        self.ending: Ending | None = None  # after the end, also where nobody makes an event of it
-        self.error: ErrorInfo | None = None
-        self.has_place = False  # True where others' spans above decide what is above it
-        self.in_tree = False  # True where others' spans are around it, whose sums and places are to be kept
-        self._noted: dict[str, Any] | None = None
-        self._resource: Resource | None = None
-        self._open_below: dict[str, Facts] | None = None  # guarded by usage_lock() where it is changed
-        self._is_summed = False  # what is used below from now on comes too late for its event; guarded by usage_lock()
-        self._declared: Declaration
-        self._identity: Mapping[str, Any]
-        self._parent: Facts | None
-        self.span_context: SpanContext
-        self.depth: int
-        self.root_event_id: str
-        self.start_ns: int
-        self.end_ns: int
-
-    @property
-    def redaction(self) -> Redaction:
-        """What everything that was said went through."""
-        return self._redaction
+    ending: Ending | None = None  # after the end, also where nobody makes an event of it
+    error: ErrorInfo | None = None
+    has_place = False  # True where others' spans above decide what is above it
+    in_tree = False  # True where others' spans are around it, whose sums and places are to be kept
+    span_context: SpanContext
+    depth = 0
+    root_event_id: str
+    start_ns: int
+    end_ns: int
+    _declared: Declaration
+    _identity: Mapping[str, Any]
+    _parent: Facts | None
+    _resource: Resource | None = None
+    _noted: dict[str, Any] | None = None
+    _open_below: dict[str, Facts] | None = None  # guarded by usage_lock() where it is changed
+    _is_summed = False  # what is used below from now on comes too late for its event; guarded by usage_lock()
+    _thread: int
+    _cpu_start_ns: int
+    _mono_start_ns: int
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -70,9 +58,9 @@ class Facts(Said):
         return self._identity
 
     @property
-    def open_below(self) -> list[Facts]:
+    def open_below(self) -> Sequence[Facts]:
         """The actions right below that were open when this one was summed up, or are now."""
-        return list((self._open_below or {}).values())
+        return () if self._open_below is None else tuple(self._open_below.values())
 
     @property
     def used_below(self) -> tuple[int | None, int | None, float | None] | None:
@@ -108,12 +96,6 @@ class Facts(Said):
         self.ending, self.error = ending, error
         return ending, reason
 
-    def _final_metadata(self, reason: str | None) -> Mapping[str, MetadataValue]:
-        metadata = self._metadata
-        if reason is not None:
-            metadata = {**metadata, semconv.METADATA_STATUS_REASON: reason}
-        return metadata if self._problems is None else {**metadata, **self._problems.flags()}
-
     def _price(self, recorder: Recorder | None) -> Priced | None:
         """Return what the model calls cost, where nobody said so."""
         usage = self._usage
@@ -128,9 +110,6 @@ class Facts(Said):
     def _sum_up(self) -> None:
         """Let the action above count what was used here, and take nothing more from below."""
         parent, usage = self._parent, self._usage
-        if parent is None and usage is None and self._open_below is None:
-            self._is_summed = True
-            return
         with usage_lock():
             self._is_summed = True
             if parent is None:

@@ -55,20 +55,17 @@ def usage_lock() -> AbstractContextManager[object]:
 class Said:
     """The part of an action's handle that its agent talks to."""
 
-    __slots__ = (
-        "_confidence", "_ended", "_forced", "_metadata", "_problems", "_quality", "_redaction", "_tags", "_usage",
-    )  # fmt: skip
-
-    def __init__(self, redaction: Redaction) -> None:
-        self._redaction = redaction
-        self._ended = False
-        self._problems: Problems | None = None
-        self._usage: Usage | None = None
-        self._forced: tuple[Ending, ErrorInfo | None, str | None] | None = None
-        self._quality: float | None = None
-        self._confidence: float | None = None
-        self._tags: tuple[str, ...] = ()
-        self._metadata: dict[str, MetadataValue] = _NOTHING  # never changed, but replaced
+    # no __slots__: what begins with a default costs nothing then
+    _ended = False
+    _problems: Problems | None = None
+    _usage: Usage | None = None
+    _forced: tuple[Ending, ErrorInfo | None, str | None] | None = None
+    _quality: float | None = None
+    _confidence: float | None = None
+    _tags: tuple[str, ...] = ()
+    _metadata: dict[str, MetadataValue] = _NOTHING  # never changed, but replaced
+    redaction: Redaction
+    """What everything that is said goes through."""
 
     def _notes(self) -> Problems:
         problems = self._problems
@@ -109,9 +106,9 @@ class Said:
         if total_tokens is not None:
             no_parts = input_tokens is None and output_tokens is None
             total_tokens = self._count(total_tokens, "total_tokens") if no_parts else None
-        if input_tokens is not None:
+        if input_tokens is not None and (input_tokens.__class__ is not int or not 0 <= input_tokens <= MAX_COUNT):
             input_tokens = self._count(input_tokens, "input_tokens")
-        if output_tokens is not None:
+        if output_tokens is not None and (output_tokens.__class__ is not int or not 0 <= output_tokens <= MAX_COUNT):
             output_tokens = self._count(output_tokens, "output_tokens")
         if cached_input_tokens is not None:
             cached_input_tokens = self._count(cached_input_tokens, "cached_input_tokens")
@@ -121,10 +118,11 @@ class Said:
             cost = self._amount(cost, "cost")
         if llm_latency_ms is not None:
             llm_latency_ms = self._amount(llm_latency_ms, "llm_latency_ms")
-        if model is not None:
-            model = self._redaction.name(model, "model", self._notes)
-        if provider is not None:
-            provider = self._redaction.name(provider, "provider", self._notes)
+        known = self.redaction.known
+        if model is not None and (model.__class__ is not str or model not in known):
+            model = self.redaction.name(model, "model", self._notes)
+        if provider is not None and (provider.__class__ is not str or provider not in known):
+            provider = self.redaction.name(provider, "provider", self._notes)
         with _Shared.usage_lock:
             usage = self._usage
             if usage is None:
@@ -161,7 +159,7 @@ class Said:
 
     def score(self, *, quality: float | None = None, confidence: float | None = None) -> None:
         """Say how good the result is and how sure the agent is, each from 0 to 1."""
-        if self._is_over("score"):
+        if self._ended and self._is_over("score"):
             return
         if quality is not None and (clean := self._amount(quality, "quality_score", 1.0)) is not None:
             self._quality = clean
@@ -171,7 +169,7 @@ class Said:
     def tag(self, *tags: str) -> None:
         """Add tags to those it has. Actions that are already open below keep theirs."""
         if not self._is_over("tag"):
-            merged = dict.fromkeys((*self._tags, *self._redaction.tags(tags, self._notes)))
+            merged = dict.fromkeys((*self._tags, *self.redaction.tags(tags, self._notes)))
             if len(merged) > MAX_ITEMS:
                 self._notes().truncated.append("tags")
             self._tags = tuple(merged)[:MAX_ITEMS]
@@ -183,7 +181,7 @@ class Said:
         known = dict(self._metadata)
         for part in ({metadata: value} if isinstance(metadata, str) else metadata, more):
             if part is not None:
-                known.update(self._redaction.metadata(flat_metadata(part, self._notes), self._notes))
+                known.update(self.redaction.metadata(flat_metadata(part, self._notes), self._notes))
         if len(known) > MAX_ITEMS:
             self._notes().truncated.append("metadata")
             known = dict(list(known.items())[:MAX_ITEMS])
@@ -198,7 +196,7 @@ class Said:
         if isinstance(error, BaseException):
             self._force(OutcomeStatus.FAILURE, self._without_secrets(describe(error, self._notes())), None)
         else:
-            said = self._redaction.said
+            said = self.redaction.said
             text = "" if error is None else said(error, "error_message", MAX_TEXT, self._notes())
             self._force(OutcomeStatus.FAILURE, ErrorInfo(semconv.ERROR_TYPE_OTHER, text, None), None)
 
@@ -215,10 +213,10 @@ class Said:
             return None
         problems = self._notes()
         text = clean_text(reason, "status_reason", problems, MAX_TEXT)
-        return self._redaction.said(text, "metadata.status_reason", MAX_TEXT, problems)
+        return self.redaction.said(text, "metadata.status_reason", MAX_TEXT, problems)
 
     def _without_secrets(self, error: ErrorInfo) -> ErrorInfo:
-        return ErrorInfo(*self._redaction.error(*error, self._notes()))
+        return ErrorInfo(*self.redaction.error(*error, self._notes()))
 
     def _is_over(self, method: str) -> bool:
         if self._ended and runtime().enabled:

@@ -70,7 +70,7 @@ class OutcomeSpanProcessor(SpanProcessor):
             context = span.get_span_context()
             action = open_actions.get(context.span_id)
             if action is not None and action.span_context.trace_id == context.trace_id:
-                if action.is_below_others:
+                if span.parent is not None and action.is_below_others:
                     self.outcomes.begin_own(action)
                 return
             parent = span.parent
@@ -98,7 +98,10 @@ class OutcomeSpanProcessor(SpanProcessor):
             # by its ids: what comes here may have been made anew of what the action's span said
             action = open_actions.get(context.span_id)
             if action is not None and action.span_context.trace_id == context.trace_id:
-                self._take(action, span)
+                # somebody else may end its span while it is under way, and two processors may be on one provider
+                if action.outcome is not None and pipeline not in action.takers:
+                    action.takers = (*action.takers, pipeline)
+                    action.event = self._take(action, span)
                 return
             scope = span.instrumentation_scope
             # one of our own tracer's whose action is not known yet: it has been ended before it even began
@@ -117,21 +120,19 @@ class OutcomeSpanProcessor(SpanProcessor):
         except Exception as exc:  # somebody else's span may carry anything
             pipeline.reject("unconvertible", "a span could not be turned into an outcome: %r", exc)
 
-    def _take(self, action: Action, span: ReadableSpan) -> None:
-        """Record the event of an action that is ending; while it is under way, somebody else has ended its span."""
-        pipeline = self.pipeline
-        event = action.outcome_for(self._recorder)
-        if event is None or pipeline in action.takers:  # two processors on one provider
-            return
-        action.takers = (*action.takers, pipeline)
-        sampled = action.span_context.trace_flags.sampled
-        if action.is_touched:
+    def _take(self, action: Action, span: ReadableSpan) -> OutcomeEvent | None:
+        """Record the event of an action that is ending."""
+        pipeline, recorder = self.pipeline, self._recorder
+        event = action.outcome if action.recorder is recorder else action.outcome_for(recorder)
+        is_touched = action.is_touched
+        if is_touched:
             event = self._with_what_others_said(action, event, span)
+        sampled = action.span_context.trace_flags.sampled
         if action.in_tree or action.open_below or self.outcomes.keeps_recent:
-            action.event = self.outcomes.end_own(action, event, sampled)
-        else:
-            is_clean = action.redaction is pipeline.redaction and not action.is_touched
-            action.event = pipeline.accept(event, action.partition_key, sampled, is_clean=is_clean)
+            return self.outcomes.end_own(action, event, sampled)
+        if is_touched or action.redaction is not pipeline.redaction:
+            return pipeline.accept(event, action.partition_key, sampled)
+        return pipeline.accept_clean(event, action.partition_key, sampled)
 
     def _with_what_others_said(self, action: Action, event: OutcomeEvent, span: ReadableSpan) -> OutcomeEvent:
         """Return the event with attributes that others have set on the action's span, where it does not say so itself."""

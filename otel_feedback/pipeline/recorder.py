@@ -63,7 +63,8 @@ class ActionRecorder:
     def note_start(self, action: StartedAction) -> None:
         """Note in the journal that the action began."""
         try:
-            self.pipeline.note_start(action)
+            if not self.pipeline.closed:
+                self.pipeline.journal.note_start(action)
         except Exception:  # a defect of ours must not keep the action from being recorded
             logger.exception("the start of an action could not be noted")
 

@@ -69,13 +69,15 @@ class Redaction:
         self._allow = _any_of(allow)
         self._deny = _any_of(deny)
         # adding, asking and clearing are atomic; that a text may be looked at twice does no harm
-        self._clean: set[str] = set()  # texts of at most MAX_NAME characters
+        self.known: set[str] = set()
+        """Texts that were found clean: at most MAX_NAME characters, no secret, no half of a character."""
         self._long: set[str] = set()  # stack traces above all; the same failure comes again
-        self._keys: set[str] = set()  # of metadata
+        self.known_keys: set[str] = set()
+        """Keys of metadata that may stay and whose values are nothing special."""
 
     def text(self, text: str) -> str:
         """Return the text without secrets."""
-        return text if text in self._clean or self._is_clean(text, MAX_STACK) else scrub(text)
+        return text if text in self.known or self._is_clean(text, MAX_STACK) else scrub(text)
 
     def optional(self, text: str | None) -> str | None:
         """Return the text without secrets, where there is one."""
@@ -83,7 +85,7 @@ class Redaction:
 
     def event(self, event: OutcomeEvent) -> OutcomeEvent:
         """Return the event as it may leave. On the agent's thread: 1 to 3 µs where nothing has to be changed."""
-        clean = self._clean
+        clean = self.known
         for text in (
             event.action_type, event.agent_name, event.agent_type, event.tool_name, event.service_name,
             event.workflow_id, event.correlation_id, event.session_id, event.user_id, event.tenant_id,
@@ -106,7 +108,7 @@ class Redaction:
 
     def name(self, value: object, field: str, notes: Callable[[], Problems]) -> str:
         """Return a name or an identifier; `notes` gives what takes the fields that had to be changed."""
-        if value.__class__ is str and value in self._clean:
+        if value.__class__ is str and value in self.known:
             return value  # type: ignore[return-value]
         if is_plain(value) and self._is_clean(value, MAX_NAME):
             return value
@@ -171,7 +173,7 @@ class Redaction:
             if scrub(text) is not text:
                 return False
             if text.isascii() or _is_whole(text):
-                _remember(self._clean, text)
+                _remember(self.known, text)
             return True
         if length > limit:
             return False
@@ -182,14 +184,14 @@ class Redaction:
         return True
 
     def _are_clean(self, values: Sequence[Any]) -> bool:
-        clean = self._clean
+        clean = self.known
         for value in values:
             if value.__class__ is str and value not in clean and not self._is_clean(value, MAX_TEXT):
                 return False
         return len(values) <= MAX_ITEMS
 
     def _is_plain(self, metadata: Mapping[str, MetadataValue]) -> bool:
-        clean, keys = self._clean, self._keys
+        clean, keys = self.known, self.known_keys
         for key, value in metadata.items():
             if key not in keys and not self._is_ordinary(key):
                 return False
@@ -204,7 +206,7 @@ class Redaction:
         """Tell whether this key of metadata, which is not known yet, may stay and says nothing special."""
         if not self.is_allowed(key) or is_secret_name(key) or not self._is_clean(key, MAX_NAME):
             return False
-        _remember(self._keys, key)
+        _remember(self.known_keys, key)
         return True
 
     # -- what is seldom so -----------------------------------------------------------------------------------

@@ -13,16 +13,20 @@ from types import CodeType, FunctionType
 from typing import Any, NamedTuple, cast
 
 from opentelemetry import context as context_api
+from opentelemetry import trace
 
 # the key that every instrumentor looks at before it makes a span; public only in the contrib package
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY  # pyright: ignore[reportPrivateUsage]
+from opentelemetry.context import (
+    _SUPPRESS_INSTRUMENTATION_KEY,  # pyright: ignore[reportPrivateUsage]
+    Context,
+)
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, Tracer
 from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext
 
-__all__ = ["DirectTracer", "Ending", "direct_tracer", "suppress_instrumentation"]
+__all__ = ["SPAN_KEY", "DirectTracer", "Ending", "direct_tracer", "suppress_instrumentation"]
 
 
 @contextmanager
@@ -33,6 +37,13 @@ def suppress_instrumentation() -> Generator[None]:
         yield
     finally:
         context_api.detach(token)
+
+
+_PROBE = object()
+_SPAN_KEYS = [key for key, value in trace.set_span_in_context(cast(Any, _PROBE), Context()).items() if value is _PROBE]
+"""The key under which a context holds its span. There is one, found by putting a span in; the API has no name for it."""
+
+SPAN_KEY = _SPAN_KEYS[0]
 
 
 _START_STEPS = frozenset({
@@ -89,9 +100,8 @@ class DirectTracer(NamedTuple):
     ending: SpanProcessor
 
     def tell_ending(self, span: sdk.Span) -> None:
-        """Tell the processors that the span is ending, where the SDK does."""
-        if self.tells_ending:
-            cast(Any, self.tracer.span_processor)._on_ending(span)
+        """Tell the processors that the span is ending; asked for where the SDK does."""
+        cast(Any, self.tracer.span_processor)._on_ending(span)
 
     def details(self, record_end: Callable[[], None] | None) -> Mapping[str, Any]:
         """Return arguments of the SDK's span that not every SDK knows."""
@@ -115,7 +125,7 @@ def direct_tracer(tracer: object) -> DirectTracer | None:
         return DirectTracer(
             tracer, own._span_limits, own._instrumentation_scope,
             own._is_enabled if "_is_enabled" in start.co_names else None,
-            None if metrics is None else metrics.start_span,
+            None if metrics is None or type(metrics).__name__ == "NoOpTracerMetrics" else metrics.start_span,
             "is_trace_id_random" in start.co_names,
             "_on_ending" in end.co_names,
             Ending(tracer),

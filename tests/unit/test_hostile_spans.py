@@ -93,7 +93,7 @@ class Checking(FeedbackPipeline):
 
     count = 0
 
-    def accept(self, event: OutcomeEvent, key: str, sampled: bool, *, is_clean: bool = False) -> OutcomeEvent | None:
+    def accept(self, event: OutcomeEvent, key: str, sampled: bool) -> OutcomeEvent | None:
         taken = super().accept(event, key, sampled)
         if taken is not None:
             codec.validate(taken)
