@@ -115,9 +115,15 @@ def test_a_full_batch_takes_no_more_but_one_record_always_fits() -> None:
     assert batch.has_room(1_000)
     batch.add(b"x" * 1_000, 0)
     assert not batch.has_room(1)
-    closed = BatchRecords(0, codec_of(None), 100)
-    closed.close()
-    assert not closed.has_room(1), "it is on its way"
+    assert batch.is_full()
+
+
+def test_a_batch_goes_when_it_is_full_or_nothing_more_is_expected() -> None:
+    batch = BatchRecords(0, codec_of(None), 100)
+    batch.add(b"x", 0)
+    assert not batch.is_full()
+    batch.is_ready = True
+    assert batch.is_full()
 
 
 def a_batch(count: int) -> tuple[FutureProduceResult, BatchAnswer, list[Record]]:

@@ -66,6 +66,7 @@ class BatchRecords:
         self.first_ms = self._max_ms = first_ms
         self.count = 0
         self.is_closed = False
+        self.is_ready = False  # nothing more is to be expected soon: it goes as it is
         self.producer_id = self.producer_epoch = self.base_sequence = -1
         self._codec, self._compress = codec
         self._most_bytes = most_bytes
@@ -75,7 +76,7 @@ class BatchRecords:
 
     def has_room(self, size: int) -> bool:
         """Tell whether so many more bytes fit in; the first record always does."""
-        return not self.is_closed and (self._size + size <= self._most_bytes or not self.count)
+        return self._size + size <= self._most_bytes or not self.count
 
     def add(self, encoded: bytes, timestamp_ms: int) -> None:
         """Add a record, whose deltas are to `first_ms` and of `count`."""
@@ -96,8 +97,7 @@ class BatchRecords:
         return len(self._buffer) if self.is_closed else self._size
 
     def is_full(self) -> bool:
-        # that is, ready to go: a lease has lingered already, and one that finds its partition busy shares the next batch
-        return True
+        return self.is_ready or self.is_closed or self._size >= self._most_bytes
 
     def set_producer_state(
         self, producer_id: int, producer_epoch: int, base_sequence: int, is_transactional: bool

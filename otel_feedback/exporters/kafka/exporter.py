@@ -88,15 +88,18 @@ class KafkaExporter:
         producer_id = lease[0].origin.producer_id
         self._highest[producer_id] = max(self._highest.get(producer_id, -1), lease[-1].sequence)
         if lease[0].sequence <= self._careful_to.get(producer_id, -1):
+            self._answered()  # as soon as it returns
             return self._export_carefully(lease)
-        sent, refused = self._send(lease)
+        sent, refused = self._send(lease, more=len(lease) == self.lease_events)
+        if refused:
+            self._answered()
         return KafkaReceipt(sent, refused, self._judge, time.monotonic() + self._give_up_s)
 
-    def _send(self, lease: Sequence[Record]) -> tuple[list[Portion], list[Result]]:
+    def _send(self, lease: Sequence[Record], *, more: bool = False) -> tuple[list[Portion], list[Result]]:
         """Hand records to the producer; those that it does not even take are refused."""
         line = self._ready_line()
         try:
-            return line.send(lease)
+            return line.send(lease, more=more)
         finally:
             self._connection.last = line.last
 

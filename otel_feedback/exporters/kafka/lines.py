@@ -43,8 +43,12 @@ class Line(Protocol):
 
     last: Future | None
 
-    def send(self, lease: Sequence[Record]) -> tuple[list[Portion], list[Result]]:
-        """Hand records to the producer; return what follows them, and those that cannot go, with why."""
+    def send(self, lease: Sequence[Record], *, more: bool) -> tuple[list[Portion], list[Result]]:
+        """Hand records to the producer; return what follows them, and those that cannot go, with why.
+
+        Args:
+            more: Another lease follows soon, so these may wait for it.
+        """
         ...
 
     def send_as(self, record: Record, payload: bytes) -> Portion | Refusal:
@@ -58,25 +62,28 @@ def line_into(
     """Return the cheapest way into a producer.
 
     Args:
-        answered: Called, on kafka-python's thread, when it is known what became of some records; not by every line.
+        answered: Called, on kafka-python's thread, when it is known what became of some records.
     """
     inside = Inside.of(producer, topic)
     if inside is None:
-        return RecordLine(producer, topic, partition_of, trimmed)
+        return RecordLine(producer, topic, partition_of, trimmed, answered)
     return BatchLine(inside, producer, partition_of, trimmed, answered)
 
 
 class RecordLine:
     """Each record by the producer's public `send()`."""
 
-    def __init__(self, producer: Any, topic: str, partition_of: PartitionOf, trimmed: Trimmed) -> None:
+    def __init__(
+        self, producer: Any, topic: str, partition_of: PartitionOf, trimmed: Trimmed, answered: Callable[[], None]
+    ) -> None:
         self.last: Future | None = None
+        self._answered: Callable[[Any], None] = lambda _value: answered()
         self._producer = producer
         self._topic = topic
         self._partition_of = lru_cache(KEYS)(partition_of)
         self._trimmed = trimmed
 
-    def send(self, lease: Sequence[Record]) -> tuple[list[Portion], list[Result]]:
+    def send(self, lease: Sequence[Record], *, more: bool) -> tuple[list[Portion], list[Result]]:
         portions: list[Portion] = []
         refused: list[Result] = []
         for record in lease:
@@ -87,6 +94,8 @@ class RecordLine:
                 refused.append((record, taken))
             else:
                 portions.append(taken)
+        if self.last is not None:  # the others are looked after now and then
+            self.last.add_both(self._answered)
         return portions, refused
 
     def send_as(self, record: Record, payload: bytes) -> Portion | Refusal:
@@ -151,7 +160,7 @@ class BatchLine:
 
         self._place = place
 
-    def send(self, lease: Sequence[Record]) -> tuple[list[Portion], list[Result]]:
+    def send(self, lease: Sequence[Record], *, more: bool) -> tuple[list[Portion], list[Result]]:
         portions: list[Portion] = []
         refused: list[Result] = []
         by_partition: dict[int, list[_Entry]] = {}
@@ -162,8 +171,10 @@ class BatchLine:
                 refused.append((record, refusal_of(exc)))
                 continue
             by_partition.setdefault(partition, []).append((record, key, record.payload))
-        begun = [self._fill(partition, entries, portions, refused) for partition, entries in by_partition.items()]
-        if any(begun):
+        is_news = [
+            self._fill(partition, entries, portions, refused, more=more) for partition, entries in by_partition.items()
+        ]
+        if any(is_news):
             self._inside.wake()
         for record, payload in self._cut:
             self._trimmed(record, payload)
@@ -174,7 +185,7 @@ class BatchLine:
         portions: list[Portion] = []
         refused: list[Result] = []
         partition, key = self._place(record.key)  # it had one when it was sent with the others
-        if self._fill(partition, [(record, key, payload)], portions, refused, cuts=False):
+        if self._fill(partition, [(record, key, payload)], portions, refused, more=False, cuts=False):
             self._inside.wake()
         for _, refusal in refused:
             if refusal is not None:
@@ -188,43 +199,52 @@ class BatchLine:
         portions: list[Portion],
         refused: list[Result],
         *,
+        more: bool,
         cuts: bool = True,
     ) -> bool:
-        """Add records to the batches of a partition; True when one was begun."""
+        """Add records to the batches of a partition; True when kafka-python has to look: one was begun, or may go now."""
         is_begun = False
         with self._inside.lock(partition):
             batch = self._open.get(partition)
+            if batch is not None and batch.records.is_closed:  # it is on its way
+                batch = None
+            was_ready = batch is not None and batch.records.is_ready
             first_ms, count = (0, 0) if batch is None else (batch.records.first_ms, batch.records.count)
             taken: list[Record] = []  # those that went into this batch
             for record, key, payload in entries:
                 timestamp_ms, sent = epoch_us(record.timestamp) // 1_000, payload
+                if batch is None:
+                    first_ms = timestamp_ms
                 try:
                     encoded = encode_record(record, key, sent, timestamp_ms - first_ms, count)
                     if len(encoded) > self._most_bytes:
                         sent = self._smaller(record, key, len(encoded), cuts=cuts)
                         encoded = encode_record(record, key, sent, timestamp_ms - first_ms, count)
-                    if batch is None or not batch.records.has_room(len(encoded)):
+                    if batch is not None and not batch.records.has_room(len(encoded)):
                         encoded = encode_record(record, key, sent, 0, 0)
                         self._finish(batch, taken, portions)
-                        batch = self._begin(partition, timestamp_ms)
-                        first_ms, count, taken, is_begun = timestamp_ms, 0, [], True
+                        batch, first_ms, count, taken = None, timestamp_ms, 0, []
                 except Exception as exc:
                     refused.append((record, refusal_of(exc)))
                     continue
+                if batch is None:
+                    batch, is_begun = self._begin(partition, timestamp_ms), True
                 batch.records.add(encoded, timestamp_ms)
                 count += 1
                 taken.append(record)
-            self._finish(batch, taken, portions)
-        return is_begun
+            if batch is not None:
+                self._finish(batch, taken, portions)
+                batch.records.is_ready = was_ready or not more
+            return is_begun or (batch is not None and batch.records.is_ready and not was_ready)
 
     def _begin(self, partition: int, first_ms: int) -> _Open:
         records = self._new_records(first_ms)
         batch = self._open[partition] = _Open(records, *self._inside.put(partition, records))
-        batch.future.add_callback(self._answered)
+        batch.future.add_both(self._answered)
         return batch
 
-    def _finish(self, batch: _Open | None, taken: list[Record], portions: list[Portion]) -> None:
-        if batch is not None and taken:
+    def _finish(self, batch: _Open, taken: list[Record], portions: list[Portion]) -> None:
+        if taken:
             portions.append(BatchPortion(taken, batch.answer, batch.records.count - len(taken)))
             self.last = batch.future
 

@@ -51,8 +51,8 @@ class Future(Protocol):
     is_done: bool
     exception: Exception | None
 
-    def add_callback(self, f: Callable[[Any], None]) -> Any:
-        """Call this with the value, on kafka-python's thread."""
+    def add_both(self, f: Callable[[Any], None]) -> Any:
+        """Call this with the value or the error, on kafka-python's thread."""
         ...
 
 
