@@ -5,6 +5,7 @@ Imported when the first event is to be sent: importing kafka-python takes 100 ms
 
 from __future__ import annotations
 
+import selectors
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,36 @@ __all__ = ["OutcomeProducer", "partitioner"]
 import_host_lookup()  # under the guard, as this module is
 
 FOREVER_MS = 2**31 - 1
+
+
+class QuietSelector(selectors.DefaultSelector):
+    """Says quickly that it does not know a socket, which kafka-python asks before each read and write.
+
+    The standard one puts the socket's repr into its KeyError, for which it asks the kernel for both addresses: with the
+    interpreter lock given away for each, beside a busy agent that is up to 10 ms for nothing.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._known: dict[Any, selectors.SelectorKey] = {}
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        key = self._known[fileobj] = super().register(fileobj, events, data)
+        return key
+
+    def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        key = self._known[fileobj] = super().modify(fileobj, events, data)
+        return key
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        self._known.pop(fileobj, None)
+        return super().unregister(fileobj)
+
+    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
+        key = self._known.get(fileobj)
+        if key is None:
+            raise KeyError("it is not registered")
+        return key
 
 
 class OutcomeProducer(KafkaProducer):
@@ -48,6 +79,7 @@ class OutcomeProducer(KafkaProducer):
             # the worker gives up first, so that a later batch cannot overtake one that expired
             "delivery_timeout_ms": FOREVER_MS,
             "metrics_enabled": False,
+            "selector": QuietSelector,
         }
         options = {**options, **config.client_options, **(more or {})}
         unknown = sorted(options.keys() - self.DEFAULT_CONFIG.keys())

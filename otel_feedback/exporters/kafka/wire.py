@@ -41,8 +41,11 @@ def _varint(number: int) -> bytes:
     return bytes(encoded)
 
 
-_SMALL = tuple(_varint(number) for number in range(8_192))
-"""Lengths of nearly all records; looked up in 0.05 µs, while making one takes 1 µs."""
+_SMALL = (
+    *(bytes((number << 1,)) for number in range(64)),
+    *(bytes((number << 1 & 0x7F | 0x80, number >> 6)) for number in range(64, 8_192)),
+)
+"""Lengths of nearly all records: looked up in 0.05 µs, while making one takes 1 µs."""
 
 
 def varint(number: int) -> bytes:
