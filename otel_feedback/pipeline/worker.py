@@ -32,6 +32,10 @@ __all__ = ["Worker"]
 
 logger = logging.getLogger(__name__)
 
+SOON_S = 0.1
+MANY_EVENTS = 1_000
+"""How many appends wake a worker that looks at the journal every `SOON_S` or more often."""
+
 MOST_DEFECTS = 3
 """Times that a record may make an exporter fail in a way that none should, before it is refused."""
 
@@ -64,6 +68,9 @@ class Worker:
         self._in_flight = InFlight(exporter, self._wake.set)
         self._defects = 0  # errors in a row that no exporter should raise
         self._idle = True  # an append wakes us
+        # a full lease need not wake us where we look soon anyhow: all that have become full by then go together
+        looks_soon = exporter.linger_s <= SOON_S
+        self._wakes_at = max(exporter.lease_events, MANY_EVENTS if looks_soon else 1)
         self._gather_until = 0.0  # monotonic: until then records wait for company
         self._hurry_to = 0  # records below this one do not wait for company
         self._stopping = False
@@ -75,7 +82,7 @@ class Worker:
         """Say that the journal now ends at `end`. On the agent's thread: cheap, and never waits."""
         if self._thread is None:
             self._start()
-        if (self._idle or end % self.exporter.lease_events == 0) and not self._wake.is_set():
+        if (self._idle or end % self._wakes_at == 0) and not self._wake.is_set():
             self._wake.set()
 
     def add(self, cursor: Cursor) -> None:
