@@ -6,7 +6,9 @@ Pure, and never raises.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
+
+import msgspec
 
 from otel_feedback import semconv
 from otel_feedback.capture.usage import clean_amount
@@ -16,11 +18,10 @@ from otel_feedback.redaction.redaction import Redaction
 
 __all__ = ["Declaration"]
 
-_NOTHING: dict[str, Any] = {}
 _PREFIX = semconv.OUTCOME_METADATA_PREFIX
 
 
-class Declaration:
+class Declaration(msgspec.Struct, eq=False):
     """The arguments of one `action()`.
 
     `own` are attributes of this action only, `identity` those that actions below inherit; `tags` is None when
@@ -28,76 +29,81 @@ class Declaration:
     redaction's.
     """
 
-    # most is as the class says: what begins with a default costs nothing
+    redaction: Redaction
+    action_type: str
+    span_name: str = ""
+    own: dict[str, Any] = {}  # a struct makes a new one each time
     problems: Problems | None = None
-    identity: dict[str, Any] = _NOTHING
+    identity: dict[str, Any] | None = None
     tags: tuple[str, ...] | None = None
-    metadata: dict[str, MetadataValue] = _NOTHING
+    metadata: dict[str, MetadataValue] | None = None
     agent: str | None = None
     agent_type: str | None = None
     deadline_ns: float | None = None
     emit_pending: bool | None = None  # None: as the setting says
-    _flat: dict[str, MetadataValue] = _NOTHING
+    _flat: dict[str, MetadataValue] | None = None
 
-    def __init__(self, redaction: Redaction, action_type: object, agent: object, agent_type: object) -> None:
-        self.redaction = redaction
+    @classmethod
+    def of(cls, redaction: Redaction, action_type: Any, agent: Any, agent_type: Any) -> Declaration:
+        """Declare an action of this type, by this agent."""
+        self = cls(redaction, action_type)
         known = redaction.known
         if action_type.__class__ is not str or action_type not in known:
-            action_type = redaction.name(action_type, "action_type", self._notes)
-        self.action_type: str
-        self.action_type = self.span_name = cast(str, action_type)
-        own: dict[str, Any] = {semconv.OUTCOME_ACTION_TYPE: action_type}
+            action_type = self.action_type = redaction.name(action_type, "action_type", self._notes)
+        self.span_name = action_type
+        own = self.own
+        own[semconv.OUTCOME_ACTION_TYPE] = action_type
         if agent is not None:
             if agent.__class__ is not str or agent not in known:
                 agent = redaction.name(agent, "agent_name", self._notes)
-            self.agent = own[semconv.GEN_AI_AGENT_NAME] = cast(str, agent)
+            self.agent = own[semconv.GEN_AI_AGENT_NAME] = agent
             self.span_name = f"{action_type} {agent}"
         if agent_type is not None:
             if agent_type.__class__ is not str or agent_type not in known:
                 agent_type = redaction.name(agent_type, "agent_type", self._notes)
-            self.agent_type = own[semconv.OUTCOME_AGENT_TYPE] = cast(str, agent_type)
-        self.own = own
+            self.agent_type = own[semconv.OUTCOME_AGENT_TYPE] = agent_type
+        return self
 
-    def identify(self, attribute: str, field: str, value: object) -> None:
+    def identify(self, attribute: str, field: str, value: Any) -> None:
         """Add an identifier that actions below inherit; an empty one is none."""
         if value.__class__ is not str or value not in self.redaction.known:
             if value == "":
                 return
             value = self.redaction.name(value, field, self._notes)
-        if self.identity is _NOTHING:
+        if self.identity is None:
             self.identity = {attribute: value}
         else:
             self.identity[attribute] = value
 
-    def tag(self, tags: object) -> None:
+    def tag(self, tags: Any) -> None:
         """Set the tags."""
-        if tags.__class__ is list and len(given := cast("list[object]", tags)) <= MAX_ITEMS:
+        if tags.__class__ is list and len(tags) <= MAX_ITEMS:
             known = self.redaction.known
-            for tag in given:
+            for tag in tags:
                 if tag.__class__ is not str or tag not in known:
                     break
             else:
-                self.tags = tuple(dict.fromkeys(cast("list[str]", given)))
+                self.tags = tuple(dict.fromkeys(tags))
                 return
         self.tags = self.redaction.tags(tags, self._notes)
 
-    def describe(self, metadata: object) -> None:
+    def describe(self, metadata: Any) -> None:
         """Set the metadata."""
-        if metadata.__class__ is dict and len(given := cast("dict[object, object]", metadata)) <= MAX_ITEMS:
+        if metadata.__class__ is dict and len(metadata) <= MAX_ITEMS:
             known, keys, own = self.redaction.known, self.redaction.known_keys, self.own.copy()
-            for key, value in given.items():
+            for key, value in metadata.items():
                 if key.__class__ is not str or key not in keys:
                     break
                 kind = value.__class__
                 if (
                     (kind is not str or value not in known)
                     and kind is not bool
-                    and (kind is not int or abs(cast(int, value)) > MAX_INT)
+                    and (kind is not int or abs(value) > MAX_INT)
                 ):
                     break
                 own[f"{_PREFIX}{key}"] = value
             else:
-                self.metadata = self._flat = cast("dict[str, MetadataValue]", given.copy())
+                self.metadata = self._flat = metadata.copy()
                 self.own = own
                 return
         self._keep(flat_metadata(metadata, self._notes))
@@ -115,7 +121,7 @@ class Declaration:
 
     def under(self, redaction: Redaction) -> Declaration:
         """Return the same under other rules: a function may be decorated before `configure()` says which metadata stays."""
-        other = Declaration(redaction, self.action_type, self.agent, self.agent_type)
+        other = Declaration.of(redaction, self.action_type, self.agent, self.agent_type)
         other.identity, other.tags, other.deadline_ns, other.emit_pending = (
             self.identity, self.tags, self.deadline_ns, self.emit_pending,
         )  # fmt: skip

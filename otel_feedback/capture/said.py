@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
+import msgspec
+
 from otel_feedback import semconv
 from otel_feedback.capture.ending import Ending, ErrorInfo, describe
 from otel_feedback.capture.runtime import runtime
@@ -23,11 +25,12 @@ from otel_feedback.events.model import SEVERITY_OF, MetadataValue, OutcomeStatus
 from otel_feedback.redaction.limits import MAX_ITEMS, MAX_TEXT, Problems, clean_text, flat_metadata
 from otel_feedback.redaction.redaction import Redaction
 
-__all__ = ["Said", "usage_lock"]
+__all__ = ["LATER", "Said", "usage_lock"]
 
 logger = logging.getLogger(__name__)
 
-_NOTHING: dict[str, MetadataValue] = {}
+LATER: Any = None
+"""What is there once the action has begun."""
 
 
 class _Shared:
@@ -52,20 +55,24 @@ def usage_lock() -> AbstractContextManager[object]:
     return _Shared.usage_lock
 
 
-class Said:
+class Said(msgspec.Struct, eq=False, weakref=True):
     """The part of an action's handle that its agent talks to."""
 
-    # no __slots__: what begins with a default costs nothing then
-    _ended = False
+    # a struct, since it begins with all its defaults in one step, in C
+    redaction: Redaction
+    """What everything that is said goes through."""
+    _ended: bool = False
     _problems: Problems | None = None
     _usage: Usage | None = None
     _forced: tuple[Ending, ErrorInfo | None, str | None] | None = None
     _quality: float | None = None
     _confidence: float | None = None
     _tags: tuple[str, ...] = ()
-    _metadata: dict[str, MetadataValue] = _NOTHING  # never changed, but replaced
-    redaction: Redaction
-    """What everything that is said goes through."""
+    _metadata: dict[str, MetadataValue] = LATER  # never changed, but replaced
+
+    def __repr__(self) -> str:
+        """Show none of what was said."""
+        return object.__repr__(self)
 
     def _notes(self) -> Problems:
         problems = self._problems

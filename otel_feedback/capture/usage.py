@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
+
 from otel_feedback import semconv
 from otel_feedback.redaction.limits import Problems
 
@@ -40,17 +42,14 @@ def clean_amount(value: object, name: str, problems: Problems, maximum: float = 
     return None
 
 
-class Inclusive:
+class Inclusive(msgspec.Struct, gc=False):
     """What some actions used together. `priced` is what those calls cost of which only a table of prices said so."""
 
-    __slots__ = ("calls", "latency_ms", "priced", "said_cost", "tokens")
-
-    def __init__(self) -> None:
-        self.calls: int | None = None
-        self.tokens: int | None = None
-        self.said_cost: float | None = None
-        self.priced: float | None = None
-        self.latency_ms: float | None = None
+    calls: int | None = None
+    tokens: int | None = None
+    said_cost: float | None = None
+    priced: float | None = None
+    latency_ms: float | None = None
 
     @property
     def cost(self) -> float | None:
@@ -73,7 +72,7 @@ class Inclusive:
             self.latency_ms = other.latency_ms + (self.latency_ms or 0.0)
 
 
-class Usage:
+class Usage(msgspec.Struct, gc=False):
     """What one action used, and what the actions below it used: all of them, and those that are not in the tree."""
 
     calls: int | None = None

@@ -65,6 +65,8 @@ class Outcomes:
         self._is_catching_up = False
         self._ended: dict[int, int] = {}  # the latest spans that ended; guarded by self._lock
         self._given_up: dict[int, tuple[int, int]] = {}  # span to trace and revision; guarded by self._lock
+        self.keeps_recent = False
+        """Whether spans that have ended are to be found by what is said of them afterwards."""
         self._recent: dict[int, Node] | None = None  # those with the newest events; guarded by self._lock
         self._tree = Tree(self._reader.look, self._give_up)
         self._doubles = Doubles()
@@ -229,11 +231,6 @@ class Outcomes:
 
     # -- actions of our own that have others' spans around them --------------------------------------------
 
-    @property
-    def keeps_recent(self) -> bool:
-        """Whether spans that have ended are to be found by what is said of them afterwards."""
-        return self._recent is not None
-
     def begin_own(self, action: OwnAction) -> None:
         """Take an action that has started below somebody else's span; it gets a place where that one has one."""
         if self._owner == threading.get_ident():
@@ -242,8 +239,7 @@ class Outcomes:
         with self._lock:
             self._owner = threading.get_ident()
             try:
-                trace_id = action.span_context.trace_id
-                if self._tree.find(trace_id, action.above_id) is not None:
+                if action.above is not None and self._tree.find(*action.above) is not None:
                     self._own_node(action)
                     action.has_place = True
             finally:
@@ -258,7 +254,7 @@ class Outcomes:
             self._owner = threading.get_ident()
             try:
                 node = self._own_node(action)
-                for below in action.open_below:
+                for below in (action.open_below or {}).values():
                     if not below.in_tree:
                         self._own_node(below)
                 node.sampled = sampled
@@ -276,10 +272,8 @@ class Outcomes:
     def _above(self, trace_id: int, span_id: int) -> Node | None:
         """Return the node of the span above, or of what stands for it; an action of our own gets one now."""
         node = self._tree.find(trace_id, span_id)
-        if node is None:
-            action = self._find_own(span_id)
-            if action is not None and action.span_context.trace_id == trace_id:
-                node = self._own_node(action)
+        if node is None and (action := self._find_own((trace_id, span_id))) is not None:
+            node = self._own_node(action)
         return node
 
     def _own_node(self, action: OwnAction) -> Node:
@@ -288,18 +282,15 @@ class Outcomes:
         node: Node | None = None
         above: OwnAction | None = action
         while above is not None:
-            trace_id, span_id = above.span_context.trace_id, above.span_context.span_id
-            node = self._tree.find(trace_id, span_id)
+            node = self._tree.find(*above.ids)
             if node is not None:
                 break
             waiting.append(above)
-            node = self._tree.find(trace_id, above.above_id)
-            above = None if node is not None else self._find_own(above.above_id)
-            if above is not None and above.span_context.trace_id != trace_id:
-                above = None
+            outer = above.above
+            node = None if outer is None else self._tree.find(*outer)
+            above = None if outer is None or node is not None else self._find_own(outer)
         for below in reversed(waiting):
-            ids = below.span_context
-            node = self._tree.begin(ids.trace_id, ids.span_id, node, "", below.start_ns, None)
+            node = self._tree.begin(*below.ids, node, "", below.start_ns, None)
             self._note_own(node, below.started)
             node.key = below.partition_key
             below.in_tree = True
@@ -486,6 +477,7 @@ class Outcomes:
     def keep_recent(self) -> None:
         """Remember which spans the newest events are of, so that `add()` finds them."""
         self._recent = self._recent or {}
+        self.keeps_recent = True
 
     def _keep(self, node: Node) -> None:
         if self._recent is not None:

@@ -114,8 +114,13 @@ class FeedbackPipeline:
         """True after `shutdown()` began, and where everything is switched off."""
         self._is_finishing = False  # guarded by self._shutdown_lock
         self._finished: bool | None = None  # guarded by self._shutdown_lock: what shutdown() returned
-        self._delivery = self._new_delivery()
+        self._begin_delivery()
         _after_fork(self)
+
+    def _begin_delivery(self) -> None:
+        self._delivery = self._new_delivery()
+        self.journal = self._delivery.journal
+        """The journal of this process; a forked child has another one."""
 
     def _new_delivery(self) -> Delivery:
         return Delivery(
@@ -200,11 +205,6 @@ class FeedbackPipeline:
     def _reject_late(self, event_id: str) -> None:
         self.forget_start(event_id)
         self.reject("after_shutdown", "an outcome came after shutdown() and is not recorded")
-
-    @property
-    def journal(self) -> Journal:
-        """The journal of this process; a forked child has another one."""
-        return self._delivery.journal
 
     def forget_start(self, event_id: str) -> None:
         """Forget an action that began and ended without an event."""
@@ -383,7 +383,7 @@ class FeedbackPipeline:
         if self._notices is not None:
             self._notices.after_fork()
         if not self.closed:
-            self._delivery = self._new_delivery()
+            self._begin_delivery()
 
 
 def _after_fork(pipeline: FeedbackPipeline) -> None:

@@ -29,6 +29,7 @@ from otel_feedback.convert.values import plain
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.redaction.limits import Problems
+from otel_feedback.sdk.compat import ids_of
 
 __all__ = ["OutcomeSpanProcessor", "provide_default_pipeline"]
 
@@ -68,8 +69,8 @@ class OutcomeSpanProcessor(SpanProcessor):
             if self.pipeline.closed:
                 return
             context = span.get_span_context()
-            action = open_actions.get(context.span_id)
-            if action is not None and action.span_context.trace_id == context.trace_id:
+            action = open_actions.get(ids_of(context))
+            if action is not None:
                 if span.parent is not None and action.is_below_others:
                     self.outcomes.begin_own(action)
                 return
@@ -96,8 +97,8 @@ class OutcomeSpanProcessor(SpanProcessor):
             if context is None:
                 return
             # by its ids: what comes here may have been made anew of what the action's span said
-            action = open_actions.get(context.span_id)
-            if action is not None and action.span_context.trace_id == context.trace_id:
+            action = open_actions.get(ids_of(context))
+            if action is not None:
                 # somebody else may end its span while it is under way, and two processors may be on one provider
                 if action.outcome is not None and pipeline not in action.takers:
                     action.takers = (*action.takers, pipeline)
@@ -123,16 +124,17 @@ class OutcomeSpanProcessor(SpanProcessor):
     def _take(self, action: Action, span: ReadableSpan) -> OutcomeEvent | None:
         """Record the event of an action that is ending."""
         pipeline, recorder = self.pipeline, self._recorder
-        event = action.outcome if action.recorder is recorder else action.outcome_for(recorder)
+        event = action.outcome
+        if event is None or action.recorder is not recorder:
+            event = action.outcome_for(recorder)
         is_touched = action.is_touched
         if is_touched:
             event = self._with_what_others_said(action, event, span)
-        sampled = action.span_context.trace_flags.sampled
         if action.in_tree or action.open_below or self.outcomes.keeps_recent:
-            return self.outcomes.end_own(action, event, sampled)
+            return self.outcomes.end_own(action, event, action.is_sampled)
         if is_touched or action.redaction is not pipeline.redaction:
-            return pipeline.accept(event, action.partition_key, sampled)
-        return pipeline.accept_clean(event, action.partition_key, sampled)
+            return pipeline.accept(event, action.partition_key, action.is_sampled)
+        return pipeline.accept_clean(event, action.partition_key, action.is_sampled)
 
     def _with_what_others_said(self, action: Action, event: OutcomeEvent, span: ReadableSpan) -> OutcomeEvent:
         """Return the event with attributes that others have set on the action's span, where it does not say so itself."""

@@ -57,8 +57,7 @@ class ActionRecorder:
         pricing = self.pipeline.outcomes.rules.price
         if pricing is None:
             return None
-        price = pricing(model, provider, TokenUsage(given, gotten, cached, None, reasoning), when_ns)
-        return None if price is None else Priced(round(price.usd, 12), price.source, price.version)
+        return pricing(model, provider, TokenUsage(given, gotten, cached, None, reasoning), when_ns)
 
     def note_start(self, action: StartedAction) -> None:
         """Note in the journal that the action began."""

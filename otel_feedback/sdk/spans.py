@@ -27,7 +27,7 @@ from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision
 from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace import Span as AnySpan
 
-from otel_feedback.sdk.compat import SPAN_KEY, DirectTracer
+from otel_feedback.sdk.compat import SPAN_KEY, DirectTracer, Ids
 from otel_feedback.sdk.sampling import OutcomeSampler
 
 __all__ = ["EndedSpan", "LastWords", "LazySpan", "start"]
@@ -128,7 +128,7 @@ class LazySpan(Span):
     """A span that is under way. Its maker ends it with `finish()`; `end()` is for everybody else."""
 
     __slots__ = (
-        "_count_end", "_direct", "_end_ns", "_said", "_title", "_words", "context", "is_whole", "parent", "resource", "start_time",
+        "_count_end", "_direct", "_end_ns", "_said", "_title", "_words", "context", "ids", "is_sampled", "is_whole", "parent", "resource", "start_time",
     )  # fmt: skip
 
     def __init__(self) -> None:  # pyright: ignore[reportMissingSuperCall] # that is what is put off
@@ -140,6 +140,8 @@ class LazySpan(Span):
         self._end_ns: int
         self.is_whole: bool
         """Whether somebody has touched it, and may have told it things that its maker does not know."""
+        self.ids: Ids
+        self.is_sampled: bool
         self.context: SpanContext  # type: ignore[misc]
         self.parent: SpanContext | None  # type: ignore[misc]
         self.resource: Resource  # type: ignore[misc]
@@ -237,18 +239,14 @@ def start(direct: DirectTracer, name: str, context: Context, attributes: Mapping
         result = sampler.should_sample(context, trace_id, name, SpanKind.INTERNAL, attributes, ())
         decision, attributes, state = result.decision, result.attributes, result.trace_state
         flags = flags | _SAMPLED if decision is Decision.RECORD_AND_SAMPLE else flags & _RANDOM
-    made = SpanContext(trace_id, ids.generate_span_id(), False, _FLAGS[flags], state)
+    span_id = ids.generate_span_id()
+    made = SpanContext(trace_id, span_id, False, _FLAGS[flags], state)
     if direct.count_start is not None:
         count_end = direct.count_start(above, decision)
     if decision is Decision.DROP:
         return NonRecordingSpan(made)
     span = _new(LazySpan)
     span._direct, span._title, span._said, span._count_end, span._words = direct, name, attributes, count_end, None
-    span.context, span.parent, span.resource, span.start_time, span.is_whole = (
-        made,
-        above,
-        tracer.resource,
-        start_ns,
-        False,
-    )
+    span.context, span.parent, span.resource, span.start_time = made, above, tracer.resource, start_ns
+    span.ids, span.is_sampled, span.is_whole = (trace_id, span_id), flags & _SAMPLED != 0, False
     return span
