@@ -49,8 +49,7 @@ def texts(value: object, most: int = 64) -> tuple[str, ...]:
         value = read if isinstance(read, list) else (value,)
     if not isinstance(value, (list, tuple)):
         return ()
-    items = cast("Sequence[object]", value)
-    return tuple(found for item in items[:most] if (found := text(item)) is not None)
+    return tuple([found for item in cast("Sequence[object]", value)[:most] if (found := text(item)) is not None])
 
 
 def count(value: object) -> int | None:
