@@ -22,6 +22,7 @@ import msgspec
 from otel_feedback import semconv
 from otel_feedback.convert.additions import Addition, added
 from otel_feedback.convert.doubles import Doubles
+from otel_feedback.convert.foreign import of_others
 from otel_feedback.convert.reader import Reader, pass_on
 from otel_feedback.convert.rollup import pass_up, told_amounts
 from otel_feedback.convert.rules import Emit, Emitted, Ended, Rules
@@ -204,7 +205,9 @@ class Outcomes:
         if node.is_broken_off and node.parent is not None:
             self._abandon(node.parent)
         if event is not None:
-            event = node.event = self._with_others(node, event)
+            if node.own:
+                event = self._with_others(node, event)
+            node.event = event
             if node.additions:
                 event = node.event = added(event, node.additions)
             self._ready.append(Emitted(event, node.key, node.sampled))
@@ -226,35 +229,34 @@ class Outcomes:
 
     def _with_others(self, node: Node, event: OutcomeEvent) -> OutcomeEvent:
         """Return the event with what the spans above and below say."""
+        if not node.own:
+            return self._with_news(node, event)
         changes: dict[str, Any] = {}
         above = node.above
         if node.own and above is None:  # it may have a parent that is no span of ours
             place = node.said_place
         else:
-            parent_id = None if above is None else self._event_id(above)
-            place = parent_id, event.event_id if above is None else self._event_id(node.root or above), node.depth
+            parent_id = None if above is None else above.of_event
+            place = parent_id, event.event_id if above is None else (node.root or above).of_event, node.depth
         if place != (event.parent_event_id, event.root_event_id, event.depth):
             changes["parent_event_id"], changes["root_event_id"], changes["depth"] = place
-        if (
-            event.agent_name is None
-            and not node.own
-            and node.agent is not None
-            and event.action_type not in ("agent", "workflow")
-        ):
-            changes["agent_name"] = node.agent
-        if not node.own or (node.amounts is not None and node.foreign_below) or node.intervals is not None:
+        if (node.amounts is not None and node.foreign_below) or node.intervals is not None:
             told = told_amounts(node)
             changes.update({field: value for field, value in told.items() if getattr(event, field) != value})
         is_complete = node.open_below == 0
         if event.usage_complete is not is_complete:
             changes["usage_complete"] = is_complete
-        if node.child_errors and event.status is OutcomeStatus.SUCCESS and not node.own:
-            changes["metadata"] = {**event.metadata, "child_errors": node.child_errors}
         return msgspec.structs.replace(event, **changes) if changes else event
 
     @staticmethod
-    def _event_id(node: Node) -> str:
-        return node.event_id or f"{node.trace_id:032x}-{node.span_id:016x}"
+    def _with_news(node: Node, event: OutcomeEvent) -> OutcomeEvent:
+        """Return the event of somebody else's span with what the spans above and below say since it was made."""
+        changes = {field: value for field, value in of_others(node).items() if getattr(event, field) != value}
+        if event.agent_name is None and node.agent is not None and event.action_type not in ("agent", "workflow"):
+            changes["agent_name"] = node.agent
+        if node.child_errors and event.status is OutcomeStatus.SUCCESS:
+            changes["metadata"] = {**event.metadata, "child_errors": node.child_errors}
+        return msgspec.structs.replace(event, **changes) if changes else event
 
     def _pass_up(self, node: Node) -> None:
         for revised in pass_up(node):
@@ -303,6 +305,7 @@ class Outcomes:
         old = double.parent
         if old is not None and double.passed is not None and old.amounts is not None:
             old.amounts.add(double.passed, -1)
+            old.summed = None
             if old.is_ended:
                 self._pass_up(old)
                 if old.event is not None:
@@ -335,7 +338,7 @@ class Outcomes:
         try:
             attributes = plain(live.attributes)
             if self._reader.is_marked(attributes):
-                event_id = self._event_id(node)
+                event_id = node.of_event
                 span = FinishedSpan(
                     event_id, event_id[:32], event_id[33:], node.start_ns, time.time_ns(), attributes, None, None,
                     name=live.name, scope=node.scope, never_ended=True,
@@ -345,7 +348,7 @@ class Outcomes:
             logger.debug("an open span cannot be read")
         if event is not None:
             metadata = {**event.metadata, "never_ended": True}
-            event = node.event = self._with_others(node, msgspec.structs.replace(event, metadata=metadata))
+            event = node.event = msgspec.structs.replace(event, metadata=metadata)
             self._ready.append(Emitted(event, node.key, node.sampled))
             self._given_up[node.span_id] = node.trace_id, event.revision
             if len(self._given_up) > MAX_NODES:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from otel_feedback.convert.amounts import Amounts, Intervals
 from otel_feedback.convert.reading import CallUsage
 from otel_feedback.convert.tree import Node
 
-__all__ = ["Said", "own_amounts", "pass_up", "told_amounts"]
+__all__ = ["Said", "pass_up", "told_amounts"]
 
 
 class Said(NamedTuple):
@@ -54,15 +54,31 @@ def own_amounts(node: Node) -> tuple[Amounts, int | None, float | None]:
     return own, tokens, cost
 
 
+def summed(node: Node) -> tuple[Amounts, int | None, float | None]:
+    """Return what was used by the span and below it, and its own tokens and cost for the event; not to be changed."""
+    found = node.summed
+    if found is None:
+        if node.said is None and node.amounts is None:
+            found = _NOTHING
+        else:
+            own, tokens, cost = own_amounts(node)
+            if node.amounts is not None:
+                own.add(node.amounts)
+            found = own, tokens, cost
+        node.summed = found
+    return found
+
+
+_NOTHING: Final = (Amounts(), None, None)
+
+
 def told_amounts(node: Node) -> dict[str, Any]:
     """Return the fields of the event that say what was used, by the span and below it."""
-    own, tokens, cost = own_amounts(node)
-    if node.amounts is not None:
-        own.add(node.amounts)
+    total, tokens, cost = summed(node)
     told: dict[str, Any] = {
-        "tokens_used": own.tokens if own.token_parts else None,
-        "cost_estimate": round(own.cost, 12) if own.cost_parts else None,
-        "llm_calls": own.calls or None,
+        "tokens_used": total.tokens if total.token_parts else None,
+        "cost_estimate": round(total.cost, 12) if total.cost_parts else None,
+        "llm_calls": total.calls or None,
         "own_tokens": tokens,
         "own_cost": None if cost is None else round(cost, 12),
     }
@@ -80,9 +96,7 @@ def pass_up(node: Node) -> list[Node]:
     revised: list[Node] = []
     current = node
     while (parent := current.parent) is not None:
-        total, _, _ = own_amounts(current)
-        if current.amounts is not None:
-            total.add(current.amounts)
+        total = summed(current)[0]
         passed = current.passed
         is_same = passed is not None and total.equals(passed)
         if not is_same and (passed is not None or total.token_parts or total.cost_parts or total.calls):
@@ -90,6 +104,7 @@ def pass_up(node: Node) -> list[Node]:
             parent.amounts.add(total)
             if passed is not None:
                 parent.amounts.add(passed, -1)
+            parent.summed = None
             current.passed = total
         if current.intervals is not None:
             parent.intervals = parent.intervals or Intervals()

@@ -66,6 +66,7 @@ class Node:
     is_placed = False  # what is above it was known when it began
     next_up: Node | None = None  # the nearest span above that is, or may be, an action
     amounts: Amounts | None = None  # of those below it
+    summed: tuple[Amounts, int | None, float | None] | None = None  # see `rollup`
     passed: Amounts | None = None  # what its parent got of it
     said: Any = None  # what it says that it used
     intervals: Intervals | None = None
@@ -90,11 +91,18 @@ class Node:
         if parent is None:
             self.run = Run(self)
             self.is_placed = True
-            self.key = f"{trace_id:032x}"
+            self.key = self.run.trace_id
         else:
             self.run = parent.run
             self.key = parent.key
             self.identity = parent.identity
+
+    @property
+    def of_event(self) -> str:
+        """The id of its event, should it have one."""
+        if not self.event_id:
+            self.event_id = f"{self.run.trace_id}-{self.span_id:016x}"
+        return self.event_id
 
     def place(self, above: Node | None) -> None:
         """Say which action is above it."""
@@ -119,9 +127,10 @@ def is_within(node: Node, other: Node) -> bool:
 class Run:
     """A local root and the spans below it that are open."""
 
-    __slots__ = ("kept", "open", "root")
+    __slots__ = ("kept", "open", "root", "trace_id")
 
     def __init__(self, root: Node) -> None:
+        self.trace_id = f"{root.trace_id:032x}"
         self.root: Node | None = root  # None when all is over: no cycle is left for the garbage collector
         self.kept = 0  # actions that are kept because their place is not sure
         self.open: dict[int, Node] = {}
