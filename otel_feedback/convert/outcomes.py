@@ -22,9 +22,9 @@ import msgspec
 from otel_feedback import semconv
 from otel_feedback.convert.additions import Addition, added
 from otel_feedback.convert.doubles import Doubles
-from otel_feedback.convert.foreign import of_others
+from otel_feedback.convert.foreign import with_news
 from otel_feedback.convert.reader import Reader, pass_on
-from otel_feedback.convert.rollup import pass_up, told_amounts
+from otel_feedback.convert.rollup import AMOUNTS, pass_up, told_amounts
 from otel_feedback.convert.rules import Emit, Emitted, Ended, Rules
 from otel_feedback.convert.span import Convention, FinishedSpan
 from otel_feedback.convert.status import ABANDONED
@@ -230,7 +230,7 @@ class Outcomes:
     def _with_others(self, node: Node, event: OutcomeEvent) -> OutcomeEvent:
         """Return the event with what the spans above and below say."""
         if not node.own:
-            return self._with_news(node, event)
+            return with_news(node, event)
         changes: dict[str, Any] = {}
         above = node.above
         if node.own and above is None:  # it may have a parent that is no span of ours
@@ -241,21 +241,13 @@ class Outcomes:
         if place != (event.parent_event_id, event.root_event_id, event.depth):
             changes["parent_event_id"], changes["root_event_id"], changes["depth"] = place
         if (node.amounts is not None and node.foreign_below) or node.intervals is not None:
-            told = told_amounts(node)
+            told = dict(zip(AMOUNTS, told_amounts(node), strict=True))
+            if (llm_ms := told.pop("llm_latency_ms")) is not None:
+                told["llm_latency_ms"] = max(0.0 if node.said is None else node.said.llm_ms, llm_ms)
             changes.update({field: value for field, value in told.items() if getattr(event, field) != value})
         is_complete = node.open_below == 0
         if event.usage_complete is not is_complete:
             changes["usage_complete"] = is_complete
-        return msgspec.structs.replace(event, **changes) if changes else event
-
-    @staticmethod
-    def _with_news(node: Node, event: OutcomeEvent) -> OutcomeEvent:
-        """Return the event of somebody else's span with what the spans above and below say since it was made."""
-        changes = {field: value for field, value in of_others(node).items() if getattr(event, field) != value}
-        if event.agent_name is None and node.agent is not None and event.action_type not in ("agent", "workflow"):
-            changes["agent_name"] = node.agent
-        if node.child_errors and event.status is OutcomeStatus.SUCCESS:
-            changes["metadata"] = {**event.metadata, "child_errors": node.child_errors}
         return msgspec.structs.replace(event, **changes) if changes else event
 
     def _pass_up(self, node: Node) -> None:

@@ -109,6 +109,7 @@ class Reader:
         if evaluated is not None:
             reading.quality_score = evaluated.quality_score
             reading.metadata = {**reading.metadata, **evaluated.metadata}
+        reading.provider = provider_of(reading.provider)
         if reading.usage is not None:
             reading.usage = normalise(reading.usage, reading.total_tokens)
         judged = self._judge(node, span, reading, is_root=above is None)
@@ -119,8 +120,10 @@ class Reader:
             self._note_for_parents(node, reading, judged, is_action=is_action)
         price = self._note_usage(node, span, reading, is_action=is_action)
         if reading.kind == "llm" and not span.never_ended:
-            node.intervals = node.intervals or Intervals()
-            node.intervals.add(span.start_ns, span.end_ns)
+            if node.intervals is None:
+                node.intervals = Intervals(span.start_ns, span.end_ns)
+            else:
+                node.intervals.add(span.start_ns, span.end_ns)
         return to_event(node, span, reading, judged, price) if is_action else None
 
     def _judge(self, node: Node, span: FinishedSpan, reading: Reading, *, is_root: bool) -> Judgement:
@@ -158,7 +161,7 @@ class Reader:
             if cost == 0 and tokens is None:  # of no tokens that anybody knows of
                 cost = None
             if cost is None and usage is not None and is_action and self._rules.price is not None:
-                price = self._rules.price(reading.model, provider_of(reading.provider), usage, span.end_ns)
+                price = self._rules.price(reading.model, reading.provider, usage, span.end_ns)
                 cost = None if price is None else price.usd
             usage_of = reading.usage_of if not node.is_call else CallUsage.CALL
             node.said = Said(tokens, cost, usage_of, price is not None)

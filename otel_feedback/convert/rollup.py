@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from otel_feedback.convert.amounts import Amounts, Intervals
 from otel_feedback.convert.reading import CallUsage
 from otel_feedback.convert.tree import Node
 
-__all__ = ["Said", "pass_up", "told_amounts"]
+__all__ = ["AMOUNTS", "Said", "pass_up", "told_amounts"]
 
 
 class Said(NamedTuple):
@@ -72,23 +72,23 @@ def summed(node: Node) -> tuple[Amounts, int | None, float | None]:
 _NOTHING: Final = (Amounts(), None, None)
 
 
-def told_amounts(node: Node) -> dict[str, Any]:
-    """Return the fields of the event that say what was used, by the span and below it."""
+AMOUNTS: Final = ("tokens_used", "cost_estimate", "llm_calls", "own_tokens", "own_cost", "llm_latency_ms")
+
+
+def told_amounts(node: Node) -> tuple[int | None, float | None, int | None, int | None, float | None, float | None]:
+    """Return `AMOUNTS`, the fields of the event that say what was used, by the span and below it."""
     total, tokens, cost = summed(node)
-    told: dict[str, Any] = {
-        "tokens_used": total.tokens if total.token_parts else None,
-        "cost_estimate": round(total.cost, 12) if total.cost_parts else None,
-        "llm_calls": total.calls or None,
-        "own_tokens": tokens,
-        "own_cost": None if cost is None else round(cost, 12),
-    }
-    if not node.own and tokens is None:  # not its own: they are on the events below
-        told["input_tokens"] = told["output_tokens"] = None
-        told["cached_input_tokens"] = told["reasoning_tokens"] = None
-    if node.intervals is not None:
-        said_ms = node.said.llm_ms if node.own and node.said is not None else 0.0
-        told["llm_latency_ms"] = max(said_ms, node.intervals.length / 1e6)
-    return told
+    llm_ms = None if node.intervals is None else node.intervals.length / 1e6
+    if total is _NOTHING[0]:
+        return None, None, None, None, None, llm_ms
+    return (
+        total.tokens if total.token_parts else None,
+        round(total.cost, 12) if total.cost_parts else None,
+        total.calls or None,
+        tokens,
+        None if cost is None else round(cost, 12),
+        llm_ms,
+    )
 
 
 def pass_up(node: Node) -> list[Node]:

@@ -88,7 +88,12 @@ class Redaction:
                 return self._changed(event)
         run_id, message, stack = event.run_id, event.error_message, event.stack_trace
         if (
-            (run_id is not None and run_id not in clean and not self._is_clean(run_id, MAX_NAME))
+            (
+                run_id != event.trace_id
+                and run_id is not None
+                and run_id not in clean
+                and not self._is_clean(run_id, MAX_NAME)
+            )
             or (message is not None and message not in clean and not self._is_clean(message, MAX_TEXT))
             or (stack is not None and stack not in self._long and not self._is_clean(stack, MAX_STACK))
             or len(event.tags) > MAX_ITEMS
