@@ -27,16 +27,21 @@ class Amounts:
         self.seen_tokens = 0
         self.seen_cost = 0.0
 
-    def add(self, other: Amounts, sign: int = 1) -> None:
-        """Add other sums, or take them away."""
-        self.tokens += sign * other.tokens
-        self.token_parts += sign * other.token_parts
-        self.cost += sign * other.cost
-        self.cost_parts += sign * other.cost_parts
-        self.calls += sign * other.calls
-        self.counted_calls += sign * other.counted_calls
-        self.seen_tokens += sign * other.seen_tokens
-        self.seen_cost += sign * other.seen_cost
+    def add(self, other: Amounts) -> None:
+        """Add other sums."""
+        self.tokens += other.tokens
+        self.token_parts += other.token_parts
+        self.cost += other.cost
+        self.cost_parts += other.cost_parts
+        self.calls += other.calls
+        self.counted_calls += other.counted_calls
+        self.seen_tokens += other.seen_tokens
+        self.seen_cost += other.seen_cost
+
+    def take(self, other: Amounts) -> None:
+        """Take them away."""
+        for name in Amounts.__slots__:
+            setattr(self, name, getattr(self, name) - getattr(other, name))
 
     def add_own(self, tokens: int | None, cost: float | None, calls: int, *, is_call: bool) -> None:
         """Add what an instrumented span used itself."""
@@ -50,12 +55,6 @@ class Amounts:
             self.cost_parts += 1
             self.seen_cost += cost
         self.calls += calls
-
-    def copy(self) -> Amounts:
-        """Return the same sums."""
-        copied = Amounts()
-        copied.add(self)
-        return copied
 
     def equals(self, other: Amounts) -> bool:
         """Tell whether a reader could see a difference."""

@@ -96,7 +96,8 @@ class Outcomes:
                     node.cause_id = cause_id
                     if semconv.OUTCOME_ACTION_TYPE in attributes:
                         self._note_own(node, attributes)
-                    self._revise()
+                    if self._changed:
+                        self._revise()
             finally:
                 ready, self._ready, self._owner = self._ready, [], 0
         if ready or self._aside:
@@ -120,7 +121,8 @@ class Outcomes:
 
         Args:
             attributes: Of the span, as they are.
-            make: Gives what is to be read of the span; called only where that may be something.
+            make: Gives what is to be read of the span; called only where that may be something. Of a span that is no
+                action of our own, ids are filled in here.
         """
         if self._owner == threading.get_ident():
             self._aside.append(lambda: self.end(ended, attributes, make))
@@ -140,6 +142,9 @@ class Outcomes:
                     span = make()
                     if node is None:
                         node = Node(trace_id, span_id, None, span.scope, span.start_ns, None)  # it began before we did
+                    if not span.event_id:
+                        span.event_id = event_id = node.of_event
+                        span.trace_id, span.span_id = node.run.trace_id, event_id[33:]
                     if cause_id in (0, node.cause_id):
                         span.in_flight = None
                     if key is not None:
@@ -184,8 +189,10 @@ class Outcomes:
                 self._is_catching_up = False
 
     def _end(self, node: Node, span: FinishedSpan | None) -> OutcomeEvent | None:
-        above = self._tree.above(node)
-        self._move(node, above)
+        above = node.above
+        if not self._tree.is_settled(node):
+            above = self._tree.above(node)
+            self._move(node, above)
         try:
             event = None if span is None else self._reader.convert(node, span, above)
         except Exception:
@@ -216,11 +223,13 @@ class Outcomes:
         self._pass_up(node)
         if node.is_call and node.said is not None and span is not None:
             self._match_double(node, span, event)
-        self._tell_waiting(node)
+        if node.waiting:
+            self._tell_waiting(node)
         self._wait(node)
         if node.parent is None and node.run.open:
             self._close_run(node)
-        self._revise()
+        if self._changed:
+            self._revise()
         return event
 
     # -- what it says --------------------------------------------------------------------------------------
@@ -296,7 +305,7 @@ class Outcomes:
             return
         old = double.parent
         if old is not None and double.passed is not None and old.amounts is not None:
-            old.amounts.add(double.passed, -1)
+            old.amounts.take(double.passed)
             old.summed = None
             if old.is_ended:
                 self._pass_up(old)

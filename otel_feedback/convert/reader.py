@@ -70,11 +70,10 @@ class Reader:
         node.summed = None
         if semconv.OUTCOME_ACTION_TYPE in span.attributes:
             return self._convert_own(node, span)
-        for convention in self._conventions:
-            if span.attributes.get(_LOGFIRE_TYPE) == "pending_span":  # Logfire's own copy of a span that is open
-                break
-            if convention.matches(span):
-                return self._convert_foreign(node, span, convention.read(span), above)
+        if span.attributes.get(_LOGFIRE_TYPE) != "pending_span":  # Logfire's own copy of a span that is open
+            for convention in self._conventions:
+                if convention.matches(span):
+                    return self._convert_foreign(node, span, convention.read(span), above)
         pass_on(node)
         return None
 

@@ -103,7 +103,7 @@ def pass_up(node: Node) -> list[Node]:
             parent.amounts = parent.amounts or Amounts()
             parent.amounts.add(total)
             if passed is not None:
-                parent.amounts.add(passed, -1)
+                parent.amounts.take(passed)
             parent.summed = None
             current.passed = total
         if current.intervals is not None:

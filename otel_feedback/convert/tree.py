@@ -206,6 +206,15 @@ class Tree:
             above = above.above
         return above
 
+    def is_settled(self, node: Node) -> bool:
+        """Tell whether what is above a span is what was above it when it began."""
+        parent, above = node.parent, node.above
+        return (
+            node.is_placed
+            and (parent is None or parent.is_action is None)
+            and (above is None or above is parent or above.is_action is None)
+        )
+
     def unsure_above(self, node: Node) -> Node | None:
         """Return the open span that will tell, when it ends, whether it is what is above; None where that is known."""
         above = node.next_up

@@ -10,13 +10,13 @@ import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
-from opentelemetry.trace import SpanContext, StatusCode
+from opentelemetry.trace import StatusCode
 
 from otel_feedback import semconv
 from otel_feedback.capture.ending import describe
@@ -118,7 +118,6 @@ class OutcomeSpanProcessor(SpanProcessor):
             pipeline.reject("unconvertible", "a span could not be turned into an outcome: %r", exc)
 
     def _read(self, span: ReadableSpan, attributes: dict[str, Any], action: Action | None) -> FinishedSpan:
-        context = cast(SpanContext, span.get_span_context())
         if span.resource is not self._resource:
             self._resource = span.resource
             name = span.resource.attributes.get(semconv.SERVICE_NAME)
@@ -138,17 +137,18 @@ class OutcomeSpanProcessor(SpanProcessor):
                 _error_of(action),
                 self._service_name,
             )
-        trace_id = f"{context.trace_id:032x}"
-        span_id = f"{context.span_id:016x}"
-        events = tuple(SpanEvent(event.name, event.timestamp, event.attributes or _NOTHING) for event in span.events)
-        error, error_at_ns = _last_error(events)
-        scope = span.instrumentation_scope
-        return FinishedSpan(
-            f"{trace_id}-{span_id}", trace_id, span_id, start_ns, end_ns, attributes, error, self._service_name,
+        scope, status = span.instrumentation_scope, span.status
+        code = status.status_code
+        finished = FinishedSpan(
+            "", None, None, start_ns, end_ns, attributes, None, self._service_name,
             name=span.name, scope="" if scope is None else scope.name,
-            status=_STATUS.get(span.status.status_code, "unset"), description=span.status.description, events=events,
-            error_at_ns=error_at_ns, in_flight=_in_flight(),
+            status="unset" if code is StatusCode.UNSET else "error" if code is StatusCode.ERROR else "ok",
+            description=status.description, in_flight=_in_flight(),
         )  # fmt: skip
+        if events := span.events:
+            finished.events = tuple(SpanEvent(one.name, one.timestamp, one.attributes or _NOTHING) for one in events)
+            finished.error, finished.error_at_ns = _last_error(finished.events)
+        return finished
 
     def shutdown(self) -> None:
         self.pipeline.shutdown()
@@ -248,4 +248,3 @@ def _in_flight() -> SpanError | None:
 
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-_STATUS = {StatusCode.OK: "ok", StatusCode.ERROR: "error"}
