@@ -18,7 +18,15 @@ from otel_feedback.convert.span import FinishedSpan
 from otel_feedback.convert.status import Judgement
 from otel_feedback.convert.tree import Node
 from otel_feedback.events.model import SCHEMA_VERSION, OutcomeEvent, OutcomeStatus
-from otel_feedback.redaction.limits import MAX_STACK, MAX_TEXT, Problems, clean_metadata, clean_text, cut
+from otel_feedback.redaction.limits import (
+    MAX_STACK,
+    MAX_TEXT,
+    Problems,
+    clean_metadata,
+    clean_text,
+    cut,
+    plain_metadata,
+)
 
 __all__ = ["framework_of", "provider_of", "to_event", "with_news"]
 
@@ -54,7 +62,8 @@ _INHERITED: Final = (
     semconv.OUTCOME_WORKFLOW_ID, semconv.OUTCOME_RUN_ID, semconv.OUTCOME_CORRELATION_ID, semconv.GEN_AI_CONVERSATION_ID,
     semconv.USER_ID, semconv.OUTCOME_TENANT_ID,
 )  # fmt: skip
-_PLACE: Final = ("parent_event_id", "root_event_id", "depth", "usage_complete")
+_FITTING: Final = frozenset({str, type(None)})
+_OF_OTHERS: Final = ("parent_event_id", "root_event_id", "depth", "usage_complete", *AMOUNTS)
 _NO_USAGE: Final = dict.fromkeys(("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens"))
 MAX_NS: Final = 253_402_300_799 * 10**9  # the year 9999
 
@@ -161,6 +170,8 @@ def _identifiers(reading: Reading, identity: Mapping[str, Any] | None) -> list[s
     ]  # fmt: skip
     if identity is not None:
         said = [identity.get(name) if value is None else value for value, name in zip(said, _INHERITED, strict=True)]
+    if _FITTING.issuperset(map(type, said)):
+        return said
     return [value if isinstance(value, str) else None for value in said]
 
 
@@ -168,7 +179,7 @@ def _put_texts(metadata: dict[str, Any], reading: Reading, judged: Judgement) ->
     """Return error, message and stack trace, and put in metadata what people wrote: cleaned, cut, and flagged if so."""
     problems = Problems()
     if reading.metadata:
-        metadata |= clean_metadata(reading.metadata, problems)
+        metadata |= plain_metadata(reading.metadata) or clean_metadata(reading.metadata, problems)
     message, stack = judged.message, judged.stack_trace
     told = (
         None if judged.error_type is None else clean_text(judged.error_type, "error_type", problems),
@@ -192,7 +203,7 @@ def place_of(node: Node) -> tuple[str | None, str, int, bool]:
 
 def with_news(node: Node, event: OutcomeEvent) -> OutcomeEvent:
     """Return the event with what the spans above and below it say since it was made; the same where that is nothing."""
-    told: dict[str, Any] = dict(zip((*_PLACE, *AMOUNTS), (*place_of(node), *told_amounts(node)), strict=True))
+    told: dict[str, Any] = dict(zip(_OF_OTHERS, (*place_of(node), *told_amounts(node)), strict=True))
     if told["own_tokens"] is None:  # its tokens are on the events below
         told |= _NO_USAGE
     if event.agent_name is None and event.action_type not in ("agent", "workflow"):
