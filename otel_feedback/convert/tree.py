@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
+
+import msgspec
 
 from otel_feedback.convert.amounts import Amounts, Intervals
 from otel_feedback.convert.status import Judgement
@@ -40,30 +42,39 @@ class Guess(NamedTuple):
     is_chain: bool = False  # an action at the top only
 
 
-class Node:
+class Node(msgspec.Struct, eq=False):
     """One span. Most is as the class says: a span begins in microseconds."""
 
-    # no __slots__: what begins with a default costs nothing then
-    event_id = ""
-    own = False  # made by our own action()
+    # a struct: its defaults are set in C, and it takes a quarter of what a dict of so many names would
+    trace_id: int
+    span_id: int
+    parent: Node | None
+    scope: str
+    start_ns: int
+    live: Any  # the open span, for a look at its attributes; None after its end
+    run: Run = cast("Run", None)
+    key: str = ""
+    begun_s: float = 0.0  # the span's own times may be anything
+    event_id: str = ""
+    own: bool = False  # made by our own action()
     said_place: tuple[str | None, str | None, int | None] = None, None, None  # parent, root, depth by its own word
     identity: Mapping[str, Any] | None = None  # of the nearest action of our own
-    cause_id = 0  # id() of the exception that passed through when it began
+    cause_id: int = 0  # id() of the exception that passed through when it began
     guess: Guess | None = None
-    is_ended = False
-    is_given_up = False
+    is_ended: bool = False
+    is_given_up: bool = False
     is_action: bool | None = None  # None: not known before its end
-    is_call = False
-    is_told = True  # whether it said itself how it ended
-    kind = ""
+    is_call: bool = False
+    is_told: bool = True  # whether it said itself how it ended
+    kind: str = ""
     name: str | None = None  # of the agent that it is
     agent: str | None = None  # the nearest one above
     event: OutcomeEvent | None = None
-    sampled = False
-    open_below = 0
+    sampled: bool = False
+    open_below: int = 0
     waiting: list[Node] | None = None
     below: list[Node] | None = None  # actions whose place depends on this one's, which is not sure
-    is_placed = False  # what is above it was known when it began
+    is_placed: bool = False  # what is above it was known when it began
     next_up: Node | None = None  # the nearest span above that is, or may be, an action
     amounts: Amounts | None = None  # of those below it
     summed: tuple[Amounts, int | None, float | None] | None = None  # see `rollup`
@@ -71,23 +82,19 @@ class Node:
     said: Any = None  # what it says that it used
     intervals: Intervals | None = None
     agents_below: frozenset[str | None] | None = None
-    foreign_below = False
+    foreign_below: bool = False
     last_agent: Judgement | None = None  # how the agent below it ended that ended last
-    is_broken_off = False  # its answer ended before its end, and after that of the span above
+    is_broken_off: bool = False  # its answer ended before its end, and after that of the span above
     last_below: Judgement | None = None  # how the span right below it ended that ended last
-    child_errors = 0
+    child_errors: int = 0
     additions: tuple[Any, ...] = ()
     above: Node | None = None
     root: Node | None = None  # the topmost action above; None: there is none
-    depth = 0
+    depth: int = 0
 
-    def __init__(self, trace_id: int, span_id: int, parent: Node | None, scope: str, start_ns: int, live: Any) -> None:
-        self.trace_id, self.span_id = trace_id, span_id
-        self.parent = parent
-        self.scope = scope
-        self.start_ns = start_ns
-        self.begun_s = time.monotonic()  # the span's own times may be anything
-        self.live = live  # the open span, for a look at its attributes; None after its end
+    def __post_init__(self) -> None:
+        self.begun_s = time.monotonic()
+        parent = self.parent
         if parent is None:
             self.run = Run(self)
             self.is_placed = True
