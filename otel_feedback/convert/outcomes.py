@@ -232,8 +232,6 @@ class Outcomes:
             self._revise()
         return event
 
-    # -- what it says --------------------------------------------------------------------------------------
-
     # -- what the others add -------------------------------------------------------------------------------
 
     def _with_others(self, node: Node, event: OutcomeEvent) -> OutcomeEvent:

@@ -1,4 +1,4 @@
-"""From one span to its event, as far as the span itself says it: which convention, what kind, how it ended, what it cost."""
+"""From one span to its event: which convention, what kind, how it ended, what it cost."""
 
 from __future__ import annotations
 

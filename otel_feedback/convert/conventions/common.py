@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from otel_feedback.convert.reading import Reading, Table
+from otel_feedback.convert.reading import Reading
 from otel_feedback.convert.values import json_map, json_value, text
 
-__all__ = ["IDENTITY", "add_associations", "add_metadata", "agent_name_of", "merged", "stripped"]
+__all__ = ["IDENTITY", "add_associations", "add_metadata", "agent_name_of", "stripped"]
 
 IDENTITY: Final[Mapping[str, tuple[str, ...]]] = {
     "session_id": (
@@ -98,8 +98,3 @@ def _scalars(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _IDENTIFIERS: Final = frozenset(name for _, names in _FROM_METADATA for name in names)
-
-
-def merged(base: Table, more: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    """Return the table's texts with names that are believed before its own."""
-    return {**base.texts, **{field: (*names, *base.texts.get(field, ())) for field, names in more.items()}}
