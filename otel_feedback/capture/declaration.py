@@ -50,7 +50,7 @@ class Declaration(msgspec.Struct, eq=False):
         known = redaction.known
         if action_type.__class__ is not str or action_type not in known:
             action_type = self.action_type = redaction.name(action_type, "action_type", self._notes)
-        self.span_name = action_type
+        self.span_name = self.action_type
         own = self.own
         own[semconv.OUTCOME_ACTION_TYPE] = action_type
         if agent is not None:

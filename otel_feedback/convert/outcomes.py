@@ -23,8 +23,9 @@ from otel_feedback import semconv
 from otel_feedback.convert.additions import Addition, added
 from otel_feedback.convert.amounts import Amounts
 from otel_feedback.convert.doubles import Doubles
+from otel_feedback.convert.foreign import with_news
 from otel_feedback.convert.reader import Reader, pass_on
-from otel_feedback.convert.rollup import pass_up, told_amounts
+from otel_feedback.convert.rollup import AMOUNTS, pass_up, told_amounts
 from otel_feedback.convert.rules import Emit, Emitted, Ended, FindOwn, OwnAction, Rules
 from otel_feedback.convert.span import Convention, FinishedSpan
 from otel_feedback.convert.status import ABANDONED
@@ -102,7 +103,8 @@ class Outcomes:
                     node.cause_id = cause_id
                     if semconv.OUTCOME_ACTION_TYPE in attributes:
                         self._note_own(node, attributes)
-                    self._revise()
+                    if self._changed:
+                        self._revise()
             finally:
                 ready, self._ready, self._owner = self._ready, [], 0
         if ready or self._aside:
@@ -126,7 +128,8 @@ class Outcomes:
 
         Args:
             attributes: Of the span, as they are.
-            make: Gives what is to be read of the span; called only where that may be something.
+            make: Gives what is to be read of the span; called only where that may be something. Of a span that is no
+                action of our own, ids are filled in here.
         """
         if self._owner == threading.get_ident():
             self._aside.append(lambda: self.end(ended, attributes, make))
@@ -146,6 +149,9 @@ class Outcomes:
                     span = make()
                     if node is None:
                         node = Node(trace_id, span_id, None, span.scope, span.start_ns, None)  # it began before we did
+                    if not span.event_id:
+                        span.event_id = event_id = node.of_event
+                        span.trace_id, span.span_id = node.run.trace_id, event_id[33:]
                     if cause_id in (0, node.cause_id):
                         span.in_flight = None
                     node.sampled = sampled
@@ -188,8 +194,10 @@ class Outcomes:
                 self._is_catching_up = False
 
     def _end(self, node: Node, span: FinishedSpan | None) -> OutcomeEvent | None:
-        above = self._tree.above(node)
-        self._move(node, above)
+        above = node.above
+        if not self._tree.is_settled(node):
+            above = self._tree.above(node)
+            self._move(node, above)
         try:
             event = None if span is None else self._reader.convert(node, span, above)
         except Exception:
@@ -213,7 +221,9 @@ class Outcomes:
         if node.is_broken_off and node.parent is not None:
             self._abandon(node.parent)
         if event is not None:
-            event = node.event = self._with_others(node, event)
+            if node.own:
+                event = self._with_others(node, event)
+            node.event = event
             if node.additions:
                 event = node.event = added(event, node.additions)
             self._ready.append(Emitted(event, node.key, node.sampled))
@@ -222,11 +232,13 @@ class Outcomes:
         self._pass_up(node)
         if node.is_call and node.said is not None and span is not None:
             self._match_double(node, span, event)
-        self._tell_waiting(node)
+        if node.waiting:
+            self._tell_waiting(node)
         self._wait(node)
         if node.parent is None and node.run.open:
             self._close_run(node)
-        self._revise()
+        if self._changed:
+            self._revise()
         return event
 
     # -- actions of our own that have others' spans around them --------------------------------------------
@@ -262,6 +274,7 @@ class Outcomes:
                 if used is not None:
                     node.amounts = node.amounts or Amounts()
                     node.amounts.add_used(*used)
+                    node.summed = None
                 self._move(node, self._tree.above(node))
                 self._reader.note_own(node, event, action.own_calls)
                 ended = self._settle(node, event, None)
@@ -301,35 +314,26 @@ class Outcomes:
 
     def _with_others(self, node: Node, event: OutcomeEvent) -> OutcomeEvent:
         """Return the event with what the spans above and below say."""
+        if not node.own:
+            return with_news(node, event)
         changes: dict[str, Any] = {}
         above = node.above
         if node.own and above is None:  # it may have a parent that is no span of ours
             place = node.said_place
         else:
-            parent_id = None if above is None else self._event_id(above)
-            place = parent_id, event.event_id if above is None else self._event_id(node.root or above), node.depth
+            parent_id = None if above is None else above.of_event
+            place = parent_id, event.event_id if above is None else (node.root or above).of_event, node.depth
         if place != (event.parent_event_id, event.root_event_id, event.depth):
             changes["parent_event_id"], changes["root_event_id"], changes["depth"] = place
-        if (
-            event.agent_name is None
-            and not node.own
-            and node.agent is not None
-            and event.action_type not in ("agent", "workflow")
-        ):
-            changes["agent_name"] = node.agent
-        if not node.own or (node.amounts is not None and node.foreign_below) or node.intervals is not None:
-            told = told_amounts(node)
+        if (node.amounts is not None and node.foreign_below) or node.intervals is not None:
+            told = dict(zip(AMOUNTS, told_amounts(node), strict=True))
+            if (llm_ms := told.pop("llm_latency_ms")) is not None:
+                told["llm_latency_ms"] = max(0.0 if node.said is None else node.said.llm_ms, llm_ms)
             changes.update({field: value for field, value in told.items() if getattr(event, field) != value})
         is_complete = node.open_below == 0
         if event.usage_complete is not is_complete:
             changes["usage_complete"] = is_complete
-        if node.child_errors and event.status is OutcomeStatus.SUCCESS and not node.own:
-            changes["metadata"] = {**event.metadata, "child_errors": node.child_errors}
         return msgspec.structs.replace(event, **changes) if changes else event
-
-    @staticmethod
-    def _event_id(node: Node) -> str:
-        return node.event_id or f"{node.trace_id:032x}-{node.span_id:016x}"
 
     def _pass_up(self, node: Node) -> None:
         for revised in pass_up(node):
@@ -377,7 +381,8 @@ class Outcomes:
             return
         old = double.parent
         if old is not None and double.passed is not None and old.amounts is not None:
-            old.amounts.add(double.passed, -1)
+            old.amounts.take(double.passed)
+            old.summed = None
             if old.is_ended:
                 self._pass_up(old)
                 if old.event is not None:
@@ -410,7 +415,7 @@ class Outcomes:
         try:
             attributes = plain(live.attributes)
             if self._reader.is_marked(attributes):
-                event_id = self._event_id(node)
+                event_id = node.of_event
                 span = FinishedSpan(
                     event_id, event_id[:32], event_id[33:], node.start_ns, time.time_ns(), attributes, None, None,
                     name=live.name, scope=node.scope, never_ended=True,
@@ -420,7 +425,7 @@ class Outcomes:
             logger.debug("an open span cannot be read")
         if event is not None:
             metadata = {**event.metadata, "never_ended": True}
-            event = node.event = self._with_others(node, msgspec.structs.replace(event, metadata=metadata))
+            event = node.event = msgspec.structs.replace(event, metadata=metadata)
             self._ready.append(Emitted(event, node.key, node.sampled))
             self._given_up[node.span_id] = node.trace_id, event.revision
             if len(self._given_up) > MAX_NODES:

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
-from opentelemetry.trace import SpanContext, StatusCode
+from opentelemetry.trace import StatusCode
 
 from otel_feedback import semconv
 from otel_feedback.capture.ending import describe
@@ -116,7 +116,7 @@ class OutcomeSpanProcessor(SpanProcessor):
                     context.trace_id, context.span_id, 0 if cause is None else id(cause), context.trace_flags.sampled
                 ),
                 attributes,
-                lambda: self._read(span, context, attributes),
+                lambda: self._read(span, attributes),
             )
         except Exception as exc:  # somebody else's span may carry anything
             pipeline.reject("unconvertible", "a span could not be turned into an outcome: %r", exc)
@@ -157,19 +157,20 @@ class OutcomeSpanProcessor(SpanProcessor):
         read = priced_own(read, self.outcomes.rules.price)
         return msgspec.structs.replace(read, usage_complete=event.usage_complete)
 
-    def _read(self, span: ReadableSpan, context: SpanContext, attributes: dict[str, Any]) -> FinishedSpan:
-        trace_id = f"{context.trace_id:032x}"
-        span_id = f"{context.span_id:016x}"
-        events = tuple(SpanEvent(event.name, event.timestamp, event.attributes or _NOTHING) for event in span.events)
-        error, error_at_ns = _last_error(events)
-        scope = span.instrumentation_scope
-        return FinishedSpan(
-            f"{trace_id}-{span_id}", trace_id, span_id, span.start_time or 0, span.end_time or 0, attributes, error,
+    def _read(self, span: ReadableSpan, attributes: dict[str, Any]) -> FinishedSpan:
+        scope, status = span.instrumentation_scope, span.status
+        code = status.status_code
+        finished = FinishedSpan(
+            "", None, None, span.start_time or 0, span.end_time or 0, attributes, None,
             self._recorder.service_name(span.resource),
             name=span.name, scope="" if scope is None else scope.name,
-            status=_STATUS.get(span.status.status_code, "unset"), description=span.status.description, events=events,
-            error_at_ns=error_at_ns, in_flight=_in_flight(),
+            status="unset" if code is StatusCode.UNSET else "error" if code is StatusCode.ERROR else "ok",
+            description=status.description, in_flight=_in_flight(),
         )  # fmt: skip
+        if events := span.events:
+            finished.events = tuple(SpanEvent(one.name, one.timestamp, one.attributes or _NOTHING) for one in events)
+            finished.error, finished.error_at_ns = _last_error(finished.events)
+        return finished
 
     def shutdown(self) -> None:
         self.pipeline.shutdown()
@@ -197,4 +198,3 @@ def _in_flight() -> SpanError | None:
 
 _own = OwnConvention()
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-_STATUS = {StatusCode.OK: "ok", StatusCode.ERROR: "error"}

@@ -69,8 +69,8 @@ class Redaction:
         self._allow = _any_of(allow)
         self._deny = _any_of(deny)
         # adding, asking and clearing are atomic; that a text may be looked at twice does no harm
-        self.known: set[str] = set()
-        """Texts that were found clean: at most MAX_NAME characters, no secret, no half of a character."""
+        self.known: set[str | None] = {None}
+        """Texts that were found clean: at most MAX_NAME characters, no secret, no half of a character; and none at all."""
         self._long: set[str] = set()  # stack traces above all; the same failure comes again
         self.known_keys: set[str] = set()
         """Keys of metadata that may stay and whose values are nothing special."""
@@ -85,18 +85,19 @@ class Redaction:
 
     def event(self, event: OutcomeEvent) -> OutcomeEvent:
         """Return the event as it may leave. On the agent's thread: 1 to 3 µs where nothing has to be changed."""
-        clean = self.known
-        for text in (
+        clean, run_id = self.known, event.run_id
+        texts = (
             event.action_type, event.agent_name, event.agent_type, event.tool_name, event.service_name,
             event.workflow_id, event.correlation_id, event.session_id, event.user_id, event.tenant_id,
-            event.error_type, event.model, event.provider, *event.tags,
-        ):  # fmt: skip
-            if text is not None and text not in clean and not self._is_clean(text, MAX_NAME):
-                return self._changed(event)
-        run_id, message, stack = event.run_id, event.error_message, event.stack_trace
+            event.error_type, event.model, event.provider, None if run_id == event.trace_id else run_id, *event.tags,
+        )  # fmt: skip
+        if not clean.issuperset(texts):
+            for text in texts:
+                if text not in clean and not self._is_clean(text, MAX_NAME):
+                    return self._changed(event)
+        message, stack = event.error_message, event.stack_trace
         if (
-            (run_id is not None and run_id not in clean and not self._is_clean(run_id, MAX_NAME))
-            or (message is not None and message not in clean and not self._is_clean(message, MAX_TEXT))
+            (message is not None and message not in clean and not self._is_clean(message, MAX_TEXT))
             or (stack is not None and stack not in self._long and not self._is_clean(stack, MAX_STACK))
             or len(event.tags) > MAX_ITEMS
             or (event.metadata and not self._is_plain(event.metadata))
@@ -164,13 +165,14 @@ class Redaction:
 
     # -- what is nearly always so, and quick -----------------------------------------------------------------
 
-    def _is_clean(self, text: str, limit: int) -> bool:
+    def _is_clean(self, text: str | None, limit: int) -> bool:
         """Tell whether this text, which is not known yet, may stay as it is."""
+        if text is None:
+            self.known.add(None)  # it has been cleared since
+            return True
         length = len(text)
         if length <= MAX_NAME:
-            if _ID.fullmatch(text) is not None:
-                return True
-            if scrub(text) is not text:
+            if _ID.fullmatch(text) is None and scrub(text) is not text:
                 return False
             if text.isascii() or _is_whole(text):
                 _remember(self.known, text)
@@ -192,9 +194,9 @@ class Redaction:
 
     def _is_plain(self, metadata: Mapping[str, MetadataValue]) -> bool:
         clean, keys = self.known, self.known_keys
-        for key, value in metadata.items():
-            if key not in keys and not self._is_ordinary(key):
-                return False
+        if not keys.issuperset(metadata) and not all(key in keys or self._is_ordinary(key) for key in metadata):
+            return False
+        for value in metadata.values():
             if value.__class__ is str:
                 if value not in clean and not self._is_clean(value, MAX_TEXT):  # type: ignore[arg-type]
                     return False
@@ -272,7 +274,7 @@ class Redaction:
 _FLAGS: Final = frozenset({semconv.METADATA_TRUNCATED, semconv.METADATA_INVALID, semconv.METADATA_REDACTED})
 
 
-def _remember(known: set[str], text: str, most: int = _MOST_KNOWN) -> None:
+def _remember(known: set[Any], text: str, most: int = _MOST_KNOWN) -> None:
     if len(known) >= most:
         known.clear()
     known.add(text)
