@@ -375,6 +375,18 @@ class Replacing(SpanProcessor):
         hidden._name = span.name.upper()
 
 
+class Unfreezing(SpanProcessor):
+    """Changes the attributes that a span has, in place, as Traceloop lets callbacks do it."""
+
+    def on_end(self, span: ReadableSpan) -> None:
+        attributes: Any = getattr(span, "_attributes")  # noqa: B009
+        attributes._immutable = False
+        attributes["outcome.metadata.client"] = "***"
+        attributes["added"] = [1, 2]
+        attributes.pop("outcome.severity", None)
+        attributes._immutable = True
+
+
 class Ending(SpanProcessor):
     """Ends spans as soon as they start."""
 
@@ -394,6 +406,7 @@ PROCESSORS: dict[str, Callable[[], list[SpanProcessor]]] = {
     "reading": lambda: [Reading()],
     "stamping and reading": lambda: [Stamping(), Reading()],
     "replacing": lambda: [Replacing()],
+    "unfreezing": lambda: [Unfreezing()],
     "ending": lambda: [Ending()],
     "raising in on_start": lambda: [Raising("on_start")],
     "raising in _on_ending": lambda: [Raising("_on_ending")],
