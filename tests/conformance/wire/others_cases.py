@@ -17,7 +17,7 @@ from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlag
 import otel_feedback as feedback
 from tests.conformance.wire.cases import Cases
 from tests.conformance.wire.compare import look
-from tests.conformance.wire.making import Stage
+from tests.conformance.wire.making import Processor, Stage
 
 __all__ = ["CASES", "everything_at_once", "meddle"]
 
@@ -312,7 +312,7 @@ def what_was_given_at_the_end_does_not_change(stage: Stage) -> None:
     stage.note("one and the same", [readable.attributes == span.attributes, readable.events == span.events])
 
 
-class Stamping(SpanProcessor):
+class Stamping(Processor):
     """Sets attributes when a span starts, as those do that copy baggage."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
@@ -322,7 +322,7 @@ class Stamping(SpanProcessor):
         span.add_link(OTHER)
 
 
-class Renaming(SpanProcessor):
+class Renaming(Processor):
     """Changes what a span is, when it starts."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
@@ -330,7 +330,7 @@ class Renaming(SpanProcessor):
         span.set_status(StatusCode.OK)
 
 
-class Reading(SpanProcessor):
+class Reading(Processor):
     """Looks at a span when it starts and while it ends, and keeps a view of its attributes."""
 
     def __init__(self) -> None:
@@ -346,7 +346,7 @@ class Reading(SpanProcessor):
         span.set_attribute("too late", True)  # the SDK's span has ended by now
 
 
-class Raising(SpanProcessor):
+class Raising(Processor):
     """Fails at every call."""
 
     def __init__(self, where: str) -> None:
@@ -366,7 +366,7 @@ class Raising(SpanProcessor):
         self._fail("on_end")
 
 
-class Replacing(SpanProcessor):
+class Replacing(Processor):
     """Takes attributes away before a span goes on, by the only way that there is: a name that is not public."""
 
     def on_end(self, span: ReadableSpan) -> None:
@@ -375,7 +375,7 @@ class Replacing(SpanProcessor):
         hidden._name = span.name.upper()
 
 
-class Unfreezing(SpanProcessor):
+class Unfreezing(Processor):
     """Changes the attributes that a span has, in place, as Traceloop lets callbacks do it."""
 
     def on_end(self, span: ReadableSpan) -> None:
@@ -387,7 +387,7 @@ class Unfreezing(SpanProcessor):
         attributes._immutable = True
 
 
-class Ending(SpanProcessor):
+class Ending(Processor):
     """Ends spans as soon as they start."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:

@@ -34,6 +34,7 @@ PROGRAM = """
                 told = [decode(encode(stage.ended)), [look(span) for span in stage.ended]]
                 told += [[event.to_dict() for event in stage.events()], act.event.event_id == act.event_id]
                 (folder / "child").write_text(json.dumps(told))
+                stage.pipeline.force_flush(30)  # its log is that of its parent
                 os._exit(0)
             _, code = os.waitpid(child, 0)
             stage.note("exit code of the child", code)
