@@ -79,6 +79,8 @@ class Setting:
     before: Callable[[], Sequence[SpanProcessor]] = tuple
     """Processors that come before ours."""
     after: Callable[[], Sequence[SpanProcessor]] = tuple
+    has_schema: bool = False
+    """The scope of actions has a schema and attributes, because the provider sees to it."""
     more: Callable[[], Mapping[str, Any]] = dict
     """Further arguments of the provider."""
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -215,8 +217,25 @@ def _listening() -> Generator[_Told]:
             logger.removeHandler(told)
 
 
+def _with_schema(cls: type[TracerProvider]) -> type[TracerProvider]:
+    class Provider(cls):
+        def get_tracer(
+            self,
+            instrumenting_module_name: str,
+            instrumenting_library_version: str | None = None,
+            *args: Any,
+            **kwargs: Any,
+        ) -> trace.Tracer:
+            named = (instrumenting_module_name, instrumenting_library_version)
+            return super().get_tracer(*named, SCHEMA_URL, {"by": "the provider", "numbers": (1, 2)})
+
+    return Provider
+
+
 def provider_of(cls: type[TracerProvider], setting: Setting) -> TracerProvider:
     """Make a provider; those of two runs differ in nothing but their class."""
+    if setting.has_schema:
+        cls = _with_schema(cls)
     return cls(
         sampler=setting.sampler and setting.sampler(),
         resource=RESOURCE,
