@@ -1,11 +1,12 @@
 """A server that stands for all that the programs talk to: a model by OpenAI's protocol, and vendors' trace endpoints.
 
 `/v1/chat/completions` (plain and streamed), `/v1/responses` and `/v1/embeddings` answer the same to everybody, and
-404 for the model `missing`. Whatever else is posted is a vendor's: it is accepted, and its path remembered.
+404 for the model `missing`. Whatever else is posted is a vendor's: it is accepted, and remembered.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,10 +33,15 @@ class ModelServer:
     @property
     def vendor_paths(self) -> set[str]:
         """Where vendors' SDKs have sent something."""
-        return set(self._server.vendor_paths)
+        return {path for path, _ in self.vendor_requests}
+
+    @property
+    def vendor_requests(self) -> list[tuple[str, bytes]]:
+        """What they have sent, in the order of arrival: path and body, uncompressed."""
+        return list(self._server.vendor_requests)
 
     def forget(self) -> None:
-        self._server.vendor_paths.clear()
+        self._server.vendor_requests.clear()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -54,7 +60,7 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.vendor_paths: set[str] = set()
+        self.vendor_requests: list[tuple[str, bytes]] = []
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -69,7 +75,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         answer = _ANSWERS.get(self.path)
         if answer is None:
-            cast("_Server", self.server).vendor_paths.add(self.path)
+            if self.headers.get("content-encoding") == "gzip":
+                body = gzip.decompress(body)
+            cast("_Server", self.server).vendor_requests.append((self.path, body))
             self._answer(200, b"", "application/x-protobuf")
             return
         request = json.loads(body)

@@ -13,7 +13,7 @@ from otel_feedback.sdk.spans import EndedSpan, LazySpan
 from tests.conformance.wire import others_cases, said_cases, tree_cases
 from tests.conformance.wire.cases import Program
 from tests.conformance.wire.making import Setting, Stage, make
-from tests.conformance.wire.ways import FALLBACKS, SDK, WAYS, Way
+from tests.conformance.wire.ways import FALLBACKS, SDK, WAYS, Started, Way
 
 PROGRAMS: dict[str, Program] = {
     "tree": tree_cases.ask,
@@ -25,14 +25,29 @@ PROGRAMS: dict[str, Program] = {
 
 
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
-@pytest.mark.parametrize("way", [FALLBACKS["subclass"], FALLBACKS["patched"]], ids=["subclass", "patched"])
-def test_whatever_makes_an_action_ask_start_span(program: Program, way: Way, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", [name for name in FALLBACKS if name != "wrapper"])
+def test_whatever_makes_an_action_ask_start_span(program: Program, way: str, tmp_path: Path) -> None:
     expected = make(program, Setting(), FALLBACKS["wrapper"], tmp_path)
-    made = make(program, Setting(), way, tmp_path)
+    made = make(program, Setting(), FALLBACKS[way], tmp_path)
     assert made.started == expected.started
     assert made.started
     for part, value in expected.compared().items():
         assert made.compared()[part] == value, part
+
+
+def test_a_start_span_that_is_patched_while_the_program_runs(tmp_path: Path) -> None:
+    started: Started = []
+
+    def program(stage: Stage) -> None:
+        with feedback.action("before"):
+            with FALLBACKS["patched"](started):
+                with feedback.action("meanwhile"):
+                    pass
+            with feedback.action("after"):
+                pass
+
+    make(program, Setting(), SDK, tmp_path)
+    assert started == ["meanwhile"]
 
 
 def kinds(way: Way, folder: Path) -> list[type]:
