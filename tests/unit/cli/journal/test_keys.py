@@ -12,7 +12,7 @@ import pytest
 from tests.cli_journals import dead, flip, frames_of, living, only_segment, run_json
 from tests.journals import KAFKA, crash
 
-PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
+PAGE = Path(__file__).parents[4] / "docs" / "operations.md"
 BY_REASON = "lost"
 
 
