@@ -50,7 +50,7 @@ def place() -> Iterator[Path]:
 
 def run_as_user(place: Path, program: str) -> None:
     """Run this in a process of another user."""
-    tests = str(Path(__file__).parents[2])
+    tests = str(Path(__file__).parents[3])
     ended = run_python(PROGRAM.format(root=str(place), user=USER) + program, {"PYTHONPATH": tests})
     assert ended.returncode == 0, ended.stderr
 

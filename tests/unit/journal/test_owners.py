@@ -56,7 +56,7 @@ wait()
 @contextmanager
 def program(root: Path, text: str) -> Generator[subprocess.Popen[str], None, None]:
     """A process that uses the journals in this directory; it is dead afterwards."""
-    tests = str(Path(__file__).parents[2])
+    tests = str(Path(__file__).parents[3])
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM.format(root=str(root)) + text],
         env=environment(PYTHONPATH=tests), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
