@@ -21,7 +21,7 @@ from otel_feedback.settings.table import SETTINGS, KafkaConfig
 from tools import docs, docs_tables, render
 from tools.sample import sample_event, sample_record
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 any_settings: Any = feedback.get_settings  # for arguments that no type checker would let pass
 
