@@ -11,7 +11,7 @@ import pytest
 from otel_feedback.journal.cursor import JournalCursor
 from otel_feedback.journal.disk import DiskJournal
 from tests.fault.small_disk import FULL, PAGE_BYTES, SmallDisk
-from tests.journals import (
+from tests.journals.disk import (
     BOTH,
     KAFKA,
     OTLP,
@@ -239,7 +239,7 @@ def test_a_file_that_may_not_grow_any_more_kills_nobody(tmp_path: Path) -> None:
         f"""
         import resource
         from pathlib import Path
-        from tests.journals import *
+        from tests.journals.disk import *
 
         journal, clock = journal_in(Path({str(tmp_path)!r}), SMALL._replace(segment_bytes=8_000_000))
         cursor = journal.cursor(*KAFKA, durable=True)

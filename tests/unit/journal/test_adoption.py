@@ -12,7 +12,7 @@ import pytest
 from otel_feedback.events import codec
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.journal.interface import StartedAction
-from tests.journals import (
+from tests.journals.disk import (
     BOTH,
     KAFKA,
     OTLP,

@@ -12,7 +12,7 @@ import pytest
 from otel_feedback.journal.cursor import JournalCursor
 from otel_feedback.journal.disk import DiskJournal
 from otel_feedback.journal.limits import DiskLimits
-from tests.journals import (
+from tests.journals.disk import (
     BOTH,
     KAFKA,
     OTLP,

@@ -11,7 +11,7 @@ import pytest
 from otel_feedback.events import codec
 from otel_feedback.journal.disk import DiskJournal
 from otel_feedback.journal.interface import CLOSED
-from tests.journals import (
+from tests.journals.disk import (
     BOTH,
     KAFKA,
     OTLP,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from otel_feedback.journal.interface import CLOSED
-from tests.journals import (
+from tests.journals.disk import (
     KAFKA,
     OTLP,
     SMALL,

@@ -14,7 +14,7 @@ import pytest
 from otel_feedback.journal import segments as segments_module
 from otel_feedback.journal.disk import DiskJournal
 from otel_feedback.journal.files import append as append_to_file
-from tests.journals import (
+from tests.journals.disk import (
     KAFKA,
     SMALL,
     Clock,

@@ -12,7 +12,7 @@ import pytest
 from otel_feedback.journal.cursor import JournalCursor
 from otel_feedback.journal.disk import DiskJournal
 from otel_feedback.journal.frames import Kind, scan
-from tests.journals import (
+from tests.journals.disk import (
     KAFKA,
     SMALL,
     Clock,

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.journals import (
+from tests.journals.disk import (
     KAFKA,
     append_many,
     assert_balanced,
@@ -32,7 +32,7 @@ from tests.support import environment
 PROGRAM = """
 import json, os, signal, sys, time
 from pathlib import Path
-from tests.journals import *
+from tests.journals.disk import *
 
 def tell(thing):
     print(json.dumps(thing), flush=True)

@@ -11,7 +11,7 @@ import pytest
 
 from otel_feedback.journal import quarantine as quarantine_module
 from otel_feedback.journal.disk import DiskJournal
-from tests.journals import KAFKA, append_many, close_action, crash, deliver_all, folder_of, journal_in, segments
+from tests.journals.disk import KAFKA, append_many, close_action, crash, deliver_all, folder_of, journal_in, segments
 
 
 @pytest.fixture

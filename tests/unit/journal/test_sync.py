@@ -12,7 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.journals import KAFKA, append, append_many, close_action, crash, deliver_all, folder_of, journal_in, segments
+from tests.journals.disk import (
+    KAFKA,
+    append,
+    append_many,
+    close_action,
+    crash,
+    deliver_all,
+    folder_of,
+    journal_in,
+    segments,
+)
 
 
 class Synced:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from otel_feedback.journal.cursor import JournalCursor
-from tests.journals import (
+from tests.journals.disk import (
     BOTH,
     KAFKA,
     SMALL,

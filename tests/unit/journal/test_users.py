@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.journals import KAFKA, append_many, close_action, journal_in
+from tests.journals.disk import KAFKA, append_many, close_action, journal_in
 from tests.support import run_python
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
@@ -21,7 +21,7 @@ PROGRAM = """
 import os, stat, sys
 from pathlib import Path
 from otel_feedback.journal.adopted import AdoptedJournal
-from tests.journals import *
+from tests.journals.disk import *
 
 ROOT = Path({root!r})
 # a module that is imported later may be where this user cannot read

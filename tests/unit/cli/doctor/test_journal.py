@@ -11,8 +11,8 @@ from otel_feedback.cli.doctor import journal as check_journal_module
 from otel_feedback.cli.doctor.findings import Finding, State
 from otel_feedback.cli.doctor.journal import check_journal
 from otel_feedback.settings.table import get_settings
-from tests.cli_journals import dead, living, snapshot
-from tests.journals import KAFKA, crash, segment_bytes
+from tests.journals.command import dead, living, snapshot
+from tests.journals.disk import KAFKA, crash, segment_bytes
 
 
 def check(directory: Path, **variables: str) -> list[Finding]:

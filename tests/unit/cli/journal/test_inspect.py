@@ -14,8 +14,8 @@ from otel_feedback.events.record import Origin
 from otel_feedback.journal.adopted import Newest
 from otel_feedback.journal.folder import CURSORS, LOCK
 from otel_feedback.journal.segments import Segment, record_of
-from tests.cli_journals import dead, frames_of, living, only_journal, only_segment, run, run_json, snapshot
-from tests.journals import BOTH, KAFKA, OTLP, SMALL, append, crash, deliver_all, segment_bytes, segments
+from tests.journals.command import dead, frames_of, living, only_journal, only_segment, run, run_json, snapshot
+from tests.journals.disk import BOTH, KAFKA, OTLP, SMALL, append, crash, deliver_all, segment_bytes, segments
 
 
 def test_what_a_dead_process_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

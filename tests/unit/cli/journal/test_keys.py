@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from tests.cli_journals import dead, flip, frames_of, living, only_segment, run_json
-from tests.journals import KAFKA, crash
+from tests.journals.command import dead, flip, frames_of, living, only_segment, run_json
+from tests.journals.disk import KAFKA, crash
 
 PAGE = Path(__file__).parents[4] / "docs" / "operations.md"
 BY_REASON = "lost"

@@ -8,8 +8,8 @@ import pytest
 
 from otel_feedback.cli.journal.check import check_journal
 from otel_feedback.journal.segments import Segment, list_segments
-from tests.cli_journals import dead, living, run, verified
-from tests.journals import BOTH, KAFKA, SMALL, crash, deliver_all, segments
+from tests.journals.command import dead, living, run, verified
+from tests.journals.disk import BOTH, KAFKA, SMALL, crash, deliver_all, segments
 
 
 @pytest.mark.parametrize("which", ["first", "middle", "last", "all"])

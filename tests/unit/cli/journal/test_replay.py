@@ -17,8 +17,8 @@ from otel_feedback.cli.journal import replay as journal_replay
 from otel_feedback.cli.journal.survey import survey
 from otel_feedback.journal.folder import CURSORS, LOCK, Folder, folders
 from otel_feedback.pipeline import ledger
-from tests.cli_journals import dead, flip, frames_of, lines_in, living, only_segment, run, run_json, snapshot, to
-from tests.journals import KAFKA, SMALL, crash, segments
+from tests.journals.command import dead, flip, frames_of, lines_in, living, only_segment, run, run_json, snapshot, to
+from tests.journals.disk import KAFKA, SMALL, crash, segments
 from tests.support import environment
 
 

@@ -10,8 +10,8 @@ from otel_feedback.cli.journal.survey import survey
 from otel_feedback.journal.folder import CURSORS, Folder
 from otel_feedback.journal.redirect import redirect
 from otel_feedback.journal.state import load_state
-from tests.cli_journals import Made, dead, lines_in, living, run, run_json, snapshot
-from tests.journals import KAFKA, OTLP, SMALL, crash, started
+from tests.journals.command import Made, dead, lines_in, living, run, run_json, snapshot
+from tests.journals.disk import KAFKA, OTLP, SMALL, crash, started
 
 
 @pytest.fixture

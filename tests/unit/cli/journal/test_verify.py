@@ -20,8 +20,8 @@ from otel_feedback.cli.journal.check import check_journal
 from otel_feedback.journal import segments as segments_module
 from otel_feedback.journal.folder import CURSORS
 from otel_feedback.journal.frames import HEADER_BYTES, Kind, frame
-from tests.cli_journals import dead, flip, frames_of, living, only_segment, run, run_json, verified
-from tests.journals import KAFKA, SMALL, crash, segments
+from tests.journals.command import dead, flip, frames_of, living, only_segment, run, run_json, verified
+from tests.journals.disk import KAFKA, SMALL, crash, segments
 from tests.support import environment
 
 
