@@ -11,6 +11,7 @@ import pytest
 
 from otel_feedback.cli.main import main
 from otel_feedback.journal.disk import DiskJournal
+from otel_feedback.journal.folder import CURSORS
 from otel_feedback.journal.frames import Frame
 from otel_feedback.journal.interface import Cursor
 from otel_feedback.journal.limits import DiskLimits
@@ -102,11 +103,6 @@ def to(log: Path) -> tuple[str, str]:
     return "log", str(log)
 
 
-def lines_in(log: Path) -> list[dict[str, Any]]:
-    """The events that were delivered to a file."""
-    return [json.loads(line) for line in log.read_text("utf-8").splitlines()] if log.exists() else []
-
-
 def frames_of(path: Path) -> list[Frame]:
     """The whole frames of one segment."""
     (segment,) = [known for known in list_segments(path.parent) if known.path == path]
@@ -124,3 +120,17 @@ def only_segment(made: Made) -> Path:
     """The segment of a journal that has one."""
     (path,) = segments(made.folder)
     return path
+
+
+def spoil_event(made: Made, sequence: int) -> Frame:
+    """Flip bits of an event in the only segment; return the frame that was hit."""
+    _state, *events = frames_of(only_segment(made))
+    flip(only_segment(made), events[sequence].offset + 30)
+    return events[sequence]
+
+
+def lose_state(made: Made) -> None:
+    """Remove the cursors file, and the first frame of the only segment, which has the same."""
+    (made.folder / CURSORS).unlink()
+    path = only_segment(made)
+    path.write_bytes(path.read_bytes()[frames_of(path)[0].end :])

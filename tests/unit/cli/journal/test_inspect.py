@@ -12,9 +12,19 @@ from otel_feedback.cli.journal import survey as journal_survey
 from otel_feedback.cli.journal.survey import Owner, survey
 from otel_feedback.events.record import Origin
 from otel_feedback.journal.adopted import Newest
-from otel_feedback.journal.folder import CURSORS, LOCK
+from otel_feedback.journal.folder import LOCK
 from otel_feedback.journal.segments import Segment, record_of
-from tests.journals.command import dead, frames_of, living, only_journal, only_segment, run, run_json, snapshot
+from tests.journals.command import (
+    dead,
+    frames_of,
+    living,
+    lose_state,
+    only_journal,
+    only_segment,
+    run,
+    run_json,
+    snapshot,
+)
 from tests.journals.disk import BOTH, KAFKA, OTLP, SMALL, append, crash, deliver_all, segment_bytes, segments
 
 
@@ -190,10 +200,7 @@ def test_a_path_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_a_journal_that_has_lost_its_state(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = dead(tmp_path, KAFKA, events=4)
-    (made.folder / CURSORS).unlink()
-    path = only_segment(made)
-    head, *_ = frames_of(path)
-    path.write_bytes(path.read_bytes()[head.end :])
+    lose_state(made)
     _, shown = run_json(capsys, "inspect", tmp_path)
     journal = only_journal(shown)
     assert (journal["cursors"], journal["service_name"]) == (None, None)

@@ -9,7 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from tests.journals.command import dead, flip, frames_of, living, only_segment, run_json
+from otel_feedback.journal.folder import LOCK
+from tests.journals.command import dead, living, run_json, spoil_event, to
 from tests.journals.disk import KAFKA, crash
 
 PAGE = Path(__file__).parents[4] / "docs" / "operations.md"
@@ -41,22 +42,18 @@ def paths_in(value: Any, path: str = "") -> Iterator[str]:
 
 
 @pytest.fixture
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def in_every_state(directory: Path, log: Path) -> Iterator[Path]:
     """Journals in every state there is, so that no list is empty."""
-    log = tmp_path / "delivered.jsonl"
-    monkeypatch.setenv("OTEL_FEEDBACK_LOG_FILE", str(log))
-    directory = tmp_path / "journals"
-    made = dead(directory, ("log", str(log)), KAFKA, events=4, open_actions=1)
-    flip(only_segment(made), frames_of(only_segment(made))[2].offset + 30)
-    (dead(directory, KAFKA).folder / "lock").unlink()
+    spoil_event(dead(directory, to(log), KAFKA, events=4, open_actions=1), 1)
+    (dead(directory, KAFKA).folder / LOCK).unlink()
     alive = living(directory, KAFKA)
     yield directory
     crash(alive.journal)
 
 
 @pytest.mark.parametrize("command", ["inspect", "verify", "replay"])
-def test_the_page_has_the_keys(command: str, directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _, shown = run_json(capsys, command, directory)
+def test_the_page_has_the_keys(command: str, in_every_state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, shown = run_json(capsys, command, in_every_state)
     found = set(paths_in(shown))
     empty = {path for path in found if any(other.startswith(f"{path}.") for other in found)}
     nullable = {path for path in documented(command) if any(other.startswith(f"{path}[]") for other in found)}

@@ -15,24 +15,12 @@ import pytest
 from otel_feedback.cli.journal import delivery as journal_delivery
 from otel_feedback.cli.journal import replay as journal_replay
 from otel_feedback.cli.journal.survey import survey
-from otel_feedback.journal.folder import CURSORS, LOCK, Folder, folders
+from otel_feedback.journal.folder import LOCK, Folder, folders
 from otel_feedback.pipeline import ledger
-from tests.journals.command import dead, flip, frames_of, lines_in, living, only_segment, run, run_json, snapshot, to
+from tests.journals.command import dead, living, lose_state, run, run_json, snapshot, spoil_event, to
 from tests.journals.disk import KAFKA, SMALL, crash, segments
+from tests.logs import lines_in
 from tests.support import environment
-
-
-@pytest.fixture
-def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only destination that is switched on: a file."""
-    path = tmp_path / "delivered.jsonl"
-    monkeypatch.setenv("OTEL_FEEDBACK_LOG_FILE", str(path))
-    return path
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    return tmp_path / "journals"
 
 
 @pytest.fixture
@@ -220,7 +208,7 @@ def test_ctrl_c_leaves_what_is_not_delivered(directory: Path, closed_port: str, 
 
 def test_damage_is_told_and_counted(directory: Path, log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = dead(directory, to(log), events=5)
-    flip(only_segment(made), frames_of(only_segment(made))[2].offset + 30)
+    spoil_event(made, 1)
     code, shown = run_json(capsys, "replay", directory)
     (row,) = shown["producers"]
     assert (code, row["delivered"], row["lost"], row["left"]) == (0, 4, {"damaged": 1}, 0)
@@ -230,9 +218,7 @@ def test_damage_is_told_and_counted(directory: Path, log: Path, capsys: pytest.C
 
 def test_a_journal_that_has_lost_its_state(directory: Path, log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = dead(directory, KAFKA, events=4)
-    (made.folder / CURSORS).unlink()
-    path = only_segment(made)
-    path.write_bytes(path.read_bytes()[frames_of(path)[0].end :])
+    lose_state(made)
     code, shown = run_json(capsys, "replay", directory)
     assert (code, shown["delivered"], len(lines_in(log))) == (0, 4, 4)
 

@@ -10,21 +10,9 @@ from otel_feedback.cli.journal.survey import survey
 from otel_feedback.journal.folder import CURSORS, Folder
 from otel_feedback.journal.redirect import redirect
 from otel_feedback.journal.state import load_state
-from tests.journals.command import Made, dead, lines_in, living, run, run_json, snapshot
+from tests.journals.command import Made, dead, living, run, run_json, snapshot
 from tests.journals.disk import KAFKA, OTLP, SMALL, crash, started
-
-
-@pytest.fixture
-def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only destination that is switched on: a file."""
-    path = tmp_path / "delivered.jsonl"
-    monkeypatch.setenv("OTEL_FEEDBACK_LOG_FILE", str(path))
-    return path
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    return tmp_path / "journals"
+from tests.logs import lines_in
 
 
 def test_take_delivers_what_was_for_another_destination(

@@ -20,7 +20,7 @@ from otel_feedback.cli.journal.check import check_journal
 from otel_feedback.journal import segments as segments_module
 from otel_feedback.journal.folder import CURSORS
 from otel_feedback.journal.frames import HEADER_BYTES, Kind, frame
-from tests.journals.command import dead, flip, frames_of, living, only_segment, run, run_json, verified
+from tests.journals.command import dead, flip, frames_of, living, only_segment, run, run_json, spoil_event, verified
 from tests.journals.disk import KAFKA, SMALL, crash, segments
 from tests.support import environment
 
@@ -58,8 +58,7 @@ def test_a_whole_journal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_flipped_bits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = dead(tmp_path, KAFKA, events=5)
-    hit = frames_of(only_segment(made))[3]  # the first is the state, so this is sequence 2
-    flip(only_segment(made), hit.offset + 30)
+    hit = spoil_event(made, 2)
     code, journal = verified(capsys, made)
     (segment,) = journal["segments"]
     assert code == 1
@@ -77,7 +76,7 @@ def test_damage_to_what_is_delivered_is_damage_and_no_event_is_missed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = dead(tmp_path, KAFKA, events=5, delivered=[0])
-    flip(only_segment(made), frames_of(only_segment(made))[3].offset + 30)
+    spoil_event(made, 2)
     code, journal = verified(capsys, made)
     assert (code, journal["missing"]) == (1, [{"first": 2, "last": 2, "pending": 0}])
 
