@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 import otel_feedback as feedback
 from otel_feedback.conventions import FinishedSpan, Reading, Table, Tokens
+from tests.logs import lines_in
 from tests.support import run_python
 
 TABLE = Table(texts={"tool_name": ("acme.tool",), "model": ("acme.model",)}, tokens=(Tokens("acme.in", "acme.out"),))
@@ -161,8 +161,7 @@ def test_a_forked_child_does_not_give_up_what_its_parent_has_open(tmp_path: Path
         {"OTEL_TRACES_EXPORTER": "none", "OTEL_FEEDBACK_LOG_FILE": str(log)},
     )
     assert done.returncode == 0, done.stderr
-    events = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
-    assert sorted((event["action_type"], event["status"]) for event in events) == [
+    assert sorted((event["action_type"], event["status"]) for event in lines_in(log)) == [
         ("agent", "success"),
         ("tool", "success"),
     ]

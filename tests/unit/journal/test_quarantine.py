@@ -12,6 +12,7 @@ import pytest
 from otel_feedback.journal import quarantine as quarantine_module
 from otel_feedback.journal.disk import DiskJournal
 from tests.journals.disk import KAFKA, append_many, close_action, crash, deliver_all, folder_of, journal_in, segments
+from tests.logs import lines_in
 
 
 @pytest.fixture
@@ -20,8 +21,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def kept(root: Path, journal: DiskJournal) -> list[dict[str, Any]]:
-    file = root / "quarantine" / f"{journal.origin.producer_id}.jsonl"
-    return [json.loads(line) for line in file.read_text().splitlines()]
+    return lines_in(root / "quarantine" / f"{journal.origin.producer_id}.jsonl")
 
 
 def test_a_refused_record_is_kept_as_it_is(root: Path) -> None:
