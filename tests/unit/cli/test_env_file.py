@@ -11,7 +11,7 @@ import pytest
 
 import otel_feedback as feedback
 from otel_feedback.cli import env_file
-from tests.support import environment
+from tests.support import environment, run_cli
 
 
 def load(tmp_path: Path, content: str | bytes, **before: str) -> tuple[dict[str, str], env_file.EnvFile]:
@@ -88,11 +88,9 @@ def test_no_file_is_no_problem(tmp_path: Path) -> None:
 
 
 def doctor(folder: Path, *arguments: str, **variables: str) -> dict[str, tuple[str, str]]:
-    done = subprocess.run(
-        [sys.executable, "-m", "otel_feedback.cli", "doctor", "--json", *arguments],
-        cwd=folder, env=environment(OTEL_TRACES_EXPORTER="none", **variables),
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    done = run_cli(
+        "doctor", "--json", *arguments, variables={"OTEL_TRACES_EXPORTER": "none", **variables}, folder=folder
+    )
     return {check["check"]: (check["state"], check["found"]) for check in json.loads(done.stdout)["checks"]}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import otel_feedback
 from otel_feedback.cli.main import main
-from tests.support import environment
+from tests.support import environment, run_cli
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,8 +63,5 @@ def test_help_and_version_import_neither_rich_nor_kafka_nor_the_sdk() -> None:
 
 
 def test_the_installed_script_and_the_module_are_the_same_command() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "otel_feedback.cli", "--version"],
-        env=environment(), capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    done = run_cli("--version")
     assert (done.returncode, done.stdout) == (0, f"otel-feedback {otel_feedback.__version__}\n")

@@ -17,7 +17,7 @@ import pytest
 
 from otel_feedback import OutcomeEvent
 from otel_feedback.cli.main import main
-from tests.support import environment
+from tests.support import environment, run_cli
 
 COMMAND = [sys.executable, "-m", "otel_feedback.cli", "demo"]
 QUICK = ["--seconds", "0.4"]
@@ -27,11 +27,7 @@ BY_STATUS = {"success": 34, "failure": 6, "partial": 2, "timeout": 2, "cancelled
 
 def demo(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the demo with its output in a pipe."""
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        env=environment(PYTHONIOENCODING="utf-8", **variables),
-        capture_output=True, text=True, encoding="utf-8", timeout=60, check=False,
-    )  # fmt: skip
+    return run_cli("demo", *arguments, variables=variables)
 
 
 @pytest.fixture(scope="module")

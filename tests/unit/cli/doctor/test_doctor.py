@@ -6,7 +6,6 @@ import json
 import re
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,17 +16,13 @@ from typing import Any
 import pytest
 
 from otel_feedback.cli.doctor.findings import Finding, State, without_secrets
-from tests.support import environment
+from tests.support import run_cli
 
 CLOSED = "http://127.0.0.1:1"
 
 
 def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "otel_feedback.cli", "doctor", *arguments],
-        cwd=folder, env=environment(PYTHONIOENCODING="utf-8", **variables),
-        capture_output=True, text=True, encoding="utf-8", timeout=60, check=False,
-    )  # fmt: skip
+    return run_cli("doctor", *arguments, variables=variables, folder=folder)
 
 
 def findings(folder: Path, *arguments: str, **variables: str) -> tuple[int, dict[str, dict[str, Any]]]:

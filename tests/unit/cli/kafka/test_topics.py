@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,14 +10,7 @@ import pytest
 
 from otel_feedback import KafkaConfig
 from otel_feedback.cli.kafka.topics import topic_names
-from tests.support import environment
-
-
-def topics(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "otel_feedback.cli", "topics", *arguments],
-        cwd=folder, env=environment(**variables), capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+from tests.support import run_cli
 
 
 def test_the_outcome_topic_and_those_beside_it_are_named_by_the_setting() -> None:
@@ -43,7 +34,7 @@ def test_the_outcome_topic_and_those_beside_it_are_named_by_the_setting() -> Non
     ],
 )  # fmt: skip
 def test_what_is_wrong_and_what_to_do(tmp_path: Path, variables: dict[str, str], found: str, todo: str) -> None:
-    done = topics(tmp_path, **variables)
+    done = run_cli("topics", variables=variables, folder=tmp_path)
     assert (done.returncode, done.stderr) == (1, "")
     error, advice = done.stdout.splitlines()
     assert error.startswith("error: ")
@@ -56,7 +47,7 @@ def test_something_that_listens_and_never_answers(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         began = time.monotonic()
-        done = topics(tmp_path, "--bootstrap-servers", address)
+        done = run_cli("topics", "--bootstrap-servers", address, folder=tmp_path)
         assert time.monotonic() - began < 10
     assert done.returncode == 1
     assert "does not answer" in done.stdout
