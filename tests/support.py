@@ -10,6 +10,9 @@ import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
+"""The folder of the project."""
+
 
 def environment(**variables: str) -> dict[str, str]:
     """Return this process's environment without any setting of ours, and with these."""

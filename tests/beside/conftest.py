@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.beside.environments import NAMES, environment_of
-from tests.beside.model_server import ModelServer
+from tests.model.server import ModelServer
 from tests.stack.errors import ServiceUnavailable
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.beside.environments import ROOT
-from tests.beside.model_server import INPUT_TOKENS, OUTPUT_TOKENS, ModelServer
 from tests.beside.running import PROGRAMS, Ran, run
+from tests.model.answers import INPUT_TOKENS, OUTPUT_TOKENS
+from tests.model.server import ModelServer
+from tests.support import ROOT
 
 VENDORS = {
     "logfire": "/v1/traces",

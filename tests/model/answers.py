@@ -1,36 +1,28 @@
-"""A model on this machine: OpenAI's chat completions and responses, plain and streamed, always with the same answer.
-
-What it does is said in the prompt, so that a program decides it and not the order of requests. The first line of the
-system prompt, else of the user's, that begins with DO:
-
-    DO call TOOL [and TOOL …]     asks for these tools, until their results are there; then answers
-    DO fail STATUS                answers with this HTTP status
-    DO wait SECONDS               answers later, unless nobody waits for it any more
-    DO drip SECONDS               waits between the pieces of a stream
-
-Without any it answers. A key other than `KEY` is refused with 401. Every answer says the same usage.
-"""
+"""What the model answers to a request, by each of OpenAI's ways to ask. Pure: from JSON to JSON."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import re
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any
 
-from typing_extensions import Self
+__all__ = [
+    "ANSWER",
+    "APIS",
+    "CACHED_TOKENS",
+    "INPUT_TOKENS",
+    "OUTPUT_TOKENS",
+    "REASONING_TOKENS",
+    "Api",
+    "Json",
+]
 
-__all__ = ["ANSWER", "CACHED", "INPUT", "KEY", "OUTPUT", "REASONING", "ModelServer"]
-
-KEY = "none"
 ANSWER = "All is well."
-INPUT, CACHED, OUTPUT, REASONING = 100, 40, 20, 10
-"""Tokens of each call; those from the cache are inside of the input, reasoning inside of the output."""
+INPUT_TOKENS, CACHED_TOKENS, OUTPUT_TOKENS, REASONING_TOKENS = 100, 40, 20, 10
+"""Of each call; those from the cache are inside of the input, reasoning inside of the output."""
 
 _DO = re.compile(r"^DO (call|fail|wait|drip) (.+)$", re.MULTILINE)
 _number = itertools.count(1)
@@ -38,88 +30,13 @@ _number = itertools.count(1)
 Json = dict[str, Any]
 
 
-class ModelServer:
-    """Listens on a free port of this machine; a context manager that stops it."""
-
-    def __init__(self) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        request = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))))
-        apis = {"/v1/chat/completions": _Chat, "/v1/responses": _Responses}
-        if self.headers.get("authorization") != f"Bearer {KEY}":
-            return self._fail(401, "invalid_api_key")
-        if self.path not in apis:
-            return self._fail(404, "unknown_url")
-        api = apis[self.path](request)
-        verb, words = api.asked()
-        if verb == "fail":
-            return self._fail(int(words), "server_error" if int(words) >= 500 else "rate_limit_exceeded")
-        if verb == "wait":
-            time.sleep(float(words))
-        calls = [tool for tool in words.split(" and ") if tool not in api.done()] if verb == "call" else []
-        try:
-            if request.get("stream"):
-                self._stream(api.pieces(calls), float(words) if verb == "drip" else 0)
-            else:
-                self._answer(200, api.whole(calls))
-        except (BrokenPipeError, ConnectionResetError):
-            self.close_connection = True
-        return None
-
-    def _fail(self, status: int, code: str) -> None:
-        self._answer(status, {"error": {"message": f"it is {code}", "type": code, "code": code, "param": None}})
-
-    def _answer(self, status: int, body: Json) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def _stream(self, pieces: Iterator[str], pause_s: float) -> None:
-        self.send_response(200)
-        self.send_header("content-type", "text/event-stream")
-        self.send_header("connection", "close")
-        self.end_headers()
-        for piece in pieces:
-            self.wfile.write(piece.encode())
-            time.sleep(pause_s)
-        self.close_connection = True
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name that the base class has
-        """Nothing: a test says what went wrong."""
-
-
 def _text(content: Any) -> str:
     """Return the text of a message, whose content may be in parts."""
     return content if isinstance(content, str) else "\n".join(part.get("text") or "" for part in content or ())
 
 
-class _Api:
-    """What the two ways of asking have in common."""
+class Api:
+    """What the ways of asking have in common."""
 
     def __init__(self, request: Json) -> None:
         self.request = request
@@ -133,7 +50,16 @@ class _Api:
         """Return the tools whose results are there."""
         raise NotImplementedError
 
+    def whole(self, calls: list[str]) -> Json:
+        """Return the answer: calls of these tools, or the text."""
+        raise NotImplementedError
+
+    def pieces(self, calls: list[str]) -> Iterator[str]:
+        """Yield the same answer as events of a stream."""
+        raise NotImplementedError
+
     def asked(self) -> tuple[str, str]:
+        """Return the verb and the rest of the first line that says what to do."""
         for prompt in self.prompts():
             found = _DO.search(prompt)
             if found:
@@ -151,7 +77,7 @@ def _in_order(messages: list[Json], roles: tuple[str, ...]) -> list[str]:
     return [_text(one.get("content")) for one in messages if one.get("role") in roles]
 
 
-class _Chat(_Api):
+class Chat(Api):
     def prompts(self) -> Iterator[str]:
         messages = self.request["messages"]
         yield from _in_order(messages, ("system", "developer"))
@@ -165,9 +91,9 @@ class _Chat(_Api):
 
     def _usage(self) -> Json:
         return {
-            "prompt_tokens": INPUT, "completion_tokens": OUTPUT, "total_tokens": INPUT + OUTPUT,
-            "prompt_tokens_details": {"cached_tokens": CACHED, "audio_tokens": 0},
-            "completion_tokens_details": {"reasoning_tokens": REASONING, "audio_tokens": 0},
+            "prompt_tokens": INPUT_TOKENS, "completion_tokens": OUTPUT_TOKENS, "total_tokens": INPUT_TOKENS + OUTPUT_TOKENS,
+            "prompt_tokens_details": {"cached_tokens": CACHED_TOKENS, "audio_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": REASONING_TOKENS, "audio_tokens": 0},
         }  # fmt: skip
 
     def _calls(self, calls: list[str]) -> list[Json]:
@@ -211,7 +137,7 @@ class _Chat(_Api):
         yield "data: [DONE]\n\n"
 
 
-class _Responses(_Api):
+class Responses(Api):
     def _items(self) -> list[Json]:
         given = self.request["input"]
         return [{"role": "user", "content": given}] if isinstance(given, str) else given
@@ -243,9 +169,9 @@ class _Responses(_Api):
             "model": self.model, "status": "completed", "output": output, "parallel_tool_calls": True,
             "tool_choice": "auto", "tools": [], "incomplete_details": None, "instructions": None, "metadata": {},
             "usage": {
-                "input_tokens": INPUT, "output_tokens": OUTPUT, "total_tokens": INPUT + OUTPUT,
-                "input_tokens_details": {"cached_tokens": CACHED, "cache_write_tokens": 0},
-                "output_tokens_details": {"reasoning_tokens": REASONING},
+                "input_tokens": INPUT_TOKENS, "output_tokens": OUTPUT_TOKENS, "total_tokens": INPUT_TOKENS + OUTPUT_TOKENS,
+                "input_tokens_details": {"cached_tokens": CACHED_TOKENS, "cache_write_tokens": 0},
+                "output_tokens_details": {"reasoning_tokens": REASONING_TOKENS},
             },
         }  # fmt: skip
 
@@ -276,3 +202,26 @@ class _Responses(_Api):
         events.append({"type": "response.completed", "response": whole})
         for number, event in enumerate(events):
             yield f"event: {event['type']}\ndata: {json.dumps({**event, 'sequence_number': number})}\n\n"
+
+
+class Embeddings(Api):
+    """Takes no prompts; cannot be streamed."""
+
+    def prompts(self) -> Iterator[str]:
+        return iter(())
+
+    def done(self) -> set[str]:
+        return set()
+
+    def whole(self, calls: list[str]) -> Json:
+        vector = {"object": "embedding", "index": 0, "embedding": [0.0, 1.0]}
+        usage = {"prompt_tokens": INPUT_TOKENS, "total_tokens": INPUT_TOKENS}
+        return {"object": "list", "data": [vector], "model": self.model, "usage": usage}
+
+
+APIS: dict[str, type[Api]] = {
+    "/v1/chat/completions": Chat,
+    "/v1/responses": Responses,
+    "/v1/embeddings": Embeddings,
+}
+"""By path."""
