@@ -32,7 +32,7 @@ from tests.journals.disk import (
     segments,
     started,
 )
-from tests.support import run_python
+from tests.support import ROOT, run_python
 
 LIMITS = SMALL._replace(segment_bytes=64 * 1024, tail_bytes=64 * 1024)
 
@@ -261,7 +261,7 @@ def test_a_file_that_may_not_grow_any_more_kills_nobody(tmp_path: Path) -> None:
         assert deliver_all(adopted.cursors[KAFKA]) == list(range(1_000))
         assert adopted.kept_aside.damaged_bytes == 0
         """,
-        {"PYTHONPATH": str(Path(__file__).parents[2])},
+        {"PYTHONPATH": str(ROOT)},
     )
     assert ended.returncode == 0, ended.stderr
     assert len(ended.stderr.splitlines()) == 2, "however often it fails and heals, each is said once a minute"

@@ -18,10 +18,9 @@ from otel_feedback.exporters.kafka.receipt import REFUSED_NAMES
 from otel_feedback.journal.memory import LOST_RETENTION
 from otel_feedback.pipeline.delivery import LOST_SHUTDOWN
 from otel_feedback.settings.table import SETTINGS, KafkaConfig
+from tests.support import ROOT
 from tools import docs, docs_tables, render
 from tools.sample import sample_event, sample_record
-
-ROOT = Path(__file__).parents[3]
 
 any_settings: Any = feedback.get_settings  # for arguments that no type checker would let pass
 

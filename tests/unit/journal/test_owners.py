@@ -27,7 +27,7 @@ from tests.journals.disk import (
     outcome,
     started,
 )
-from tests.support import environment
+from tests.support import ROOT, environment
 
 PROGRAM = """
 import json, os, signal, sys, time
@@ -56,10 +56,9 @@ wait()
 @contextmanager
 def program(root: Path, text: str) -> Generator[subprocess.Popen[str], None, None]:
     """A process that uses the journals in this directory; it is dead afterwards."""
-    tests = str(Path(__file__).parents[3])
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM.format(root=str(root)) + text],
-        env=environment(PYTHONPATH=tests), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env=environment(PYTHONPATH=str(ROOT)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         try:
             yield process

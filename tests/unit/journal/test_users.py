@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.journals.disk import KAFKA, append_many, close_action, journal_in
-from tests.support import run_python
+from tests.support import ROOT, run_python
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 
@@ -50,8 +50,7 @@ def place() -> Iterator[Path]:
 
 def run_as_user(place: Path, program: str) -> None:
     """Run this in a process of another user."""
-    tests = str(Path(__file__).parents[3])
-    ended = run_python(PROGRAM.format(root=str(place), user=USER) + program, {"PYTHONPATH": tests})
+    ended = run_python(PROGRAM.format(root=str(place), user=USER) + program, {"PYTHONPATH": str(ROOT)})
     assert ended.returncode == 0, ended.stderr
 
 

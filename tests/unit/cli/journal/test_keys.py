@@ -12,8 +12,9 @@ import pytest
 from otel_feedback.journal.folder import LOCK
 from tests.journals.command import dead, living, run_json, spoil_event, to
 from tests.journals.disk import KAFKA, crash
+from tests.support import ROOT
 
-PAGE = Path(__file__).parents[4] / "docs" / "operations.md"
+PAGE = ROOT / "docs" / "operations.md"
 BY_REASON = "lost"
 
 
