@@ -47,3 +47,9 @@ def server(running_server: ModelServer) -> ModelServer:
     """The model, and every vendor's endpoint; it has not heard from any vendor yet."""
     running_server.forget()
     return running_server
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Where events go."""
+    return tmp_path / "outcomes.jsonl"

@@ -26,11 +26,6 @@ SHARED = {"MLFLOW_USE_DEFAULT_TRACER_PROVIDER": "false"}
 ORDERS = ("vendor first", "vendor last", "hook")
 
 
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "outcomes.jsonl"
-
-
 def assert_calls(ran: Ran, *, answers: int = 2) -> None:
     """Calls that were answered, and one that was not, each an event with its numbers."""
     assert ran.code == 0, ran.err

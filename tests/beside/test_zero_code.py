@@ -32,11 +32,6 @@ print(span.get_span_context().trace_flags.sampled, any(name.startswith("otel_fee
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "outcomes.jsonl"
-
-
-@pytest.fixture
 def agent(tmp_path: Path) -> str:
     (tmp_path / "agent.py").write_text(AGENT, "utf-8")
     return "agent.py"

@@ -62,6 +62,12 @@ def journal_in(root: Path, limits: DiskLimits = SMALL, *, durability: str = "int
     return ForgottenJournal(root, service_name="tested", durability=durability, limits=limits, clock=clock), clock
 
 
+def tend(journal: DiskJournal, clock: Clock) -> None:
+    """Look after a journal in which everything is due."""
+    clock.pass_time()
+    journal.tend()
+
+
 def outcome(event_id: str, *, size: int = 0, revision: int = 1) -> OutcomeEvent:
     """An event of about this size."""
     return OutcomeEvent(

@@ -15,11 +15,6 @@ from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from tests.agents import Echo, run
 
 
-@pytest.fixture
-def dispatcher(pipeline: FeedbackPipeline) -> ActionDispatcher:
-    return ActionDispatcher()
-
-
 class Run:
     def run(self, task: str) -> str:
         return f"run {task}"

@@ -23,11 +23,6 @@ from tests.agents import Doing, Echo, Plain, run
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
 
 
-@pytest.fixture
-def dispatcher(pipeline: FeedbackPipeline) -> ActionDispatcher:
-    return ActionDispatcher()
-
-
 def the_event(pipeline: FeedbackPipeline) -> feedback.OutcomeEvent:
     [event] = pipeline.get_recent_events()
     return event

@@ -16,11 +16,6 @@ from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from tests.agents import Doing, Echo, Json, run
 
 
-@pytest.fixture
-def orchestrator(pipeline: FeedbackPipeline) -> OrchestrationDispatcher:
-    return OrchestrationDispatcher()
-
-
 def fail(_: Any) -> None:
     raise ValueError("no")
 

@@ -16,11 +16,6 @@ from tests.agents import FOREVER_S, PATIENT_S, TIMEOUT_S, Doing, Hanging, Json, 
 MODES = ["sequential", "parallel"]
 
 
-@pytest.fixture
-def orchestrator(pipeline: FeedbackPipeline) -> OrchestrationDispatcher:
-    return OrchestrationDispatcher()
-
-
 def quick(task: Any) -> Any:
     return task
 

@@ -30,11 +30,6 @@ from tests.journals.disk import (
 )
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
-
-
 def leave_orphan(root: Path, count: int, *open_actions: str) -> Path:
     """A process dies with so many records pending, and these actions open; return its folder."""
     dead, _ = journal_in(root)

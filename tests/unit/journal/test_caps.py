@@ -30,24 +30,15 @@ from tests.journals.disk import (
     segment_bytes,
     segments,
     started,
+    tend,
 )
 
 HOUR_S = 3_600.0
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
-
-
 def begin(root: Path, limits: DiskLimits = SMALL) -> tuple[DiskJournal, Clock, JournalCursor]:
     journal, clock = journal_in(root, limits)
     return journal, clock, journal.cursor(*KAFKA, durable=True)
-
-
-def tend(journal: DiskJournal, clock: Clock) -> None:
-    clock.pass_time()
-    journal.tend()
 
 
 def leave_orphan(root: Path, count: int) -> Path:

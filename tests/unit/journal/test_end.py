@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from otel_feedback.journal.interface import CLOSED
 from tests.journals.disk import (
     KAFKA,
@@ -20,11 +18,6 @@ from tests.journals.disk import (
     outcome,
     started,
 )
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
 
 
 def test_a_closed_journal_takes_nothing_more(root: Path) -> None:

@@ -12,12 +12,10 @@ from pathlib import Path
 import pytest
 
 from otel_feedback.journal import segments as segments_module
-from otel_feedback.journal.disk import DiskJournal
 from otel_feedback.journal.files import append as append_to_file
 from tests.journals.disk import (
     KAFKA,
     SMALL,
-    Clock,
     append_many,
     close_action,
     crash,
@@ -25,12 +23,8 @@ from tests.journals.disk import (
     folder_of,
     journal_in,
     segment_bytes,
+    tend,
 )
-
-
-def tend(journal: DiskJournal, clock: Clock) -> None:
-    clock.pass_time()
-    journal.tend()
 
 
 def open_files() -> set[int]:

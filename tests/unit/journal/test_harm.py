@@ -28,6 +28,7 @@ from tests.journals.disk import (
     segment_bytes,
     segments,
     started,
+    tend,
 )
 
 ROOMY = SMALL._replace(tail_bytes=1_000_000)
@@ -76,11 +77,6 @@ HARMS: list[Harm] = [
     the_directory, the_folder, all_files, all_segments, the_newest_segment, cut_the_newest_segment,
     empty_the_newest_segment, replace_the_folder,
 ]  # fmt: skip
-
-
-def tend(journal: DiskJournal, clock: Clock) -> None:
-    clock.pass_time()
-    journal.tend()
 
 
 @pytest.fixture(params=[2, 40], ids=["one segment", "many segments"])

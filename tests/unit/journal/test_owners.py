@@ -77,11 +77,6 @@ def go_on(process: subprocess.Popen[str]) -> None:
     process.stdin.flush()
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
-
-
 # -- one owner -----------------------------------------------------------------------------------------------
 
 

@@ -15,11 +15,6 @@ from tests.journals.disk import KAFKA, append_many, close_action, crash, deliver
 from tests.logs import lines_in
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
-
-
 def kept(root: Path, journal: DiskJournal) -> list[dict[str, Any]]:
     return lines_in(root / "quarantine" / f"{journal.origin.producer_id}.jsonl")
 

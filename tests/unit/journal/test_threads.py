@@ -30,11 +30,6 @@ from tests.journals.disk import (
 )
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
-
-
 @pytest.fixture(autouse=True)
 def restless() -> Iterator[None]:
     """Threads take turns all the time."""
