@@ -1,4 +1,4 @@
-"""Links in README, documentation, CONTRIBUTING and the changelog lead somewhere; no page is forgotten."""
+"""Links in README, documentation, CONTRIBUTING and the changelog lead somewhere, also to tests; no page is forgotten."""
 
 from __future__ import annotations
 
@@ -32,6 +32,12 @@ def test_links_lead_somewhere(page: Path) -> None:
         target = (page.parent / address).resolve() if address else page
         assert target.exists(), f"{page.name}: {match['target']}"
         assert not anchor or anchor in anchors(target), f"{page.name}: {match['target']}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_the_tests_that_a_page_names_are_there(page: Path) -> None:
+    named = re.findall(r"`(tests/[\w./-]+)`", page.read_text("utf-8"))
+    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 def test_every_page_can_be_reached_from_the_readme() -> None:
