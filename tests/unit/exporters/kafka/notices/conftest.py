@@ -9,7 +9,7 @@ import pytest
 from otel_feedback.exporters.kafka import producer as kafka_producer
 from otel_feedback.exporters.kafka.notices.notices import KafkaNotices
 from tests.stack.waiting import wait_until
-from tests.unit.kafka_notices.fakes import CONFIG, FakeKafka, threads
+from tests.unit.exporters.kafka.notices.fakes import CONFIG, FakeKafka, threads
 
 
 @pytest.fixture

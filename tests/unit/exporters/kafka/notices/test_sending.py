@@ -15,7 +15,7 @@ from otel_feedback.exporters.interface import Refusal
 from otel_feedback.exporters.kafka.notices import lane as notice_lane
 from otel_feedback.exporters.kafka.notices.notices import KafkaNotices
 from tests.stack.waiting import wait_until
-from tests.unit.kafka_notices.fakes import (
+from tests.unit.exporters.kafka.notices.fakes import (
     CONFIG,
     REFUSAL,
     FakeKafka,
