@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.beside.model_server import ModelServer
 from tests.beside.running import PROGRAMS, run
 from tests.conformance.wire.compare import Normal, decode
+from tests.model.server import ModelServer
 
 PROCESS = frozenset({"process.pid", "thread.id", "process.runtime.description", "service.instance.id"})
 """Attributes that say which process it was."""
