@@ -118,11 +118,12 @@ class Action(Facts):
             self._problems = declared.problems.copy()
 
         now_ns = self.start_ns = self.end_ns = time.time_ns()
-        if now.direct is None:
+        direct = now.direct
+        if direct is None or not direct.is_right:
             span = now.tracer.start_span(declared.span_name, context, attributes=attributes, start_time=now_ns)
             self.in_tree = True  # it was seen to start as others' spans are
         else:
-            span = start(now.direct, declared.span_name, context, attributes, now_ns)
+            span = start(direct, declared.span_name, context, attributes, now_ns)
         self._span = span
         if isinstance(span, LazySpan):
             ids = self.ids = span.ids

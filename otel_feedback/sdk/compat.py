@@ -99,6 +99,7 @@ class DirectTracer(NamedTuple):
     """
 
     tracer: Tracer
+    start_span: FunctionType
     limits: SpanLimits
     scope: InstrumentationScope
     is_enabled: Callable[[], bool] | None
@@ -106,6 +107,11 @@ class DirectTracer(NamedTuple):
     flags_random: bool
     tells_ending: bool
     ending: SpanProcessor
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the tracer still starts spans as it did: it may be patched at any time."""
+        return getattr(self.tracer.start_span, "__func__", None) is self.start_span
 
     def tell_ending(self, span: sdk.Span) -> None:
         """Tell the processors that the span is ending; asked for where the SDK does."""
@@ -131,7 +137,7 @@ def direct_tracer(tracer: object) -> DirectTracer | None:
     try:
         metrics = own._tracer_metrics if "_tracer_metrics" in start.co_names else None
         return DirectTracer(
-            tracer, own._span_limits, own._instrumentation_scope,
+            tracer, vars(Tracer)["start_span"], own._span_limits, own._instrumentation_scope,
             own._is_enabled if "_is_enabled" in start.co_names else None,
             None if metrics is None or type(metrics).__name__ == "NoOpTracerMetrics" else metrics.start_span,
             "is_trace_id_random" in start.co_names,
