@@ -28,7 +28,7 @@ from otel_feedback.journal.interface import Journal
 from otel_feedback.journal.memory import MemoryJournal
 from otel_feedback.pipeline.admission import EventFilter
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
-from otel_feedback.pipeline.processor import ActionRecorder, OutcomeSpanProcessor, provide_default_pipeline
+from otel_feedback.pipeline.processor import OutcomeSpanProcessor, provide_default_pipeline
 from otel_feedback.pipeline.screen import EventRedactor, Screen
 from otel_feedback.redaction.redaction import Redaction
 from otel_feedback.settings.table import KafkaConfig, Settings, get_settings, require_codec
@@ -128,7 +128,7 @@ def configure(
 
 
 def _install(provider: trace.TracerProvider | None, pipeline: FeedbackPipeline, baggage_fields: Sequence[str]) -> None:
-    runtime.install(provider, ActionRecorder(pipeline), baggage_fields=baggage_fields, redaction=pipeline.redaction)
+    runtime.install(provider, pipeline.recorder, baggage_fields=baggage_fields, redaction=pipeline.redaction)
 
 
 def is_configured() -> bool:

@@ -1,78 +1,138 @@
 """What a caller says of an action before it runs, cleaned once: a decorated function is declared once, called often.
 
-Input: the arguments of `action()`, whatever they are. Output: span name and attributes. Pure, and never raises.
+Input: the arguments of `action()`, whatever they are. Output: span name and attributes, limited and without secrets.
+Pure, and never raises.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from otel_feedback import semconv
 from otel_feedback.capture.usage import clean_amount
 from otel_feedback.events.model import MetadataValue
-from otel_feedback.redaction.limits import (
-    Problems,
-    clean_metadata,
-    clean_tags,
-    clean_text,
-    is_plain,
-    plain_metadata,
-    plain_tags,
-)
+from otel_feedback.redaction.limits import MAX_INT, MAX_ITEMS, Problems, flat_metadata
+from otel_feedback.redaction.redaction import Redaction
 
 __all__ = ["Declaration"]
 
-_NOTHING: dict[str, Any] = {}
+_PREFIX = semconv.OUTCOME_METADATA_PREFIX
 
 
-class Declaration:
+class Declaration(msgspec.Struct, eq=False):
     """The arguments of one `action()`.
 
     `own` are attributes of this action only, `identity` those that actions below inherit; `tags` is None when
-    none were given, which means "inherit".
+    none were given, which means "inherit". What is known to be clean is asked here, one lookup each; the rest is the
+    redaction's.
     """
 
-    __slots__ = ("deadline_ns", "emit_pending", "identity", "metadata", "own", "problems", "span_name", "tags")
+    redaction: Redaction
+    action_type: str
+    span_name: str = ""
+    own: dict[str, Any] = {}  # a struct makes a new one each time
+    problems: Problems | None = None
+    identity: dict[str, Any] | None = None
+    tags: tuple[str, ...] | None = None
+    metadata: dict[str, MetadataValue] | None = None
+    agent: str | None = None
+    agent_type: str | None = None
+    deadline_ns: float | None = None
+    emit_pending: bool | None = None  # None: as the setting says
+    _flat: dict[str, MetadataValue] | None = None
 
-    def __init__(self, action_type: object, agent: object, agent_type: object) -> None:
-        self.problems: Problems | None = None
-        self.identity = _NOTHING
-        self.tags: tuple[str, ...] | None = None
-        self.metadata: dict[str, MetadataValue] = _NOTHING
-        self.deadline_ns: float | None = None
-        self.emit_pending: bool | None = None  # None: as the setting says
-        name = self.span_name = self._text(action_type, "action_type")
-        self.own: dict[str, Any] = {semconv.OUTCOME_ACTION_TYPE: name}
+    @classmethod
+    def of(cls, redaction: Redaction, action_type: Any, agent: Any, agent_type: Any) -> Declaration:
+        """Declare an action of this type, by this agent."""
+        self = cls(redaction, action_type)
+        known = redaction.known
+        if action_type.__class__ is not str or action_type not in known:
+            action_type = self.action_type = redaction.name(action_type, "action_type", self._notes)
+        self.span_name = self.action_type
+        own = self.own
+        own[semconv.OUTCOME_ACTION_TYPE] = action_type
         if agent is not None:
-            agent_name = self.own[semconv.GEN_AI_AGENT_NAME] = self._text(agent, "agent_name")
-            self.span_name = f"{name} {agent_name}"
+            if agent.__class__ is not str or agent not in known:
+                agent = redaction.name(agent, "agent_name", self._notes)
+            self.agent = own[semconv.GEN_AI_AGENT_NAME] = agent
+            self.span_name = f"{action_type} {agent}"
         if agent_type is not None:
-            self.own[semconv.OUTCOME_AGENT_TYPE] = self._text(agent_type, "agent_type")
+            if agent_type.__class__ is not str or agent_type not in known:
+                agent_type = redaction.name(agent_type, "agent_type", self._notes)
+            self.agent_type = own[semconv.OUTCOME_AGENT_TYPE] = agent_type
+        return self
 
-    def identify(self, attribute: str, field: str, value: object) -> None:
+    def identify(self, attribute: str, field: str, value: Any) -> None:
         """Add an identifier that actions below inherit; an empty one is none."""
-        if value != "":
-            self.identity = {**self.identity, attribute: self._text(value, field)}
+        if value.__class__ is not str or value not in self.redaction.known:
+            if value == "":
+                return
+            value = self.redaction.name(value, field, self._notes)
+        if self.identity is None:
+            self.identity = {attribute: value}
+        else:
+            self.identity[attribute] = value
 
-    def tag(self, tags: object) -> None:
+    def tag(self, tags: Any) -> None:
         """Set the tags."""
-        self.tags = plain_tags(tags) or clean_tags(tags, self._notes())
+        if tags.__class__ is list and len(tags) <= MAX_ITEMS:
+            known = self.redaction.known
+            for tag in tags:
+                if tag.__class__ is not str or tag not in known:
+                    break
+            else:
+                self.tags = tuple(dict.fromkeys(tags))
+                return
+        self.tags = self.redaction.tags(tags, self._notes)
 
-    def describe(self, metadata: object) -> None:
+    def describe(self, metadata: Any) -> None:
         """Set the metadata."""
-        self.metadata = plain_metadata(metadata) or clean_metadata(metadata, self._notes())
+        if metadata.__class__ is dict and len(metadata) <= MAX_ITEMS:
+            known, keys, own = self.redaction.known, self.redaction.known_keys, self.own.copy()
+            for key, value in metadata.items():
+                if key.__class__ is not str or key not in keys:
+                    break
+                kind = value.__class__
+                if (
+                    (kind is not str or value not in known)
+                    and kind is not bool
+                    and (kind is not int or abs(value) > MAX_INT)
+                ):
+                    break
+                own[f"{_PREFIX}{key}"] = value
+            else:
+                self.metadata = self._flat = metadata.copy()
+                self.own = own
+                return
+        self._keep(flat_metadata(metadata, self._notes))
+
+    def _keep(self, flat: dict[str, MetadataValue]) -> None:
+        self._flat = flat
+        self.metadata = self.redaction.metadata(flat, self._notes)
         for key, value in self.metadata.items():
-            self.own[semconv.OUTCOME_METADATA_PREFIX + key] = value
+            self.own[_PREFIX + key] = value
 
     def limit(self, timeout_s: object) -> None:
         """Set the deadline."""
         limit_s = clean_amount(timeout_s, "timeout_s", self._notes())
         self.deadline_ns = None if limit_s is None else limit_s * 1e9
 
+    def under(self, redaction: Redaction) -> Declaration:
+        """Return the same under other rules: a function may be decorated before `configure()` says which metadata stays."""
+        other = Declaration.of(redaction, self.action_type, self.agent, self.agent_type)
+        other.identity, other.tags, other.deadline_ns, other.emit_pending = (
+            self.identity, self.tags, self.deadline_ns, self.emit_pending,
+        )  # fmt: skip
+        if self.problems is not None:
+            other.problems = self.problems.copy()
+            other.problems.redacted = [field for field in other.problems.redacted if not field.startswith("metadata.")]
+        if self._flat:
+            other._keep(self._flat)
+        return other
+
     def _notes(self) -> Problems:
         if self.problems is None:
             self.problems = Problems()
         return self.problems
-
-    def _text(self, value: object, field: str) -> str:
-        return value if is_plain(value) else clean_text(value, field, self._notes())

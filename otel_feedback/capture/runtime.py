@@ -1,4 +1,4 @@
-"""What `action()` needs from the rest: a tracer, and somebody who takes outcomes that no processor took.
+"""What `action()` needs from the rest: a tracer, and somebody who takes outcomes.
 
 The one piece of module state in this package's capture side; `bootstrap` sets it, `action()` reads it.
 Reading is one attribute access, so it is safe from any thread.
@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
 
+from otel_feedback.events.model import OutcomeEvent
+from otel_feedback.events.started import StartedAction
 from otel_feedback.redaction.redaction import Redaction
+from otel_feedback.sdk.compat import direct_tracer
 from otel_feedback.version import VERSION
 
-if TYPE_CHECKING:
-    from otel_feedback.capture.handle import Action
-    from otel_feedback.events.model import OutcomeEvent
-
 __all__ = [
+    "SCOPE",
+    "Priced",
     "Recorder",
     "Runtime",
     "count_unrecorded",
     "ensure_recorder",
+    "in_force",
     "install",
     "provide_default",
     "put_back",
@@ -33,33 +36,68 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+SCOPE = "otel_feedback"
+"""The instrumentation scope of actions' spans."""
+
+
+class Priced(Protocol):
+    """What tokens cost in US dollars, and where the price is from."""
+
+    @property
+    def usd(self) -> float: ...
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def version(self) -> str | None: ...
+
 
 class Recorder(Protocol):
-    """Takes the outcome of an action whose span reached no processor of ours, and notes that actions began."""
+    """Takes outcomes of actions, and notes that actions began. Never raises."""
 
     notes_starts: bool
     emits_pending: bool
 
-    def note_start(self, action: Action) -> None:
-        """Note that the action began; asked for when `notes_starts`. Never raises."""
+    def service_name(self, resource: Resource | None) -> str | None:
+        """Return the name of the service whose spans have this resource."""
         ...
 
-    def emit_pending(self, action: Action) -> None:
-        """Record that the action is under way, as revision 0 of its event. Never raises."""
+    def price(
+        self,
+        model: str,
+        provider: str | None,
+        given: int | None,
+        gotten: int | None,
+        cached: int | None,
+        reasoning: int | None,
+        when_ns: int,
+    ) -> Priced | None:
+        """Return what these tokens cost, where somebody knows."""
         ...
 
-    def record_action(self, action: Action, *, sampled_out: bool) -> OutcomeEvent | None:
-        """Turn the ended action into an event and record it. Never raises."""
+    def note_start(self, action: StartedAction) -> None:
+        """Note that the action began; asked for when `notes_starts`."""
+        ...
+
+    def record(self, event: OutcomeEvent, key: str, *, sampled: bool, sampled_out: bool) -> OutcomeEvent | None:
+        """Record the event of an action whose span reached no processor of ours; return it as it was recorded."""
+        ...
+
+    def lose(self, event_id: str, exc: Exception) -> None:
+        """Count an action that could not be recorded."""
         ...
 
 
 class Runtime:
     """The tracer and the recorder in force.
 
-    `baggage_fields` are the identifiers that may travel to other processes, `redaction` is what spans are written through. `enabled` is False when a switch turned everything off; then actions cost next to nothing.
+    `baggage_fields` are the identifiers that may travel to other processes, `redaction` is what everything said of actions
+    goes through. `direct` is there where spans can be made without the tracer. `enabled` is False when a switch turned
+    everything off; then actions cost next to nothing.
     """
 
-    __slots__ = ("baggage_fields", "enabled", "recorder", "redaction", "tracer")
+    __slots__ = ("baggage_fields", "direct", "enabled", "recorder", "redaction", "tracer")
 
     def __init__(
         self,
@@ -73,22 +111,25 @@ class Runtime:
         self.baggage_fields = baggage_fields
         self.redaction = redaction or Redaction()
         self.tracer = tracer
+        self.direct = direct_tracer(tracer)
         self.recorder = recorder
         self.enabled = enabled
 
 
 def _unconfigured() -> Runtime:
-    return Runtime(trace.get_tracer("otel_feedback", VERSION), None)
+    return Runtime(trace.get_tracer(SCOPE, VERSION), None)
 
 
-class _State:
-    current = _unconfigured()
+class in_force:  # noqa: N801 # read as what it is
+    """What is in force, for those to whom a call costs too much."""
+
+    now = _unconfigured()
     unrecorded = 0  # actions that ended while nobody took outcomes; a count for people, so races do not matter
 
 
 def runtime() -> Runtime:
     """Return what is in force now."""
-    return _State.current
+    return in_force.now
 
 
 def install(
@@ -99,14 +140,14 @@ def install(
     baggage_fields: Sequence[str] = (),
     redaction: Redaction | None = None,
 ) -> None:
-    """Make actions use this provider (default: the global one), this recorder, and this redaction on their spans."""
-    tracer = trace.get_tracer("otel_feedback", VERSION, tracer_provider=tracer_provider)
-    _State.current = Runtime(tracer, recorder, enabled=enabled, baggage_fields=baggage_fields, redaction=redaction)
+    """Make actions use this provider (default: the global one), this recorder, and this redaction."""
+    tracer = trace.get_tracer(SCOPE, VERSION, tracer_provider=tracer_provider)
+    in_force.now = Runtime(tracer, recorder, enabled=enabled, baggage_fields=baggage_fields, redaction=redaction)
 
 
 def put_back(before: Runtime) -> None:
     """Make what was in force earlier so again."""
-    _State.current = before
+    in_force.now = before
 
 
 _default: list[Callable[[], object]] = []
@@ -123,14 +164,14 @@ def ensure_recorder() -> None:
     Raises:
         ConfigError: A variable of the environment cannot be used.
     """
-    if _State.current.recorder is None and _State.current.enabled and _default:
+    if in_force.now.recorder is None and in_force.now.enabled and _default:
         _default[0]()
 
 
 def count_unrecorded() -> None:
     """Count an action that nobody recorded, and say so the first time."""
-    _State.unrecorded += 1
-    if _State.unrecorded == 1:
+    in_force.unrecorded += 1
+    if in_force.unrecorded == 1:
         logger.warning(
             "an action ended but nothing records outcomes: call otel_feedback.configure() before the first action()"
         )
@@ -138,4 +179,4 @@ def count_unrecorded() -> None:
 
 def unrecorded() -> int:
     """Return how many actions ended while nobody recorded outcomes."""
-    return _State.unrecorded
+    return in_force.unrecorded

@@ -1,6 +1,7 @@
 """What an agent says of its action while it runs: usage, scores, tags, metadata, and how it ended, by hand.
 
-Input: whatever callers hand in; it is cleaned here. Output: the state that `Action` turns into attributes at the end.
+Input: whatever callers hand in; it is cleaned, limited and freed of secrets here, once. Output: the state that `Action`
+turns into its event.
 Threads: usage may be added from several threads at once; of the rest the last one to say it wins.
 """
 
@@ -14,24 +15,22 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
+import msgspec
+
 from otel_feedback import semconv
 from otel_feedback.capture.ending import Ending, ErrorInfo, describe
 from otel_feedback.capture.runtime import runtime
 from otel_feedback.capture.usage import MAX_COUNT, Usage, clean_amount, clean_count
 from otel_feedback.events.model import SEVERITY_OF, MetadataValue, OutcomeStatus
-from otel_feedback.redaction.limits import (
-    MAX_ITEMS,
-    MAX_TEXT,
-    Problems,
-    clean_metadata,
-    clean_tags,
-    clean_text,
-    is_plain,
-)
+from otel_feedback.redaction.limits import MAX_ITEMS, MAX_TEXT, Problems, clean_text, flat_metadata
+from otel_feedback.redaction.redaction import Redaction
 
-__all__ = ["Said", "usage_lock"]
+__all__ = ["LATER", "Said", "usage_lock"]
 
 logger = logging.getLogger(__name__)
+
+LATER: Any = None
+"""What is there once the action has begun."""
 
 
 class _Shared:
@@ -56,21 +55,24 @@ def usage_lock() -> AbstractContextManager[object]:
     return _Shared.usage_lock
 
 
-class Said:
+class Said(msgspec.Struct, eq=False, weakref=True):
     """The part of an action's handle that its agent talks to."""
 
-    __slots__ = (
-        "_declared_metadata", "_ended", "_forced", "_metadata", "_problems", "_scores", "_tags", "_usage",
-    )  # fmt: skip
+    # a struct, since it begins with all its defaults in one step, in C
+    redaction: Redaction
+    """What everything that is said goes through."""
+    _ended: bool = False
+    _problems: Problems | None = None
+    _usage: Usage | None = None
+    _forced: tuple[Ending, ErrorInfo | None, str | None] | None = None
+    _quality: float | None = None
+    _confidence: float | None = None
+    _tags: tuple[str, ...] = ()
+    _metadata: dict[str, MetadataValue] = LATER  # never changed, but replaced
 
-    def __init__(self) -> None:
-        self._ended = False
-        self._problems: Problems | None = None
-        self._usage: Usage | None = None
-        self._forced: tuple[Ending, ErrorInfo | None, str | None] | None = None
-        self._scores: tuple[float | None, float | None] | None = None
-        self._tags: tuple[str, ...] = ()
-        self._metadata: dict[str, MetadataValue] = {}
+    def __repr__(self) -> str:
+        """Show none of what was said."""
+        return object.__repr__(self)
 
     def _notes(self) -> Problems:
         problems = self._problems
@@ -108,63 +110,73 @@ class Said:
         """
         if self._ended and self._is_over("add_usage"):
             return
-        # only what was given costs anything
-        given: dict[str, Any] = {semconv.OUTCOME_LLM_CALLS: 1}
-        if input_tokens is not None:
-            given[semconv.GEN_AI_USAGE_INPUT_TOKENS] = self._count(input_tokens, "input_tokens")
-        if output_tokens is not None:
-            given[semconv.GEN_AI_USAGE_OUTPUT_TOKENS] = self._count(output_tokens, "output_tokens")
-        if total_tokens is not None and input_tokens is None and output_tokens is None:
-            given[semconv.OUTCOME_OWN_TOKENS] = self._count(total_tokens, "total_tokens")
+        if total_tokens is not None:
+            no_parts = input_tokens is None and output_tokens is None
+            total_tokens = self._count(total_tokens, "total_tokens") if no_parts else None
+        if input_tokens is not None and (input_tokens.__class__ is not int or not 0 <= input_tokens <= MAX_COUNT):
+            input_tokens = self._count(input_tokens, "input_tokens")
+        if output_tokens is not None and (output_tokens.__class__ is not int or not 0 <= output_tokens <= MAX_COUNT):
+            output_tokens = self._count(output_tokens, "output_tokens")
         if cached_input_tokens is not None:
-            given[semconv.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS] = self._count(
-                cached_input_tokens, "cached_input_tokens"
-            )
+            cached_input_tokens = self._count(cached_input_tokens, "cached_input_tokens")
         if reasoning_tokens is not None:
-            given[semconv.GEN_AI_USAGE_REASONING_TOKENS] = self._count(reasoning_tokens, "reasoning_tokens")
+            reasoning_tokens = self._count(reasoning_tokens, "reasoning_tokens")
         if cost is not None:
-            given[semconv.OUTCOME_OWN_COST] = self._amount(cost, "cost")
+            cost = self._amount(cost, "cost")
         if llm_latency_ms is not None:
-            given[semconv.OUTCOME_LLM_LATENCY_MS] = self._amount(llm_latency_ms, "llm_latency_ms")
-        model = None if model is None else self._text(model, "model")
-        provider = None if provider is None else self._text(provider, "provider")
+            llm_latency_ms = self._amount(llm_latency_ms, "llm_latency_ms")
+        known = self.redaction.known
+        if model is not None and (model.__class__ is not str or model not in known):
+            model = self.redaction.name(model, "model", self._notes)
+        if provider is not None and (provider.__class__ is not str or provider not in known):
+            provider = self.redaction.name(provider, "provider", self._notes)
         with _Shared.usage_lock:
             usage = self._usage
             if usage is None:
                 usage = self._usage = Usage()
-            usage.add(given)
+            usage.calls = 1 + (usage.calls or 0)
+            if input_tokens is not None:
+                usage.input = input_tokens + (usage.input or 0)
+            if output_tokens is not None:
+                usage.output = output_tokens + (usage.output or 0)
+            if total_tokens is not None:
+                usage.total = total_tokens + (usage.total or 0)
+            if cached_input_tokens is not None:
+                usage.cached = cached_input_tokens + (usage.cached or 0)
+            if reasoning_tokens is not None:
+                usage.reasoning = reasoning_tokens + (usage.reasoning or 0)
+            if cost is not None:
+                usage.said_cost = cost + (usage.said_cost or 0.0)
+            if llm_latency_ms is not None:
+                usage.latency_ms = llm_latency_ms + (usage.latency_ms or 0.0)
             if model is not None:
-                usage.own[semconv.GEN_AI_REQUEST_MODEL] = model
+                usage.model = model
             if provider is not None:
-                usage.own[semconv.GEN_AI_PROVIDER_NAME] = provider
+                usage.provider = provider
 
-    def _text(self, value: object, field: str) -> str:
-        return value if is_plain(value) else clean_text(value, field, self._notes())
-
-    def _count(self, value: int | None, field: str) -> int | None:
-        if value is None or (value.__class__ is int and 0 <= value <= MAX_COUNT):
+    def _count(self, value: int, field: str) -> int | None:
+        if value.__class__ is int and 0 <= value <= MAX_COUNT:
             return value
         return clean_count(value, field, self._notes())
 
-    def _amount(self, value: float | None, field: str, maximum: float = math.inf) -> float | None:
-        return None if value is None else clean_amount(value, field, self._notes(), maximum)
+    def _amount(self, value: float, field: str, maximum: float = math.inf) -> float | None:
+        if value.__class__ is float and 0.0 <= value <= maximum and value != math.inf:
+            return value
+        return clean_amount(value, field, self._notes(), maximum)
 
     def score(self, *, quality: float | None = None, confidence: float | None = None) -> None:
         """Say how good the result is and how sure the agent is, each from 0 to 1."""
-        if self._is_over("score"):
+        if self._ended and self._is_over("score"):
             return
-        old_quality, old_confidence = self._scores or (None, None)
-        new_quality = self._amount(quality, "quality_score", 1.0)
-        new_confidence = self._amount(confidence, "confidence_score", 1.0)
-        self._scores = (
-            old_quality if new_quality is None else new_quality,
-            old_confidence if new_confidence is None else new_confidence,
-        )
+        if quality is not None and (clean := self._amount(quality, "quality_score", 1.0)) is not None:
+            self._quality = clean
+        if confidence is not None and (clean := self._amount(confidence, "confidence_score", 1.0)) is not None:
+            self._confidence = clean
 
     def tag(self, *tags: str) -> None:
         """Add tags to those it has. Actions that are already open below keep theirs."""
         if not self._is_over("tag"):
-            merged = dict.fromkeys((*self._tags, *clean_tags(tags, self._notes())))
+            merged = dict.fromkeys((*self._tags, *self.redaction.tags(tags, self._notes)))
             if len(merged) > MAX_ITEMS:
                 self._notes().truncated.append("tags")
             self._tags = tuple(merged)[:MAX_ITEMS]
@@ -173,13 +185,12 @@ class Said:
         """Add or replace metadata: a mapping, one key and its value, or keywords."""
         if self._is_over("set_metadata"):
             return
-        notes = self._notes()
         known = dict(self._metadata)
         for part in ({metadata: value} if isinstance(metadata, str) else metadata, more):
             if part is not None:
-                known.update(clean_metadata(part, notes))
+                known.update(self.redaction.metadata(flat_metadata(part, self._notes), self._notes))
         if len(known) > MAX_ITEMS:
-            notes.truncated.append("metadata")
+            self._notes().truncated.append("metadata")
             known = dict(list(known.items())[:MAX_ITEMS])
         self._metadata = known
 
@@ -190,9 +201,10 @@ class Said:
     def fail(self, error: BaseException | str | None = None) -> None:
         """End as FAILURE, though no exception leaves the block."""
         if isinstance(error, BaseException):
-            self._force(OutcomeStatus.FAILURE, describe(error, self._notes()), None)
+            self._force(OutcomeStatus.FAILURE, self._without_secrets(describe(error, self._notes())), None)
         else:
-            text = "" if error is None else clean_text(error, "error_message", self._notes(), MAX_TEXT)
+            said = self.redaction.said
+            text = "" if error is None else said(error, "error_message", MAX_TEXT, self._notes())
             self._force(OutcomeStatus.FAILURE, ErrorInfo(semconv.ERROR_TYPE_OTHER, text, None), None)
 
     def cancel(self, reason: str | None = None) -> None:
@@ -201,8 +213,17 @@ class Said:
 
     def _force(self, status: OutcomeStatus, error: ErrorInfo | None, reason: str | None) -> None:
         if not self._is_over(status.value):
-            text = None if reason is None else clean_text(reason, "status_reason", self._notes(), MAX_TEXT)
-            self._forced = (Ending(status, SEVERITY_OF[status]), error, text)
+            self._forced = (Ending(status, SEVERITY_OF[status]), error, self._reason(reason))
+
+    def _reason(self, reason: str | None) -> str | None:
+        if reason is None:
+            return None
+        problems = self._notes()
+        text = clean_text(reason, "status_reason", problems, MAX_TEXT)
+        return self.redaction.said(text, "metadata.status_reason", MAX_TEXT, problems)
+
+    def _without_secrets(self, error: ErrorInfo) -> ErrorInfo:
+        return ErrorInfo(*self.redaction.error(*error, self._notes()))
 
     def _is_over(self, method: str) -> bool:
         if self._ended and runtime().enabled:

@@ -1,7 +1,6 @@
 """Tokens, calls, latency and cost of an action: what it used itself, and what the actions below it used.
 
-Kept by span attribute, ready to be set; what nobody gave is absent, since unknown is not zero. Not thread-safe by
-itself: `Action` holds a lock.
+What nobody gave is None, since unknown is not zero. Not thread-safe by itself: `Action` holds a lock.
 """
 
 from __future__ import annotations
@@ -9,10 +8,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
+
 from otel_feedback import semconv
 from otel_feedback.redaction.limits import Problems
 
-__all__ = ["MAX_COUNT", "Usage", "clean_amount", "clean_count"]
+__all__ = ["MAX_COUNT", "Inclusive", "Usage", "clean_amount", "clean_count"]
 
 MAX_COUNT = 2**53
 """The largest whole number that every JSON reader keeps exactly."""
@@ -41,53 +42,109 @@ def clean_amount(value: object, name: str, problems: Problems, maximum: float = 
     return None
 
 
-class Usage:
-    """What one action used (`own`), and what the actions below it used (`below`), by attribute."""
+class Inclusive(msgspec.Struct, gc=False):
+    """What some actions used together. `priced` is what those calls cost of which only a table of prices said so."""
 
-    __slots__ = ("below", "own")
+    calls: int | None = None
+    tokens: int | None = None
+    said_cost: float | None = None
+    priced: float | None = None
+    latency_ms: float | None = None
 
-    def __init__(self) -> None:
-        self.own: dict[str, Any] = {}
-        self.below: dict[str, Any] = {}
+    @property
+    def cost(self) -> float | None:
+        """The cost of all."""
+        if self.priced is None:
+            return self.said_cost
+        return round(self.priced + (self.said_cost or 0.0), 12)
 
-    def add(self, given: dict[str, Any]) -> None:
-        """Add to the action's own amounts; None is unknown and adds nothing."""
-        own = self.own
-        for attribute, amount in given.items():
-            if amount is not None:
-                own[attribute] = own[attribute] + amount if attribute in own else amount
+    def add(self, other: Usage | Inclusive) -> None:
+        """Add what is known of another one."""
+        if other.calls is not None:
+            self.calls = other.calls + (self.calls or 0)
+        if other.tokens is not None:
+            self.tokens = other.tokens + (self.tokens or 0)
+        if other.said_cost is not None:
+            self.said_cost = other.said_cost + (self.said_cost or 0.0)
+        if other.priced is not None:
+            self.priced = other.priced + (self.priced or 0.0)
+        if other.latency_ms is not None:
+            self.latency_ms = other.latency_ms + (self.latency_ms or 0.0)
 
-    def absorb(self, child: Usage) -> None:
+
+class Usage(msgspec.Struct, gc=False):
+    """What one action used, and what the actions below it used: all of them, and those that are not in the tree."""
+
+    calls: int | None = None
+    input: int | None = None
+    output: int | None = None
+    total: int | None = None  # of calls of which nobody said how many of each
+    cached: int | None = None
+    reasoning: int | None = None
+    said_cost: float | None = None
+    priced: float | None = None
+    latency_ms: float | None = None
+    model: str | None = None
+    provider: str | None = None
+    below: Inclusive | None = None
+    below_alone: Inclusive | None = None
+
+    @property
+    def tokens(self) -> int | None:
+        """Tokens of the action itself."""
+        given, gotten = self.input, self.output
+        if self.total is None:
+            if given is None:
+                return gotten
+            return given if gotten is None else given + gotten
+        return (given or 0) + (gotten or 0) + self.total
+
+    @property
+    def cost(self) -> float | None:
+        """Cost of the action itself."""
+        return self.said_cost if self.priced is None else self.priced
+
+    def absorb(self, child: Usage, *, is_alone: bool) -> None:
         """Count a finished child's inclusive usage as used below this action."""
-        for attribute, amount in child.inclusive().items():
-            self.below[attribute] = self.below.get(attribute, 0) + amount
+        used = child.inclusive()
+        if self.below is None:
+            self.below = Inclusive()
+        self.below.add(used)
+        if is_alone:
+            if self.below_alone is None:
+                self.below_alone = Inclusive()
+            self.below_alone.add(used)
 
-    def inclusive(self) -> dict[str, Any]:
-        """Return tokens, cost, model calls and their latency of the action and those below it."""
-        own, total = self.own, self.below.copy()
-        for attribute, parts in _INCLUDES.items():
-            for part in parts:
-                if part in own:
-                    total[attribute] = total.get(attribute, 0) + own[part]
+    def inclusive(self) -> Inclusive:
+        """Return what the action and those below it used."""
+        total = Inclusive()
+        total.add(self)
+        if self.below is not None:
+            total.add(self.below)
         return total
 
     def attributes(self) -> dict[str, Any]:
-        """Return what goes on the span: inclusive numbers only where they differ from the own ones."""
-        own = self.own
-        if semconv.OUTCOME_OWN_TOKENS in own:  # of calls whose total alone is known; the others count, too
-            parts = _INCLUDES[semconv.OUTCOME_TOKENS_USED]
-            own = {**own, semconv.OUTCOME_OWN_TOKENS: sum(own.get(part, 0) for part in parts)}
-        return {**own, **self.inclusive()} if self.below else own
-
-
-_INCLUDES = {
-    semconv.OUTCOME_TOKENS_USED: (
-        semconv.GEN_AI_USAGE_INPUT_TOKENS,
-        semconv.GEN_AI_USAGE_OUTPUT_TOKENS,
-        semconv.OUTCOME_OWN_TOKENS,
-    ),
-    semconv.OUTCOME_COST_ESTIMATE: (semconv.OUTCOME_OWN_COST,),
-    semconv.OUTCOME_LLM_CALLS: (semconv.OUTCOME_LLM_CALLS,),
-    semconv.OUTCOME_LLM_LATENCY_MS: (semconv.OUTCOME_LLM_LATENCY_MS,),
-}
-"""An inclusive number, and the own ones that it is the sum of."""
+        """Return what goes on the span: inclusive numbers only where they differ from the own ones, and no prices."""
+        said: dict[str, Any] = {
+            semconv.OUTCOME_LLM_CALLS: self.calls,
+            semconv.GEN_AI_USAGE_INPUT_TOKENS: self.input,
+            semconv.GEN_AI_USAGE_OUTPUT_TOKENS: self.output,
+            semconv.OUTCOME_OWN_TOKENS: None if self.total is None else self.tokens,
+            semconv.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: self.cached,
+            semconv.GEN_AI_USAGE_REASONING_TOKENS: self.reasoning,
+            semconv.OUTCOME_OWN_COST: self.said_cost,
+            semconv.OUTCOME_LLM_LATENCY_MS: self.latency_ms,
+            semconv.GEN_AI_REQUEST_MODEL: self.model,
+            semconv.GEN_AI_PROVIDER_NAME: self.provider,
+        }
+        said = {name: value for name, value in said.items() if value is not None}
+        if self.below is not None:
+            total = self.inclusive()
+            inclusive: dict[str, Any] = {
+                semconv.OUTCOME_TOKENS_USED: total.tokens,
+                semconv.OUTCOME_COST_ESTIMATE: total.said_cost,
+                semconv.OUTCOME_LLM_CALLS: total.calls,
+                semconv.OUTCOME_LLM_LATENCY_MS: total.latency_ms,
+            }
+            said.update((name, value) for name, value in inclusive.items() if value is not None)
+        return said

@@ -21,10 +21,12 @@ import msgspec
 
 from otel_feedback import semconv
 from otel_feedback.convert.additions import Addition, added
+from otel_feedback.convert.amounts import Amounts
 from otel_feedback.convert.doubles import Doubles
+from otel_feedback.convert.foreign import with_news
 from otel_feedback.convert.reader import Reader, pass_on
-from otel_feedback.convert.rollup import pass_up, told_amounts
-from otel_feedback.convert.rules import Emit, Emitted, Ended, Rules
+from otel_feedback.convert.rollup import AMOUNTS, pass_up, told_amounts
+from otel_feedback.convert.rules import Emit, Emitted, Ended, FindOwn, OwnAction, Rules
 from otel_feedback.convert.span import Convention, FinishedSpan
 from otel_feedback.convert.status import ABANDONED
 from otel_feedback.convert.tree import MAX_NODES, MAX_WAITING, Guess, Node, Tree, is_within
@@ -48,10 +50,14 @@ class Outcomes:
     Args:
         emit: Takes the events.
         conventions: Asked in this order, after our own; the first that matches reads the span, and no other.
+        find_own: Gives the action of our own whose span has this id, while it is open or ending.
     """
 
-    def __init__(self, emit: Emit, conventions: Iterable[Convention], rules: Rules) -> None:
+    def __init__(
+        self, emit: Emit, conventions: Iterable[Convention], rules: Rules, find_own: FindOwn = lambda span_id: None
+    ) -> None:
         self._emit = emit
+        self._find_own = find_own
         self.rules = rules
         self._reader = Reader((*rules.conventions, *conventions), rules)
         self._lock = threading.RLock()
@@ -60,6 +66,8 @@ class Outcomes:
         self._is_catching_up = False
         self._ended: dict[int, int] = {}  # the latest spans that ended; guarded by self._lock
         self._given_up: dict[int, tuple[int, int]] = {}  # span to trace and revision; guarded by self._lock
+        self.keeps_recent = False
+        """Whether spans that have ended are to be found by what is said of them afterwards."""
         self._recent: dict[int, Node] | None = None  # those with the newest events; guarded by self._lock
         self._tree = Tree(self._reader.look, self._give_up)
         self._doubles = Doubles()
@@ -85,7 +93,7 @@ class Outcomes:
         with self._lock:
             self._owner = threading.get_ident()
             try:
-                parent = self._tree.find(trace_id, parent_id) if parent_id else None
+                parent = self._above(trace_id, parent_id) if parent_id else None
                 self._ended.pop(span_id, None)
                 if not semconv.INFRASTRUCTURE_MARKERS.isdisjoint(attributes) and not self._reader.is_marked(attributes):
                     if parent is not None:
@@ -95,7 +103,8 @@ class Outcomes:
                     node.cause_id = cause_id
                     if semconv.OUTCOME_ACTION_TYPE in attributes:
                         self._note_own(node, attributes)
-                    self._revise()
+                    if self._changed:
+                        self._revise()
             finally:
                 ready, self._ready, self._owner = self._ready, [], 0
         if ready or self._aside:
@@ -119,12 +128,13 @@ class Outcomes:
 
         Args:
             attributes: Of the span, as they are.
-            make: Gives what is to be read of the span; called only where that may be something.
+            make: Gives what is to be read of the span; called only where that may be something. Of a span that is no
+                action of our own, ids are filled in here.
         """
         if self._owner == threading.get_ident():
             self._aside.append(lambda: self.end(ended, attributes, make))
             return None
-        trace_id, span_id, cause_id, sampled, key = ended
+        trace_id, span_id, cause_id, sampled = ended
         event: OutcomeEvent | None = None
         with self._lock:
             self._owner = threading.get_ident()
@@ -139,10 +149,11 @@ class Outcomes:
                     span = make()
                     if node is None:
                         node = Node(trace_id, span_id, None, span.scope, span.start_ns, None)  # it began before we did
+                    if not span.event_id:
+                        span.event_id = event_id = node.of_event
+                        span.trace_id, span.span_id = node.run.trace_id, event_id[33:]
                     if cause_id in (0, node.cause_id):
                         span.in_flight = None
-                    if key is not None:
-                        node.key = key
                     node.sampled = sampled
                     event = self._end(node, span)
                     self._note_ended(trace_id, span_id)
@@ -183,8 +194,10 @@ class Outcomes:
                 self._is_catching_up = False
 
     def _end(self, node: Node, span: FinishedSpan | None) -> OutcomeEvent | None:
-        above = self._tree.above(node)
-        self._move(node, above)
+        above = node.above
+        if not self._tree.is_settled(node):
+            above = self._tree.above(node)
+            self._move(node, above)
         try:
             event = None if span is None else self._reader.convert(node, span, above)
         except Exception:
@@ -192,6 +205,10 @@ class Outcomes:
             raise
         if span is None:
             pass_on(node)
+        return self._settle(node, event, span)
+
+    def _settle(self, node: Node, event: OutcomeEvent | None, span: FinishedSpan | None) -> OutcomeEvent | None:
+        """Put what a span itself says together with what others say, and tell those."""
         node.is_action = event is not None
         given_up = self._given_up.pop(node.span_id, None)
         if event is not None and node.event is not None:
@@ -204,7 +221,9 @@ class Outcomes:
         if node.is_broken_off and node.parent is not None:
             self._abandon(node.parent)
         if event is not None:
-            event = node.event = self._with_others(node, event)
+            if node.own:
+                event = self._with_others(node, event)
+            node.event = event
             if node.additions:
                 event = node.event = added(event, node.additions)
             self._ready.append(Emitted(event, node.key, node.sampled))
@@ -213,48 +232,108 @@ class Outcomes:
         self._pass_up(node)
         if node.is_call and node.said is not None and span is not None:
             self._match_double(node, span, event)
-        self._tell_waiting(node)
+        if node.waiting:
+            self._tell_waiting(node)
         self._wait(node)
         if node.parent is None and node.run.open:
             self._close_run(node)
-        self._revise()
+        if self._changed:
+            self._revise()
         return event
 
-    # -- what it says --------------------------------------------------------------------------------------
+    # -- actions of our own that have others' spans around them --------------------------------------------
+
+    def begin_own(self, action: OwnAction) -> None:
+        """Take an action that has started below somebody else's span; it gets a place where that one has one."""
+        if self._owner == threading.get_ident():
+            self._aside.append(lambda: self.begin_own(action))
+            return
+        with self._lock:
+            self._owner = threading.get_ident()
+            try:
+                if action.above is not None and self._tree.find(*action.above) is not None:
+                    self._own_node(action)
+                    action.has_place = True
+            finally:
+                self._owner = 0
+
+    def end_own(self, action: OwnAction, event: OutcomeEvent, sampled: bool) -> OutcomeEvent | None:
+        """Take the event of an action that ends; return it as it was taken, with what others add."""
+        if self._owner == threading.get_ident():
+            self._aside.append(lambda: self.end_own(action, event, sampled))
+            return None
+        with self._lock:
+            self._owner = threading.get_ident()
+            try:
+                node = self._own_node(action)
+                for below in (action.open_below or {}).values():
+                    if not below.in_tree:
+                        self._own_node(below)
+                node.sampled = sampled
+                used = action.used_below
+                if used is not None:
+                    node.amounts = node.amounts or Amounts()
+                    node.amounts.add_used(*used)
+                    node.summed = None
+                self._move(node, self._tree.above(node))
+                self._reader.note_own(node, event, action.own_calls)
+                ended = self._settle(node, event, None)
+            finally:
+                ready, self._ready, self._owner = self._ready, [], 0
+        return self._hand_out(ready, ended)
+
+    def _above(self, trace_id: int, span_id: int) -> Node | None:
+        """Return the node of the span above, or of what stands for it; an action of our own gets one now."""
+        node = self._tree.find(trace_id, span_id)
+        if node is None and (action := self._find_own((trace_id, span_id))) is not None:
+            node = self._own_node(action)
+        return node
+
+    def _own_node(self, action: OwnAction) -> Node:
+        """Return the node of an action of our own, made now if there is none, with those of the actions above it."""
+        waiting: list[OwnAction] = []
+        node: Node | None = None
+        above: OwnAction | None = action
+        while above is not None:
+            node = self._tree.find(*above.ids)
+            if node is not None:
+                break
+            waiting.append(above)
+            outer = above.above
+            node = None if outer is None else self._tree.find(*outer)
+            above = None if outer is None or node is not None else self._find_own(outer)
+        for below in reversed(waiting):
+            node = self._tree.begin(*below.ids, node, "", below.start_ns, None)
+            self._note_own(node, below.started)
+            node.key = below.partition_key
+            below.in_tree = True
+        assert node is not None
+        return node
 
     # -- what the others add -------------------------------------------------------------------------------
 
     def _with_others(self, node: Node, event: OutcomeEvent) -> OutcomeEvent:
         """Return the event with what the spans above and below say."""
+        if not node.own:
+            return with_news(node, event)
         changes: dict[str, Any] = {}
         above = node.above
         if node.own and above is None:  # it may have a parent that is no span of ours
             place = node.said_place
         else:
-            parent_id = None if above is None else self._event_id(above)
-            place = parent_id, event.event_id if above is None else self._event_id(node.root or above), node.depth
+            parent_id = None if above is None else above.of_event
+            place = parent_id, event.event_id if above is None else (node.root or above).of_event, node.depth
         if place != (event.parent_event_id, event.root_event_id, event.depth):
             changes["parent_event_id"], changes["root_event_id"], changes["depth"] = place
-        if (
-            event.agent_name is None
-            and not node.own
-            and node.agent is not None
-            and event.action_type not in ("agent", "workflow")
-        ):
-            changes["agent_name"] = node.agent
-        if not node.own or (node.amounts is not None and node.foreign_below) or node.intervals is not None:
-            told = told_amounts(node)
+        if (node.amounts is not None and node.foreign_below) or node.intervals is not None:
+            told = dict(zip(AMOUNTS, told_amounts(node), strict=True))
+            if (llm_ms := told.pop("llm_latency_ms")) is not None:
+                told["llm_latency_ms"] = max(0.0 if node.said is None else node.said.llm_ms, llm_ms)
             changes.update({field: value for field, value in told.items() if getattr(event, field) != value})
         is_complete = node.open_below == 0
         if event.usage_complete is not is_complete:
             changes["usage_complete"] = is_complete
-        if node.child_errors and event.status is OutcomeStatus.SUCCESS and not node.own:
-            changes["metadata"] = {**event.metadata, "child_errors": node.child_errors}
         return msgspec.structs.replace(event, **changes) if changes else event
-
-    @staticmethod
-    def _event_id(node: Node) -> str:
-        return node.event_id or f"{node.trace_id:032x}-{node.span_id:016x}"
 
     def _pass_up(self, node: Node) -> None:
         for revised in pass_up(node):
@@ -302,7 +381,8 @@ class Outcomes:
             return
         old = double.parent
         if old is not None and double.passed is not None and old.amounts is not None:
-            old.amounts.add(double.passed, -1)
+            old.amounts.take(double.passed)
+            old.summed = None
             if old.is_ended:
                 self._pass_up(old)
                 if old.event is not None:
@@ -335,7 +415,7 @@ class Outcomes:
         try:
             attributes = plain(live.attributes)
             if self._reader.is_marked(attributes):
-                event_id = self._event_id(node)
+                event_id = node.of_event
                 span = FinishedSpan(
                     event_id, event_id[:32], event_id[33:], node.start_ns, time.time_ns(), attributes, None, None,
                     name=live.name, scope=node.scope, never_ended=True,
@@ -345,7 +425,7 @@ class Outcomes:
             logger.debug("an open span cannot be read")
         if event is not None:
             metadata = {**event.metadata, "never_ended": True}
-            event = node.event = self._with_others(node, msgspec.structs.replace(event, metadata=metadata))
+            event = node.event = msgspec.structs.replace(event, metadata=metadata)
             self._ready.append(Emitted(event, node.key, node.sampled))
             self._given_up[node.span_id] = node.trace_id, event.revision
             if len(self._given_up) > MAX_NODES:
@@ -402,6 +482,7 @@ class Outcomes:
     def keep_recent(self) -> None:
         """Remember which spans the newest events are of, so that `add()` finds them."""
         self._recent = self._recent or {}
+        self.keeps_recent = True
 
     def _keep(self, node: Node) -> None:
         if self._recent is not None:
@@ -417,7 +498,7 @@ class Outcomes:
         with self._lock:
             self._owner = threading.get_ident()
             try:
-                node = self._tree.find(trace_id, span_id) or (self._recent or {}).get(span_id)
+                node = self._above(trace_id, span_id) or (self._recent or {}).get(span_id)
                 if node is not None and node.span_id == span_id and node.trace_id == trace_id:
                     if node.event is None:
                         node.additions = (*node.additions, addition)

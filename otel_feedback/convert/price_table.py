@@ -46,7 +46,10 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
             answer -= usage.reasoning
             sum_of_parts += usage.reasoning * self.reasoning
         # a part that is larger than the whole is somebody's mistake, and no discount
-        sum_of_parts += max(plain, 0) * self.input + max(answer, 0) * self.output
+        if plain > 0:
+            sum_of_parts += plain * self.input
+        if answer > 0:
+            sum_of_parts += answer * self.output
         return sum_of_parts / 1e6 + self.thousand_requests / 1e3
 
 

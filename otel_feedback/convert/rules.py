@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
 
 from otel_feedback.convert.pricing import Price
 from otel_feedback.convert.span import Convention
 from otel_feedback.convert.usage import TokenUsage
 from otel_feedback.events.model import OutcomeEvent
 
-__all__ = ["DEFAULT_KINDS", "Emit", "Emitted", "Ended", "Pricing", "Rules"]
+__all__ = ["DEFAULT_KINDS", "Emit", "Emitted", "Ended", "FindOwn", "OwnAction", "Pricing", "Rules"]
 
 DEFAULT_KINDS = frozenset(
     {"agent", "workflow", "tool", "llm", "embedding", "retrieval", "plan", "handoff", "guardrail"}
@@ -39,16 +39,50 @@ class Rules(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """Which span has ended; `cause_id` is `id()` of the exception that is passing through, or 0.
-
-    `key` is the partition key, where an action has frozen it.
-    """
+    """Which span has ended; `cause_id` is `id()` of the exception that is passing through, or 0."""
 
     trace_id: int
     span_id: int
     cause_id: int
     sampled: bool
-    key: str | None
+
+
+class OwnAction(Protocol):
+    """An action of our own that is open or ending, as far as spans of others need it that are around it or below."""
+
+    in_tree: bool
+    """Set here when it gets a node in the tree: then its sums are kept there."""
+
+    has_place: bool
+    """Set here when others' spans above decide what is above it: then those below it need nodes, too."""
+
+    @property
+    def ids(self) -> tuple[int, int]: ...
+
+    @property
+    def above(self) -> tuple[int, int] | None: ...
+
+    @property
+    def start_ns(self) -> int: ...
+
+    @property
+    def started(self) -> Mapping[str, Any]: ...
+
+    @property
+    def partition_key(self) -> str: ...
+
+    @property
+    def open_below(self) -> Mapping[str, Any] | None: ...
+
+    @property
+    def own_calls(self) -> int: ...
+
+    @property
+    def used_below(self) -> tuple[int | None, int | None, float | None] | None: ...
+
+
+FindOwn = Callable[[tuple[int, int]], "Any | None"]
+"""Trace and span id to the `OwnAction` whose span that is, if it is one's."""
 
 
 class Emitted(NamedTuple):

@@ -48,14 +48,13 @@ def _take(act: Action, told: Mapping[str, Any]) -> None:
     given = {**_tokens(told), "cost": told.get("cost"), "model": told.get("model"), "provider": told.get("provider")}
     given = {name: value for name, value in given.items() if value is not None}
     # an agent that counted its calls and returns their sum as well must not be counted twice
-    if given and (act._usage is None or not act._usage.own):
+    if given and (act._usage is None or act._usage.calls is None):
         act.add_usage(**given)
     quality, confidence = told.get("quality_score"), _first(told, ("confidence", "confidence_score"))
     if quality is not None or confidence is not None:
-        known_quality, known_confidence = act._scores or (None, None)
         act.score(
-            quality=quality if known_quality is None else None,
-            confidence=confidence if known_confidence is None else None,
+            quality=quality if act._quality is None else None,
+            confidence=confidence if act._confidence is None else None,
         )
 
 

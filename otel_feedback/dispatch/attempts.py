@@ -56,7 +56,7 @@ async def make_attempts(act: Action, call: Call, request: Request, came: Came, b
         finally:
             came.duration_ms = (time.perf_counter_ns() - started_ns) / 1e6
             if request.attempts > 1:
-                act._note({semconv.OUTCOME_ATTEMPT: number, semconv.OUTCOME_DURATION_MS: came.duration_ms})
+                act.note({semconv.OUTCOME_ATTEMPT: number, semconv.OUTCOME_DURATION_MS: came.duration_ms})
             if call.is_plain:
                 _note_thread(act, call)
         error = came.error
@@ -80,4 +80,4 @@ def _note_thread(act: Action, call: Call) -> None:
         act.set_metadata(semconv.METADATA_THREAD_LEFT, True)
     act._thread = -1
     if call.cpu_ms is not None:
-        act._note({semconv.OUTCOME_CPU_TIME_MS: call.cpu_ms})
+        act.note({semconv.OUTCOME_CPU_TIME_MS: call.cpu_ms})

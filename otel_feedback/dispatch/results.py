@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from otel_feedback import semconv
 from otel_feedback.capture.declaration import Declaration
 from otel_feedback.capture.ending import judge
 from otel_feedback.capture.handle import Action
@@ -30,9 +29,9 @@ def event_of(act: Action, declared: Declaration, error: BaseException | None, me
         ending, info, _ = judge(error, Problems(), is_root=True, elapsed_ns=0, deadline_ns=None)
     return OutcomeEvent(
         event_id=act.event_id,
-        action_type=declared.own[semconv.OUTCOME_ACTION_TYPE],
-        agent_name=declared.own.get(semconv.GEN_AI_AGENT_NAME),
-        agent_type=declared.own.get(semconv.OUTCOME_AGENT_TYPE),
+        action_type=declared.action_type,
+        agent_name=declared.agent,
+        agent_type=declared.agent_type,
         status=ending.status,
         severity=ending.severity,
         duration_ms=measured.duration_ms,

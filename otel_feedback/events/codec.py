@@ -83,9 +83,12 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of the wire form."""
     schema = msgspec.json.schema(OutcomeEvent)
     body = schema["$defs"]["OutcomeEvent"]
-    body["properties"]["severity"].pop("default", None)
+    for name in ("action_type", "status", "severity"):
+        body["properties"][name].pop("default", None)
     # the encoder always writes these, though a reader may leave them to their defaults
-    body["required"] = sorted({*body["required"], "schema_version", "event_id", "revision", "timestamp", "severity"})
+    body["required"] = sorted(
+        {"action_type", "status", "schema_version", "event_id", "revision", "timestamp", "severity"}
+    )
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"Agent outcome event {SCHEMA_VERSION}",

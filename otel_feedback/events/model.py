@@ -77,10 +77,10 @@ def _utc_now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-class OutcomeEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class OutcomeEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """How one agent action ended.
 
-    Only `action_type` and `status` are required. Times are timezone-aware UTC, durations milliseconds,
+    Give its fields by name; only `action_type` and `status` are required. Times are timezone-aware UTC, durations milliseconds,
     cost US dollars, scores 0 to 1, memory megabytes (10^6 bytes). Do not mutate `metadata`.
 
     `tokens_used`, `cost_estimate`, `llm_latency_ms` and `llm_calls` include the actions below this one in the
@@ -89,13 +89,15 @@ class OutcomeEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     # not tracked by the garbage collector: thousands may be pending, nothing in them can form a cycle, and a full
     # collection would stop the agent for as long as it takes to look at them all
-    # default factories, because msgspec leaves out plain defaults and these must be on the wire
+    # default factories, because msgspec leaves out plain defaults and these must be on the wire; the two that have to be
+    # given have a default that __post_init__ refuses, or none could be given by position, and by name it takes four times
+    # as long: 48 names are looked for among 48
     schema_version: str = msgspec.field(default_factory=lambda: SCHEMA_VERSION)
     event_id: str = msgspec.field(default_factory=new_event_id)
     revision: int = msgspec.field(default_factory=lambda: 1)
     timestamp: Moment = msgspec.field(default_factory=_utc_now)
-    action_type: str
-    status: OutcomeStatus
+    action_type: str = cast(str, None)  # has to be given
+    status: OutcomeStatus = cast(OutcomeStatus, None)  # has to be given
     severity: Severity = cast(Severity, None)  # derived from the status when not given
 
     # who and where
@@ -151,6 +153,13 @@ class OutcomeEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     metadata: dict[str, MetadataValue] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.action_type is None or self.severity is None:  # pyright: ignore[reportUnnecessaryComparison]
+            self._complete()
+
+    def _complete(self) -> None:
+        for name in ("action_type", "status"):
+            if getattr(self, name) is None:
+                raise TypeError(f"Missing required argument '{name}'")
         if self.severity is None:  # pyright: ignore[reportUnnecessaryComparison]
             msgspec.structs.force_setattr(self, "severity", SEVERITY_OF[self.status])
 

@@ -37,6 +37,7 @@ __all__ = ["LOST_DAMAGED", "AppendingJournal"]
 
 LOST_DAMAGED = "damaged"
 _encode = msgspec.json.Encoder().encode
+_EVENT, _START = int(Kind.EVENT), int(Kind.START)
 
 WRITE_AT_ONCE = 64
 """Records that were in memory only, written in one holding of the lock."""
@@ -81,7 +82,19 @@ class AppendingJournal:
     # -- on the agent's thread -----------------------------------------------------------------------------
 
     def append(self, key: str, payload: bytes, event: OutcomeEvent, sampled: bool) -> int:
-        record = Record.of(event, self.origin, 0, key, payload, sampled=sampled)
+        event_id = event.event_id
+        record = Record(
+            self.origin,
+            0,
+            key,
+            payload,
+            sampled,
+            event_id,
+            event.revision,
+            event.timestamp,
+            event.trace_id,
+            event.span_id,
+        )
         tail, size = self._tail, len(payload)
         with self._lock:
             if self._is_closed:
@@ -91,11 +104,13 @@ class AppendingJournal:
             tail.records[sequence] = record
             self._end = sequence + 1
             tail.bytes += size
-            if self._open_actions and event.revision:
-                self._open_actions.pop(event.event_id, None)
+            if event.revision:
+                self._open_actions.pop(event_id, None)
             if sequence == self._written:
                 self._write_event(record)
-                self._end_full_segment()
+                writer = self._writer
+                if writer is not None and writer.size >= writer.full_at:
+                    self._begin_segment()
             elif sequence - self._written < WRITE_AT_ONCE:  # else the disk has just healed, and tend() is at it
                 self._write_events()
             if tail.bytes > self._tail_bytes:
@@ -109,7 +124,7 @@ class AppendingJournal:
             noted = _encode(action)
         except Exception:  # whatever a span's attributes may hold; the action's event will say what can be said
             return
-        data = frame(Kind.START, self._end, noted)
+        data = frame(_START, self._end, noted)
         with self._lock:
             if self._is_closed:
                 return
@@ -136,25 +151,30 @@ class AppendingJournal:
     def _write_event(self, record: Record) -> bool:
         """Write the lowest record that is not on disk yet; False where the disk does not take it."""
         body = event_body(record.key, record.payload)
+        sequence = record.sequence
         if len(body) <= MAX_PAYLOAD and not self._write(
-            frame(Kind.EVENT, record.sequence, body, SAMPLED if record.sampled else 0)
+            frame(_EVENT, sequence, body, SAMPLED if record.sampled else 0)
         ):
             return False
-        self._written = max(self._written, record.sequence + 1)
+        if self._written <= sequence:  # an interruption may have written more
+            self._written = sequence + 1
         return True
 
     def _end_full_segment(self) -> None:
         # what it began with does not count: else many open actions would begin a segment for each event
-        if self._writer is not None and self._writer.added >= self._segment_bytes:
+        if self._writer is not None and self._writer.size >= self._writer.full_at:
             self._begin_segment()
 
     def _write(self, data: bytes) -> bool:
-        if self._writer is None and self._problem is None:  # the first append of all
-            self._begin_segment()
-        if self._writer is None:
-            return False
+        writer = self._writer
+        if writer is None:
+            if self._problem is None:  # the first append of all
+                self._begin_segment()
+            writer = self._writer
+            if writer is None:
+                return False
         try:
-            self._writer.append(data)
+            writer.append(data)
         except OSError as exc:
             self._stop_writing(exc)
             return False
@@ -187,6 +207,7 @@ class AppendingJournal:
         except OSError as exc:
             self._stop_writing(exc)
             return
+        writer.full_at = writer.size + self._segment_bytes
         self._writer, self._has_new_names = writer, True
         # one that begins at the same sequence holds no event, and was replaced
         self._sealed_bytes -= self._sealed.pop(first, 0)

@@ -49,6 +49,7 @@ _CRC = Struct("<I")
 _KEY = Struct("<H")
 _HEADER = Struct("<2sBBIQI")
 HEADER_BYTES = _HEADER.size
+_pack_head, _pack_crc, _pack_key = _HEAD.pack, _CRC.pack, _KEY.pack
 
 
 class Kind(IntEnum):
@@ -92,14 +93,14 @@ class Scan(NamedTuple):
 
 def frame(kind: int, sequence: int, payload: bytes, flags: int = 0) -> bytes:
     """Return one frame."""
-    head = _HEAD.pack(MARK, kind, flags, len(payload), sequence)
-    return b"%b%b%b" % (head, _CRC.pack(crc32(head, crc32(payload))), payload)
+    head = _pack_head(MARK, kind, flags, len(payload), sequence)
+    return head + _pack_crc(crc32(head, crc32(payload))) + payload
 
 
 def event_body(key: str, event: bytes) -> bytes:
     """Return the payload of an EVENT frame. Never raises: an event that cannot be written would hold up all others."""
     key_bytes = key.encode(errors="replace")[:MAX_KEY]
-    return b"%b%b%b" % (_KEY.pack(len(key_bytes)), key_bytes, event)
+    return _pack_key(len(key_bytes)) + key_bytes + event
 
 
 def key_and_event(payload: bytes) -> tuple[str, bytes]:

@@ -10,28 +10,28 @@ import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from opentelemetry.context import Context
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
-from opentelemetry.trace import SpanContext, StatusCode
+from opentelemetry.trace import StatusCode
 
 from otel_feedback import semconv
 from otel_feedback.capture.ending import describe
-from otel_feedback.capture.handle import Action, ending_actions
+from otel_feedback.capture.handle import Action, open_actions
+from otel_feedback.capture.runtime import SCOPE
 from otel_feedback.convert.conventions.own import OwnConvention
 from otel_feedback.convert.costs import priced_own
 from otel_feedback.convert.rules import Ended
 from otel_feedback.convert.span import FinishedSpan, SpanError, SpanEvent
 from otel_feedback.convert.values import plain
-from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
-from otel_feedback.events.started import StartedAction
+from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.redaction.limits import Problems
+from otel_feedback.sdk.compat import ids_of
 
-__all__ = ["ActionRecorder", "OutcomeSpanProcessor", "provide_default_pipeline"]
+__all__ = ["OutcomeSpanProcessor", "provide_default_pipeline"]
 
 logger = logging.getLogger(__name__)
 
@@ -60,16 +60,21 @@ class OutcomeSpanProcessor(SpanProcessor):
                 raise TypeError("OutcomeSpanProcessor() needs a pipeline")
             pipeline = _default[0]()
         self.pipeline = pipeline
-        self._resource: Resource | None = None
-        self._service_name: str | None = None
         self.outcomes = pipeline.outcomes
+        self._recorder = pipeline.recorder
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Note where the span stands. What it is can only be told when it ends."""
         try:
             if self.pipeline.closed:
                 return
-            context, parent = span.get_span_context(), span.parent
+            context = span.get_span_context()
+            action = open_actions.get(ids_of(context))
+            if action is not None:
+                if span.parent is not None and action.is_below_others:
+                    self.outcomes.begin_own(action)
+                return
+            parent = span.parent
             parent_id = (
                 0 if parent is None or parent.is_remote or parent.trace_id != context.trace_id else parent.span_id
             )
@@ -89,141 +94,89 @@ class OutcomeSpanProcessor(SpanProcessor):
             return
         try:
             context = span.get_span_context()
-            if context is None or span.start_time is None or span.end_time is None:
+            if context is None:
                 return
-            action = ending_actions.get(context.span_id)
-            attributes = plain(span.attributes)
+            # by its ids: what comes here may have been made anew of what the action's span said
+            action = open_actions.get(ids_of(context))
             if action is not None:
-                action.is_taken = True
-                # the SDK's limits on spans may have cut or dropped some; an event has limits of its own
-                attributes.update(action.attributes)
+                # somebody else may end its span while it is under way, and two processors may be on one provider
+                if action.outcome is not None and pipeline not in action.takers:
+                    action.takers = (*action.takers, pipeline)
+                    action.event = self._take(action, span)
+                return
+            scope = span.instrumentation_scope
+            # one of our own tracer's whose action is not known yet: it has been ended before it even began
+            is_ours = scope is not None and scope.name == SCOPE
+            if is_ours or span.start_time is None or span.end_time is None:
+                return
+            attributes = plain(span.attributes)
             cause = sys.exc_info()[1]
-            event = self.outcomes.end(
+            self.outcomes.end(
                 Ended(
-                    context.trace_id, context.span_id, 0 if cause is None else id(cause),
-                    context.trace_flags.sampled,
-                    # only our own API freezes a run id when the span starts; an attribute may be set at any time
-                    None if action is None else action.partition_key,
+                    context.trace_id, context.span_id, 0 if cause is None else id(cause), context.trace_flags.sampled
                 ),
                 attributes,
-                lambda: self._read(span, attributes, action),
-            )  # fmt: skip
-            if action is not None:
-                action.event = event
+                lambda: self._read(span, attributes),
+            )
         except Exception as exc:  # somebody else's span may carry anything
-            context = span.get_span_context()
-            action = None if context is None else ending_actions.get(context.span_id)
-            if action is not None:
-                pipeline.forget_start(action.event_id)
             pipeline.reject("unconvertible", "a span could not be turned into an outcome: %r", exc)
 
-    def _read(self, span: ReadableSpan, attributes: dict[str, Any], action: Action | None) -> FinishedSpan:
-        context = cast(SpanContext, span.get_span_context())
-        if span.resource is not self._resource:
-            self._resource = span.resource
-            name = span.resource.attributes.get(semconv.SERVICE_NAME)
-            # the SDK's own placeholder says less than our setting
-            unnamed = not isinstance(name, str) or name.startswith("unknown_service")
-            self._service_name = self.pipeline.service_name if unnamed else str(name)
-        start_ns, end_ns = span.start_time or 0, span.end_time or 0
-        if action is not None:
-            event_id = action.event_id
-            return FinishedSpan(
-                event_id,
-                event_id[:32],
-                event_id[33:],
-                start_ns,
-                end_ns,
-                attributes,
-                _error_of(action),
-                self._service_name,
-            )
-        trace_id = f"{context.trace_id:032x}"
-        span_id = f"{context.span_id:016x}"
-        events = tuple(SpanEvent(event.name, event.timestamp, event.attributes or _NOTHING) for event in span.events)
-        error, error_at_ns = _last_error(events)
-        scope = span.instrumentation_scope
-        return FinishedSpan(
-            f"{trace_id}-{span_id}", trace_id, span_id, start_ns, end_ns, attributes, error, self._service_name,
+    def _take(self, action: Action, span: ReadableSpan) -> OutcomeEvent | None:
+        """Record the event of an action that is ending."""
+        pipeline, recorder = self.pipeline, self._recorder
+        event = action.outcome
+        if event is None or action.recorder is not recorder:
+            event = action.outcome_for(recorder)
+        is_touched = action.is_touched
+        if is_touched:
+            event = self._with_what_others_said(action, event, span)
+        if action.in_tree or action.open_below or self.outcomes.keeps_recent:
+            return self.outcomes.end_own(action, event, action.is_sampled)
+        if is_touched or action.redaction is not pipeline.redaction:
+            return pipeline.accept(event, action.partition_key, action.is_sampled)
+        return pipeline.accept_clean(event, action.partition_key, action.is_sampled)
+
+    def _with_what_others_said(self, action: Action, event: OutcomeEvent, span: ReadableSpan) -> OutcomeEvent:
+        """Return the event with attributes that others have set on the action's span, where it does not say so itself."""
+        said = action.attributes()
+        # the SDK's limits on spans may have cut or dropped some; an event has limits of its own
+        attributes = {**plain(span.attributes), **said}
+        if attributes.keys() == said.keys():
+            return event
+        error = None if action.error is None else SpanError(*action.error)
+        try:
+            read = _own.to_event(
+                FinishedSpan(
+                    event.event_id, event.trace_id, event.span_id, action.start_ns, action.end_ns, attributes, error,
+                    event.service_name,
+                )
+            )  # fmt: skip
+        except Exception as exc:
+            self.pipeline.reject("unreadable", "what others have set on an action's span cannot be read: %r", exc)
+            return event
+        read = priced_own(read, self.outcomes.rules.price)
+        return msgspec.structs.replace(read, usage_complete=event.usage_complete)
+
+    def _read(self, span: ReadableSpan, attributes: dict[str, Any]) -> FinishedSpan:
+        scope, status = span.instrumentation_scope, span.status
+        code = status.status_code
+        finished = FinishedSpan(
+            "", None, None, span.start_time or 0, span.end_time or 0, attributes, None,
+            self._recorder.service_name(span.resource),
             name=span.name, scope="" if scope is None else scope.name,
-            status=_STATUS.get(span.status.status_code, "unset"), description=span.status.description, events=events,
-            error_at_ns=error_at_ns, in_flight=_in_flight(),
+            status="unset" if code is StatusCode.UNSET else "error" if code is StatusCode.ERROR else "ok",
+            description=status.description, in_flight=_in_flight(),
         )  # fmt: skip
+        if events := span.events:
+            finished.events = tuple(SpanEvent(one.name, one.timestamp, one.attributes or _NOTHING) for one in events)
+            finished.error, finished.error_at_ns = _last_error(finished.events)
+        return finished
 
     def shutdown(self) -> None:
         self.pipeline.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         return self.pipeline.force_flush(timeout_millis / 1e3)
-
-
-class ActionRecorder:
-    """Records actions whose span reached no processor of ours: no SDK, a sampler that drops, a foreign provider."""
-
-    def __init__(self, pipeline: FeedbackPipeline) -> None:
-        self.pipeline = pipeline
-        self._convention = OwnConvention()
-        self.notes_starts = pipeline.emit_start
-        self.emits_pending = pipeline.emit_pending
-
-    def note_start(self, action: Action) -> None:
-        """Note in the journal that the action began."""
-        try:
-            self.pipeline.note_start(
-                StartedAction(
-                    action.event_id, action.start_ns, action.partition_key, action.attributes,
-                    action.span_context.trace_flags.sampled,
-                )
-            )  # fmt: skip
-        except Exception:  # a defect of ours must not keep the action from being recorded
-            logger.exception("the start of an action could not be noted")
-
-    def emit_pending(self, action: Action) -> None:
-        """Record that the action is under way."""
-        try:
-            context = action.span_context
-            trace_id, span_id = _own_ids(action)
-            event = self._convention.to_event(
-                FinishedSpan(
-                    action.event_id, trace_id, span_id, action.start_ns, action.start_ns,
-                    {**action.attributes, semconv.OUTCOME_STATUS: OutcomeStatus.PENDING.value}, None,
-                    self.pipeline.service_name,
-                )
-            )  # fmt: skip
-            pending = msgspec.structs.replace(event, revision=0, end_time=None, duration_ms=None, latency_ms=None)
-            self.pipeline.accept(pending, action.partition_key, trace_id is not None and context.trace_flags.sampled)
-        except Exception as exc:
-            self.pipeline.reject("unconvertible", "a pending action could not be recorded: %r", exc)
-
-    def record_action(self, action: Action, *, sampled_out: bool) -> OutcomeEvent | None:
-        """Convert and record the ended action from what it knows itself."""
-        pipeline = self.pipeline
-        if sampled_out and not pipeline.closed:
-            pipeline.note_sampled_out()
-        trace_id, span_id = _own_ids(action)
-        try:
-            event = self._convention.to_event(
-                FinishedSpan(
-                    action.event_id, trace_id, span_id, action.start_ns, action.end_ns, action.attributes,
-                    _error_of(action), pipeline.service_name,
-                )
-            )  # fmt: skip
-        except Exception as exc:
-            pipeline.forget_start(action.event_id)
-            pipeline.reject("unconvertible", "an action could not be turned into an outcome: %r", exc)
-            return None
-        sampled = trace_id is not None and action.span_context.trace_flags.sampled
-        event = priced_own(event, pipeline.outcomes.rules.price)
-        return pipeline.accept(event, action.partition_key, sampled)
-
-
-def _own_ids(action: Action) -> tuple[str | None, str | None]:
-    """Return trace and span id where they are the action's own: without an SDK they are those around it, or none."""
-    context = action.span_context
-    trace_id = f"{context.trace_id:032x}"
-    if context.is_valid and action.event_id.startswith(trace_id):
-        return trace_id, f"{context.span_id:016x}"
-    return None, None
 
 
 def _last_error(events: Sequence[SpanEvent]) -> tuple[SpanError | None, int]:
@@ -235,10 +188,6 @@ def _last_error(events: Sequence[SpanEvent]) -> tuple[SpanError | None, int]:
     return None, 0
 
 
-def _error_of(action: Action) -> SpanError | None:
-    return None if action.error is None else SpanError(*action.error)
-
-
 def _in_flight() -> SpanError | None:
     """Describe the exception that is passing through, and keep none of it: it holds the frames of the program."""
     exc = sys.exc_info()[1]
@@ -247,5 +196,5 @@ def _in_flight() -> SpanError | None:
     return SpanError(*describe(exc, Problems()))
 
 
+_own = OwnConvention()
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-_STATUS = {StatusCode.OK: "ok", StatusCode.ERROR: "error"}

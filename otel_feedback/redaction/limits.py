@@ -7,7 +7,7 @@ that could not be kept as given (`invalid`). Never raises: an agent must not fai
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -17,19 +17,20 @@ from uuid import UUID
 
 from otel_feedback.events.model import MetadataValue
 from otel_feedback.redaction.scrubbing import scrub
+from otel_feedback.semconv import METADATA_INVALID, METADATA_REDACTED, METADATA_TRUNCATED
 
 __all__ = [
+    "MAX_INT",
     "MAX_ITEMS",
     "MAX_NAME",
     "MAX_STACK",
     "MAX_TEXT",
     "Problems",
-    "clean_metadata",
     "clean_tags",
     "clean_text",
     "cut",
+    "flat_metadata",
     "is_plain",
-    "plain_metadata",
     "plain_tags",
 ]
 
@@ -54,17 +55,33 @@ _TEXT_TYPES = (UUID, datetime, date, Decimal, PurePath)
 class Problems:
     """What had to be changed in one action's input. Made only when something had to."""
 
-    __slots__ = ("invalid", "truncated")
+    __slots__ = ("invalid", "redacted", "truncated")
 
     def __init__(self) -> None:
         self.truncated: list[str] = []
         self.invalid: list[str] = []
+        self.redacted: list[str] = []
 
     def copy(self) -> Problems:
         """Return a copy that can grow by itself."""
         copied = Problems()
         copied.truncated, copied.invalid = self.truncated.copy(), self.invalid.copy()
+        copied.redacted = self.redacted.copy()
         return copied
+
+    def flags(self) -> dict[str, MetadataValue]:
+        """Return what an event's metadata says of this: each field once."""
+        found: tuple[tuple[str, list[str]], ...] = (
+            (METADATA_TRUNCATED, self.truncated),
+            (METADATA_INVALID, self.invalid),
+            (METADATA_REDACTED, self.redacted),
+        )
+        flags: dict[str, MetadataValue] = {}
+        for flag, fields in found:
+            if fields:
+                once: list[Any] = [*dict.fromkeys(fields)]
+                flags[flag] = once[:MAX_ITEMS]
+        return flags
 
 
 def safe_str(value: object) -> str:
@@ -141,6 +158,11 @@ def plain_metadata(metadata: object) -> dict[str, MetadataValue]:
         elif kind is not bool and (kind is not int or not -MAX_INT <= value <= MAX_INT):
             return {}
     return given.copy()
+
+
+def flat_metadata(metadata: object, notes: Callable[[], Problems]) -> dict[str, MetadataValue]:
+    """Return metadata as a flat map of its own, of scalars and lists of scalars."""
+    return plain_metadata(metadata) or clean_metadata(metadata, notes())
 
 
 def clean_tags(tags: object, problems: Problems) -> tuple[str, ...]:

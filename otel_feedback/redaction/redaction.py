@@ -1,14 +1,14 @@
 """What of an event may leave the agent: no secrets, no metadata that was not allowed, nothing beyond the limits.
 
-Input: an event, or the attributes of one that is to be. Output: the same object where nothing had to be changed, which
-is nearly always; else a changed copy whose metadata names the fields. Pure but for what it remembers: texts that it
+Input: an event, or what an agent says of one that is to be. Output: the same object where nothing had to be changed, which
+is nearly always; else a changed copy, and the names of the fields. Pure but for what it remembers: texts that it
 has found clean, since names, keys and values repeat. Safe on any thread; never raises.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import translate
 from typing import Any, Final
 
@@ -16,7 +16,18 @@ import msgspec
 
 from otel_feedback import semconv
 from otel_feedback.events.model import MetadataValue, OutcomeEvent
-from otel_feedback.redaction.limits import MAX_ITEMS, MAX_NAME, MAX_STACK, MAX_TEXT, cut
+from otel_feedback.redaction.limits import (
+    MAX_ITEMS,
+    MAX_NAME,
+    MAX_STACK,
+    MAX_TEXT,
+    Problems,
+    clean_tags,
+    clean_text,
+    cut,
+    is_plain,
+    plain_tags,
+)
 from otel_feedback.redaction.names import is_secret_name
 from otel_feedback.redaction.scrubbing import MARK, scrub
 
@@ -36,15 +47,6 @@ _IDENTITY: Final = (
 _SPOKEN: Final = (
     "error_message", "stack_trace", "workflow_id", "correlation_id", "session_id", "user_id", "tenant_id",
 )  # fmt: skip
-_PREFIX: Final = semconv.OUTCOME_METADATA_PREFIX
-_FIELD_OF: Final = {
-    semconv.GEN_AI_AGENT_NAME: "agent_name",
-    semconv.GEN_AI_CONVERSATION_ID: "session_id",
-    semconv.GEN_AI_PROVIDER_NAME: "provider",
-    semconv.GEN_AI_REQUEST_MODEL: "model",
-    semconv.GEN_AI_TOOL_NAME: "tool_name",
-    semconv.USER_ID: "user_id",
-}
 _OWN_KEYS: Final = frozenset({
     semconv.METADATA_STATUS_REASON, semconv.METADATA_THREAD_LEFT, semconv.METADATA_ABANDONED,
     semconv.METADATA_EXCEPTION_GROUP,
@@ -67,29 +69,35 @@ class Redaction:
         self._allow = _any_of(allow)
         self._deny = _any_of(deny)
         # adding, asking and clearing are atomic; that a text may be looked at twice does no harm
-        self._clean: set[str] = set()  # texts of at most MAX_NAME characters
+        self.known: set[str | None] = {None}
+        """Texts that were found clean: at most MAX_NAME characters, no secret, no half of a character; and none at all."""
         self._long: set[str] = set()  # stack traces above all; the same failure comes again
-        self._keys: set[str] = set()  # of metadata
-        self._attributes: set[str] = set()
+        self.known_keys: set[str] = set()
+        """Keys of metadata that may stay and whose values are nothing special."""
 
     def text(self, text: str) -> str:
         """Return the text without secrets."""
-        return text if text in self._clean or self._is_clean(text, MAX_STACK) else scrub(text)
+        return text if text in self.known or self._is_clean(text, MAX_STACK) else scrub(text)
+
+    def optional(self, text: str | None) -> str | None:
+        """Return the text without secrets, where there is one."""
+        return None if text is None else self.text(text)
 
     def event(self, event: OutcomeEvent) -> OutcomeEvent:
         """Return the event as it may leave. On the agent's thread: 1 to 3 µs where nothing has to be changed."""
-        clean = self._clean
-        for text in (
+        clean, run_id = self.known, event.run_id
+        texts = (
             event.action_type, event.agent_name, event.agent_type, event.tool_name, event.service_name,
             event.workflow_id, event.correlation_id, event.session_id, event.user_id, event.tenant_id,
-            event.error_type, event.model, event.provider, *event.tags,
-        ):  # fmt: skip
-            if text is not None and text not in clean and not self._is_clean(text, MAX_NAME):
-                return self._changed(event)
-        run_id, message, stack = event.run_id, event.error_message, event.stack_trace
+            event.error_type, event.model, event.provider, None if run_id == event.trace_id else run_id, *event.tags,
+        )  # fmt: skip
+        if not clean.issuperset(texts):
+            for text in texts:
+                if text not in clean and not self._is_clean(text, MAX_NAME):
+                    return self._changed(event)
+        message, stack = event.error_message, event.stack_trace
         if (
-            (run_id is not None and run_id not in clean and not self._is_clean(run_id, MAX_NAME))
-            or (message is not None and message not in clean and not self._is_clean(message, MAX_TEXT))
+            (message is not None and message not in clean and not self._is_clean(message, MAX_TEXT))
             or (stack is not None and stack not in self._long and not self._is_clean(stack, MAX_STACK))
             or len(event.tags) > MAX_ITEMS
             or (event.metadata and not self._is_plain(event.metadata))
@@ -97,36 +105,55 @@ class Redaction:
             return self._changed(event)
         return event
 
-    def attributes(self, attributes: dict[str, Any], told: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Return the attributes of an action's span as they may leave.
+    # -- what an agent says of its action: cleaned, limited and without secrets in one go --------------------
 
-        Args:
-            told: Attributes that the span has already; what they say was redacted is said again.
-        """
-        clean, names = self._clean, self._attributes
-        for name, value in attributes.items():
-            if name not in names and not self._is_ordinary_attribute(name):
-                break
-            kind = value.__class__
-            if kind is str:
-                if value not in clean and not self._is_clean(value, MAX_TEXT):
-                    break
-            elif (kind is tuple or kind is list) and not self._are_clean(value):
-                break
-        else:
-            return attributes
-        flags: dict[str, None] = {}
-        kept: dict[str, Any] = {}
-        for name, value in attributes.items():
-            if not name.startswith(_PREFIX):
-                kept[name] = self._values(value, MAX_NAME, _field_of(name), flags, [])
-            elif self.is_allowed(key := name[len(_PREFIX) :]):
-                key, value = self._pair(key, value, flags, [])  # noqa: PLW2901
-                kept[_PREFIX + key] = value
-        flag = _PREFIX + semconv.METADATA_REDACTED
-        if flags:
-            kept[flag] = list(dict.fromkeys((*(told or {}).get(flag, ()), *kept.get(flag, ()), *flags)))[:MAX_ITEMS]
-        return kept
+    def name(self, value: object, field: str, notes: Callable[[], Problems]) -> str:
+        """Return a name or an identifier; `notes` gives what takes the fields that had to be changed."""
+        if value.__class__ is str and value in self.known:
+            return value  # type: ignore[return-value]
+        if is_plain(value) and self._is_clean(value, MAX_NAME):
+            return value
+        return self.said(value, field, MAX_NAME, notes())
+
+    def said(self, value: object, field: str, limit: int, problems: Problems) -> str:
+        """Return a text of at most `limit` characters; `problems` takes the field if it had to be changed."""
+        text = clean_text(value, field, problems, limit)
+        return (
+            text
+            if self._is_clean(text, limit)
+            else self._value(text, limit, field, problems.redacted, problems.truncated)
+        )
+
+    def error(self, kind: str, message: str, stack: str | None, problems: Problems) -> tuple[str, str, str | None]:
+        """Return type, message and stack trace of an error, each of which has its limit already."""
+        kind, message = (
+            self.said(kind, "error_type", MAX_NAME, problems),
+            self.said(message, "error_message", MAX_TEXT, problems),
+        )
+        if stack is not None and not self._is_clean(stack, MAX_STACK):
+            stack = self._value(stack, MAX_STACK, "stack_trace", problems.redacted, problems.truncated)
+        return kind, message, stack
+
+    def tags(self, tags: object, notes: Callable[[], Problems]) -> tuple[str, ...]:
+        """Return tags."""
+        plain = plain_tags(tags) or clean_tags(tags, notes())
+        if self._are_clean(plain):
+            return plain
+        problems = notes()
+        changed = [self._value(tag, MAX_NAME, "tags", problems.redacted, problems.truncated) for tag in plain]
+        return tuple(dict.fromkeys(changed))
+
+    def metadata(self, flat: dict[str, MetadataValue], notes: Callable[[], Problems]) -> dict[str, MetadataValue]:
+        """Return what may stay of metadata that is flat and has its limits."""
+        if self._is_plain(flat):
+            return flat
+        problems = notes()
+        pairs = (
+            self._pair(key, value, problems.redacted, problems.truncated)
+            for key, value in flat.items()
+            if self.is_allowed(key)
+        )
+        return dict(pairs)
 
     def is_allowed(self, key: str) -> bool:
         """Tell whether metadata may have this key."""
@@ -138,15 +165,17 @@ class Redaction:
 
     # -- what is nearly always so, and quick -----------------------------------------------------------------
 
-    def _is_clean(self, text: str, limit: int) -> bool:
+    def _is_clean(self, text: str | None, limit: int) -> bool:
         """Tell whether this text, which is not known yet, may stay as it is."""
+        if text is None:
+            self.known.add(None)  # it has been cleared since
+            return True
         length = len(text)
         if length <= MAX_NAME:
-            if _ID.fullmatch(text) is not None:
-                return True
-            if scrub(text) is not text:
+            if _ID.fullmatch(text) is None and scrub(text) is not text:
                 return False
-            _remember(self._clean, text)
+            if text.isascii() or _is_whole(text):
+                _remember(self.known, text)
             return True
         if length > limit:
             return False
@@ -157,17 +186,17 @@ class Redaction:
         return True
 
     def _are_clean(self, values: Sequence[Any]) -> bool:
-        clean = self._clean
+        clean = self.known
         for value in values:
             if value.__class__ is str and value not in clean and not self._is_clean(value, MAX_TEXT):
                 return False
         return len(values) <= MAX_ITEMS
 
     def _is_plain(self, metadata: Mapping[str, MetadataValue]) -> bool:
-        clean, keys = self._clean, self._keys
-        for key, value in metadata.items():
-            if key not in keys and not self._is_ordinary(key):
-                return False
+        clean, keys = self.known, self.known_keys
+        if not keys.issuperset(metadata) and not all(key in keys or self._is_ordinary(key) for key in metadata):
+            return False
+        for value in metadata.values():
             if value.__class__ is str:
                 if value not in clean and not self._is_clean(value, MAX_TEXT):  # type: ignore[arg-type]
                     return False
@@ -179,19 +208,13 @@ class Redaction:
         """Tell whether this key of metadata, which is not known yet, may stay and says nothing special."""
         if not self.is_allowed(key) or is_secret_name(key) or not self._is_clean(key, MAX_NAME):
             return False
-        _remember(self._keys, key)
-        return True
-
-    def _is_ordinary_attribute(self, name: str) -> bool:
-        if name.startswith(_PREFIX) and not self._is_ordinary(name[len(_PREFIX) :]):
-            return False  # other names are those of conventions, or ours
-        _remember(self._attributes, name)
+        _remember(self.known_keys, key)
         return True
 
     # -- what is seldom so -----------------------------------------------------------------------------------
 
     def _changed(self, event: OutcomeEvent) -> OutcomeEvent:
-        flags: dict[str, None] = {}
+        flags: list[str] = []
         cuts: list[str] = []
         changes: dict[str, Any] = {
             field: self._value(text, limit, field, flags, cuts)
@@ -216,20 +239,20 @@ class Redaction:
         _flag(metadata, semconv.METADATA_TRUNCATED, cuts)
         return msgspec.structs.replace(event, **changes, metadata=metadata)
 
-    def _pair(self, key: str, value: Any, flags: dict[str, None], cuts: list[str]) -> tuple[str, Any]:
+    def _pair(self, key: str, value: Any, flags: list[str], cuts: list[str]) -> tuple[str, Any]:
         if key.startswith(_OWN_PREFIX):
             return key, value if key in _FLAGS else self._values(value, MAX_TEXT, f"metadata.{key}", flags, cuts)
         changed = cut(scrub(key), MAX_NAME)
         field = f"metadata.{changed}"
         if changed != key:
-            flags[field] = None
+            flags.append(field)
         if is_secret_name(key):
             if value != _NAMED:
-                flags[field] = None
+                flags.append(field)
             return changed, _NAMED
         return changed, self._values(value, MAX_TEXT, field, flags, cuts)
 
-    def _values(self, value: Any, limit: int, field: str, flags: dict[str, None], cuts: list[str]) -> Any:
+    def _values(self, value: Any, limit: int, field: str, flags: list[str], cuts: list[str]) -> Any:
         if isinstance(value, (list, tuple)):
             items: Sequence[Any] = value
             if len(items) > MAX_ITEMS:
@@ -237,24 +260,33 @@ class Redaction:
             return type(value)(self._value(item, limit, field, flags, cuts) for item in items[:MAX_ITEMS])
         return self._value(value, limit, field, flags, cuts)
 
-    def _value(self, value: Any, limit: int, field: str, flags: dict[str, None], cuts: list[str]) -> Any:
+    def _value(self, value: Any, limit: int, field: str, flags: list[str], cuts: list[str]) -> Any:
         if not isinstance(value, str) or (len(value) <= limit and _ID.fullmatch(value) is not None):
             return value
         scrubbed = cut(value, limit, keep_end=field == "stack_trace") if len(value) > limit else scrub(value)
         if len(value) > limit:
             cuts.append(field)
         if scrubbed is not value and (len(value) <= limit or _mark_count(scrubbed) > _mark_count(value)):
-            flags[field] = None
-        return scrubbed
+            flags.append(field)
+        return scrubbed if len(scrubbed) <= limit else cut(scrubbed, limit)
 
 
 _FLAGS: Final = frozenset({semconv.METADATA_TRUNCATED, semconv.METADATA_INVALID, semconv.METADATA_REDACTED})
 
 
-def _remember(known: set[str], text: str, most: int = _MOST_KNOWN) -> None:
+def _remember(known: set[Any], text: str, most: int = _MOST_KNOWN) -> None:
     if len(known) >= most:
         known.clear()
     known.add(text)
+
+
+def _is_whole(text: str) -> bool:
+    """Tell whether the text has no half of a character, which UTF-8 cannot hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _mark_count(text: str) -> int:
@@ -265,11 +297,7 @@ def _any_of(patterns: Sequence[str]) -> re.Pattern[str] | None:
     return re.compile("|".join(translate(pattern) for pattern in patterns), re.IGNORECASE) if patterns else None
 
 
-def _field_of(attribute: str) -> str:
-    return _FIELD_OF.get(attribute) or attribute.removeprefix("outcome.").replace("error.type", "error_type")
-
-
-def _flag(metadata: dict[str, MetadataValue], key: str, fields: Sequence[str] | dict[str, None]) -> None:
+def _flag(metadata: dict[str, MetadataValue], key: str, fields: Sequence[str]) -> None:
     if fields:
         known = metadata.get(key, [])
         listed = known if isinstance(known, list) else [known]

@@ -1,16 +1,33 @@
-"""The one place that touches what OpenTelemetry's Python API marks as private, and why each has no public name."""
+"""The one place that touches what OpenTelemetry's Python packages mark as private, and why each has no public name.
+
+`direct_tracer` is the largest part: what the SDK's tracer does when a span starts, for spans that it does not make itself.
+It reads the SDK's own function to see whether it does what it is known to do; where it does more, or was patched, there is
+no direct tracer, and spans are made by `start_span()`: right as ever, only dearer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from operator import attrgetter, itemgetter
+from types import CodeType, FunctionType
+from typing import Any, NamedTuple, cast
 
 from opentelemetry import context as context_api
+from opentelemetry import trace
 
 # the key that every instrumentor looks at before it makes a span; public only in the contrib package
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY  # pyright: ignore[reportPrivateUsage]
+from opentelemetry.context import (
+    _SUPPRESS_INSTRUMENTATION_KEY,  # pyright: ignore[reportPrivateUsage]
+    Context,
+)
+from opentelemetry.sdk import trace as sdk
+from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, Tracer
+from opentelemetry.sdk.trace.sampling import Decision
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext
 
-__all__ = ["suppress_instrumentation"]
+__all__ = ["SPAN_KEY", "DirectTracer", "Ending", "Ids", "direct_tracer", "ids_of", "suppress_instrumentation"]
 
 
 @contextmanager
@@ -21,3 +38,105 @@ def suppress_instrumentation() -> Generator[None]:
         yield
     finally:
         context_api.detach(token)
+
+
+_PROBE = object()
+_SPAN_KEYS = [key for key, value in trace.set_span_in_context(cast(Any, _PROBE), Context()).items() if value is _PROBE]
+"""The key under which a context holds its span. There is one, found by putting a span in; the API has no name for it."""
+
+SPAN_KEY = _SPAN_KEYS[0]
+
+_PLACES = SpanContext(1, 2, is_remote=False)
+Ids = tuple[int, int]
+ids_of: Callable[[SpanContext], Ids] = (
+    itemgetter(0, 1) if itemgetter(0, 1)(_PLACES) == (1, 2) else attrgetter("trace_id", "span_id")
+)
+"""Return trace and span id of a context. It is a tuple by its public type, but what stands where is not said."""
+
+
+_START_STEPS = frozenset({
+    "trace_api", "get_current_span", "get_span_context", "isinstance", "SpanContext", "TypeError", "_is_enabled",
+    "NonRecordingSpan", "is_valid", "id_generator", "generate_trace_id", "trace_id", "sampler", "should_sample", "decision",
+    "is_sampled", "TraceFlags", "SAMPLED", "DEFAULT", "is_trace_id_random", "trace_flags", "random_trace_id",
+    "RANDOM_TRACE_ID", "generate_span_id", "trace_state", "_tracer_metrics", "start_span", "is_recording", "_Span",
+    "resource", "attributes", "copy", "span_processor", "instrumentation_info", "_span_limits", "_instrumentation_scope",
+    "start",
+})  # fmt: skip
+"""All names that `Tracer.start_span` uses, in SDK 1.39 to 1.45; one that uses others does something that we do not know."""
+
+_END_STEPS = frozenset({
+    "_lock", "_start_time", "RuntimeError", "_end_time", "logger", "warning", "time_ns", "_attributes", "_immutable",
+    "_record_end_metrics", "_span_processor", "_on_ending", "on_end", "_readable_span",
+})  # fmt: skip
+"""The same of `Span.end`."""
+
+
+def _code_of(function: object) -> CodeType | None:
+    """Return the code of a function of the SDK; None for what somebody put in its place."""
+    if not isinstance(function, FunctionType) or hasattr(function, "__wrapped__"):
+        return None
+    return function.__code__ if function.__globals__ is sdk.__dict__ else None
+
+
+class Ending(SpanProcessor):
+    """Hands what a span does at its end to the processors of a tracer, and nothing that it does before."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer = tracer
+
+    def _on_ending(self, span: sdk.Span) -> None:
+        cast(Any, self._tracer.span_processor)._on_ending(span)
+
+    def on_end(self, span: sdk.ReadableSpan) -> None:
+        self._tracer.span_processor.on_end(span)
+
+
+class DirectTracer(NamedTuple):
+    """What an SDK tracer needs for a span that it does not make itself; its public names are read when they are used.
+
+    `is_enabled` is None where the SDK knows no scopes that are switched off, `count_start` where it does not count spans;
+    `flags_random` and `tells_ending` say whether it does. `ending` takes part in the end of spans that are the SDK's own.
+    """
+
+    tracer: Tracer
+    limits: SpanLimits
+    scope: InstrumentationScope
+    is_enabled: Callable[[], bool] | None
+    count_start: Callable[[SpanContext | None, Decision], Callable[[], None]] | None
+    flags_random: bool
+    tells_ending: bool
+    ending: SpanProcessor
+
+    def tell_ending(self, span: sdk.Span) -> None:
+        """Tell the processors that the span is ending; asked for where the SDK does."""
+        cast(Any, self.tracer.span_processor)._on_ending(span)
+
+    def details(self, record_end: Callable[[], None] | None) -> Mapping[str, Any]:
+        """Return arguments of the SDK's span that not every SDK knows."""
+        return {} if record_end is None else {"record_end_metrics": record_end}
+
+
+def direct_tracer(tracer: object) -> DirectTracer | None:
+    """Return what is needed to make spans as this tracer does; None where only the tracer itself knows how to."""
+    if type(tracer) is not Tracer or "start_span" in vars(tracer):
+        return None
+    start, end = _code_of(vars(Tracer).get("start_span")), _code_of(vars(sdk.Span).get("end"))
+    if (
+        start is None
+        or end is None
+        or not (_START_STEPS.issuperset(start.co_names) and _END_STEPS.issuperset(end.co_names))
+    ):
+        return None
+    own: Any = tracer
+    try:
+        metrics = own._tracer_metrics if "_tracer_metrics" in start.co_names else None
+        return DirectTracer(
+            tracer, own._span_limits, own._instrumentation_scope,
+            own._is_enabled if "_is_enabled" in start.co_names else None,
+            None if metrics is None or type(metrics).__name__ == "NoOpTracerMetrics" else metrics.start_span,
+            "is_trace_id_random" in start.co_names,
+            "_on_ending" in end.co_names,
+            Ending(tracer),
+        )  # fmt: skip
+    except AttributeError:
+        return None

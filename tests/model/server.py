@@ -10,11 +10,12 @@ system prompt, else of the user's, that begins with DO:
 
 Without any it answers. A key other than `KEY` is refused with 401. Every answer says the same usage.
 
-It stands for the endpoints of vendors, too: whatever else is posted is accepted, and its path remembered.
+It stands for the endpoints of vendors, too: whatever else is posted is accepted, and remembered.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 import time
@@ -49,11 +50,16 @@ class ModelServer:
     @property
     def vendor_paths(self) -> set[str]:
         """Where vendors' SDKs have sent something."""
-        return set(self._server.vendor_paths)
+        return {path for path, _ in self.vendor_requests}
+
+    @property
+    def vendor_requests(self) -> list[tuple[str, bytes]]:
+        """What they have sent, in the order of arrival: path and body, uncompressed."""
+        return list(self._server.vendor_requests)
 
     def forget(self) -> None:
         """Be as one that has not heard from any vendor yet."""
-        self._server.vendor_paths.clear()
+        self._server.vendor_requests.clear()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -72,7 +78,7 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.vendor_paths: set[str] = set()
+        self.vendor_requests: list[tuple[str, bytes]] = []
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -84,7 +90,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         if self.path not in APIS:
-            cast("_Server", self.server).vendor_paths.add(self.path)
+            if self.headers.get("content-encoding") == "gzip":
+                body = gzip.decompress(body)
+            cast("_Server", self.server).vendor_requests.append((self.path, body))
             self._send(200, b"", "application/x-protobuf")
         elif self.headers.get("authorization") != f"Bearer {KEY}":
             self._fail(401)

@@ -29,7 +29,12 @@ class Recording(FeedbackPipeline):
     revisions: list[OutcomeEvent]
 
     def accept(self, event: OutcomeEvent, key: str, sampled: bool) -> OutcomeEvent | None:
-        taken = super().accept(event, key, sampled)
+        return self._note(super().accept(event, key, sampled))
+
+    def accept_clean(self, event: OutcomeEvent, key: str, sampled: bool) -> OutcomeEvent | None:
+        return self._note(super().accept_clean(event, key, sampled))
+
+    def _note(self, taken: OutcomeEvent | None) -> OutcomeEvent | None:
         assert taken is not None
         self.revisions.append(taken)
         return taken

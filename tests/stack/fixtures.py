@@ -16,16 +16,18 @@ from typing import Any
 import pytest
 
 from tests.stack import builds, docker, progress, versions
-from tests.stack.collector import Collector
+from tests.stack.collector import BASE, Collector
 from tests.stack.environment import COLLECTOR, JAEGER, KAFKA, given, is_ci
 from tests.stack.errors import ServiceUnavailable, StackError, first_possible
 from tests.stack.jaeger import Jaeger
 from tests.stack.kafka import KafkaBroker
 from tests.stack.otlp_sink import OtlpSink
+from tests.stack.trace_sink import TraceSink
 
 _PREPARATIONS: dict[str, tuple[str, str, Callable[[], object]]] = {
     "kafka_broker": (KAFKA, versions.KAFKA_IMAGE, builds.kafka_libraries),
     "collector": (COLLECTOR, versions.COLLECTOR_IMAGE, builds.collector_binary),
+    "collector_of_spans": (COLLECTOR, versions.COLLECTOR_IMAGE, builds.collector_binary),
     "jaeger": (JAEGER, versions.JAEGER_IMAGE, builds.jaeger_binary),
 }
 
@@ -60,6 +62,22 @@ def collector(jaeger: Jaeger, otlp_sink: OtlpSink) -> Iterator[Collector]:
         raise StackError(f"{COLLECTOR} needs {JAEGER} too: where its spans go is not known here")
     running = Collector.launch(jaeger_otlp_endpoint=jaeger.otlp_grpc_endpoint, logs_endpoint=otlp_sink.http_endpoint)
     with running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def trace_sink() -> Iterator[TraceSink]:
+    """The sink behind `collector_of_spans`; start a test with `trace_sink.reset()`."""
+    with TraceSink() as sink:
+        yield sink
+
+
+@pytest.fixture(scope="session")
+def collector_of_spans(trace_sink: TraceSink) -> Iterator[Collector]:
+    """A collector whose spans go to `trace_sink`, where every field of them can be looked at."""
+    with Collector.launch_own(
+        jaeger_otlp_endpoint=trace_sink.grpc_endpoint, logs_endpoint="", config_files=[BASE]
+    ) as running:
         yield running
 
 

@@ -198,5 +198,5 @@ def test_what_cannot_be_read_is_logged_and_changes_nothing(
 
     event = event_of(Trap(), pipeline, **({"extractor": extract} if what == "extractor" else {}))
     assert event.status == "success"
-    [line] = warnings_of(caplog, "capture.answers")
+    [line] = warnings_of(caplog, "dispatch.answers")
     assert line == "the metrics in an agent's answer could not be read: RuntimeError('closed')"

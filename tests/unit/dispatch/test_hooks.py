@@ -275,7 +275,7 @@ def test_a_bad_hook_is_logged_and_counted_and_changes_nothing_else(
     assert notes.called == ["before", "after"] * 2
     assert [event.status for event in pipeline.get_recent_events()] == ["success", "success"]
     assert dispatcher.hook_failures == {"pre": 0, "post": 0, place: 2}
-    [line] = warnings_of(caplog, "capture.hooks")
+    [line] = warnings_of(caplog, "dispatch.hooks")
     assert line.startswith(f"the {place} hook {hook.__name__} failed, which changes nothing else: ")
     assert problem in line
 

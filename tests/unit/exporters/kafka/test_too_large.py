@@ -6,6 +6,7 @@ shows the same on a real broker.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -37,6 +38,9 @@ class FakeFuture:
 
     def __init__(self, exception: Exception | None = None) -> None:
         self.exception = exception
+
+    def add_both(self, f: Callable[[Any], None]) -> None:
+        f(self.exception)
 
 
 class FakeBroker:

@@ -1,0 +1,200 @@
+"""What an action knows of itself, and the event that is made of it: once, directly, and of nothing but this.
+
+Everything in it was cleaned, limited and freed of secrets when it was said. Threads: usage is summed up under a lock that
+all actions share; the rest belongs to whoever starts and ends the action.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.trace import SpanContext
+
+from otel_feedback import semconv
+from otel_feedback.capture.declaration import Declaration
+from otel_feedback.capture.ending import SUCCESS, Ending, ErrorInfo, judge
+from otel_feedback.capture.resources import resident_memory
+from otel_feedback.capture.runtime import Priced, Recorder
+from otel_feedback.capture.said import LATER, Said, usage_lock
+from otel_feedback.capture.usage import Usage
+from otel_feedback.events.model import SCHEMA_VERSION, MetadataValue, OutcomeEvent
+from otel_feedback.sdk.compat import Ids
+
+__all__ = ["Facts"]
+
+
+class Facts(Said):
+    """What is known of one action: by its declaration, by where it stands, and by what its agent said."""
+
+    event_id: str = ""
+    """32 hex digits of the trace id and 16 of the span id; random where no SDK gives ids."""
+    ending: Ending | None = None  # after the end, also where nobody makes an event of it
+    error: ErrorInfo | None = None
+    has_place: bool = False  # True where others' spans above decide what is above it
+    in_tree: bool = False  # True where others' spans are around it, whose sums and places are to be kept
+    span_context: SpanContext = LATER
+    ids: Ids = (0, 0)
+    has_ids: bool = True  # False where trace and span id are those of the span around it, or none
+    is_sampled: bool = False
+    depth: int = 0
+    root_event_id: str = ""
+    start_ns: int = 0
+    end_ns: int = 0
+    open_below: dict[str, Facts] | None = None  # guarded by usage_lock() where it is changed
+    """The actions right below that were open when this one was summed up, or are now."""
+    _declared: Declaration = LATER
+    _identity: Mapping[str, Any] = LATER
+    _parent: Facts | None = None
+    _resource: Resource | None = None
+    _noted: dict[str, Any] | None = None
+    _is_summed: bool = False  # what is used below from now on comes too late for its event; guarded by usage_lock()
+    _thread: int = 0
+    _cpu_start_ns: int = 0
+    _mono_start_ns: int = 0
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The identifiers that actions below inherit, by attribute."""
+        return self._identity
+
+    @property
+    def used_below(self) -> tuple[int | None, int | None, float | None] | None:
+        """Model calls, tokens and cost of the actions below that have ended, those with a place in the tree left out."""
+        below = None if self._usage is None else self._usage.below_alone
+        return None if below is None else (below.calls, below.tokens, below.cost)
+
+    @property
+    def own_calls(self) -> int:
+        """Model calls of the action itself."""
+        return 0 if self._usage is None else self._usage.calls or 0
+
+    def note(self, attributes: Mapping[str, Any]) -> None:
+        """Take attributes that whoever drives the action knows better, such as the duration of its last attempt."""
+        if not self._ended:
+            self._noted = {**(self._noted or {}), **attributes}
+
+    def _judge(self, exc: BaseException | None, elapsed_ns: int) -> tuple[Ending, str | None]:
+        deadline_ns = self._declared.deadline_ns
+        forced = self._forced
+        ending, error, reason = (SUCCESS, None, None) if forced is None else forced
+        if exc is not None or (deadline_ns is not None and elapsed_ns >= deadline_ns):
+            found, raised, told = judge(
+                exc, self._notes(), is_root=self.depth == 0, elapsed_ns=elapsed_ns,
+                deadline_ns=None if forced is not None else deadline_ns,
+            )  # fmt: skip
+            if forced is None:
+                ending = found
+            if error is None and raised is not None:
+                error = self._without_secrets(raised)
+            if told:
+                self._metadata = {**self._metadata, **told}
+        self.ending, self.error = ending, error
+        return ending, reason
+
+    def _price(self, recorder: Recorder | None) -> Priced | None:
+        """Return what the model calls cost, where nobody said so."""
+        usage = self._usage
+        if usage is None or usage.said_cost is not None or usage.model is None or recorder is None:
+            return None
+        priced = recorder.price(
+            usage.model, usage.provider, usage.input, usage.output, usage.cached, usage.reasoning, self.end_ns
+        )
+        usage.priced = None if priced is None else round(priced.usd, 12)
+        return priced
+
+    def _sum_up(self) -> None:
+        """Let the action above count what was used here, and take nothing more from below."""
+        parent, usage = self._parent, self._usage
+        with usage_lock():
+            self._is_summed = True
+            if parent is None:
+                return
+            siblings = parent.open_below
+            if parent._is_summed:  # too late: the tree sees to it, if it is one of those that were open then
+                self.in_tree = self.in_tree or (siblings is not None and self.event_id in siblings)
+                return
+            if siblings is not None:
+                siblings.pop(self.event_id, None)
+            if usage is not None:
+                if parent._usage is None:
+                    parent._usage = Usage()
+                parent._usage.absorb(usage, is_alone=not self.in_tree)
+
+    def _event(
+        self,
+        ending: Ending,
+        metadata: Mapping[str, MetadataValue],
+        recorder: Recorder | None,
+        end_ns: int | None,
+        priced: Priced | None = None,
+    ) -> OutcomeEvent:
+        """Make the event; one without an end is under way."""
+        declared, noted, usage, error = self._declared, self._noted, self._usage, self.error
+        event_id, parent = self.event_id, self._parent
+        trace_id, span_id = (event_id[:32], event_id[33:]) if self.has_ids else (None, None)
+        started = datetime.fromtimestamp(self.start_ns / 1e9, timezone.utc)
+        ended = duration_ms = latency_ms = cpu_ms = memory_mb = attempt = is_complete = None
+        revision = 0
+        if end_ns is not None:
+            revision, is_complete = 1, not self.open_below
+            ended = datetime.fromtimestamp(end_ns / 1e9, timezone.utc)
+            duration_ms = latency_ms = (end_ns - self.start_ns) / 1e6
+            if self._thread == threading.get_ident():
+                cpu_ms = (time.thread_time_ns() - self._cpu_start_ns) / 1e6
+            memory_mb = resident_memory.megabytes()
+        if noted is not None:
+            duration_ms = noted.get(semconv.OUTCOME_DURATION_MS, duration_ms)
+            latency_ms = noted.get(semconv.OUTCOME_LATENCY_MS, duration_ms)
+            cpu_ms = noted.get(semconv.OUTCOME_CPU_TIME_MS, cpu_ms)
+            attempt = noted.get(semconv.OUTCOME_ATTEMPT)
+        if priced is not None:
+            source = {"price_source": priced.source}
+            metadata = (
+                {**metadata, **source}
+                if priced.version is None
+                else {**metadata, **source, "price_version": priced.version}
+            )
+        if usage is None:
+            usage = _NO_USAGE
+        tokens = all_tokens = usage.tokens
+        cost = all_costs = usage.said_cost if usage.priced is None else usage.priced
+        calls, llm_latency_ms = usage.calls, usage.latency_ms
+        if usage.below is not None:
+            total = usage.inclusive()
+            all_tokens, all_costs, calls, llm_latency_ms = total.tokens, total.cost, total.calls, total.latency_ms
+        workflow_id = correlation_id = session_id = user_id = tenant_id = None
+        run_id, identity = trace_id, self._identity
+        if identity:
+            get = identity.get
+            run_id = get(semconv.OUTCOME_RUN_ID, trace_id)
+            workflow_id, correlation_id = get(semconv.OUTCOME_WORKFLOW_ID), get(semconv.OUTCOME_CORRELATION_ID)
+            session_id, user_id = get(semconv.GEN_AI_CONVERSATION_ID), get(semconv.USER_ID)
+            tenant_id = get(semconv.OUTCOME_TENANT_ID)
+        error_type = error_message = stack_trace = None
+        if error is not None:
+            error_type, error_message, stack_trace = (
+                error.type.rpartition(".")[2],
+                error.message or None,
+                error.stack_trace,
+            )
+        # by position: see there; in the order of its fields, and of the lines there
+        return OutcomeEvent(
+            SCHEMA_VERSION, event_id, revision, ended or started, declared.action_type, ending.status, ending.severity,
+            declared.agent, declared.agent_type, None,
+            None if recorder is None else recorder.service_name(self._resource),
+            run_id, workflow_id, correlation_id, session_id, user_id, tenant_id, trace_id, span_id,
+            None if parent is None else parent.event_id, self.root_event_id, self.depth, attempt,
+            started, ended, duration_ms, latency_ms,
+            error_type, error_message, stack_trace,
+            llm_latency_ms, calls, all_tokens, tokens, usage.input, usage.output, usage.cached, usage.reasoning, usage.model,
+            usage.provider, all_costs, cost, is_complete, memory_mb, cpu_ms, self._quality, self._confidence,
+            self._tags, {**metadata} if metadata else {},
+        )  # fmt: skip
+
+
+_NO_USAGE = Usage()

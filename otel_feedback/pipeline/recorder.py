@@ -1,0 +1,79 @@
+"""What records actions: their events, which they make themselves, and the notes that they began."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from opentelemetry.sdk.resources import Resource
+
+from otel_feedback import semconv
+from otel_feedback.capture.runtime import Priced
+from otel_feedback.convert.usage import TokenUsage
+from otel_feedback.events.model import OutcomeEvent
+from otel_feedback.events.started import StartedAction
+
+if TYPE_CHECKING:
+    from otel_feedback.pipeline.pipeline import FeedbackPipeline
+
+__all__ = ["ActionRecorder"]
+
+logger = logging.getLogger(__name__)
+
+
+class ActionRecorder:
+    """Records actions in one pipeline. Thread-safe; never raises."""
+
+    def __init__(self, pipeline: FeedbackPipeline) -> None:
+        self.pipeline = pipeline
+        self.notes_starts = pipeline.emit_start
+        self.emits_pending = pipeline.emit_pending
+        self._known: tuple[Resource | None, str | None] = (None, pipeline.redaction.optional(pipeline.service_name))
+
+    def service_name(self, resource: Resource | None) -> str | None:
+        """Return the resource's name of its service, else the setting's."""
+        known, name = self._known
+        if resource is not known and resource is not None:
+            told = resource.attributes.get(semconv.SERVICE_NAME)
+            # the SDK's own placeholder says less than our setting
+            is_named = isinstance(told, str) and not told.startswith("unknown_service")
+            name = self.pipeline.redaction.optional(str(told) if is_named else self.pipeline.service_name)
+            self._known = (resource, name)
+        elif resource is None and known is not None:
+            name = self.pipeline.redaction.optional(self.pipeline.service_name)
+        return name
+
+    def price(
+        self,
+        model: str,
+        provider: str | None,
+        given: int | None,
+        gotten: int | None,
+        cached: int | None,
+        reasoning: int | None,
+        when_ns: int,
+    ) -> Priced | None:
+        """Return what these tokens cost, where somebody knows."""
+        pricing = self.pipeline.outcomes.rules.price
+        if pricing is None:
+            return None
+        return pricing(model, provider, TokenUsage(given, gotten, cached, None, reasoning), when_ns)
+
+    def note_start(self, action: StartedAction) -> None:
+        """Note in the journal that the action began."""
+        try:
+            if not self.pipeline.closed:
+                self.pipeline.journal.note_start(action)
+        except Exception:  # a defect of ours must not keep the action from being recorded
+            logger.exception("the start of an action could not be noted")
+
+    def record(self, event: OutcomeEvent, key: str, *, sampled: bool, sampled_out: bool) -> OutcomeEvent | None:
+        """Record the event of an action whose span reached no processor of ours."""
+        if sampled_out and not self.pipeline.closed:
+            self.pipeline.note_sampled_out()
+        return self.pipeline.accept(event, key, sampled)
+
+    def lose(self, event_id: str, exc: Exception) -> None:
+        """Count an action that could not be recorded."""
+        self.pipeline.forget_start(event_id)
+        self.pipeline.reject("defect", "an action could not be ended: %r", exc)
