@@ -6,6 +6,7 @@ Pure, and never raises.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ import msgspec
 from otel_feedback import semconv
 from otel_feedback.capture.usage import clean_amount
 from otel_feedback.events.model import MetadataValue
-from otel_feedback.redaction.limits import MAX_INT, MAX_ITEMS, Problems, flat_metadata
+from otel_feedback.redaction.limits import MAX_ITEMS, Problems, flat_metadata
 from otel_feedback.redaction.redaction import Redaction
 
 __all__ = ["Declaration"]
@@ -77,36 +78,25 @@ class Declaration(msgspec.Struct, eq=False):
 
     def tag(self, tags: Any) -> None:
         """Set the tags."""
-        if tags.__class__ is list and len(tags) <= MAX_ITEMS:
-            known = self.redaction.known
-            for tag in tags:
-                if tag.__class__ is not str or tag not in known:
-                    break
-            else:
-                self.tags = tuple(dict.fromkeys(tags))
-                return
-        self.tags = self.redaction.tags(tags, self._notes)
+        if tags.__class__ is list and len(tags) <= MAX_ITEMS and _are_in(self.redaction.known, tags):
+            self.tags = tuple(dict.fromkeys(tags))
+        else:
+            self.tags = self.redaction.tags(tags, self._notes)
 
     def describe(self, metadata: Any) -> None:
         """Set the metadata."""
-        if metadata.__class__ is dict and len(metadata) <= MAX_ITEMS:
-            known, keys, own = self.redaction.known, self.redaction.known_keys, self.own.copy()
+        redaction = self.redaction
+        if (
+            metadata.__class__ is dict
+            and len(metadata) <= MAX_ITEMS
+            and _are_in(redaction.known_keys, metadata)
+            and _are_in(redaction.known, metadata.values())
+        ):
+            self.metadata = self._flat = metadata.copy()
             for key, value in metadata.items():
-                if key.__class__ is not str or key not in keys:
-                    break
-                kind = value.__class__
-                if (
-                    (kind is not str or value not in known)
-                    and kind is not bool
-                    and (kind is not int or abs(value) > MAX_INT)
-                ):
-                    break
-                own[f"{_PREFIX}{key}"] = value
-            else:
-                self.metadata = self._flat = metadata.copy()
-                self.own = own
-                return
-        self._keep(flat_metadata(metadata, self._notes))
+                self.own[_PREFIX + key] = value
+        else:
+            self._keep(flat_metadata(metadata, self._notes))
 
     def _keep(self, flat: dict[str, MetadataValue]) -> None:
         self._flat = flat
@@ -136,3 +126,11 @@ class Declaration(msgspec.Struct, eq=False):
         if self.problems is None:
             self.problems = Problems()
         return self.problems
+
+
+def _are_in(known: set[Any], texts: Collection[Any]) -> bool:
+    """Tell whether all of these are known texts; what cannot even be looked up is none."""
+    try:
+        return known.issuperset(texts) and None not in texts
+    except TypeError:
+        return False

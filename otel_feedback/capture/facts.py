@@ -101,9 +101,7 @@ class Facts(Said):
         usage = self._usage
         if usage is None or usage.said_cost is not None or usage.model is None or recorder is None:
             return None
-        priced = recorder.price(
-            usage.model, usage.provider, usage.input, usage.output, usage.cached, usage.reasoning, self.end_ns
-        )
+        priced = recorder.price(usage, self.end_ns)
         usage.priced = None if priced is None else round(priced.usd, 12)
         return priced
 
@@ -177,11 +175,8 @@ class Facts(Said):
             tenant_id = get(semconv.OUTCOME_TENANT_ID)
         error_type = error_message = stack_trace = None
         if error is not None:
-            error_type, error_message, stack_trace = (
-                error.type.rpartition(".")[2],
-                error.message or None,
-                error.stack_trace,
-            )
+            error_type, error_message, stack_trace = error
+            error_type, error_message = error_type.rpartition(".")[2], error_message or None
         # by position: see there; in the order of its fields, and of the lines there
         return OutcomeEvent(
             SCHEMA_VERSION, event_id, revision, ended or started, declared.action_type, ending.status, ending.severity,

@@ -127,12 +127,13 @@ class Action(Facts):
         self._span = span
         if isinstance(span, LazySpan):
             ids = self.ids = span.ids
-            self.span_context, self.is_sampled = span.context, span.is_sampled
+            self.span_context, self.is_sampled, self._resource = span.context, span.is_sampled, span.resource
             event_id = self.event_id = "%032x-%016x" % ids  # noqa: UP031 # half the time of the others
         else:
             context_of_span = self.span_context = span.get_span_context()
             ids = self.ids = ids_of(context_of_span)
             self.is_sampled = context_of_span.trace_flags.sampled
+            self._resource = getattr(span, "resource", None)
             # without an SDK the "new" span is the one around it, or none
             is_own = context_of_span.is_valid and (parent is None or context_of_span is not parent.span_context)
             self.has_ids = is_own
@@ -272,6 +273,16 @@ class Action(Facts):
         """Whether others may have set attributes on its span, which then count, too."""
         span = self._span
         return not isinstance(span, LazySpan) or span.is_whole
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether nobody but its agent had a say in it: its event is what it knows itself, as it was cleaned when said."""
+        span = self._span
+        return (
+            isinstance(span, LazySpan)
+            and not (span.is_whole or self.in_tree or self.open_below)
+            and self.redaction is in_force.now.redaction
+        )
 
     @property
     def above(self) -> Ids | None:

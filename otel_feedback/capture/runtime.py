@@ -13,6 +13,7 @@ from typing import Protocol
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 
+from otel_feedback.capture.usage import Usage
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.started import StartedAction
 from otel_feedback.redaction.redaction import Redaction
@@ -63,17 +64,8 @@ class Recorder(Protocol):
         """Return the name of the service whose spans have this resource."""
         ...
 
-    def price(
-        self,
-        model: str,
-        provider: str | None,
-        given: int | None,
-        gotten: int | None,
-        cached: int | None,
-        reasoning: int | None,
-        when_ns: int,
-    ) -> Priced | None:
-        """Return what these tokens cost, where somebody knows."""
+    def price(self, usage: Usage, when_ns: int) -> Priced | None:
+        """Return what the tokens of an action itself cost, where somebody knows."""
         ...
 
     def note_start(self, action: StartedAction) -> None:

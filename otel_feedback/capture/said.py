@@ -110,49 +110,36 @@ class Said(msgspec.Struct, eq=False, weakref=True):
         """
         if self._ended and self._is_over("add_usage"):
             return
-        if total_tokens is not None:
-            no_parts = input_tokens is None and output_tokens is None
-            total_tokens = self._count(total_tokens, "total_tokens") if no_parts else None
-        if input_tokens is not None and (input_tokens.__class__ is not int or not 0 <= input_tokens <= MAX_COUNT):
-            input_tokens = self._count(input_tokens, "input_tokens")
-        if output_tokens is not None and (output_tokens.__class__ is not int or not 0 <= output_tokens <= MAX_COUNT):
-            output_tokens = self._count(output_tokens, "output_tokens")
-        if cached_input_tokens is not None:
-            cached_input_tokens = self._count(cached_input_tokens, "cached_input_tokens")
-        if reasoning_tokens is not None:
-            reasoning_tokens = self._count(reasoning_tokens, "reasoning_tokens")
-        if cost is not None:
-            cost = self._amount(cost, "cost")
-        if llm_latency_ms is not None:
-            llm_latency_ms = self._amount(llm_latency_ms, "llm_latency_ms")
         known = self.redaction.known
-        if model is not None and (model.__class__ is not str or model not in known):
-            model = self.redaction.name(model, "model", self._notes)
-        if provider is not None and (provider.__class__ is not str or provider not in known):
-            provider = self.redaction.name(provider, "provider", self._notes)
         with _Shared.usage_lock:
             usage = self._usage
             if usage is None:
                 usage = self._usage = Usage()
-            usage.calls = 1 + (usage.calls or 0)
-            if input_tokens is not None:
-                usage.input = input_tokens + (usage.input or 0)
-            if output_tokens is not None:
-                usage.output = output_tokens + (usage.output or 0)
-            if total_tokens is not None:
-                usage.total = total_tokens + (usage.total or 0)
+            usage.calls = 1 if usage.calls is None else usage.calls + 1
+            if input_tokens is None and output_tokens is None:
+                if total_tokens is not None and (total := self._count(total_tokens, "total_tokens")) is not None:
+                    usage.total = total + (usage.total or 0)
+            else:
+                if input_tokens is not None and (given := self._count(input_tokens, "input_tokens")) is not None:
+                    usage.input = given if usage.input is None else usage.input + given
+                if output_tokens is not None and (gotten := self._count(output_tokens, "output_tokens")) is not None:
+                    usage.output = gotten if usage.output is None else usage.output + gotten
             if cached_input_tokens is not None:
-                usage.cached = cached_input_tokens + (usage.cached or 0)
+                cached = self._count(cached_input_tokens, "cached_input_tokens")
+                usage.cached = usage.cached if cached is None else cached + (usage.cached or 0)
             if reasoning_tokens is not None:
-                usage.reasoning = reasoning_tokens + (usage.reasoning or 0)
-            if cost is not None:
-                usage.said_cost = cost + (usage.said_cost or 0.0)
-            if llm_latency_ms is not None:
-                usage.latency_ms = llm_latency_ms + (usage.latency_ms or 0.0)
+                reasoning = self._count(reasoning_tokens, "reasoning_tokens")
+                usage.reasoning = usage.reasoning if reasoning is None else reasoning + (usage.reasoning or 0)
+            if cost is not None and (usd := self._amount(cost, "cost")) is not None:
+                usage.said_cost = usd + (usage.said_cost or 0.0)
+            if llm_latency_ms is not None and (took_ms := self._amount(llm_latency_ms, "llm_latency_ms")) is not None:
+                usage.latency_ms = took_ms + (usage.latency_ms or 0.0)
             if model is not None:
-                usage.model = model
+                is_known = model.__class__ is str and model in known
+                usage.model = model if is_known else self.redaction.name(model, "model", self._notes)
             if provider is not None:
-                usage.provider = provider
+                is_known = provider.__class__ is str and provider in known
+                usage.provider = provider if is_known else self.redaction.name(provider, "provider", self._notes)
 
     def _count(self, value: int, field: str) -> int | None:
         if value.__class__ is int and 0 <= value <= MAX_COUNT:

@@ -35,6 +35,8 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     def usd(self, usage: TokenUsage) -> float:
         """Return the price of one call. Counts that are not known are charged as nothing, or as what includes them."""
         plain, answer = usage.input or 0, usage.output or 0
+        if not (usage.cached or usage.cache_write or usage.reasoning):
+            return (plain * self.input + answer * self.output) / 1e6 + self.thousand_requests / 1e3
         sum_of_parts = 0.0
         if usage.cached and self.cached is not None:
             plain -= usage.cached

@@ -24,7 +24,7 @@ from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.record import Origin, Record
 from otel_feedback.journal.cursor import CursorState, JournalCursor, Reader
 from otel_feedback.journal.folder import Folder
-from otel_feedback.journal.frames import MAX_PAYLOAD, SAMPLED, Kind, event_body, frame
+from otel_feedback.journal.frames import MAX_KEY, MAX_PAYLOAD, SAMPLED, Kind, event_frame, frame
 from otel_feedback.journal.interface import CLOSED, StartedAction
 from otel_feedback.journal.limits import DiskLimits
 from otel_feedback.journal.memory import FORGET_AT_ONCE, LOST_RETENTION
@@ -37,7 +37,9 @@ __all__ = ["LOST_DAMAGED", "AppendingJournal"]
 
 LOST_DAMAGED = "damaged"
 _encode = msgspec.json.Encoder().encode
-_EVENT, _START = int(Kind.EVENT), int(Kind.START)
+_START = int(Kind.START)
+MOST_WRITTEN = MAX_PAYLOAD - MAX_KEY - 2
+"""Bytes of the longest event that is written; there are limits far below."""
 
 WRITE_AT_ONCE = 64
 """Records that were in memory only, written in one holding of the lock."""
@@ -129,7 +131,9 @@ class AppendingJournal:
             if self._is_closed:
                 return
             self._open_actions[action.event_id] = noted
-            self._write(data)
+            writer = self._writer
+            if writer is None or not writer.took(data):
+                self._write(data)
 
     def forget_start(self, event_id: str) -> None:
         with self._lock:
@@ -150,12 +154,12 @@ class AppendingJournal:
 
     def _write_event(self, record: Record) -> bool:
         """Write the lowest record that is not on disk yet; False where the disk does not take it."""
-        body = event_body(record.key, record.payload)
-        sequence = record.sequence
-        if len(body) <= MAX_PAYLOAD and not self._write(
-            frame(_EVENT, sequence, body, SAMPLED if record.sampled else 0)
-        ):
-            return False
+        sequence, payload = record.sequence, record.payload
+        if len(payload) < MOST_WRITTEN:
+            data = event_frame(record.key, payload, sequence, SAMPLED if record.sampled else 0)
+            writer = self._writer
+            if (writer is None or not writer.took(data)) and not self._write(data):
+                return False
         if self._written <= sequence:  # an interruption may have written more
             self._written = sequence + 1
         return True

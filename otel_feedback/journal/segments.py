@@ -104,22 +104,31 @@ class SegmentWriter:
             raise
         return cls(Segment(first, path), file)
 
+    def took(self, frame: bytes) -> bool:
+        """Add a frame in one write; False where the disk does not take it whole, and then nothing of it is there."""
+        length = len(frame)
+        written = write_locked(self.file, frame, length)
+        if written == length:
+            self.size += length
+            return True
+        if written > 0:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self.file, min(self.size, os.fstat(self.file).st_size))
+        return False
+
     def append(self, frame: bytes) -> None:
         """Add a frame.
 
         Raises:
             OSError: It is not there; a part of it may be, which readers step over.
         """
-        length = len(frame)
-        written = write_locked(self.file, frame, length)
-        if written != length:
-            try:
-                append(self.file, frame[max(0, written) :])
-            except OSError:
-                with contextlib.suppress(OSError):
-                    os.ftruncate(self.file, min(self.size, os.fstat(self.file).st_size))
-                raise
-        self.size += length
+        try:
+            append(self.file, frame)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self.file, min(self.size, os.fstat(self.file).st_size))
+            raise
+        self.size += len(frame)
 
 
 class _Envelope(msgspec.Struct, gc=False):

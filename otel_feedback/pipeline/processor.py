@@ -102,7 +102,10 @@ class OutcomeSpanProcessor(SpanProcessor):
                 # somebody else may end its span while it is under way, and two processors may be on one provider
                 if action.outcome is not None and pipeline not in action.takers:
                     action.takers = (*action.takers, pipeline)
-                    action.event = self._take(action, span)
+                    if action.recorder is self._recorder and action.is_alone and not self.outcomes.keeps_recent:
+                        action.event = pipeline.accept_clean(action.outcome, action.partition_key, action.is_sampled)
+                    else:
+                        action.event = self._take(action, span)
                 return
             scope = span.instrumentation_scope
             # one of our own tracer's whose action is not known yet: it has been ended before it even began
@@ -132,9 +135,7 @@ class OutcomeSpanProcessor(SpanProcessor):
             event = self._with_what_others_said(action, event, span)
         if action.in_tree or action.open_below or self.outcomes.keeps_recent:
             return self.outcomes.end_own(action, event, action.is_sampled)
-        if is_touched or action.redaction is not pipeline.redaction:
-            return pipeline.accept(event, action.partition_key, action.is_sampled)
-        return pipeline.accept_clean(event, action.partition_key, action.is_sampled)
+        return pipeline.accept(event, action.partition_key, action.is_sampled)
 
     def _with_what_others_said(self, action: Action, event: OutcomeEvent, span: ReadableSpan) -> OutcomeEvent:
         """Return the event with attributes that others have set on the action's span, where it does not say so itself."""

@@ -22,7 +22,8 @@ from opentelemetry.context import (
     Context,
 )
 from opentelemetry.sdk import trace as sdk
-from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, Tracer
+from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, SynchronousMultiSpanProcessor, Tracer
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext
@@ -120,6 +121,30 @@ class DirectTracer(NamedTuple):
     def details(self, record_end: Callable[[], None] | None) -> Mapping[str, Any]:
         """Return arguments of the SDK's span that not every SDK knows."""
         return {} if record_end is None else {"record_end_metrics": record_end}
+
+
+_NO_OPS = {
+    vars(kind)["_on_ending"]
+    for kind in (SpanProcessor, SimpleSpanProcessor, BatchSpanProcessor)
+    if "_on_ending" in vars(kind)
+}
+MOST_HEARD = 64
+_heard: dict[object, bool] = {}
+
+
+def hears_ending(processor: SpanProcessor) -> bool:
+    """Tell whether one of the SDK's processors of processors has one that does something when a span is ending."""
+    inner = getattr(processor, "_span_processors", None)
+    if inner is None or type(processor) is not SynchronousMultiSpanProcessor:
+        return True
+    heard = _heard.get(inner)
+    if heard is None:
+        if len(_heard) > MOST_HEARD:
+            _heard.clear()
+        heard = _heard[inner] = any(
+            getattr(type(one), "_on_ending", None) not in _NO_OPS or "_on_ending" in vars(one) for one in inner
+        )
+    return heard
 
 
 def direct_tracer(tracer: object) -> DirectTracer | None:

@@ -24,10 +24,10 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision
-from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, SpanContext, SpanKind, TraceFlags
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace import Span as AnySpan
 
-from otel_feedback.sdk.compat import SPAN_KEY, DirectTracer, Ids
+from otel_feedback.sdk.compat import SPAN_KEY, DirectTracer, Ids, hears_ending
 from otel_feedback.sdk.sampling import OutcomeSampler
 
 __all__ = ["EndedSpan", "LastWords", "LazySpan", "start"]
@@ -169,9 +169,10 @@ class LazySpan(Span):
             if self._count_end is not None:
                 self._count_end()
             direct = self._direct
-            if direct.tells_ending:
+            processor = direct.tracer.span_processor
+            if direct.tells_ending and hears_ending(processor):
                 direct.tell_ending(self)
-            direct.tracer.span_processor.on_end(ended)
+            processor.on_end(ended)
         elif self.is_recording():  # nobody else has ended it
             words.tell(self)
             self.end(end_ns)
@@ -218,12 +219,12 @@ class LazySpan(Span):
 def start(direct: DirectTracer, name: str, context: Context, attributes: Mapping[str, Any], start_ns: int) -> AnySpan:
     """Start a span as `Tracer.start_span()` does; the caller announces it, if it is a `LazySpan`."""
     tracer = direct.tracer
-    around: AnySpan = context.get(SPAN_KEY, INVALID_SPAN)  # type: ignore[assignment] # as the SDK believes it
-    above: SpanContext | None = around.get_span_context()
+    around: AnySpan | None = context.get(SPAN_KEY)  # type: ignore[assignment] # as the SDK believes it
+    above: SpanContext | None = None if around is None else around.get_span_context()
     if direct.is_enabled is not None and not direct.is_enabled():
-        return NonRecordingSpan(above)
+        return NonRecordingSpan(INVALID_SPAN_CONTEXT if above is None else above)
     ids, sampler = tracer.id_generator, tracer.sampler
-    if above.is_valid:
+    if above is not None and above.is_valid:
         trace_id, flags, state = above.trace_id, above.trace_flags & _BOTH, above.trace_state
         if not direct.flags_random:
             flags &= _SAMPLED

@@ -106,6 +106,7 @@ def test_a_disk_that_fails_again_and_again_costs_no_descriptors(
 
     with monkeypatch.context() as patch:
         patch.setattr(segments_module, "append", fail)
+        patch.setattr(segments_module, "write_locked", lambda file, data, length: -1)
         append_many(journal, 1)
         tend(journal, clock)
         before = len(open_files())
