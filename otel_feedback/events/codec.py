@@ -12,15 +12,12 @@ from typing import Any, cast
 import msgspec
 
 from otel_feedback.errors import SchemaError
-from otel_feedback.events.model import SCHEMA_VERSION, OutcomeEvent
+from otel_feedback.events.model import SCHEMA_VERSION, OutcomeEvent, encode
 
 __all__ = ["decode", "encode", "json_schema", "mended", "to_dict", "validate"]
 
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(OutcomeEvent)
-
-encode = _encoder.encode
-"""Encode one event as UTF-8 JSON bytes. Raises TypeError for a value that JSON cannot hold."""
+decode = OutcomeEvent.from_json
+to_dict = OutcomeEvent.to_dict
 
 
 def mended(event: OutcomeEvent) -> OutcomeEvent:
@@ -38,24 +35,6 @@ def _mended(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return type(value)(_mended(item) for item in cast("list[Any]", value))
     return value
-
-
-def decode(data: str | bytes) -> OutcomeEvent:
-    """Decode one event; unknown fields are ignored, so that newer producers can be read.
-
-    Raises:
-        SchemaError: The data is not JSON or not an outcome event; the message names the field.
-    """
-    try:
-        return _decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise SchemaError(f"not an outcome event: {exc}") from exc
-
-
-def to_dict(event: OutcomeEvent) -> dict[str, Any]:
-    """Return the wire form as a dict of JSON types."""
-    wire: dict[str, Any] = msgspec.json.decode(encode(event))  # to_builtins would keep tuples
-    return wire
 
 
 def validate(event: object) -> OutcomeEvent:

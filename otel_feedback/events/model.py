@@ -1,6 +1,6 @@
 """The outcome event: one immutable value that says how one agent action ended.
 
-Input: keyword arguments, or JSON through `codec`. Output: an `OutcomeEvent`. No threads, no I/O.
+Input: keyword arguments, or JSON. Output: an `OutcomeEvent`. No threads, no I/O.
 A field that is unknown is None and absent on the wire, never zero.
 """
 
@@ -13,7 +13,18 @@ from typing import Annotated, Any, cast
 
 import msgspec
 
-__all__ = ["SCHEMA_VERSION", "MetadataValue", "OutcomeEvent", "OutcomeStatus", "Severity", "epoch_us", "new_event_id"]
+from otel_feedback.errors import SchemaError
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "MetadataValue",
+    "OutcomeEvent",
+    "OutcomeStatus",
+    "Severity",
+    "encode",
+    "epoch_us",
+    "new_event_id",
+]
 
 SCHEMA_VERSION = "1.0"
 
@@ -165,23 +176,27 @@ class OutcomeEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the wire form as a dict: strings for times, lower-case status, unknown fields absent."""
-        from otel_feedback.events import codec
-
-        return codec.to_dict(self)
+        wire: dict[str, Any] = msgspec.json.decode(encode(self))  # to_builtins would keep tuples
+        return wire
 
     def to_json(self) -> str:
         """Return the wire form as one line of JSON."""
-        from otel_feedback.events import codec
-
-        return codec.encode(self).decode()
+        return encode(self).decode()
 
     @classmethod
     def from_json(cls, data: str | bytes) -> OutcomeEvent:
-        """Read an event from its wire form; unknown fields are ignored.
+        """Read an event from its wire form; unknown fields are ignored, so that newer producers can be read.
 
         Raises:
             SchemaError: `data` is not an outcome event; the message names the field.
         """
-        from otel_feedback.events import codec
+        try:
+            return _decoder.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+            raise SchemaError(f"not an outcome event: {exc}") from exc
 
-        return codec.decode(data)
+
+encode = msgspec.json.Encoder().encode
+"""Encode one event as UTF-8 JSON bytes. Raises TypeError for a value that JSON cannot hold."""
+
+_decoder = msgspec.json.Decoder(OutcomeEvent)
