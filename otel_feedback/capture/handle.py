@@ -10,6 +10,7 @@ code, and the caller's exception passes through unchanged.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from traceback import format_exc
@@ -45,6 +46,9 @@ IDENTITY_KEY = context_api.create_key("otel_feedback.identity")
 
 open_actions: dict[Ids, Action] = {}
 """Trace and span id to the action that is open or just ending: how a processor finds the action of a span, and what is above one."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=open_actions.clear)  # what was open is the parent's to end
 
 MOST_OPEN = 10_000
 """Open actions that are found below by others' spans. Beyond that the oldest are not: they may be open for ever."""
@@ -249,22 +253,27 @@ class Action(Facts):
             self.started, event, self._usage, None if metadata is declared.metadata else metadata,
             self.error, reason, self._noted, exc is not None, end_ns if self.error is None else time.time_ns(),
         )  # fmt: skip
-        span = self._span
-        if isinstance(span, LazySpan):
-            open_actions[self.ids] = self
-            span.finish(told, end_ns)
-        elif span.is_recording():
-            open_actions[self.ids] = self
-            told.tell(span)
-            span.end(end_ns)
+        open_actions[self.ids] = self
+        try:
+            self._end_span(told, end_ns)
+        except Exception:  # of somebody else's processor: whatever it is, the outcome is ours to record
+            logger.error("a span processor failed at the end of an action\n%s", scrub(format_exc()))
         if not self.takers:
             if recorder is None:
                 count_unrecorded()
             else:
                 self.event = recorder.record(
                     event, self.partition_key, sampled=event.trace_id is not None and self.is_sampled,
-                    sampled_out=self.span_context.is_valid and isinstance(span, trace.NonRecordingSpan),
+                    sampled_out=self.span_context.is_valid and isinstance(self._span, trace.NonRecordingSpan),
                 )  # fmt: skip
+
+    def _end_span(self, told: Told, end_ns: int) -> None:
+        span = self._span
+        if isinstance(span, LazySpan):
+            span.finish(told, end_ns)
+        elif span.is_recording():
+            told.tell(span)
+            span.end(end_ns)
 
     # -- for who records it --------------------------------------------------------------------------------
 
