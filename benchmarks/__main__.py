@@ -6,25 +6,37 @@ defect. Ends with 1 when one could not be made, and says why; the others are rep
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import json
 import sys
-from collections.abc import Generator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-from benchmarks import action, conversion, dispatch, latency, memory, replay, startup, throughput, versions
+from benchmarks import (
+    action,
+    conversion,
+    dispatch,
+    export,
+    latency,
+    memory,
+    pieces,
+    replay,
+    startup,
+    throughput,
+    versions,
+)
 from benchmarks.broker import Broker
-from benchmarks.children import BenchmarkError
+from benchmarks.command import command
 from benchmarks.progress import say
-from benchmarks.report import Report, Result
-from benchmarks.table import render
+from benchmarks.report import Report, Result, telling
 from tests.stack.errors import StackError
 
-ACTION = "action"
-WITHOUT_BROKER = {"startup": startup.measure, "dispatch": dispatch.measure, "conversion": conversion.measure}
+WITH_OR_WITHOUT = {"action": action.measure, "export": export.measure}
+WITHOUT_BROKER = {
+    "startup": startup.measure,
+    "pieces": pieces.measure,
+    "dispatch": dispatch.measure,
+    "conversion": conversion.measure,
+}
 WITH_BROKER = {
-    ACTION: action.measure,
+    **WITH_OR_WITHOUT,
     "throughput": throughput.measure,
     "latency": latency.measure,
     "replay": replay.measure,
@@ -40,7 +52,7 @@ def run(names: Sequence[str], *, is_quick: bool) -> Report:
     failed: dict[str, str] = {}
     for name, measure in WITHOUT_BROKER.items():  # before there is a broker, which takes CPU of its own
         if name in names:
-            with _telling(failed, name):
+            with telling(failed, name):
                 results[name] = measure(is_quick=is_quick)
     wanted = [name for name in WITH_BROKER if name in names]
     if wanted:
@@ -48,10 +60,11 @@ def run(names: Sequence[str], *, is_quick: bool) -> Report:
             _run_with_broker(wanted, is_quick, found, results, failed)
         except StackError as exc:
             say(f"no broker: {exc}")
-            failed |= {f"{name}, Kafka there" if name == ACTION else name: str(exc) for name in wanted}
-            if ACTION in wanted:
-                with _telling(failed, ACTION):
-                    results[ACTION] = action.measure(None, is_quick=is_quick)
+            failed |= {f"{name}, Kafka there" if name in WITH_OR_WITHOUT else name: str(exc) for name in wanted}
+            for name, measure in WITH_OR_WITHOUT.items():
+                if name in wanted:
+                    with telling(failed, name):
+                        results[name] = measure(None, is_quick=is_quick)
     found["load at the end"] = versions.load()
     return Report(found, is_quick, results, failed)
 
@@ -62,39 +75,13 @@ def _run_with_broker(
     with Broker.launch() as broker:
         found["broker"] = f"Apache Kafka {broker.version()}"
         for name in names:
-            with _telling(failed, name):
+            with telling(failed, name):
                 results[name] = WITH_BROKER[name](broker, is_quick=is_quick)
-
-
-@contextlib.contextmanager
-def _telling(failed: dict[str, str], name: str) -> Generator[None, None, None]:
-    try:
-        yield
-    except (BenchmarkError, StackError) as exc:
-        say(f"{name}: {exc}")
-        failed[name] = str(exc)
-
-
-def _names(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in NAMES]
-    if unknown or not names:
-        raise argparse.ArgumentTypeError(f"{', '.join(unknown) or 'nothing'} is not one of {', '.join(NAMES)}")
-    return names
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", type=_names, default=list(NAMES), metavar="NAME", help="some of " + ",".join(NAMES))
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there too, all rounds included")
-    parser.add_argument("--quick", action="store_true", help="seconds instead of minutes; the figures mean nothing")
-    given = parser.parse_args(arguments)
-    report = run(given.only, is_quick=given.quick)
-    if given.json is not None:
-        given.json.write_text(json.dumps(report.to_dict(), indent=2) + "\n")
-    sys.stdout.write(render(report))
-    return 1 if report.failed else 0
+    return command("python -m benchmarks", __doc__, NAMES, run, arguments)
 
 
 if __name__ == "__main__":

@@ -20,13 +20,22 @@ import threading
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from typing_extensions import Self
 
 from tests.stack.processes import temporary_directory
 
-__all__ = ["BenchmarkError", "Child", "arguments", "environment", "journal_directory", "serve"]
+__all__ = [
+    "BenchmarkError",
+    "Child",
+    "Measured",
+    "arguments",
+    "environment",
+    "journal_directory",
+    "serve",
+    "serve_subject",
+]
 
 ANSWER_TIMEOUT_S = 600.0
 """A million events take a minute, and on a busy machine more."""
@@ -55,21 +64,31 @@ def environment(journal_dir: Path, **variables: str) -> dict[str, str]:
 class Child:
     """A subject in a process of its own; a context manager that ends it."""
 
-    def __init__(self, module: str, given: Mapping[str, Any], journal_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        module: str,
+        given: Mapping[str, Any],
+        journal_dir: Path | None = None,
+        *,
+        python: Path | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         """Start it.
 
         Args:
             module: What `python -m` runs; it calls `serve`.
             given: What it finds in `arguments()`.
             journal_dir: Where its journal is; default: a directory of its own, which goes when it ends.
+            python: The interpreter; default: this one.
+            variables: Of the environment, over what it has.
         """
         self._name = f"{module} {given.get('subject', '')}".strip()
         self._cleanup = contextlib.ExitStack()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, json.dumps(given)],
+            [str(python or sys.executable), "-m", module, json.dumps(given)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=environment(journal_dir or self._cleanup.enter_context(journal_directory())),
+            env=environment(journal_dir or self._cleanup.enter_context(journal_directory()), **(variables or {})),
             text=True,
         )
 
@@ -138,3 +157,21 @@ def serve(answer: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
     for line in sys.stdin:
         sys.stdout.write(json.dumps(answer(json.loads(line))) + "\n")
         sys.stdout.flush()
+
+
+class Measured(Protocol):
+    """A subject whose one answer is a figure."""
+
+    def measure(self, *arguments: Any, **request: Any) -> float:
+        """Do what is asked for and return the figure."""
+        ...
+
+    def close(self) -> None:
+        """Give up what is pending."""
+        ...
+
+
+def serve_subject(subject: Measured, figure: str) -> None:
+    """In a child: let a subject answer, under this name, until there are no more requests."""
+    with contextlib.closing(subject):
+        serve(lambda request: {figure: subject.measure(**request)})

@@ -22,11 +22,13 @@ from benchmarks.children import Child
 from benchmarks.progress import say
 from benchmarks.report import Goal, Result, Row, row
 from benchmarks.subjects.names import ACTION, DIRECT, DISPATCH, WITH_HOOK, WITH_LIMIT
+from benchmarks.turns import take_turns
 
 __all__ = ["measure"]
 
 ALL = (DIRECT, ACTION, DISPATCH, WITH_LIMIT, WITH_HOOK)
 SMALL = Goal("ratio", 1.05)
+OVER_ACTION = Goal("ratio", 1.7)
 
 
 class Mode(NamedTuple):
@@ -76,12 +78,8 @@ def _launch(found: Found, modes: tuple[Mode, ...], turns: int) -> None:
             request = {
                 "agent": mode.agent, "takes_ms": mode.takes_ms, "calls": mode.calls, "at_a_time": mode.at_a_time,
             }  # fmt: skip
-            for child in children.values():
-                child.ask(**request)  # imports are over, caches and the specialising interpreter are warm
-            for turn in range(turns):
-                first = turn % len(ALL)
-                for way in (*ALL[first:], *ALL[:first]):
-                    found[mode.name, way].append(children[way].ask(**request)["us_a_call"])
+            for _, way, answer in take_turns(children, {mode.name: request}, turns):
+                found[mode.name, way].append(answer["us_a_call"])
 
 
 def _rows(found: Found, modes: tuple[Mode, ...]) -> Iterator[Row]:
@@ -91,8 +89,9 @@ def _rows(found: Found, modes: tuple[Mode, ...]) -> Iterator[Row]:
 
     for mode in modes:
         yield one(mode, DISPATCH, DIRECT, SMALL if mode.takes_ms else None)
-        yield one(mode, DISPATCH, ACTION)
-        if not mode.takes_ms and mode.at_a_time == 1:
+        is_alone = not mode.takes_ms and mode.at_a_time == 1
+        yield one(mode, DISPATCH, ACTION, OVER_ACTION if is_alone and mode.agent == "async" else None)
+        if is_alone:
             yield one(mode, ACTION, DIRECT)
             yield one(mode, WITH_LIMIT, DISPATCH)
             yield one(mode, WITH_HOOK, DISPATCH)

@@ -5,13 +5,17 @@ Immutable values; as JSON for machines (`Report.to_dict`), as a table for people
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from benchmarks.children import BenchmarkError
+from benchmarks.progress import say
 from benchmarks.summary import Spread, median, paired
+from tests.stack.errors import StackError
 
-__all__ = ["Goal", "Report", "Result", "Row", "row"]
+__all__ = ["Goal", "Report", "Result", "Row", "row", "telling"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +95,13 @@ class Report:
             "details": {name: dict(result.details) for name, result in self.results.items()},
             "failed": dict(self.failed),
         }
+
+
+@contextlib.contextmanager
+def telling(failed: dict[str, str], name: str) -> Generator[None, None, None]:
+    """Note and say that a measurement could not be made, and go on."""
+    try:
+        yield
+    except (BenchmarkError, StackError) as exc:
+        say(f"{name}: {exc}")
+        failed[name] = str(exc)

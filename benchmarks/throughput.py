@@ -23,13 +23,15 @@ from benchmarks.subjects.names import OURS, RAW
 
 __all__ = ["measure"]
 
-GOALS = {"gzip": 10_000.0, "zstd": 18_000.0}
+COMPRESSIONS = ("gzip", "zstd")
+SHARE = Goal("ratio", 0.5, at_least=True)
+RATE = Goal("ours", 10_000.0, at_least=True)
 
 
 def measure(broker: Broker, *, is_quick: bool) -> Result:
     """Run all rounds with each compression."""
     turns, events, warm_up = (1, 2_000, 200) if is_quick else (5, 40_000, 2_000)
-    rounds: dict[str, dict[str, list[dict[str, float]]]] = {name: {OURS: [], RAW: []} for name in GOALS}
+    rounds: dict[str, dict[str, list[dict[str, float]]]] = {name: {OURS: [], RAW: []} for name in COMPRESSIONS}
     for turn in range(turns):
         for compression, found in rounds.items():
             say(f"throughput: turn {turn + 1} of {turns}, {events:,} events with {compression}, ours and raw")
@@ -52,7 +54,8 @@ def measure(broker: Broker, *, is_quick: bool) -> Result:
         )
         for compression, found in rounds.items()
         for figure, name, unit, goal in (
-            ("events_a_second", "acknowledged", "events/s", Goal("ours", GOALS[compression], at_least=True)),
+            ("events_a_second", "acknowledged, our share", "events/s", SHARE),
+            ("events_a_second", "acknowledged", "events/s", RATE),
             ("cpu_us", "CPU of the process an event", "µs", None),
         )
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from importlib.metadata import PackageNotFoundError, version
 
 __all__ = ["load", "of_machine"]
@@ -17,6 +18,7 @@ _PACKAGES = (
 def of_machine() -> dict[str, str]:
     """Return names and versions; the broker's is known only when one runs (`Broker.version`)."""
     return {
+        "date": time.strftime("%Y-%m-%d"),
         "python": f"{platform.python_version()} ({platform.python_implementation()})",
         **{name: _installed(name) for name in _PACKAGES},
         "os": platform.platform(),

@@ -12,35 +12,38 @@ import contextlib
 import functools
 import itertools
 import logging
-import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
-
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 import otel_feedback as feedback
 from benchmarks.children import BenchmarkError, arguments, serve
+from benchmarks.subjects.bare import attributes_at_start, failing_set_attributes, ten_set_attributes
 from benchmarks.subjects.busy import BusyThread
-from benchmarks.subjects.names import AT_START, IN_MEMORY, NO_EXPORTER, NO_START, SET_ATTRIBUTE, THERE
-from benchmarks.subjects.producing import flush, require_journal
-from benchmarks.subjects.workload import attributes_at_start, one_action, ten_set_attributes
+from benchmarks.subjects.names import (
+    AT_START,
+    FAILING,
+    IN_MEMORY,
+    NESTED,
+    NO_EXPORTER,
+    NO_START,
+    SET_ATTRIBUTE,
+    SET_ATTRIBUTE_FAILING,
+    THERE,
+)
+from benchmarks.subjects.producing import flush, kafka_away, kafka_config, record, require_journal
+from benchmarks.subjects.tracing import Traced
+from benchmarks.subjects.watch import Watch
+from benchmarks.subjects.workload import one_action, one_failing, three_nested
 
 __all__ = ["Subject"]
 
-_BARE = {SET_ATTRIBUTE: ten_set_attributes, AT_START: attributes_at_start}
+_BARE = {
+    SET_ATTRIBUTE: ten_set_attributes, SET_ATTRIBUTE_FAILING: failing_set_attributes, AT_START: attributes_at_start,
+}  # fmt: skip
+_OURS: Mapping[str, tuple[Callable[[], None], int]] = {NESTED: (three_nested, 3), FAILING: (one_failing, 1)}
 _SETTINGS: Mapping[str, dict[str, Any]] = {IN_MEMORY: {"durability": "memory"}, NO_START: {"emit_start": False}}
 _UNTIMED_CALLS = 50  # the process has slept since its last round
-
-
-class _NullExporter(SpanExporter):
-    def __init__(self) -> None:
-        self.count = 0
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        self.count += len(spans)
-        return SpanExportResult.SUCCESS
 
 
 class Subject:
@@ -48,29 +51,23 @@ class Subject:
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         name = self._name = given["subject"]
-        self._exporter = _NullExporter()
-        self._spans = BatchSpanProcessor(self._exporter)
         self._busy = BusyThread()
-        provider = TracerProvider()
-        provider.add_span_processor(self._spans)
+        self._traced = Traced()
         self._pipeline: feedback.FeedbackPipeline | None = None
-        self._call: Callable[[], None] = one_action
+        self._call, self._actions = _OURS.get(name, (one_action, 1))
         if name in _BARE:
-            self._call = functools.partial(_BARE[name], provider.get_tracer("benchmarks"))
+            self._call = functools.partial(_BARE[name], self._traced.tracer())
             return
-        self._pipeline = feedback.configure(
-            tracer_provider=provider,
-            kafka=None if name == NO_EXPORTER else _kafka(given),
-            enable_outcome_logging=False,
-            enable_otlp=False,
-            **_SETTINGS.get(name, {}),
-        )
+        kafka = None if name == NO_EXPORTER else kafka_config(given) if name == THERE else kafka_away()
+        self._pipeline = record(self._traced.provider, kafka, **_SETTINGS.get(name, {}))
 
     def measure(self, calls: int, rate: int | None, is_busy: bool) -> Mapping[str, Any]:
         """Make the calls and return the wall time of each in nanoseconds, and the CPU time of a call in microseconds.
 
+        Where a call is several actions, both are for one of them, and there are fewer calls.
+
         Args:
-            calls: How many.
+            calls: How many spans they are to make.
             rate: How many a second; None: one right after the other.
             is_busy: Whether a thread that burns Python runs beside.
 
@@ -79,24 +76,23 @@ class Subject:
         """
         for _ in range(_UNTIMED_CALLS):
             self._call()
-        self._spans.force_flush()  # not the provider's: it would wait for Kafka, too
         before = self._recorded()
-        with self._busy.working() if is_busy else contextlib.nullcontext():
-            cpu_ns = time.thread_time_ns()
+        calls //= self._actions
+        spans = calls * self._actions
+        with self._busy.working() if is_busy else contextlib.nullcontext(), Watch() as watch:
             single_ns = _back_to_back(self._call, calls) if rate is None else _paced(self._call, calls, rate)
-            cpu_ns = time.thread_time_ns() - cpu_ns
-        self._spans.force_flush()
         recorded = [after - start for after, start in zip(self._recorded(), before, strict=True)]
-        if any(count != calls for count in recorded):
-            raise BenchmarkError(f"of {calls} calls {recorded} were recorded as spans and events")
+        if any(count != spans for count in recorded):
+            raise BenchmarkError(f"of {spans} actions {recorded} were recorded as spans and events")
         if self._pipeline is not None:
             require_journal(self._pipeline, "memory" if self._name in (NO_EXPORTER, IN_MEMORY) else "disk")
         if self._name == THERE:  # what is pending would be delivered while others are measured
             self.flush()
-        return {"single_ns": single_ns, "cpu_us": cpu_ns / calls / 1e3}
+        single_ns = [taken / self._actions for taken in single_ns]
+        return {"single_ns": single_ns, "cpu_us": watch.thread_ns / spans / 1e3}
 
     def _recorded(self) -> list[int]:
-        spans = [self._exporter.count]
+        spans = [self._traced.exported()]
         return spans if self._pipeline is None else [*spans, self._pipeline.metrics()["recorded"]]
 
     def flush(self) -> int:
@@ -134,21 +130,6 @@ def _paced(call: Callable[[], None], calls: int, rate: int) -> list[int]:
         call()
         times[place] = clock() - start
     return times
-
-
-_reserved: list[socket.socket] = []
-
-
-def _kafka(given: Mapping[str, Any]) -> feedback.KafkaConfig:
-    if given["subject"] == THERE:
-        return feedback.KafkaConfig(
-            bootstrap_servers=tuple(given["bootstrap_servers"].split(",")), topic=given["topic"]
-        )
-    # bound and never listening: connections are refused, and nobody else can get the port
-    reserved = socket.socket()
-    reserved.bind(("127.0.0.1", 0))
-    _reserved.append(reserved)
-    return feedback.KafkaConfig(bootstrap_servers=(f"127.0.0.1:{reserved.getsockname()[1]}",))
 
 
 def _main() -> None:

@@ -12,7 +12,6 @@ import contextlib
 import gc
 import itertools
 import logging
-import time
 from collections.abc import Callable, Iterator
 
 from opentelemetry.sdk.trace import TracerProvider
@@ -20,10 +19,12 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Span, Tracer, set_span_in_context
 
 import otel_feedback as feedback
-from benchmarks.children import BenchmarkError, arguments, serve
+from benchmarks.children import BenchmarkError, arguments, serve_subject
+from benchmarks.subjects.bare import ten_set_attributes
 from benchmarks.subjects.conventions import CONVENTIONS, OTEL_GENAI, Shape, Written
-from benchmarks.subjects.names import BARE, CONVERTED, DEEP, MIXED, RECORDED, WIDE
-from benchmarks.subjects.producing import require_journal
+from benchmarks.subjects.names import BARE, CONVERTED, DEEP, MIXED, RECORDED, TEN_ATTRIBUTES, WIDE
+from benchmarks.subjects.producing import kafka_away, record, require_journal
+from benchmarks.subjects.watch import Watch
 
 __all__ = ["SPANS_OF_AN_AGENT", "Subject"]
 
@@ -45,13 +46,8 @@ class Subject:
         self._provider = TracerProvider(sampler=ALWAYS_ON)
         self._pipeline: feedback.FeedbackPipeline | None = None
         if way != BARE:
-            self._pipeline = feedback.configure(
-                tracer_provider=self._provider,
-                kafka=feedback.KafkaConfig(bootstrap_servers=("127.0.0.1:1",)),
-                filter=self._drop if way == CONVERTED else None,
-                enable_outcome_logging=False,
-                enable_otlp=False,
-            )
+            drop = self._drop if way == CONVERTED else None
+            self._pipeline = record(self._provider, kafka_away(), filter=drop)
 
     def _drop(self, event: feedback.OutcomeEvent) -> bool:
         self._converted += event.revision == 1
@@ -61,7 +57,7 @@ class Subject:
         """Make the traces and return the CPU time of a span in microseconds.
 
         Args:
-            trace: A convention, or a shape.
+            trace: A convention, or a shape, or the span with ten attributes with which everything here is compared.
             spans: Of each trace.
             traces: How many.
 
@@ -73,17 +69,16 @@ class Subject:
             make(self._number(), min(spans, UNTIMED_SPANS))
         before = self._events()
         gc.collect()  # it runs as it does in a program, and begins in each round with the same
-        started_ns = time.thread_time_ns()
-        for _ in range(traces):
-            make(self._number(), spans)
-        took_ns = time.thread_time_ns() - started_ns
+        with Watch() as watch:
+            for _ in range(traces):
+                make(self._number(), spans)
         events = self._events() - before
         # in the journal there are revisions, too
         if self._way != BARE and (events < spans * traces if self._way == RECORDED else events != spans * traces):
             raise BenchmarkError(f"{trace}: of {spans * traces} spans there were {events} events")
         if self._pipeline is not None and self._way == RECORDED:
             require_journal(self._pipeline, "disk")
-        return took_ns / (spans * traces) / 1e3
+        return watch.thread_ns / (spans * traces) / 1e3
 
     def _number(self) -> int:
         self._made += 1
@@ -95,6 +90,9 @@ class Subject:
         return int(self._pipeline.metrics()["recorded"])
 
     def _maker(self, trace: str) -> Make:
+        if trace == TEN_ATTRIBUTES:
+            bare = self._provider.get_tracer("benchmarks")
+            return lambda number, spans: ten_set_attributes(bare)
         written = CONVENTIONS.get(trace, OTEL_GENAI)
         tracer = self._provider.get_tracer(written.scope)
         if written.name not in self._calls:
@@ -180,9 +178,7 @@ _AGENTS = [
 
 def _main() -> None:
     logging.disable()  # an unreachable broker is what is asked for
-    subject = Subject(arguments()["subject"])
-    with contextlib.closing(subject):
-        serve(lambda request: {"us_a_span": subject.measure(**request)})
+    serve_subject(Subject(arguments()["subject"]), "us_a_span")
 
 
 if __name__ == "__main__":

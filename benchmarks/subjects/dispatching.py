@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-
 import otel_feedback as feedback
-from benchmarks.children import BenchmarkError, arguments, serve
+from benchmarks.children import BenchmarkError, arguments, serve_subject
 from benchmarks.subjects.names import ACTION, DIRECT, WITH_HOOK, WITH_LIMIT
+from benchmarks.subjects.producing import kafka_away, record
+from benchmarks.subjects.tracing import Traced
+from benchmarks.subjects.watch import Watch
 
 __all__ = ["Subject"]
 
@@ -52,11 +51,6 @@ class PlainAgent:
         return {"answer": 42, "model": "gpt-4o", "usage": {"input_tokens": 900, "output_tokens": 120}}
 
 
-class _NullExporter(SpanExporter):
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        return SpanExportResult.SUCCESS
-
-
 async def _hook(agent: Any, result: Mapping[str, Any], event: feedback.OutcomeEvent) -> None:
     """A post hook that does nothing."""
 
@@ -70,14 +64,7 @@ class Subject:
         self._pipeline: feedback.FeedbackPipeline | None = None
         if way == DIRECT:
             return
-        provider = TracerProvider()
-        provider.add_span_processor(BatchSpanProcessor(_NullExporter()))
-        self._pipeline = feedback.configure(
-            tracer_provider=provider,
-            kafka=feedback.KafkaConfig(bootstrap_servers=("127.0.0.1:1",)),
-            enable_outcome_logging=False,
-            enable_otlp=False,
-        )
+        self._pipeline = record(Traced().provider, kafka_away())
         self._dispatcher = feedback.ActionDispatcher()
         if way == WITH_HOOK:
             self._dispatcher.add_post_hook(_hook)
@@ -91,12 +78,11 @@ class Subject:
         call = self._call_of(agent, takes_ms / 1e3)
         self._runner.run_until_complete(_all(call, UNTIMED_CALLS, at_a_time))
         before = self._recorded()
-        started = time.perf_counter()
-        self._runner.run_until_complete(_all(call, calls, at_a_time))
-        took_s = time.perf_counter() - started
+        with Watch() as watch:
+            self._runner.run_until_complete(_all(call, calls, at_a_time))
         if self._pipeline is not None and self._recorded() - before != calls:
             raise BenchmarkError(f"of {calls} calls {self._recorded() - before} were recorded")
-        return took_s / calls * 1e6
+        return watch.wall_ns / calls / 1e3
 
     def _recorded(self) -> int:
         return 0 if self._pipeline is None else int(self._pipeline.metrics()["recorded"])
@@ -142,9 +128,7 @@ async def _all(call: Callable[[], Awaitable[Any]], calls: int, at_a_time: int) -
 
 def _main() -> None:
     logging.disable()  # an unreachable broker is what is asked for
-    subject = Subject(arguments()["subject"])
-    with contextlib.closing(subject):
-        serve(lambda request: {"us_a_call": subject.measure(**request)})
+    serve_subject(Subject(arguments()["subject"]), "us_a_call")
 
 
 if __name__ == "__main__":

@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
-    "ACTION", "AT_START", "AWAY", "BARE", "CONFIGURED", "CONVERTED", "DEEP", "DIRECT", "DISPATCH", "FORMER_NAMES",
-    "IN_MEMORY", "MIXED", "NO_EXPORTER", "NO_START", "OURS", "PLAIN", "RAW", "RECORDED", "SET_ATTRIBUTE", "STABLE_NAMES",
-    "THERE", "WIDE", "WITH_HOOK", "WITH_LIMIT",
+    "ACTION", "AT_START", "AWAY", "BARE", "CONFIGURED", "CONTEXT", "CONVERTED", "DEEP", "DIRECT", "DISPATCH", "EVENT",
+    "EVENT_JSON", "FAILING", "FORMER_NAMES", "FRAME", "IN_MEMORY", "MIXED", "NESTED", "NO_EXPORTER", "NO_START", "OURS", "PLAIN", "RAW", "RECORDED",
+    "SET_ATTRIBUTE", "SET_ATTRIBUTE_FAILING", "SPAN_OF_NONE", "SPAN_OF_SIXTEEN", "STABLE_NAMES", "TEN_ATTRIBUTES", "THERE", "WIDE", "WITH_HOOK", "WITH_LIMIT",
 ]  # fmt: skip
 
 SET_ATTRIBUTE: Final = "set_attribute"
+SET_ATTRIBUTE_FAILING: Final = "set_attribute, an exception"
 AT_START: Final = "attributes="
 NO_EXPORTER: Final = "no exporter, no journal"
 IN_MEMORY: Final = "Kafka away, durability=memory"
 NO_START: Final = "Kafka away, emit_start=false"
 AWAY: Final = "Kafka away"
+NESTED: Final = "Kafka away, one of three nested"
+FAILING: Final = "Kafka away, 2 tags, 5 keys of metadata, an exception"
 THERE: Final = "Kafka there"
 
 OURS: Final = "ours"
@@ -28,6 +31,7 @@ WITH_LIMIT: Final = "dispatch(timeout_s=60)"
 WITH_HOOK: Final = "dispatch(), a post hook"
 
 BARE: Final = "the span itself"
+TEN_ATTRIBUTES: Final = "bare span, set_attribute"
 CONVERTED: Final = "conversion"
 RECORDED: Final = "conversion, JSON, journal"
 DEEP: Final = "deep"
@@ -38,3 +42,10 @@ PLAIN: Final = "the service without us"
 CONFIGURED: Final = "configure()"
 STABLE_NAMES: Final = "stable"
 FORMER_NAMES: Final = "former"
+
+SPAN_OF_NONE: Final = "SDK span without attributes"
+SPAN_OF_SIXTEEN: Final = "SDK span with 16 attributes at its start"
+CONTEXT: Final = "context set and reset"
+EVENT: Final = "the event, an object"
+EVENT_JSON: Final = "its JSON"
+FRAME: Final = "its frame in the journal on disk"

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import socket
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from opentelemetry.sdk.trace import TracerProvider
@@ -13,28 +14,44 @@ from opentelemetry.sdk.trace import TracerProvider
 import otel_feedback as feedback
 from benchmarks.children import BenchmarkError
 
-__all__ = ["configure", "flush", "new_producer", "producer_options", "require_acknowledged", "require_journal"]
+__all__ = [
+    "configure", "flush", "kafka_away", "kafka_config", "new_producer", "producer_options", "record", "require_acknowledged",
+    "require_journal",
+]  # fmt: skip
 
 FLUSH_TIMEOUT_S = 240.0
 
+_reserved: list[socket.socket] = []
 
-def kafka_config(given: dict[str, Any]) -> feedback.KafkaConfig:
+
+def kafka_away() -> feedback.KafkaConfig:
+    """Return our configuration by default, for a broker that will never be there."""
+    # bound and never listening: connections are refused, and nobody else can get the port
+    reserved = socket.socket()
+    reserved.bind(("127.0.0.1", 0))
+    _reserved.append(reserved)
+    return feedback.KafkaConfig(bootstrap_servers=(f"127.0.0.1:{reserved.getsockname()[1]}",))
+
+
+def kafka_config(given: Mapping[str, Any]) -> feedback.KafkaConfig:
     """Return our configuration by default, but for the broker, the topic and the compression."""
     return feedback.KafkaConfig(
         bootstrap_servers=tuple(given["bootstrap_servers"].split(",")),
         topic=given["topic"],
-        compression=given["compression"],
+        **({"compression": given["compression"]} if "compression" in given else {}),
+    )
+
+
+def record(provider: TracerProvider, kafka: feedback.KafkaConfig | None, **settings: Any) -> feedback.FeedbackPipeline:
+    """Return a pipeline on a provider, with Kafka as its one exporter, and so with the journal on disk; None: neither."""
+    return feedback.configure(
+        tracer_provider=provider, kafka=kafka, enable_outcome_logging=False, enable_otlp=False, **settings
     )
 
 
 def configure(given: dict[str, Any]) -> feedback.FeedbackPipeline:
-    """Return a pipeline by default, with the journal on disk and Kafka as its one exporter; spans go nowhere."""
-    return feedback.configure(
-        tracer_provider=TracerProvider(),
-        kafka=kafka_config(given),
-        enable_outcome_logging=False,
-        enable_otlp=False,
-    )
+    """Return a pipeline by default, whose spans go nowhere."""
+    return record(TracerProvider(), kafka_config(given))
 
 
 def flush(pipeline: feedback.FeedbackPipeline, events: int) -> None:

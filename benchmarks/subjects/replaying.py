@@ -25,6 +25,7 @@ from benchmarks.subjects.producing import (
     new_producer,
     require_acknowledged,
 )
+from benchmarks.subjects.watch import Watch
 from benchmarks.subjects.workload import EVENTS_A_RUN, same_events
 from otel_feedback.events.codec import encode
 from otel_feedback.events.model import epoch_us
@@ -39,24 +40,6 @@ REPLAY_TIMEOUT_S = 540.0
 ORIGIN = Origin("0" * 32, "raw")
 
 
-class _Watch:
-    """A stop watch for wall and CPU time of the process."""
-
-    def __init__(self) -> None:
-        self.wall_ns = self.cpu_ns = 0
-
-    def start(self) -> None:
-        self.wall_ns -= time.perf_counter_ns()
-        self.cpu_ns -= time.process_time_ns()
-
-    def stop(self) -> None:
-        self.wall_ns += time.perf_counter_ns()
-        self.cpu_ns += time.process_time_ns()
-
-    def figures(self, events: int) -> dict[str, float]:
-        return {"events_a_second": events / self.wall_ns * 1e9, "cpu_us": self.cpu_ns / events / 1e3}
-
-
 def replay(given: dict[str, Any]) -> Mapping[str, Any]:
     """Adopt the journal of `producer_id` and deliver what is in it.
 
@@ -64,15 +47,14 @@ def replay(given: dict[str, Any]) -> Mapping[str, Any]:
         BenchmarkError: Not every event was delivered, or something stayed.
     """
     events, producer_id = given["events"], given["producer_id"]
-    watch = _Watch()
-    watch.start()
-    pipeline = configure(given)
-    deadline = time.monotonic() + REPLAY_TIMEOUT_S
-    account: Mapping[str, Any] = {"delivered": 0, "finished": False}
-    while account["delivered"] < events and time.monotonic() < deadline:
-        time.sleep(POLL_S)
-        account = pipeline.metrics()["adopted"].get(producer_id, {"exporters": {}})["exporters"].get("kafka", account)
-    watch.stop()
+    with Watch() as watch:
+        pipeline = configure(given)
+        deadline = time.monotonic() + REPLAY_TIMEOUT_S
+        account: Mapping[str, Any] = {"delivered": 0, "finished": False}
+        while account["delivered"] < events and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+            adopted = pipeline.metrics()["adopted"].get(producer_id, {"exporters": {}})
+            account = adopted["exporters"].get("kafka", account)
     memory = Memory.now()
     while not account["finished"] and time.monotonic() < deadline:
         time.sleep(POLL_S)
@@ -80,7 +62,7 @@ def replay(given: dict[str, Any]) -> Mapping[str, Any]:
     if account["delivered"] != events or account["pending"] or account["lost"] or not account["finished"]:
         raise BenchmarkError(f"{events} events were to be delivered from the journal of {producer_id}: {account}")
     pipeline.shutdown(timeout_s=5)
-    return {**watch.figures(events), "peak_mb": memory.peak_mb}
+    return {**_figures(watch, events), "peak_mb": memory.peak_mb}
 
 
 def resend(given: dict[str, Any]) -> Mapping[str, Any]:
@@ -88,19 +70,22 @@ def resend(given: dict[str, Any]) -> Mapping[str, Any]:
     first, count, topic = given["first"], given["events"], given["topic"]
     producer = new_producer(kafka_config(given))
     producer.partitions_for(topic)  # connected
-    watch = _Watch()
+    watch = Watch()
     numbered = islice(enumerate(same_events(first + count, given["began_s"])), first, None)
     while portion := list(islice(numbered, PORTION)):
         ready = [_ready(topic, number, event) for number, event in portion]
         del portion
         gc.collect()
-        watch.start()
-        futures = [producer.send(*arguments) for arguments in ready]
-        producer.flush(FLUSH_TIMEOUT_S)
-        require_acknowledged(futures)
-        watch.stop()
+        with watch:
+            futures = [producer.send(*arguments) for arguments in ready]
+            producer.flush(FLUSH_TIMEOUT_S)
+            require_acknowledged(futures)
     producer.close()
-    return {**watch.figures(count), "peak_mb": Memory.now().peak_mb}
+    return {**_figures(watch, count), "peak_mb": Memory.now().peak_mb}
+
+
+def _figures(watch: Watch, events: int) -> dict[str, float]:
+    return {"events_a_second": watch.events_a_second(events), "cpu_us": watch.cpu_us(events)}
 
 
 def _ready(topic: str, number: int, event: Any) -> tuple[Any, ...]:

@@ -7,7 +7,6 @@ timestamps, in the same order, read before the clock starts. Both connect, and s
 from __future__ import annotations
 
 import gc
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +20,7 @@ from benchmarks.subjects.producing import (
     new_producer,
     require_acknowledged,
 )
+from benchmarks.subjects.watch import Watch
 from benchmarks.subjects.workload import one_action, run_of
 from tests.stack.kafka_clients import Record, read_topic
 
@@ -68,10 +68,9 @@ def _main() -> None:
     def answer(_request: Mapping[str, Any]) -> Mapping[str, float]:
         subject.burst(0, warm_up)
         gc.collect()
-        wall_ns, cpu_ns = time.perf_counter_ns(), time.process_time_ns()
-        subject.burst(warm_up, warm_up + events)
-        wall_ns, cpu_ns = time.perf_counter_ns() - wall_ns, time.process_time_ns() - cpu_ns
-        return {"events_a_second": events / wall_ns * 1e9, "cpu_us": cpu_ns / events / 1e3}
+        with Watch() as watch:
+            subject.burst(warm_up, warm_up + events)
+        return {"events_a_second": watch.events_a_second(events), "cpu_us": watch.cpu_us(events)}
 
     serve(answer)
 

@@ -9,18 +9,19 @@ from __future__ import annotations
 import contextlib
 import gc
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 from opentelemetry.trace import SpanKind
 
 import otel_feedback as feedback
-from benchmarks.children import BenchmarkError, arguments, serve
+from benchmarks.children import BenchmarkError, arguments, serve_subject
 from benchmarks.subjects.conventions import Shape
 from benchmarks.subjects.names import CONFIGURED, FORMER_NAMES, STABLE_NAMES
+from benchmarks.subjects.producing import kafka_away, record
+from benchmarks.subjects.tracing import Traced
+from benchmarks.subjects.watch import Watch
 from otel_feedback.sdk.sampling import OutcomeSampler
 
 __all__ = ["SPANS_OF_A_REQUEST", "Subject"]
@@ -64,35 +65,18 @@ _SHAPES: Final[Mapping[str, tuple[Shape, Shape, Shape]]] = {
 }  # fmt: skip
 
 
-class _CountingExporter(SpanExporter):
-    def __init__(self) -> None:
-        self.count = 0
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        self.count += len(spans)
-        return SpanExportResult.SUCCESS
-
-
 class Subject:
     """The service, with or without outcome recording, and with a part of its traces sampled: all or none."""
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         self._sampled: float = given["sampled"]
         sampler = ParentBasedTraceIdRatio(self._sampled)
-        self._exporter = _CountingExporter()
-        self._spans = BatchSpanProcessor(self._exporter)
-        self._pipeline: feedback.FeedbackPipeline | None = None
         is_ours = given["subject"] == CONFIGURED
-        provider = TracerProvider(OutcomeSampler(sampler) if is_ours else sampler)
-        provider.add_span_processor(self._spans)
-        self._tracer = provider.get_tracer("benchmarks")
+        self._traced = Traced(OutcomeSampler(sampler) if is_ours else sampler)
+        self._tracer = self._traced.tracer()
+        self._pipeline: feedback.FeedbackPipeline | None = None
         if is_ours:
-            self._pipeline = feedback.configure(
-                tracer_provider=provider,
-                kafka=feedback.KafkaConfig(bootstrap_servers=("127.0.0.1:1",)),
-                enable_outcome_logging=False,
-                enable_otlp=False,
-            )
+            self._pipeline = record(self._traced.provider, kafka_away())
 
     def measure(self, names: str, requests: int, work_us: int) -> float:
         """Serve the requests and return the CPU time of one in microseconds.
@@ -107,19 +91,16 @@ class Subject:
         """
         for _ in range(UNTIMED_REQUESTS):
             self._serve(names, work_us)
-        self._spans.force_flush()
-        before = self._exporter.count
+        before = self._traced.exported()
         gc.collect()  # it runs as it does in a program, and begins in each round with the same
-        started_ns = time.thread_time_ns()
-        for _ in range(requests):
-            self._serve(names, work_us)
-        took_ns = time.thread_time_ns() - started_ns
-        self._spans.force_flush()
-        exported, expected = self._exporter.count - before, int(self._sampled * requests * SPANS_OF_A_REQUEST)
+        with Watch() as watch:
+            for _ in range(requests):
+                self._serve(names, work_us)
+        exported, expected = self._traced.exported() - before, int(self._sampled * requests * SPANS_OF_A_REQUEST)
         events = 0 if self._pipeline is None else self._pipeline.metrics()["recorded"]
         if exported != expected or events:
             raise BenchmarkError(f"{exported} spans were exported instead of {expected}, and {events} events recorded")
-        return took_ns / requests / 1e3
+        return watch.thread_ns / requests / 1e3
 
     def _serve(self, names: str, work_us: int) -> None:
         server, query, call = _SHAPES[names]
@@ -150,9 +131,7 @@ def _work(work_us: int) -> None:
 
 
 def _main() -> None:
-    subject = Subject(arguments())
-    with contextlib.closing(subject):
-        serve(lambda request: {"us_a_request": subject.measure(**request)})
+    serve_subject(Subject(arguments()), "us_a_request")
 
 
 if __name__ == "__main__":

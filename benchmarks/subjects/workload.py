@@ -1,26 +1,17 @@
-"""The one action that everything here measures, the event that comes of it, and the bare SDK span that says the same.
-
-The bare span is made as OpenTelemetry's documentation says: current while it lasts, with the ten attributes that the
-action's own span gets from the same facts.
-"""
+"""The one action that everything here measures, and the event that comes of it; `bare` has the span that says the same."""
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Final
 
-from opentelemetry.trace import Tracer
-
+from benchmarks.subjects.bare import METADATA, ask_a_tool
 from otel_feedback import OutcomeEvent, OutcomeStatus, action
 
-__all__ = [
-    "EVENTS_A_RUN", "SPAN_NAME", "attributes_at_start", "one_action", "one_event", "run_of", "same_events",
-    "ten_set_attributes",
-]  # fmt: skip
-
-SPAN_NAME: Final = "reasoning react_agent"
+__all__ = ["EVENTS_A_RUN", "one_action", "one_event", "one_failing", "run_of", "same_events", "three_nested"]
 
 EVENTS_A_RUN: Final = 10
 """Actions that share a run where events are sent, and so a key and a partition."""
@@ -45,6 +36,40 @@ def one_action(run_id: str | None = None) -> None:
         act.add_usage(model="gpt-4o", input_tokens=900, output_tokens=120)
 
 
+def three_nested() -> None:
+    """Do nothing, as three actions inside each other: the inner ones inherit what the outermost was given."""
+    with action(
+        "reasoning",
+        agent="react_agent",
+        agent_type="react",
+        workflow_id="wf-1",
+        tags=["customer"],
+        metadata={"client": "acme"},
+    ) as outer:
+        with action("planning", agent="react_agent", agent_type="react", metadata={"client": "acme"}) as middle:
+            with action("llm", agent="react_agent", agent_type="react", metadata={"client": "acme"}) as inner:
+                inner.add_usage(model="gpt-4o", input_tokens=900, output_tokens=120)
+            middle.add_usage(model="gpt-4o", input_tokens=900, output_tokens=120)
+        outer.add_usage(model="gpt-4o", input_tokens=900, output_tokens=120)
+
+
+def one_failing() -> None:
+    """Do nothing, as an action that has all there is to record, and that an exception ends."""
+    with (
+        contextlib.suppress(ConnectionError),
+        action(
+            "reasoning",
+            agent="react_agent",
+            agent_type="react",
+            workflow_id="wf-1",
+            tags=["customer", "north"],
+            metadata=METADATA,
+        ) as act,
+    ):
+        act.add_usage(model="gpt-4o", input_tokens=900, output_tokens=120)
+        ask_a_tool()
+
+
 def one_event(run_id: str, now: datetime, trace_id: str, span_id: str) -> OutcomeEvent:
     """Return an event like the one that comes of `one_action`."""
     event_id = f"{trace_id}-{span_id}"
@@ -65,38 +90,3 @@ def same_events(count: int, began_s: float) -> Iterator[OutcomeEvent]:
     for number in range(count):
         moment = began + timedelta(microseconds=100 * number)
         yield one_event(run_of(number), moment, f"{bits(128):032x}", f"{bits(64):016x}")
-
-
-def ten_set_attributes(tracer: Tracer) -> None:
-    """Do nothing, as a span that gets its attributes one by one, as they become known."""
-    with tracer.start_as_current_span(SPAN_NAME) as span:
-        span.set_attribute("outcome.action_type", "reasoning")
-        span.set_attribute("gen_ai.agent.name", "react_agent")
-        span.set_attribute("outcome.agent_type", "react")
-        span.set_attribute("outcome.workflow_id", "wf-1")
-        span.set_attribute("outcome.tags", ["customer"])
-        span.set_attribute("outcome.metadata.client", "acme")
-        span.set_attribute("gen_ai.request.model", "gpt-4o")
-        span.set_attribute("gen_ai.usage.input_tokens", 900)
-        span.set_attribute("gen_ai.usage.output_tokens", 120)
-        span.set_attribute("outcome.status", "success")
-
-
-def attributes_at_start(tracer: Tracer) -> None:
-    """Do nothing, as a span that knows all its attributes when it starts: the cheapest that the SDK offers."""
-    with tracer.start_as_current_span(
-        SPAN_NAME,
-        attributes={
-            "outcome.action_type": "reasoning",
-            "gen_ai.agent.name": "react_agent",
-            "outcome.agent_type": "react",
-            "outcome.workflow_id": "wf-1",
-            "outcome.tags": ["customer"],
-            "outcome.metadata.client": "acme",
-            "gen_ai.request.model": "gpt-4o",
-            "gen_ai.usage.input_tokens": 900,
-            "gen_ai.usage.output_tokens": 120,
-            "outcome.status": "success",
-        },
-    ):
-        pass

@@ -16,9 +16,11 @@ def test_every_way_is_measured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     monkeypatch.chdir(Path(__file__).parents[2])
     result = conversion.measure(is_quick=True)
     named = [(row.name, row.against) for row in result.rows]
-    assert len(set(named)) == len(named) == 2 * len(CONVENTIONS) + 3 + 5
+    assert len(set(named)) == len(named) == 4 * len(CONVENTIONS) + 3 + 5
     assert ("Langfuse: conversion", "the span itself") in named
-    assert [row.goal.limit for row in result.rows if row.goal is not None] == [25.0] * 9 + [1.2] * 3 + [1.05] * 2
+    assert ("Langfuse: conversion, JSON, journal", "bare span, set_attribute") in named
+    goals = [25.0, 2.0] * len(CONVENTIONS) + [1.2] * 3 + [1.05] * 2
+    assert [row.goal.limit for row in result.rows if row.goal is not None] == goals
     for row in result.rows:
         assert row.ours > 0
         assert row.baseline > 0

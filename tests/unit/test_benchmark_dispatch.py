@@ -15,7 +15,7 @@ def test_every_way_is_measured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     named = [(row.name, row.against) for row in result.rows]
     assert len(set(named)) == len(named) == 16
     assert ("async agent that waits 5 ms: dispatch()", "direct") in named
-    assert [row.against for row in result.rows if row.goal is not None] == ["direct", "direct"]
+    assert [row.against for row in result.rows if row.goal is not None] == ["action()", "direct", "direct"]
     for row in result.rows:
         assert row.ours > 0
         assert row.baseline > 0

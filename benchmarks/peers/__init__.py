@@ -1,0 +1,1 @@
+"""`python -m benchmarks.peers`: what one span of other SDKs costs, each measured against a bare span beside it."""
