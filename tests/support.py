@@ -8,12 +8,27 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+"""The folder of the project."""
 
 
 def environment(**variables: str) -> dict[str, str]:
     """Return this process's environment without any setting of ours, and with these."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "KAFKA_", "ENABLE_"))}
     return {**kept, **variables}
+
+
+def run_cli(
+    *arguments: str, variables: Mapping[str, str] | None = None, folder: Path | None = None, timeout_s: float = 60.0
+) -> subprocess.CompletedProcess[str]:
+    """Run `otel-feedback …` in a process of its own, with these settings only, and return what came of it."""
+    return subprocess.run(
+        [sys.executable, "-m", "otel_feedback.cli", *arguments],
+        cwd=folder, env=environment(**{"PYTHONIOENCODING": "utf-8", **(variables or {})}),
+        capture_output=True, text=True, encoding="utf-8", timeout=timeout_s, check=False,
+    )  # fmt: skip
 
 
 def run_python(

@@ -20,7 +20,7 @@ from opentelemetry import context as context_api
 from otel_feedback import semconv
 from otel_feedback.capture.declaration import Declaration
 from otel_feedback.capture.handle import ACTION_KEY, Action
-from otel_feedback.capture.runtime import runtime
+from otel_feedback.capture.runtime import in_force
 from otel_feedback.capture.streams import rest_of_action, stream_action, stream_async_action
 
 __all__ = ["ActionContext", "Identity", "action", "current_action"]
@@ -71,7 +71,7 @@ def action(
 
     Never raises for its values: what does not fit is cut or dropped, and named in the event's metadata.
     """
-    declared = Declaration(runtime().redaction, action_type, agent, agent_type)
+    declared = Declaration.of(in_force.now.redaction, action_type, agent, agent_type)
     if workflow_id is not None:
         declared.identify(semconv.OUTCOME_WORKFLOW_ID, "workflow_id", workflow_id)
     if run_id is not None:
@@ -134,7 +134,7 @@ class ActionContext:
     def __enter__(self) -> Action:
         if self._action is not None:
             self._outer = [*self._outer, self._action]
-        act = self._action = Action(self._declared)
+        act = self._action = Action.begin(self._declared)
         return act
 
     def __exit__(
@@ -186,7 +186,7 @@ class ActionContext:
 
         @functools.wraps(function)
         def run(*args: Any, **kwargs: Any) -> Any:
-            act = Action(declared)
+            act = Action.begin(declared)
             try:
                 result = function(*args, **kwargs)
             except BaseException as exc:

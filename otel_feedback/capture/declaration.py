@@ -6,71 +6,103 @@ Pure, and never raises.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
+
+import msgspec
 
 from otel_feedback import semconv
 from otel_feedback.capture.usage import clean_amount
 from otel_feedback.events.model import MetadataValue
-from otel_feedback.redaction.limits import Problems, flat_metadata
+from otel_feedback.redaction.limits import MAX_ITEMS, Problems, flat_metadata
 from otel_feedback.redaction.redaction import Redaction
 
 __all__ = ["Declaration"]
 
-_NOTHING: dict[str, Any] = {}
+_PREFIX = semconv.OUTCOME_METADATA_PREFIX
 
 
-class Declaration:
+class Declaration(msgspec.Struct, eq=False):
     """The arguments of one `action()`.
 
     `own` are attributes of this action only, `identity` those that actions below inherit; `tags` is None when
-    none were given, which means "inherit".
+    none were given, which means "inherit". What is known to be clean is asked here, one lookup each; the rest is the
+    redaction's.
     """
 
-    __slots__ = (
-        "_flat", "action_type", "agent", "agent_type", "deadline_ns", "emit_pending", "identity", "metadata", "own",
-        "problems", "redaction", "span_name", "tags",
-    )  # fmt: skip
+    redaction: Redaction
+    action_type: str
+    span_name: str = ""
+    own: dict[str, Any] = {}  # a struct makes a new one each time
+    problems: Problems | None = None
+    identity: dict[str, Any] | None = None
+    tags: tuple[str, ...] | None = None
+    metadata: dict[str, MetadataValue] | None = None
+    agent: str | None = None
+    agent_type: str | None = None
+    deadline_ns: float | None = None
+    emit_pending: bool | None = None  # None: as the setting says
+    _flat: dict[str, MetadataValue] | None = None
 
-    def __init__(self, redaction: Redaction, action_type: object, agent: object, agent_type: object) -> None:
-        self.redaction = redaction
-        self.problems: Problems | None = None
-        self.identity = _NOTHING
-        self.tags: tuple[str, ...] | None = None
-        self.metadata: dict[str, MetadataValue] = _NOTHING
-        self._flat: dict[str, MetadataValue] = _NOTHING
-        self.deadline_ns: float | None = None
-        self.emit_pending: bool | None = None  # None: as the setting says
-        clean, notes = redaction.name, self._notes
-        name = self.span_name = self.action_type = clean(action_type, "action_type", notes)
-        self.agent = self.agent_type = None
-        own: dict[str, Any] = {semconv.OUTCOME_ACTION_TYPE: name}
+    @classmethod
+    def of(cls, redaction: Redaction, action_type: Any, agent: Any, agent_type: Any) -> Declaration:
+        """Declare an action of this type, by this agent."""
+        self = cls(redaction, action_type)
+        known = redaction.known
+        if action_type.__class__ is not str or action_type not in known:
+            action_type = self.action_type = redaction.name(action_type, "action_type", self._notes)
+        self.span_name = self.action_type
+        own = self.own
+        own[semconv.OUTCOME_ACTION_TYPE] = action_type
         if agent is not None:
-            known = self.agent = own[semconv.GEN_AI_AGENT_NAME] = clean(agent, "agent_name", notes)
-            self.span_name = f"{name} {known}"
+            if agent.__class__ is not str or agent not in known:
+                agent = redaction.name(agent, "agent_name", self._notes)
+            self.agent = own[semconv.GEN_AI_AGENT_NAME] = agent
+            self.span_name = f"{action_type} {agent}"
         if agent_type is not None:
-            self.agent_type = own[semconv.OUTCOME_AGENT_TYPE] = clean(agent_type, "agent_type", notes)
-        self.own = own
+            if agent_type.__class__ is not str or agent_type not in known:
+                agent_type = redaction.name(agent_type, "agent_type", self._notes)
+            self.agent_type = own[semconv.OUTCOME_AGENT_TYPE] = agent_type
+        return self
 
-    def identify(self, attribute: str, field: str, value: object) -> None:
+    def identify(self, attribute: str, field: str, value: Any) -> None:
         """Add an identifier that actions below inherit; an empty one is none."""
-        if value != "":
-            if self.identity is _NOTHING:
-                self.identity = {}
-            self.identity[attribute] = self.redaction.name(value, field, self._notes)
+        if value.__class__ is not str or value not in self.redaction.known:
+            if value == "":
+                return
+            value = self.redaction.name(value, field, self._notes)
+        if self.identity is None:
+            self.identity = {attribute: value}
+        else:
+            self.identity[attribute] = value
 
-    def tag(self, tags: object) -> None:
+    def tag(self, tags: Any) -> None:
         """Set the tags."""
-        self.tags = self.redaction.tags(tags, self._notes)
+        if tags.__class__ is list and len(tags) <= MAX_ITEMS and _are_in(self.redaction.known, tags):
+            self.tags = tuple(dict.fromkeys(tags))
+        else:
+            self.tags = self.redaction.tags(tags, self._notes)
 
-    def describe(self, metadata: object) -> None:
+    def describe(self, metadata: Any) -> None:
         """Set the metadata."""
-        self._keep(flat_metadata(metadata, self._notes))
+        redaction = self.redaction
+        if (
+            metadata.__class__ is dict
+            and len(metadata) <= MAX_ITEMS
+            and _are_in(redaction.known_keys, metadata)
+            and _are_in(redaction.known, metadata.values())
+        ):
+            self.metadata = self._flat = metadata.copy()
+            for key, value in metadata.items():
+                self.own[_PREFIX + key] = value
+        else:
+            self._keep(flat_metadata(metadata, self._notes))
 
     def _keep(self, flat: dict[str, MetadataValue]) -> None:
         self._flat = flat
         self.metadata = self.redaction.metadata(flat, self._notes)
         for key, value in self.metadata.items():
-            self.own[semconv.OUTCOME_METADATA_PREFIX + key] = value
+            self.own[_PREFIX + key] = value
 
     def limit(self, timeout_s: object) -> None:
         """Set the deadline."""
@@ -79,7 +111,7 @@ class Declaration:
 
     def under(self, redaction: Redaction) -> Declaration:
         """Return the same under other rules: a function may be decorated before `configure()` says which metadata stays."""
-        other = Declaration(redaction, self.action_type, self.agent, self.agent_type)
+        other = Declaration.of(redaction, self.action_type, self.agent, self.agent_type)
         other.identity, other.tags, other.deadline_ns, other.emit_pending = (
             self.identity, self.tags, self.deadline_ns, self.emit_pending,
         )  # fmt: skip
@@ -94,3 +126,11 @@ class Declaration:
         if self.problems is None:
             self.problems = Problems()
         return self.problems
+
+
+def _are_in(known: set[Any], texts: Collection[Any]) -> bool:
+    """Tell whether all of these are known texts; what cannot even be looked up is none."""
+    try:
+        return known.issuperset(texts) and None not in texts
+    except TypeError:
+        return False

@@ -20,10 +20,10 @@ from otel_feedback.capture.declaration import Declaration
 from otel_feedback.capture.ending import SUCCESS, Ending, ErrorInfo, judge
 from otel_feedback.capture.resources import resident_memory
 from otel_feedback.capture.runtime import Priced, Recorder
-from otel_feedback.capture.said import Said, usage_lock
+from otel_feedback.capture.said import LATER, Said, usage_lock
 from otel_feedback.capture.usage import Usage
 from otel_feedback.events.model import SCHEMA_VERSION, MetadataValue, OutcomeEvent
-from otel_feedback.redaction.redaction import Redaction
+from otel_feedback.sdk.compat import Ids
 
 __all__ = ["Facts"]
 
@@ -31,48 +31,36 @@ __all__ = ["Facts"]
 class Facts(Said):
     """What is known of one action: by its declaration, by where it stands, and by what its agent said."""
 
-    __slots__ = (
-        "_cpu_start_ns", "_declared", "_identity", "_is_summed", "_mono_start_ns", "_noted", "_open_below", "_parent",
-        "_resource", "_thread",
-        "depth", "end_ns", "ending", "error", "event_id", "has_place", "in_tree", "root_event_id", "span_context", "start_ns",
-    )  # fmt: skip
-
-    event_id: str
+    event_id: str = ""
     """32 hex digits of the trace id and 16 of the span id; random where no SDK gives ids."""
-
-    def __init__(self, redaction: Redaction) -> None:
-        super().__init__(redaction)
-        self.ending: Ending | None = None  # after the end, also where nobody makes an event of it
-        self.error: ErrorInfo | None = None
-        self.has_place = False  # True where others' spans above decide what is above it
-        self.in_tree = False  # True where others' spans are around it, whose sums and places are to be kept
-        self._noted: dict[str, Any] | None = None
-        self._resource: Resource | None = None
-        self._open_below: dict[str, Facts] | None = None  # guarded by usage_lock() where it is changed
-        self._is_summed = False  # what is used below from now on comes too late for its event; guarded by usage_lock()
-        self._declared: Declaration
-        self._identity: Mapping[str, Any]
-        self._parent: Facts | None
-        self.span_context: SpanContext
-        self.depth: int
-        self.root_event_id: str
-        self.start_ns: int
-        self.end_ns: int
-
-    @property
-    def redaction(self) -> Redaction:
-        """What everything that was said went through."""
-        return self._redaction
+    ending: Ending | None = None  # after the end, also where nobody makes an event of it
+    error: ErrorInfo | None = None
+    has_place: bool = False  # True where others' spans above decide what is above it
+    in_tree: bool = False  # True where others' spans are around it, whose sums and places are to be kept
+    span_context: SpanContext = LATER
+    ids: Ids = (0, 0)
+    has_ids: bool = True  # False where trace and span id are those of the span around it, or none
+    is_sampled: bool = False
+    depth: int = 0
+    root_event_id: str = ""
+    start_ns: int = 0
+    end_ns: int = 0
+    open_below: dict[str, Facts] | None = None  # guarded by usage_lock() where it is changed
+    """The actions right below that were open when this one was summed up, or are now."""
+    _declared: Declaration = LATER
+    _identity: Mapping[str, Any] = LATER
+    _parent: Facts | None = None
+    _resource: Resource | None = None
+    _noted: dict[str, Any] | None = None
+    _is_summed: bool = False  # what is used below from now on comes too late for its event; guarded by usage_lock()
+    _thread: int = 0
+    _cpu_start_ns: int = 0
+    _mono_start_ns: int = 0
 
     @property
     def identity(self) -> Mapping[str, Any]:
         """The identifiers that actions below inherit, by attribute."""
         return self._identity
-
-    @property
-    def open_below(self) -> list[Facts]:
-        """The actions right below that were open when this one was summed up, or are now."""
-        return list((self._open_below or {}).values())
 
     @property
     def used_below(self) -> tuple[int | None, int | None, float | None] | None:
@@ -108,34 +96,23 @@ class Facts(Said):
         self.ending, self.error = ending, error
         return ending, reason
 
-    def _final_metadata(self, reason: str | None) -> Mapping[str, MetadataValue]:
-        metadata = self._metadata
-        if reason is not None:
-            metadata = {**metadata, semconv.METADATA_STATUS_REASON: reason}
-        return metadata if self._problems is None else {**metadata, **self._problems.flags()}
-
     def _price(self, recorder: Recorder | None) -> Priced | None:
         """Return what the model calls cost, where nobody said so."""
         usage = self._usage
         if usage is None or usage.said_cost is not None or usage.model is None or recorder is None:
             return None
-        priced = recorder.price(
-            usage.model, usage.provider, usage.input, usage.output, usage.cached, usage.reasoning, self.end_ns
-        )
-        usage.priced = None if priced is None else priced.usd
+        priced = recorder.price(usage, self.end_ns)
+        usage.priced = None if priced is None else round(priced.usd, 12)
         return priced
 
     def _sum_up(self) -> None:
         """Let the action above count what was used here, and take nothing more from below."""
         parent, usage = self._parent, self._usage
-        if parent is None and usage is None and self._open_below is None:
-            self._is_summed = True
-            return
         with usage_lock():
             self._is_summed = True
             if parent is None:
                 return
-            siblings = parent._open_below
+            siblings = parent.open_below
             if parent._is_summed:  # too late: the tree sees to it, if it is one of those that were open then
                 self.in_tree = self.in_tree or (siblings is not None and self.event_id in siblings)
                 return
@@ -155,14 +132,14 @@ class Facts(Said):
         priced: Priced | None = None,
     ) -> OutcomeEvent:
         """Make the event; one without an end is under way."""
-        declared, noted, usage, error, ids = self._declared, self._noted, self._usage, self.error, self.span_context
+        declared, noted, usage, error = self._declared, self._noted, self._usage, self.error
         event_id, parent = self.event_id, self._parent
-        trace_id, span_id = event_id[:32], event_id[33:]
-        if not ids.is_valid or span_id != f"{ids.span_id:016x}":  # the context is that of the span around it, or none
-            trace_id = span_id = None
+        trace_id, span_id = (event_id[:32], event_id[33:]) if self.has_ids else (None, None)
         started = datetime.fromtimestamp(self.start_ns / 1e9, timezone.utc)
-        ended = duration_ms = latency_ms = cpu_ms = memory_mb = attempt = None
+        ended = duration_ms = latency_ms = cpu_ms = memory_mb = attempt = is_complete = None
+        revision = 0
         if end_ns is not None:
+            revision, is_complete = 1, not self.open_below
             ended = datetime.fromtimestamp(end_ns / 1e9, timezone.utc)
             duration_ms = latency_ms = (end_ns - self.start_ns) / 1e6
             if self._thread == threading.get_ident():
@@ -180,30 +157,38 @@ class Facts(Said):
                 if priced.version is None
                 else {**metadata, **source, "price_version": priced.version}
             )
-        get = self._identity.get
         if usage is None:
             usage = _NO_USAGE
-        total = usage if usage.below is None else usage.inclusive()
+        tokens = all_tokens = usage.tokens
+        cost = all_costs = usage.said_cost if usage.priced is None else usage.priced
+        calls, llm_latency_ms = usage.calls, usage.latency_ms
+        if usage.below is not None:
+            total = usage.inclusive()
+            all_tokens, all_costs, calls, llm_latency_ms = total.tokens, total.cost, total.calls, total.latency_ms
+        workflow_id = correlation_id = session_id = user_id = tenant_id = None
+        run_id, identity = trace_id, self._identity
+        if identity:
+            get = identity.get
+            run_id = get(semconv.OUTCOME_RUN_ID, trace_id)
+            workflow_id, correlation_id = get(semconv.OUTCOME_WORKFLOW_ID), get(semconv.OUTCOME_CORRELATION_ID)
+            session_id, user_id = get(semconv.GEN_AI_CONVERSATION_ID), get(semconv.USER_ID)
+            tenant_id = get(semconv.OUTCOME_TENANT_ID)
+        error_type = error_message = stack_trace = None
+        if error is not None:
+            error_type, error_message, stack_trace = error
+            error_type, error_message = error_type.rpartition(".")[2], error_message or None
+        # by position: see there; in the order of its fields, and of the lines there
         return OutcomeEvent(
-            schema_version=SCHEMA_VERSION, event_id=event_id, revision=1 if ended is not None else 0,
-            timestamp=ended or started, action_type=declared.action_type, status=ending.status, severity=ending.severity,
-            agent_name=declared.agent, agent_type=declared.agent_type,
-            service_name=None if recorder is None else recorder.service_name(self._resource),
-            run_id=get(semconv.OUTCOME_RUN_ID, trace_id), workflow_id=get(semconv.OUTCOME_WORKFLOW_ID),
-            correlation_id=get(semconv.OUTCOME_CORRELATION_ID), session_id=get(semconv.GEN_AI_CONVERSATION_ID),
-            user_id=get(semconv.USER_ID), tenant_id=get(semconv.OUTCOME_TENANT_ID), trace_id=trace_id, span_id=span_id,
-            parent_event_id=None if parent is None else parent.event_id, root_event_id=self.root_event_id,
-            depth=self.depth, attempt=attempt, start_time=started, end_time=ended, duration_ms=duration_ms,
-            latency_ms=latency_ms, error_type=None if error is None else error.type.rpartition(".")[2],
-            error_message=None if error is None else error.message or None,
-            stack_trace=None if error is None else error.stack_trace, llm_latency_ms=total.latency_ms,
-            llm_calls=total.calls, tokens_used=total.tokens, own_tokens=usage.tokens, input_tokens=usage.input,
-            output_tokens=usage.output, cached_input_tokens=usage.cached, reasoning_tokens=usage.reasoning,
-            model=usage.model, provider=usage.provider, cost_estimate=total.cost,
-            own_cost=usage.cost,
-            usage_complete=None if ended is None else not self._open_below, memory_used_mb=memory_mb, cpu_time_ms=cpu_ms,
-            quality_score=self._quality, confidence_score=self._confidence, tags=self._tags,
-            metadata={**metadata} if metadata else {},
+            SCHEMA_VERSION, event_id, revision, ended or started, declared.action_type, ending.status, ending.severity,
+            declared.agent, declared.agent_type, None,
+            None if recorder is None else recorder.service_name(self._resource),
+            run_id, workflow_id, correlation_id, session_id, user_id, tenant_id, trace_id, span_id,
+            None if parent is None else parent.event_id, self.root_event_id, self.depth, attempt,
+            started, ended, duration_ms, latency_ms,
+            error_type, error_message, stack_trace,
+            llm_latency_ms, calls, all_tokens, tokens, usage.input, usage.output, usage.cached, usage.reasoning, usage.model,
+            usage.provider, all_costs, cost, is_complete, memory_mb, cpu_ms, self._quality, self._confidence,
+            self._tags, {**metadata} if metadata else {},
         )  # fmt: skip
 
 

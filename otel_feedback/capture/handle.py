@@ -10,11 +10,11 @@ code, and the caller's exception passes through unchanged.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
-from collections.abc import Mapping
 from traceback import format_exc
-from typing import Any, cast
+from typing import Any
 
 from opentelemetry import context as context_api
 from opentelemetry import trace
@@ -22,14 +22,15 @@ from opentelemetry.context import Context
 
 from otel_feedback import semconv
 from otel_feedback.capture.declaration import Declaration
-from otel_feedback.capture.ending import Ending
+from otel_feedback.capture.ending import SUCCESS, Ending
 from otel_feedback.capture.facts import Facts
-from otel_feedback.capture.runtime import Recorder, Runtime, count_unrecorded, runtime
-from otel_feedback.capture.said import usage_lock
+from otel_feedback.capture.runtime import Recorder, Runtime, count_unrecorded, in_force
+from otel_feedback.capture.said import LATER, usage_lock
 from otel_feedback.capture.told import Told
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity, new_event_id
 from otel_feedback.events.started import StartedAction
 from otel_feedback.redaction.scrubbing import scrub
+from otel_feedback.sdk.compat import SPAN_KEY, Ids, ids_of
 from otel_feedback.sdk.current_context import make_current
 from otel_feedback.sdk.spans import LazySpan, start
 
@@ -43,8 +44,11 @@ ACTION_KEY = context_api.create_key("otel_feedback.action")
 IDENTITY_KEY = context_api.create_key("otel_feedback.identity")
 """Where the context holds the identifiers that came from another process."""
 
-open_actions: dict[int, Action] = {}
-"""Span id to the action that is open or just ending: how a processor finds the action of a span, and what is above one."""
+open_actions: dict[Ids, Action] = {}
+"""Trace and span id to the action that is open or just ending: how a processor finds the action of a span, and what is above one."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=open_actions.clear)  # what was open is the parent's to end
 
 MOST_OPEN = 10_000
 """Open actions that are found below by others' spans. Beyond that the oldest are not: they may be open for ever."""
@@ -56,38 +60,34 @@ class Action(Facts):
     After the end, `event` is the finished outcome and every method is a no-op that logs once.
     """
 
-    __slots__ = (
-        "_around",
-        "_context",
-        "_requested_ns",
-        "_span",
-        "_told",
-        "event",
-        "outcome",
-        "partition_key",
-        "recorder",
-        "started",
-        "takers",
-    )
-
-    event: OutcomeEvent | None
+    event: OutcomeEvent | None = None
     """The finished outcome, after the end; None before, and where everything is switched off."""
+    outcome: OutcomeEvent | None = None  # while it is ending: what is to be recorded
+    takers: tuple[object, ...] = ()  # who has recorded it
+    partition_key: str = ""
+    recorder: Recorder | None = None
+    started: dict[str, Any] = LATER
+    """The attributes that its span began with."""
+    _requested_ns: int | None = None  # when it was asked for, where that was before its start
+    _around: Context | None = None
+    _context: Context | None = None
+    _span: trace.Span = LATER
+    _told: Told = LATER
 
-    def __init__(self, declared: Declaration) -> None:
-        now = runtime()
-        super().__init__(now.redaction)
-        self.event = None
-        self.outcome: OutcomeEvent | None = None  # while it is ending: what is to be recorded
-        self.takers: tuple[object, ...] = ()  # who has recorded it
-        self._requested_ns: int | None = None  # when it was asked for, where that was before its start
+    @classmethod
+    def begin(cls, declared: Declaration) -> Action:
+        """Start an action. Never raises."""
+        now = in_force.now
+        act = cls(now.redaction)
         try:
             if now.enabled:
-                self._begin(declared, now)
-                return
+                act._begin(declared, now)
+                return act
         except Exception:
             logger.error("an action could not be started; the program goes on without it\n%s", scrub(format_exc()))
-        self._ended = True
-        self.event_id = new_event_id()
+        act._ended = True
+        act.event_id = new_event_id()
+        return act
 
     # -- the start -----------------------------------------------------------------------------------------
 
@@ -96,90 +96,84 @@ class Action(Facts):
             declared = declared.under(now.redaction)
         self._declared = declared
         context = context_api.get_current()
-        parent = self._parent = cast("Action | None", context.get(ACTION_KEY))
+        parent: Action | None = context.get(ACTION_KEY)  # type: ignore[assignment] # nobody else has the key
+        self._parent = parent
         identity, tags = declared.identity, declared.tags
-        attributes = declared.own.copy()
+        attributes = self.started = declared.own.copy()
         if parent is None:
-            self.depth = 0
-            foreign = cast("dict[str, Any] | None", context.get(IDENTITY_KEY))
+            foreign: dict[str, Any] | None = context.get(IDENTITY_KEY)  # type: ignore[assignment]
             if foreign:
-                identity = {**foreign, **identity}
+                identity = {**foreign, **identity} if identity else foreign
         else:
             inherited = parent._identity
             identity = {**inherited, **identity} if identity else inherited
             if tags is None:
                 tags = parent._tags
             attributes[semconv.OUTCOME_PARENT_EVENT_ID] = parent.event_id
-            self.root_event_id = attributes[semconv.OUTCOME_ROOT_EVENT_ID] = parent.root_event_id
+            attributes[semconv.OUTCOME_ROOT_EVENT_ID] = parent.root_event_id
             self.depth = attributes[semconv.OUTCOME_DEPTH] = parent.depth + 1
         if identity:
             attributes.update(identity)
         if tags:
             attributes[semconv.OUTCOME_TAGS] = self._tags = tags
-        self._identity = identity
-        self.started: Mapping[str, Any] = attributes  # the attributes that it began with
-        self._metadata = declared.metadata
+        self._identity = identity or _NOTHING
+        self._metadata = declared.metadata or _NOTHING
         if declared.problems is not None:
             self._problems = declared.problems.copy()
 
-        self.start_ns = self.end_ns = time.time_ns()
-        span = self._start_span(declared.span_name, context, attributes, now)
-        ids = self.span_context
-        # without an SDK the "new" span is the one around it, or none
-        if ids.is_valid and (parent is None or ids is not parent.span_context):
-            self.event_id = f"{ids.trace_id:032x}-{ids.span_id:016x}"
+        now_ns = self.start_ns = self.end_ns = time.time_ns()
+        direct = now.direct
+        if direct is None or not direct.is_right:
+            span = now.tracer.start_span(declared.span_name, context, attributes=attributes, start_time=now_ns)
+            self.in_tree = True  # it was seen to start as others' spans are
         else:
-            self.event_id = new_event_id()
+            span = start(direct, declared.span_name, context, attributes, now_ns)
+        self._span = span
+        if isinstance(span, LazySpan):
+            ids = self.ids = span.ids
+            self.span_context, self.is_sampled, self._resource = span.context, span.is_sampled, span.resource
+            event_id = self.event_id = "%032x-%016x" % ids  # noqa: UP031 # half the time of the others
+        else:
+            context_of_span = self.span_context = span.get_span_context()
+            ids = self.ids = ids_of(context_of_span)
+            self.is_sampled = context_of_span.trace_flags.sampled
+            self._resource = getattr(span, "resource", None)
+            # without an SDK the "new" span is the one around it, or none
+            is_own = context_of_span.is_valid and (parent is None or context_of_span is not parent.span_context)
+            self.has_ids = is_own
+            event_id = self.event_id = f"{ids[0]:032x}-{ids[1]:016x}" if is_own else new_event_id()
         if parent is None:
-            self.root_event_id = self.event_id
-            default_key = self.event_id[:32]
+            self.root_event_id = event_id
+            key = event_id[:32]
         else:
-            default_key = parent.partition_key
+            self.root_event_id = parent.root_event_id
+            key = parent.partition_key
             if not parent._is_summed:
                 with usage_lock():
-                    if parent._open_below is None:
-                        parent._open_below = {}
-                    parent._open_below[self.event_id] = self
-        self.partition_key: str = identity.get(semconv.OUTCOME_RUN_ID, default_key) if identity else default_key
+                    if parent.open_below is None:
+                        parent.open_below = {}
+                    parent.open_below[event_id] = self
+        self.partition_key = identity.get(semconv.OUTCOME_RUN_ID, key) if identity else key
 
-        self._around: Context | None = context
-        open_actions[ids.span_id] = self
+        self._around = context
+        open_actions[ids] = self
         if len(open_actions) > MOST_OPEN:
             open_actions.pop(next(iter(open_actions)), None)
         if isinstance(span, LazySpan):
             span.announce(context)
         recorder = now.recorder
         if recorder is not None:
-            self._tell_start(recorder, ids)
-        self._context: Context | None = context_api.set_value(
-            ACTION_KEY, self, trace.set_span_in_context(span, context)
-        )
+            if recorder.notes_starts:
+                note = StartedAction(event_id, now_ns, self.partition_key, attributes, self.is_sampled)
+                recorder.note_start(note)
+            if recorder.emits_pending if declared.emit_pending is None else declared.emit_pending:
+                pending = self._event(_PENDING, self._metadata, recorder, None)
+                recorder.record(pending, self.partition_key, sampled=self.is_sampled, sampled_out=False)
+        self._context = Context({**context, SPAN_KEY: span, ACTION_KEY: self})
         make_current(self._context)
         self._thread = threading.get_ident()
         self._cpu_start_ns = time.thread_time_ns()
         self._mono_start_ns = time.perf_counter_ns()
-
-    def _start_span(self, name: str, context: Context, attributes: Mapping[str, Any], now: Runtime) -> trace.Span:
-        if now.direct is None:
-            span = now.tracer.start_span(name, context, attributes=attributes, start_time=self.start_ns)
-            self.in_tree = True  # it was seen to start as others' spans are
-        else:
-            span = start(now.direct, name, context, attributes, self.start_ns)
-        self._span = span
-        self._resource = getattr(span, "resource", None)
-        self.span_context = span.get_span_context()
-        return span
-
-    def _tell_start(self, recorder: Recorder, ids: trace.SpanContext) -> None:
-        is_sampled = ids.trace_flags.sampled
-        if recorder.notes_starts:
-            recorder.note_start(
-                StartedAction(self.event_id, self.start_ns, self.partition_key, self.started, is_sampled)
-            )
-        wanted = self._declared.emit_pending
-        if recorder.emits_pending if wanted is None else wanted:
-            pending = self._event(_PENDING, self._metadata, recorder, None)
-            recorder.record(pending, self.partition_key, sampled=is_sampled, sampled_out=False)
 
     def _note_retry(self, attempt: int, error: BaseException, wait_s: float) -> None:
         """Note on the span that an attempt failed and another one follows."""
@@ -211,22 +205,20 @@ class Action(Facts):
             self._finish(exc)
         except Exception as defect:
             logger.error("an action could not be ended; its outcome is lost\n%s", scrub(format_exc()))
-            recorder = runtime().recorder
+            recorder = in_force.now.recorder
             if recorder is not None and self.event is None:
                 recorder.lose(self.event_id, defect)
         finally:
-            open_actions.pop(self.span_context.span_id, None)
-            if self._around is not None and self._is_here():
-                make_current(self._around)
+            open_actions.pop(self.ids, None)
+            around = self._around
+            if around is not None and (context_api.get_current() is self._context or self._is_here()):
+                make_current(around)
             # the context holds this action: without the cycle it is freed at once, not by the garbage collector
-            self._context = self._around = self._open_below = self.outcome = None
+            self._context = self._around = self.open_below = self.outcome = None
 
     def _is_here(self) -> bool:
-        """Tell whether what is current is this action's context, or one that was opened in it and not closed."""
-        current = context_api.get_current()
-        if current is self._context:
-            return True
-        act = cast("Action | None", current.get(ACTION_KEY))
+        """Tell whether what is current is a context that was opened in this action's and not closed."""
+        act: Facts | None = context_api.get_value(ACTION_KEY)  # type: ignore[assignment]
         while act is not None and act is not self:
             act = act._parent
         return act is self
@@ -235,35 +227,53 @@ class Action(Facts):
         elapsed_ns = time.perf_counter_ns() - self._mono_start_ns
         # a wall clock that is set while the action runs must not change its duration
         end_ns = self.end_ns = self.start_ns + elapsed_ns
+        declared = self._declared
         if self._requested_ns is not None:
             latency_ms = (elapsed_ns + self._mono_start_ns - self._requested_ns) / 1e6
             self._noted = {**(self._noted or {}), semconv.OUTCOME_LATENCY_MS: latency_ms}
-        ending, reason = self._judge(exc, elapsed_ns)
-        metadata = self._final_metadata(reason)
-        recorder = self.recorder = runtime().recorder
-        priced = self._price(recorder)
-        self._sum_up()
+        if exc is None and self._forced is None and declared.deadline_ns is None:
+            ending, reason = SUCCESS, None
+            self.ending = ending
+        else:
+            ending, reason = self._judge(exc, elapsed_ns)
+        metadata = self._metadata
+        if reason is not None:
+            metadata = {**metadata, semconv.METADATA_STATUS_REASON: reason}
+        if self._problems is not None:
+            metadata = {**metadata, **self._problems.flags()}
+        recorder = self.recorder = in_force.now.recorder
+        usage = self._usage
+        priced = None if usage is None or usage.model is None or usage.said_cost is not None else self._price(recorder)
+        if self._parent is None and self.open_below is None:
+            self._is_summed = True
+        else:
+            self._sum_up()
         event = self.outcome = self._event(ending, metadata, recorder, end_ns, priced)
         told = self._told = Told(
-            self.started, event, self._usage, None if metadata is self._declared.metadata else metadata, self.error, reason,
-            self._noted, exc is not None, time.time_ns(),
+            self.started, event, self._usage, None if metadata is declared.metadata else metadata,
+            self.error, reason, self._noted, exc is not None, end_ns if self.error is None else time.time_ns(),
         )  # fmt: skip
-        span, ids = self._span, self.span_context
-        if isinstance(span, LazySpan):
-            open_actions[ids.span_id] = self
-            span.finish(told, end_ns)
-        elif span.is_recording():
-            open_actions[ids.span_id] = self
-            told.tell(span)  # type: ignore[arg-type] # it has what is asked of it, whoever made it
-            span.end(end_ns)
+        open_actions[self.ids] = self
+        try:
+            self._end_span(told, end_ns)
+        except Exception:  # of somebody else's processor: whatever it is, the outcome is ours to record
+            logger.error("a span processor failed at the end of an action\n%s", scrub(format_exc()))
         if not self.takers:
             if recorder is None:
                 count_unrecorded()
             else:
                 self.event = recorder.record(
-                    event, self.partition_key, sampled=event.trace_id is not None and ids.trace_flags.sampled,
-                    sampled_out=ids.is_valid and isinstance(span, trace.NonRecordingSpan),
+                    event, self.partition_key, sampled=event.trace_id is not None and self.is_sampled,
+                    sampled_out=self.span_context.is_valid and isinstance(self._span, trace.NonRecordingSpan),
                 )  # fmt: skip
+
+    def _end_span(self, told: Told, end_ns: int) -> None:
+        span = self._span
+        if isinstance(span, LazySpan):
+            span.finish(told, end_ns)
+        elif span.is_recording():
+            told.tell(span)
+            span.end(end_ns)
 
     # -- for who records it --------------------------------------------------------------------------------
 
@@ -274,10 +284,20 @@ class Action(Facts):
         return not isinstance(span, LazySpan) or span.is_whole
 
     @property
-    def above_id(self) -> int:
-        """The id of the span above in this process and trace; 0 where there is none."""
+    def is_alone(self) -> bool:
+        """Whether nobody but its agent had a say in it: its event is what it knows itself, as it was cleaned when said."""
+        span = self._span
+        return (
+            isinstance(span, LazySpan)
+            and not (span.is_whole or self.in_tree or self.open_below)
+            and self.redaction is in_force.now.redaction
+        )
+
+    @property
+    def above(self) -> Ids | None:
+        """Trace and span id of the span above in this process; None where there is none."""
         parent = self._span.parent if isinstance(self._span, LazySpan) else None
-        return 0 if parent is None or parent.is_remote else parent.span_id
+        return None if parent is None or parent.is_remote else ids_of(parent)
 
     @property
     def is_below_others(self) -> bool:
@@ -292,14 +312,12 @@ class Action(Facts):
         """Return all attributes that the action itself says on its span, while it is ending."""
         return {**self.started, **self._told.attributes()}
 
-    def outcome_for(self, recorder: Recorder) -> OutcomeEvent | None:
-        """Return the event as it is to be recorded by this one; None while the action is under way."""
-        event = self.outcome
-        if event is None or recorder is self.recorder:
-            return event
+    def outcome_for(self, recorder: Recorder) -> OutcomeEvent:
+        """Return the event as it is to be recorded by this one, while the action is ending."""
         assert self.ending is not None
         metadata = self._metadata if self._told.metadata is None else self._told.metadata
         return self._event(self.ending, metadata, recorder, self.end_ns, self._price(recorder))
 
 
+_NOTHING: dict[str, Any] = {}
 _PENDING = Ending(OutcomeStatus.PENDING, Severity.WARNING)

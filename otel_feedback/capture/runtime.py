@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 
+from otel_feedback.capture.usage import Usage
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.started import StartedAction
 from otel_feedback.redaction.redaction import Redaction
@@ -26,6 +27,7 @@ __all__ = [
     "Runtime",
     "count_unrecorded",
     "ensure_recorder",
+    "in_force",
     "install",
     "provide_default",
     "put_back",
@@ -39,12 +41,17 @@ SCOPE = "otel_feedback"
 """The instrumentation scope of actions' spans."""
 
 
-class Priced(NamedTuple):
+class Priced(Protocol):
     """What tokens cost in US dollars, and where the price is from."""
 
-    usd: float
-    source: str
-    version: str | None
+    @property
+    def usd(self) -> float: ...
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def version(self) -> str | None: ...
 
 
 class Recorder(Protocol):
@@ -57,17 +64,8 @@ class Recorder(Protocol):
         """Return the name of the service whose spans have this resource."""
         ...
 
-    def price(
-        self,
-        model: str,
-        provider: str | None,
-        given: int | None,
-        gotten: int | None,
-        cached: int | None,
-        reasoning: int | None,
-        when_ns: int,
-    ) -> Priced | None:
-        """Return what these tokens cost, where somebody knows."""
+    def price(self, usage: Usage, when_ns: int) -> Priced | None:
+        """Return what the tokens of an action itself cost, where somebody knows."""
         ...
 
     def note_start(self, action: StartedAction) -> None:
@@ -114,14 +112,16 @@ def _unconfigured() -> Runtime:
     return Runtime(trace.get_tracer(SCOPE, VERSION), None)
 
 
-class _State:
-    current = _unconfigured()
+class in_force:  # noqa: N801 # read as what it is
+    """What is in force, for those to whom a call costs too much."""
+
+    now = _unconfigured()
     unrecorded = 0  # actions that ended while nobody took outcomes; a count for people, so races do not matter
 
 
 def runtime() -> Runtime:
     """Return what is in force now."""
-    return _State.current
+    return in_force.now
 
 
 def install(
@@ -134,12 +134,12 @@ def install(
 ) -> None:
     """Make actions use this provider (default: the global one), this recorder, and this redaction."""
     tracer = trace.get_tracer(SCOPE, VERSION, tracer_provider=tracer_provider)
-    _State.current = Runtime(tracer, recorder, enabled=enabled, baggage_fields=baggage_fields, redaction=redaction)
+    in_force.now = Runtime(tracer, recorder, enabled=enabled, baggage_fields=baggage_fields, redaction=redaction)
 
 
 def put_back(before: Runtime) -> None:
     """Make what was in force earlier so again."""
-    _State.current = before
+    in_force.now = before
 
 
 _default: list[Callable[[], object]] = []
@@ -156,14 +156,14 @@ def ensure_recorder() -> None:
     Raises:
         ConfigError: A variable of the environment cannot be used.
     """
-    if _State.current.recorder is None and _State.current.enabled and _default:
+    if in_force.now.recorder is None and in_force.now.enabled and _default:
         _default[0]()
 
 
 def count_unrecorded() -> None:
     """Count an action that nobody recorded, and say so the first time."""
-    _State.unrecorded += 1
-    if _State.unrecorded == 1:
+    in_force.unrecorded += 1
+    if in_force.unrecorded == 1:
         logger.warning(
             "an action ended but nothing records outcomes: call otel_feedback.configure() before the first action()"
         )
@@ -171,4 +171,4 @@ def count_unrecorded() -> None:
 
 def unrecorded() -> int:
     """Return how many actions ended while nobody recorded outcomes."""
-    return _State.unrecorded
+    return in_force.unrecorded

@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
+import msgspec
+
 from otel_feedback import semconv
 from otel_feedback.capture.ending import Ending, ErrorInfo, describe
 from otel_feedback.capture.runtime import runtime
@@ -23,11 +25,12 @@ from otel_feedback.events.model import SEVERITY_OF, MetadataValue, OutcomeStatus
 from otel_feedback.redaction.limits import MAX_ITEMS, MAX_TEXT, Problems, clean_text, flat_metadata
 from otel_feedback.redaction.redaction import Redaction
 
-__all__ = ["Said", "usage_lock"]
+__all__ = ["LATER", "Said", "usage_lock"]
 
 logger = logging.getLogger(__name__)
 
-_NOTHING: dict[str, MetadataValue] = {}
+LATER: Any = None
+"""What is there once the action has begun."""
 
 
 class _Shared:
@@ -52,23 +55,24 @@ def usage_lock() -> AbstractContextManager[object]:
     return _Shared.usage_lock
 
 
-class Said:
+class Said(msgspec.Struct, eq=False, weakref=True):
     """The part of an action's handle that its agent talks to."""
 
-    __slots__ = (
-        "_confidence", "_ended", "_forced", "_metadata", "_problems", "_quality", "_redaction", "_tags", "_usage",
-    )  # fmt: skip
+    # a struct, since it begins with all its defaults in one step, in C
+    redaction: Redaction
+    """What everything that is said goes through."""
+    _ended: bool = False
+    _problems: Problems | None = None
+    _usage: Usage | None = None
+    _forced: tuple[Ending, ErrorInfo | None, str | None] | None = None
+    _quality: float | None = None
+    _confidence: float | None = None
+    _tags: tuple[str, ...] = ()
+    _metadata: dict[str, MetadataValue] = LATER  # never changed, but replaced
 
-    def __init__(self, redaction: Redaction) -> None:
-        self._redaction = redaction
-        self._ended = False
-        self._problems: Problems | None = None
-        self._usage: Usage | None = None
-        self._forced: tuple[Ending, ErrorInfo | None, str | None] | None = None
-        self._quality: float | None = None
-        self._confidence: float | None = None
-        self._tags: tuple[str, ...] = ()
-        self._metadata: dict[str, MetadataValue] = _NOTHING  # never changed, but replaced
+    def __repr__(self) -> str:
+        """Show none of what was said."""
+        return object.__repr__(self)
 
     def _notes(self) -> Problems:
         problems = self._problems
@@ -106,48 +110,36 @@ class Said:
         """
         if self._ended and self._is_over("add_usage"):
             return
-        if total_tokens is not None:
-            no_parts = input_tokens is None and output_tokens is None
-            total_tokens = self._count(total_tokens, "total_tokens") if no_parts else None
-        if input_tokens is not None:
-            input_tokens = self._count(input_tokens, "input_tokens")
-        if output_tokens is not None:
-            output_tokens = self._count(output_tokens, "output_tokens")
-        if cached_input_tokens is not None:
-            cached_input_tokens = self._count(cached_input_tokens, "cached_input_tokens")
-        if reasoning_tokens is not None:
-            reasoning_tokens = self._count(reasoning_tokens, "reasoning_tokens")
-        if cost is not None:
-            cost = self._amount(cost, "cost")
-        if llm_latency_ms is not None:
-            llm_latency_ms = self._amount(llm_latency_ms, "llm_latency_ms")
-        if model is not None:
-            model = self._redaction.name(model, "model", self._notes)
-        if provider is not None:
-            provider = self._redaction.name(provider, "provider", self._notes)
+        known = self.redaction.known
         with _Shared.usage_lock:
             usage = self._usage
             if usage is None:
                 usage = self._usage = Usage()
-            usage.calls = 1 + (usage.calls or 0)
-            if input_tokens is not None:
-                usage.input = input_tokens + (usage.input or 0)
-            if output_tokens is not None:
-                usage.output = output_tokens + (usage.output or 0)
-            if total_tokens is not None:
-                usage.total = total_tokens + (usage.total or 0)
+            usage.calls = 1 if usage.calls is None else usage.calls + 1
+            if input_tokens is None and output_tokens is None:
+                if total_tokens is not None and (total := self._count(total_tokens, "total_tokens")) is not None:
+                    usage.total = total + (usage.total or 0)
+            else:
+                if input_tokens is not None and (given := self._count(input_tokens, "input_tokens")) is not None:
+                    usage.input = given if usage.input is None else usage.input + given
+                if output_tokens is not None and (gotten := self._count(output_tokens, "output_tokens")) is not None:
+                    usage.output = gotten if usage.output is None else usage.output + gotten
             if cached_input_tokens is not None:
-                usage.cached = cached_input_tokens + (usage.cached or 0)
+                cached = self._count(cached_input_tokens, "cached_input_tokens")
+                usage.cached = usage.cached if cached is None else cached + (usage.cached or 0)
             if reasoning_tokens is not None:
-                usage.reasoning = reasoning_tokens + (usage.reasoning or 0)
-            if cost is not None:
-                usage.said_cost = cost + (usage.said_cost or 0.0)
-            if llm_latency_ms is not None:
-                usage.latency_ms = llm_latency_ms + (usage.latency_ms or 0.0)
+                reasoning = self._count(reasoning_tokens, "reasoning_tokens")
+                usage.reasoning = usage.reasoning if reasoning is None else reasoning + (usage.reasoning or 0)
+            if cost is not None and (usd := self._amount(cost, "cost")) is not None:
+                usage.said_cost = usd + (usage.said_cost or 0.0)
+            if llm_latency_ms is not None and (took_ms := self._amount(llm_latency_ms, "llm_latency_ms")) is not None:
+                usage.latency_ms = took_ms + (usage.latency_ms or 0.0)
             if model is not None:
-                usage.model = model
+                is_known = model.__class__ is str and model in known
+                usage.model = model if is_known else self.redaction.name(model, "model", self._notes)
             if provider is not None:
-                usage.provider = provider
+                is_known = provider.__class__ is str and provider in known
+                usage.provider = provider if is_known else self.redaction.name(provider, "provider", self._notes)
 
     def _count(self, value: int, field: str) -> int | None:
         if value.__class__ is int and 0 <= value <= MAX_COUNT:
@@ -161,7 +153,7 @@ class Said:
 
     def score(self, *, quality: float | None = None, confidence: float | None = None) -> None:
         """Say how good the result is and how sure the agent is, each from 0 to 1."""
-        if self._is_over("score"):
+        if self._ended and self._is_over("score"):
             return
         if quality is not None and (clean := self._amount(quality, "quality_score", 1.0)) is not None:
             self._quality = clean
@@ -171,7 +163,7 @@ class Said:
     def tag(self, *tags: str) -> None:
         """Add tags to those it has. Actions that are already open below keep theirs."""
         if not self._is_over("tag"):
-            merged = dict.fromkeys((*self._tags, *self._redaction.tags(tags, self._notes)))
+            merged = dict.fromkeys((*self._tags, *self.redaction.tags(tags, self._notes)))
             if len(merged) > MAX_ITEMS:
                 self._notes().truncated.append("tags")
             self._tags = tuple(merged)[:MAX_ITEMS]
@@ -183,7 +175,7 @@ class Said:
         known = dict(self._metadata)
         for part in ({metadata: value} if isinstance(metadata, str) else metadata, more):
             if part is not None:
-                known.update(self._redaction.metadata(flat_metadata(part, self._notes), self._notes))
+                known.update(self.redaction.metadata(flat_metadata(part, self._notes), self._notes))
         if len(known) > MAX_ITEMS:
             self._notes().truncated.append("metadata")
             known = dict(list(known.items())[:MAX_ITEMS])
@@ -198,7 +190,7 @@ class Said:
         if isinstance(error, BaseException):
             self._force(OutcomeStatus.FAILURE, self._without_secrets(describe(error, self._notes())), None)
         else:
-            said = self._redaction.said
+            said = self.redaction.said
             text = "" if error is None else said(error, "error_message", MAX_TEXT, self._notes())
             self._force(OutcomeStatus.FAILURE, ErrorInfo(semconv.ERROR_TYPE_OTHER, text, None), None)
 
@@ -215,10 +207,10 @@ class Said:
             return None
         problems = self._notes()
         text = clean_text(reason, "status_reason", problems, MAX_TEXT)
-        return self._redaction.said(text, "metadata.status_reason", MAX_TEXT, problems)
+        return self.redaction.said(text, "metadata.status_reason", MAX_TEXT, problems)
 
     def _without_secrets(self, error: ErrorInfo) -> ErrorInfo:
-        return ErrorInfo(*self._redaction.error(*error, self._notes()))
+        return ErrorInfo(*self.redaction.error(*error, self._notes()))
 
     def _is_over(self, method: str) -> bool:
         if self._ended and runtime().enabled:

@@ -139,7 +139,7 @@ def stream_async_action(
 
 def _begin(declared: Declaration, begun: Action | None) -> Action:
     if begun is None:
-        return Action(declared)
+        return Action.begin(declared)
     begun._resume()
     return begun
 

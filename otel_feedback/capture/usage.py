@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
+
 from otel_feedback import semconv
 from otel_feedback.redaction.limits import Problems
 
@@ -40,17 +42,14 @@ def clean_amount(value: object, name: str, problems: Problems, maximum: float = 
     return None
 
 
-class Inclusive:
+class Inclusive(msgspec.Struct, gc=False):
     """What some actions used together. `priced` is what those calls cost of which only a table of prices said so."""
 
-    __slots__ = ("calls", "latency_ms", "priced", "said_cost", "tokens")
-
-    def __init__(self) -> None:
-        self.calls: int | None = None
-        self.tokens: int | None = None
-        self.said_cost: float | None = None
-        self.priced: float | None = None
-        self.latency_ms: float | None = None
+    calls: int | None = None
+    tokens: int | None = None
+    said_cost: float | None = None
+    priced: float | None = None
+    latency_ms: float | None = None
 
     @property
     def cost(self) -> float | None:
@@ -73,36 +72,32 @@ class Inclusive:
             self.latency_ms = other.latency_ms + (self.latency_ms or 0.0)
 
 
-class Usage:
+class Usage(msgspec.Struct, gc=False):
     """What one action used, and what the actions below it used: all of them, and those that are not in the tree."""
 
-    __slots__ = (
-        "below", "below_alone", "cached", "calls", "input", "latency_ms", "model", "output", "priced", "provider",
-        "reasoning", "said_cost", "total",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.calls: int | None = None
-        self.input: int | None = None
-        self.output: int | None = None
-        self.total: int | None = None  # of calls of which nobody said how many of each
-        self.cached: int | None = None
-        self.reasoning: int | None = None
-        self.said_cost: float | None = None
-        self.priced: float | None = None
-        self.latency_ms: float | None = None
-        self.model: str | None = None
-        self.provider: str | None = None
-        self.below: Inclusive | None = None
-        self.below_alone: Inclusive | None = None
+    calls: int | None = None
+    input: int | None = None
+    output: int | None = None
+    total: int | None = None  # of calls of which nobody said how many of each
+    cached: int | None = None
+    reasoning: int | None = None
+    said_cost: float | None = None
+    priced: float | None = None
+    latency_ms: float | None = None
+    model: str | None = None
+    provider: str | None = None
+    below: Inclusive | None = None
+    below_alone: Inclusive | None = None
 
     @property
     def tokens(self) -> int | None:
         """Tokens of the action itself."""
-        given, gotten, total = self.input, self.output, self.total
-        if given is None and gotten is None and total is None:
-            return None
-        return (given or 0) + (gotten or 0) + (total or 0)
+        given, gotten = self.input, self.output
+        if self.total is None:
+            if given is None:
+                return gotten
+            return given if gotten is None else given + gotten
+        return (given or 0) + (gotten or 0) + self.total
 
     @property
     def cost(self) -> float | None:

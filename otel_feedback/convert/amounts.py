@@ -38,17 +38,22 @@ class Amounts:
         self.seen_tokens = 0
         self.seen_cost = 0.0
 
-    def add(self, other: Amounts, sign: int = 1) -> None:
-        """Add other sums, or take them away."""
-        self.tokens += sign * other.tokens
-        self.token_parts += sign * other.token_parts
-        self.cost += sign * other.cost
-        self.cost_parts += sign * other.cost_parts
-        self.calls += sign * other.calls
-        self.counted_calls += sign * other.counted_calls
-        self.seen_calls += sign * other.seen_calls
-        self.seen_tokens += sign * other.seen_tokens
-        self.seen_cost += sign * other.seen_cost
+    def add(self, other: Amounts) -> None:
+        """Add other sums."""
+        self.tokens += other.tokens
+        self.token_parts += other.token_parts
+        self.cost += other.cost
+        self.cost_parts += other.cost_parts
+        self.calls += other.calls
+        self.counted_calls += other.counted_calls
+        self.seen_calls += other.seen_calls
+        self.seen_tokens += other.seen_tokens
+        self.seen_cost += other.seen_cost
+
+    def take(self, other: Amounts) -> None:
+        """Take them away."""
+        for name in Amounts.__slots__:
+            setattr(self, name, getattr(self, name) - getattr(other, name))
 
     def add_own(self, tokens: int | None, cost: float | None, calls: int, *, is_call: bool) -> None:
         """Add what an instrumented span used itself."""
@@ -92,28 +97,35 @@ class Intervals:
 
     __slots__ = ("_ends", "_starts", "length")
 
-    def __init__(self) -> None:
-        self._starts: list[int] = []
-        self._ends: list[int] = []
-        self.length = 0
+    def __init__(self, start: int = 0, end: int = 0) -> None:
+        self._starts = [start] if end > start else []
+        self._ends = [end] if end > start else []
+        self.length = max(0, end - start)
 
     def add(self, start: int, end: int) -> None:
         """Add one; those that it touches become one with it."""
         if end <= start:
             return
         starts, ends = self._starts, self._ends
-        first = bisect_left(ends, start)
-        beyond = bisect_right(starts, end)
-        if first < beyond:
-            start, end = min(start, starts[first]), max(end, ends[beyond - 1])
-            self.length -= sum(ends[at] - starts[at] for at in range(first, beyond))
-        starts[first:beyond], ends[first:beyond] = [start], [end]
+        if not starts or start > ends[-1]:  # the next one
+            starts.append(start)
+            ends.append(end)
+        else:
+            first = bisect_left(ends, start)
+            beyond = bisect_right(starts, end)
+            if first < beyond:
+                start, end = min(start, starts[first]), max(end, ends[beyond - 1])
+                self.length -= sum(ends[at] - starts[at] for at in range(first, beyond))
+            starts[first:beyond], ends[first:beyond] = [start], [end]
         self.length += end - start
         if len(starts) > MOST_INTERVALS:
             self._close_gaps()
 
     def add_all(self, other: Intervals) -> None:
         """Add all of the others'."""
+        if len(other._starts) == 1:
+            self.add(other._starts[0], other._ends[0])
+            return
         if len(other._starts) <= FEW_INTERVALS:
             for start, end in zip(other._starts, other._ends, strict=True):
                 self.add(start, end)

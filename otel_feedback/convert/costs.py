@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from otel_feedback.convert.pricing import Price
@@ -9,7 +11,7 @@ from otel_feedback.convert.rules import Pricing
 from otel_feedback.convert.usage import TokenUsage
 from otel_feedback.events.model import OutcomeEvent
 
-__all__ = ["priced_own", "with_source"]
+__all__ = ["priced_own", "told_price"]
 
 
 def priced_own(event: OutcomeEvent, pricing: Pricing | None) -> OutcomeEvent:
@@ -20,13 +22,14 @@ def priced_own(event: OutcomeEvent, pricing: Pricing | None) -> OutcomeEvent:
     price = pricing(event.model, event.provider, usage, int(event.end_time.timestamp() * 1e9))
     if price is None:
         return event
-    priced = with_source(event, price)
     cost = round((event.cost_estimate or 0.0) + price.usd, 12)
-    return msgspec.structs.replace(priced, own_cost=round(price.usd, 12), cost_estimate=cost)
+    return msgspec.structs.replace(
+        event, own_cost=round(price.usd, 12), cost_estimate=cost, metadata={**event.metadata, **told_price(price)}
+    )
 
 
-def with_source(event: OutcomeEvent, price: Price) -> OutcomeEvent:
-    told = {"price_source": price.source}
-    if price.version is not None:
-        told["price_version"] = price.version
-    return msgspec.structs.replace(event, metadata={**event.metadata, **told})
+def told_price(price: Price) -> dict[str, Any]:
+    """Return the metadata that says where a price is from."""
+    if price.version is None:
+        return {"price_source": price.source}
+    return {"price_source": price.source, "price_version": price.version}

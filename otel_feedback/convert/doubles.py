@@ -32,8 +32,8 @@ class Doubles:
     """The latest model calls, to be found by those that end around them. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._latest: deque[_Call] = deque()
-        self._by_usage: dict[object, list[_Call]] = {}
+        self._latest: deque[_Call] = deque(maxlen=MOST)
+        self._by_usage: dict[object, list[_Call]] | None = None  # None: all are of one instrumentation
 
     def take(self, node: Node, span: FinishedSpan, event: OutcomeEvent | None) -> Node | None:
         """Return the call that this one, which ended just now, has recorded again; remember this one."""
@@ -41,6 +41,13 @@ class Doubles:
             return None
         usage = (event.action_type, event.input_tokens, event.output_tokens)
         call = _Call(node, span.start_ns, span.end_ns, event.model, _response_id(span), usage)
+        if self._by_usage is None:
+            if not self._latest or self._latest[-1].node.scope == node.scope:
+                self._latest.append(call)
+                return None
+            self._by_usage = {}
+            for one in self._latest:
+                self._by_usage.setdefault(one.usage, []).append(one)
         same = self._by_usage.setdefault(usage, [])
         found = _find(same, call)
         if found is not None:  # and what has one below it is none: a client library calls no framework
@@ -48,16 +55,17 @@ class Doubles:
             self._latest.remove(found)
             return found.node
         same.append(call)
+        if len(self._latest) == MOST:
+            self._forget(self._latest[0], self._by_usage)
         self._latest.append(call)
-        if len(self._latest) > MOST:
-            self._forget(self._latest.popleft())
         return None
 
-    def _forget(self, call: _Call) -> None:
-        calls = self._by_usage[call.usage]
+    @staticmethod
+    def _forget(call: _Call, by_usage: dict[object, list[_Call]]) -> None:
+        calls = by_usage[call.usage]
         calls.remove(call)
         if not calls:
-            del self._by_usage[call.usage]
+            del by_usage[call.usage]
 
 
 def _find(same: list[_Call], call: _Call) -> _Call | None:

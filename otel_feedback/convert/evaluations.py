@@ -20,6 +20,7 @@ EVENT: Final = "gen_ai.evaluation.result"
 _LISTS: Final = (("evaluations.", "evaluation"), ("annotations.", "annotation"))
 """OpenInference's flattened lists: `evaluations.0.evaluation.score`."""
 
+_FIRST: Final = frozenset(f"{prefix}0.{word}.{said}" for prefix, word in _LISTS for said in ("score", "label"))
 MOST: Final = 16
 
 
@@ -32,6 +33,8 @@ class Evaluations(NamedTuple):
 
 def read_evaluations(attributes: Mapping[str, Any], events: Iterable[SpanEvent]) -> Evaluations | None:
     """Return what a span says; None where it says nothing."""
+    if not events and _FIRST.isdisjoint(attributes):
+        return None
     found: list[tuple[str | None, Any, str | None]] = [
         _of_event(event.attributes) for event in events if event.name == EVENT
     ]

@@ -1,4 +1,4 @@
-"""What a convention read, and how it is judged to have ended, becomes the fields of an outcome event. Pure."""
+"""What a convention read, and how it is judged to have ended, becomes an outcome event."""
 
 from __future__ import annotations
 
@@ -7,14 +7,28 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, Final
 
+import msgspec
+
 from otel_feedback import semconv
+from otel_feedback.convert.costs import told_price
+from otel_feedback.convert.pricing import Price
 from otel_feedback.convert.reading import Reading
+from otel_feedback.convert.rollup import AMOUNTS, told_amounts
 from otel_feedback.convert.span import FinishedSpan
 from otel_feedback.convert.status import Judgement
-from otel_feedback.events.model import OutcomeEvent
-from otel_feedback.redaction.limits import MAX_STACK, MAX_TEXT, Problems, clean_metadata, clean_text, cut
+from otel_feedback.convert.tree import Node
+from otel_feedback.events.model import SCHEMA_VERSION, OutcomeEvent, OutcomeStatus
+from otel_feedback.redaction.limits import (
+    MAX_STACK,
+    MAX_TEXT,
+    Problems,
+    clean_metadata,
+    clean_text,
+    cut,
+    plain_metadata,
+)
 
-__all__ = ["framework_of", "provider_of", "to_event"]
+__all__ = ["framework_of", "provider_of", "to_event", "with_news"]
 
 _RENAMED: Final = {
     "vertex_ai": "gcp.vertex_ai",
@@ -45,13 +59,12 @@ _SCOPES: Final = (
     "opentelemetry.instrumentation.",
 )
 _INHERITED: Final = (
-    (semconv.OUTCOME_WORKFLOW_ID, "workflow_id"),
-    (semconv.OUTCOME_RUN_ID, "run_id"),
-    (semconv.OUTCOME_CORRELATION_ID, "correlation_id"),
-    (semconv.GEN_AI_CONVERSATION_ID, "session_id"),
-    (semconv.USER_ID, "user_id"),
-    (semconv.OUTCOME_TENANT_ID, "tenant_id"),
-)
+    semconv.OUTCOME_WORKFLOW_ID, semconv.OUTCOME_RUN_ID, semconv.OUTCOME_CORRELATION_ID, semconv.GEN_AI_CONVERSATION_ID,
+    semconv.USER_ID, semconv.OUTCOME_TENANT_ID,
+)  # fmt: skip
+_FITTING: Final = frozenset({str, type(None)})
+_OF_OTHERS: Final = ("parent_event_id", "root_event_id", "depth", "usage_complete", *AMOUNTS)
+_NO_USAGE: Final = dict.fromkeys(("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens"))
 MAX_NS: Final = 253_402_300_799 * 10**9  # the year 9999
 
 
@@ -72,21 +85,18 @@ def framework_of(scope: str) -> str | None:
     return scope[:256] or None
 
 
-def to_event(
-    span: FinishedSpan, reading: Reading, judged: Judgement, identity: Mapping[str, Any] | None
-) -> OutcomeEvent:
-    """Return the event without what depends on other spans.
-
-    Args:
-        identity: The identifiers, by attribute, of the action of our own around the span.
-    """
-    problems = Problems()
-    start_ns = min(max(span.start_ns, 0), MAX_NS)
-    end_ns = min(max(span.end_ns, start_ns), MAX_NS)  # a clock may go back
-    duration_ms = (end_ns - start_ns) / 1e6
+def to_event(node: Node, span: FinishedSpan, reading: Reading, judged: Judgement, price: Price | None) -> OutcomeEvent:
+    """Return the event, with what is known by now of the spans around it."""
+    start_ns, end_ns = span.start_ns, span.end_ns
+    if not 0 <= start_ns <= end_ns <= MAX_NS:  # a clock may go back
+        start_ns = min(max(start_ns, 0), MAX_NS)
+        end_ns = min(max(end_ns, start_ns), MAX_NS)
+    end = datetime.fromtimestamp(end_ns / 1e9, timezone.utc)
+    duration_ms = None if span.never_ended else (end_ns - start_ns) / 1e6
     metadata: dict[str, Any] = {}
-    if reading.metadata:
-        metadata = clean_metadata(reading.metadata, problems)
+    error_type = message = stack = None
+    if reading.metadata or judged.error_type is not None or judged.message or judged.stack_trace:
+        error_type, message, stack = _put_texts(metadata, reading, judged)
     if reading.finish_reasons:
         metadata["finish_reasons"] = list(reading.finish_reasons[:16])
     if reading.first_token_ms is not None and 0 <= reading.first_token_ms < math.inf:
@@ -95,47 +105,83 @@ def to_event(
         metadata[semconv.METADATA_STATUS_REASON] = judged.note
     if span.scope:
         metadata["instrumentation"] = span.scope[:256]
-    usage = reading.usage
-    message, stack = judged.message, judged.stack_trace
-    fields: dict[str, Any] = {}
-    for attribute, name in _INHERITED:
-        value = getattr(reading, name)
-        if value is None and identity is not None:
-            value = identity.get(attribute)
-        fields[name] = value if isinstance(value, str) else None
-    fields["run_id"] = fields["run_id"] or span.trace_id
-    if problems.truncated:
-        metadata[semconv.METADATA_TRUNCATED] = list(dict.fromkeys(problems.truncated))[:64]
-    if problems.invalid:
-        metadata[semconv.METADATA_INVALID] = list(dict.fromkeys(problems.invalid))[:64]
-    end = datetime.fromtimestamp(end_ns / 1e9, timezone.utc)
+    if price is not None:
+        metadata |= told_price(price)
+    if node.child_errors and judged.status is OutcomeStatus.SUCCESS:
+        metadata["child_errors"] = node.child_errors
+    workflow_id, run_id, correlation_id, session_id, user_id, tenant_id = _identifiers(reading, node.identity)
+    parent_id, root_id, depth, is_complete = place_of(node)
+    tokens_used, cost_estimate, llm_calls, own_tokens, own_cost, llm_ms = told_amounts(node)
+    usage = None if own_tokens is None else reading.usage
     return OutcomeEvent(
-        event_id=span.event_id,
-        timestamp=end,
-        action_type=reading.kind,
-        status=judged.status,
-        severity=judged.severity,
-        agent_name=reading.agent_name,
+        schema_version=SCHEMA_VERSION, event_id=span.event_id, revision=1, timestamp=end,
+        action_type=reading.kind, status=judged.status, severity=judged.severity,
+        agent_name=reading.agent_name, tool_name=reading.tool_name, service_name=span.service_name,
         agent_type=framework_of(span.scope) if reading.kind in ("agent", "workflow") else None,
-        tool_name=reading.tool_name,
-        service_name=span.service_name,
-        trace_id=span.trace_id,
-        span_id=span.span_id,
-        start_time=datetime.fromtimestamp(start_ns / 1e9, timezone.utc),
-        end_time=None if span.never_ended else end,
-        duration_ms=None if span.never_ended else duration_ms,
-        latency_ms=None if span.never_ended else duration_ms,
-        error_type=None if judged.error_type is None else clean_text(judged.error_type, "error_type", problems),
-        error_message=None if not message else clean_text(message, "error_message", problems, MAX_TEXT),
-        stack_trace=None if not stack else cut(stack, MAX_STACK, keep_end=True),
-        model=reading.model,
-        provider=provider_of(reading.provider),
+        run_id=run_id or span.trace_id, workflow_id=workflow_id, correlation_id=correlation_id,
+        session_id=session_id, user_id=user_id, tenant_id=tenant_id,
+        trace_id=span.trace_id, span_id=span.span_id,
+        parent_event_id=parent_id, root_event_id=root_id, depth=depth,
+        start_time=datetime.fromtimestamp(start_ns / 1e9, timezone.utc), end_time=None if span.never_ended else end,
+        duration_ms=duration_ms, latency_ms=duration_ms,
+        error_type=error_type, error_message=message, stack_trace=stack,
+        llm_latency_ms=llm_ms, llm_calls=llm_calls, tokens_used=tokens_used, own_tokens=own_tokens,
         input_tokens=None if usage is None else usage.input,
         output_tokens=None if usage is None else usage.output,
         cached_input_tokens=None if usage is None else usage.cached,
         reasoning_tokens=None if usage is None else usage.reasoning,
-        quality_score=reading.quality_score,
-        tags=reading.tags,
-        metadata=metadata,
-        **fields,
+        model=reading.model, provider=reading.provider, cost_estimate=cost_estimate, own_cost=own_cost,
+        usage_complete=is_complete, quality_score=reading.quality_score, tags=reading.tags, metadata=metadata,
+    )  # fmt: skip
+
+
+def _identifiers(reading: Reading, identity: Mapping[str, Any] | None) -> list[str | None]:
+    """Return what the span says, and what it does not say as the action of our own around it says it."""
+    said = [
+        reading.workflow_id, reading.run_id, reading.correlation_id, reading.session_id, reading.user_id,
+        reading.tenant_id,
+    ]  # fmt: skip
+    if identity is not None:
+        said = [identity.get(name) if value is None else value for value, name in zip(said, _INHERITED, strict=True)]
+    if _FITTING.issuperset(map(type, said)):
+        return said
+    return [value if isinstance(value, str) else None for value in said]
+
+
+def _put_texts(metadata: dict[str, Any], reading: Reading, judged: Judgement) -> tuple[str | None, ...]:
+    """Return error, message and stack trace, and put in metadata what people wrote: cleaned, cut, and flagged if so."""
+    problems = Problems()
+    if reading.metadata:
+        metadata |= plain_metadata(reading.metadata) or clean_metadata(reading.metadata, problems)
+    message, stack = judged.message, judged.stack_trace
+    told = (
+        None if judged.error_type is None else clean_text(judged.error_type, "error_type", problems),
+        None if not message else clean_text(message, "error_message", problems, MAX_TEXT),
+        None if not stack else cut(stack, MAX_STACK, keep_end=True),
     )
+    if problems.truncated:
+        metadata[semconv.METADATA_TRUNCATED] = list(dict.fromkeys(problems.truncated))[:64]
+    if problems.invalid:
+        metadata[semconv.METADATA_INVALID] = list(dict.fromkeys(problems.invalid))[:64]
+    return told
+
+
+def place_of(node: Node) -> tuple[str | None, str, int, bool]:
+    """Return the ids of the events above it and at the top, how deep it is, and whether all below it has ended."""
+    above = node.above
+    if above is None:
+        return None, node.of_event, 0, node.open_below == 0
+    return above.of_event, (node.root or above).of_event, node.depth, node.open_below == 0
+
+
+def with_news(node: Node, event: OutcomeEvent) -> OutcomeEvent:
+    """Return the event with what the spans above and below it say since it was made; the same where that is nothing."""
+    told: dict[str, Any] = dict(zip(_OF_OTHERS, (*place_of(node), *told_amounts(node)), strict=True))
+    if told["own_tokens"] is None:  # its tokens are on the events below
+        told |= _NO_USAGE
+    if event.agent_name is None and event.action_type not in ("agent", "workflow"):
+        told["agent_name"] = node.agent
+    changes = {field: value for field, value in told.items() if getattr(event, field) != value}
+    if node.child_errors and event.status is OutcomeStatus.SUCCESS:
+        changes["metadata"] = {**event.metadata, "child_errors": node.child_errors}
+    return msgspec.structs.replace(event, **changes) if changes else event

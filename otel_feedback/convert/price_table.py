@@ -35,6 +35,8 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     def usd(self, usage: TokenUsage) -> float:
         """Return the price of one call. Counts that are not known are charged as nothing, or as what includes them."""
         plain, answer = usage.input or 0, usage.output or 0
+        if not (usage.cached or usage.cache_write or usage.reasoning):
+            return (plain * self.input + answer * self.output) / 1e6 + self.thousand_requests / 1e3
         sum_of_parts = 0.0
         if usage.cached and self.cached is not None:
             plain -= usage.cached
@@ -46,7 +48,10 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
             answer -= usage.reasoning
             sum_of_parts += usage.reasoning * self.reasoning
         # a part that is larger than the whole is somebody's mistake, and no discount
-        sum_of_parts += max(plain, 0) * self.input + max(answer, 0) * self.output
+        if plain > 0:
+            sum_of_parts += plain * self.input
+        if answer > 0:
+            sum_of_parts += answer * self.output
         return sum_of_parts / 1e6 + self.thousand_requests / 1e3
 
 

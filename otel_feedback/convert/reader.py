@@ -1,4 +1,4 @@
-"""From one span to its event, as far as the span itself says it: which convention, what kind, how it ended, what it cost."""
+"""From one span to its event: which convention, what kind, how it ended, what it cost."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from otel_feedback import semconv
 from otel_feedback.convert.amounts import Intervals
 from otel_feedback.convert.content import read_content
 from otel_feedback.convert.conventions.own import OwnConvention
-from otel_feedback.convert.costs import priced_own, with_source
+from otel_feedback.convert.costs import priced_own
 from otel_feedback.convert.evaluations import read_evaluations
-from otel_feedback.convert.foreign import to_event
+from otel_feedback.convert.foreign import provider_of, to_event
+from otel_feedback.convert.pricing import Price
 from otel_feedback.convert.reading import CallUsage, Reading
 from otel_feedback.convert.rollup import Said
 from otel_feedback.convert.rules import Rules
 from otel_feedback.convert.span import Convention, FinishedSpan
 from otel_feedback.convert.status import ABANDONED, NO_ANSWER, OTHER, Judgement, judge
 from otel_feedback.convert.tree import Guess, Node
-from otel_feedback.convert.usage import TokenUsage, normalise
+from otel_feedback.convert.usage import normalise
 from otel_feedback.convert.values import plain
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity
 
@@ -62,14 +63,17 @@ class Reader:
         return Guess(kind in self._rules.kinds, kind == "agent", reading.agent_name, reading.kind == "chain")
 
     def convert(self, node: Node, span: FinishedSpan, above: Node | None) -> OutcomeEvent | None:
-        """Return the event of the span alone; None where it is no action. Fill in what others need of it."""
+        """Return the event of the span; None where it is no action. Fill in what others need of it.
+
+        Of an action of our own it is the event of the span alone.
+        """
+        node.summed = None
         if semconv.OUTCOME_ACTION_TYPE in span.attributes:
             return self._convert_own(node, span)
-        for convention in self._conventions:
-            if span.attributes.get(_LOGFIRE_TYPE) == "pending_span":  # Logfire's own copy of a span that is open
-                break
-            if convention.matches(span):
-                return self._convert_foreign(node, span, convention.read(span), above)
+        if span.attributes.get(_LOGFIRE_TYPE) != "pending_span":  # Logfire's own copy of a span that is open
+            for convention in self._conventions:
+                if convention.matches(span):
+                    return self._convert_foreign(node, span, convention.read(span), above)
         pass_on(node)
         return None
 
@@ -93,10 +97,6 @@ class Reader:
                 event.llm_latency_ms or 0.0,
             )
 
-    def _priced(self, event: OutcomeEvent, usage: TokenUsage, when_ns: int) -> tuple[OutcomeEvent, float | None]:
-        price = None if self._rules.price is None else self._rules.price(event.model, event.provider, usage, when_ns)
-        return (event, None) if price is None else (with_source(event, price), price.usd)
-
     def _convert_foreign(
         self, node: Node, span: FinishedSpan, reading: Reading, above: Node | None
     ) -> OutcomeEvent | None:
@@ -115,6 +115,7 @@ class Reader:
         if evaluated is not None:
             reading.quality_score = evaluated.quality_score
             reading.metadata = {**reading.metadata, **evaluated.metadata}
+        reading.provider = provider_of(reading.provider)
         if reading.usage is not None:
             reading.usage = normalise(reading.usage, reading.total_tokens)
         judged = self._judge(node, span, reading, is_root=above is None)
@@ -123,12 +124,13 @@ class Reader:
         node.is_call = reading.kind in _CALLS
         if not span.never_ended:  # it may still end, and is noted then
             self._note_for_parents(node, reading, judged, is_action=is_action)
-        event = to_event(span, reading, judged, node.identity) if is_action else None
-        event = self._note_usage(node, span, reading, event)
+        price = self._note_usage(node, span, reading, is_action=is_action)
         if reading.kind == "llm" and not span.never_ended:
-            node.intervals = node.intervals or Intervals()
-            node.intervals.add(span.start_ns, span.end_ns)
-        return event
+            if node.intervals is None:
+                node.intervals = Intervals(span.start_ns, span.end_ns)
+            else:
+                node.intervals.add(span.start_ns, span.end_ns)
+        return to_event(node, span, reading, judged, price) if is_action else None
 
     def _judge(self, node: Node, span: FinishedSpan, reading: Reading, *, is_root: bool) -> Judgement:
         """Return how the span ended: by its own word, else by that of the spans below it."""
@@ -153,24 +155,23 @@ class Reader:
             return self._judge_never_ended(node)
         return judged
 
-    def _note_usage(
-        self, node: Node, span: FinishedSpan, reading: Reading, event: OutcomeEvent | None
-    ) -> OutcomeEvent | None:
-        """Note what the span says that it used, and what that cost."""
+    def _note_usage(self, node: Node, span: FinishedSpan, reading: Reading, *, is_action: bool) -> Price | None:
+        """Note what the span says that it used, and what that cost; return the price, where that is ours."""
+        price: Price | None = None
         usage = reading.usage
         tokens = None if usage is None else (usage.input or 0) + (usage.output or 0)
         if tokens is None:
             tokens = reading.total_tokens
         if tokens is not None or reading.cost is not None or node.is_call:
-            cost, is_priced = reading.cost, False
+            cost = reading.cost
             if cost == 0 and tokens is None:  # of no tokens that anybody knows of
                 cost = None
-            if cost is None and usage is not None and event is not None:
-                event, cost = self._priced(event, usage, span.end_ns)
-                is_priced = cost is not None
+            if cost is None and usage is not None and is_action and self._rules.price is not None:
+                price = self._rules.price(reading.model, reading.provider, usage, span.end_ns)
+                cost = None if price is None else price.usd
             usage_of = reading.usage_of if not node.is_call else CallUsage.CALL
-            node.said = Said(tokens, cost, usage_of, is_priced)
-        return event
+            node.said = Said(tokens, cost, usage_of, price is not None)
+        return price
 
     def _is_wrapper(self, node: Node, reading: Reading) -> bool:
         """Tell whether what calls itself an agent only runs one: it has no name of its own, or the same."""

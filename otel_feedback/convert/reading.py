@@ -8,8 +8,9 @@ and how it ended is decided afterwards, in one place for all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -77,7 +78,19 @@ class Tokens(msgspec.Struct, frozen=True):
     output: str
 
 
-class Table(msgspec.Struct, frozen=True, kw_only=True):
+class _Plan(NamedTuple):
+    """What is to be read of spans that have the same attributes of a table."""
+
+    fields: tuple[tuple[str, str, Callable[[object], Any]], ...]  # attribute, field, what makes a value of it
+    families: tuple[Tokens, ...]
+    details: tuple[tuple[str, str], ...]  # attribute and field of the usage
+    has_output: bool
+
+
+MOST_PLANS: Final = 512
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The attributes of one convention, for each field in the order in which they are believed."""
 
     texts: Mapping[str, tuple[str, ...]]
@@ -93,43 +106,83 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
     def read(self, attributes: Mapping[str, Any], kind: str) -> Reading:
         """Return what the attributes say; cheap where they say little."""
-        reading = Reading(kind=kind)
-        for field, names in self.texts.items():
-            for name in names:
-                if name in attributes and (found := text(attributes[name])) is not None:
-                    setattr(reading, field, found)
-                    break
-        reading.usage = self.read_usage(attributes)
-        reading.total_tokens = _first(attributes, self.total, count)
-        reading.cost = _first(attributes, self.cost, amount)
-        for name in self.finish_reasons:
-            if name in attributes and (reasons := texts(attributes[name])):
-                reading.finish_reasons = reasons
-                break
-        reading.has_output = any(name in attributes for name in self.output)
-        reading.is_stream = any(attributes.get(name) is True for name in STREAMS)
-        for name in self.tags:
-            if name in attributes:
-                reading.tags = texts(attributes[name])
-                break
-        return reading
+        plan = self._plan_of(attributes)
+        fields: dict[str, Any] = {"kind": kind}
+        for name, field, clean in plan.fields:
+            if (found := clean(attributes[name])) is not None:
+                fields[field] = found
+        return Reading(has_output=plan.has_output, usage=_usage(attributes, plan), **fields)
 
     def read_usage(self, attributes: Mapping[str, Any]) -> TokenUsage | None:
         """Return the tokens by the first family of names that says any; None where none does."""
-        for names in self.tokens:
-            given, gotten = count(attributes.get(names.input)), count(attributes.get(names.output))
-            if given is not None or gotten is not None:
-                return TokenUsage(
-                    given, gotten,
-                    _first(attributes, self.cached, count),
-                    _first(attributes, self.cache_write, count),
-                    _first(attributes, self.reasoning, count),
-                )  # fmt: skip
-        return None
+        return _usage(attributes, self._plan_of(attributes))
+
+    # -- spans of one instrumentation have the same attributes again and again --------------------------------
+
+    @cached_property
+    def _plans(self) -> dict[frozenset[str], _Plan]:
+        return {}  # adding, asking and clearing are atomic
+
+    @cached_property
+    def _cleaned(self) -> tuple[tuple[str, tuple[str, ...], Callable[[object], Any]], ...]:
+        return (
+            *((field, names, text) for field, names in self.texts.items()),
+            ("total_tokens", self.total, count),
+            ("cost", self.cost, amount),
+            ("finish_reasons", self.finish_reasons, _some_texts),
+            ("is_stream", STREAMS, _is_true),
+        )
+
+    @cached_property
+    def _details(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        return ("cached", self.cached), ("cache_write", self.cache_write), ("reasoning", self.reasoning)
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        several = (*(names for _, names, _ in self._cleaned), *(names for _, names in self._details))
+        return frozenset({*self.output, *self.tags}).union(*several, *((one.input, one.output) for one in self.tokens))
+
+    def _plan_of(self, attributes: Mapping[str, Any]) -> _Plan:
+        known = self._names.intersection(attributes)
+        plan = self._plans.get(known)
+        return self._make_plan(known) if plan is None else plan
+
+    def _make_plan(self, known: frozenset[str]) -> _Plan:
+        # what is believed most comes last, and takes the place of what came before
+        tags = next(((name, "tags", texts) for name in self.tags if name in known), None)
+        plan = _Plan(
+            (
+                *(
+                    (name, field, clean)
+                    for field, names, clean in self._cleaned for name in reversed(names) if name in known
+                ),
+                *(() if tags is None else (tags,)),
+            ),
+            tuple(names for names in self.tokens if names.input in known or names.output in known),
+            tuple((name, field) for field, names in self._details for name in reversed(names) if name in known),
+            has_output=not known.isdisjoint(self.output),
+        )  # fmt: skip
+        if len(self._plans) >= MOST_PLANS:
+            self._plans.clear()
+        self._plans[known] = plan
+        return plan
 
 
-def _first(attributes: Mapping[str, Any], names: tuple[str, ...], read: Any) -> Any:
-    for name in names:
-        if name in attributes and (found := read(attributes[name])) is not None:
-            return found
+def _usage(attributes: Mapping[str, Any], plan: _Plan) -> TokenUsage | None:
+    for names in plan.families:
+        given, gotten = count(attributes.get(names.input)), count(attributes.get(names.output))
+        if given is not None or gotten is not None:
+            usage = TokenUsage(given, gotten)
+            for name, field in plan.details:
+                if (found := count(attributes[name])) is not None:
+                    setattr(usage, field, found)
+            return usage
     return None
+
+
+def _some_texts(value: object) -> tuple[str, ...] | None:
+    return texts(value) or None
+
+
+def _is_true(value: object) -> bool | None:
+    return True if value is True else None

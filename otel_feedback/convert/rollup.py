@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Final, NamedTuple
 
 from otel_feedback.convert.amounts import Amounts, Intervals
 from otel_feedback.convert.reading import CallUsage
 from otel_feedback.convert.tree import Node
 
-__all__ = ["Said", "own_amounts", "pass_up", "told_amounts"]
+__all__ = ["AMOUNTS", "Said", "pass_up", "told_amounts"]
 
 
 class Said(NamedTuple):
@@ -55,25 +55,41 @@ def own_amounts(node: Node) -> tuple[Amounts, int | None, float | None]:
     return own, tokens, cost
 
 
-def told_amounts(node: Node) -> dict[str, Any]:
-    """Return the fields of the event that say what was used, by the span and below it."""
-    own, tokens, cost = own_amounts(node)
-    if node.amounts is not None:
-        own.add(node.amounts)
-    told: dict[str, Any] = {
-        "tokens_used": own.tokens if own.token_parts else None,
-        "cost_estimate": round(own.cost, 12) if own.cost_parts else None,
-        "llm_calls": own.calls or None,
-        "own_tokens": tokens,
-        "own_cost": None if cost is None else round(cost, 12),
-    }
-    if not node.own and tokens is None:  # not its own: they are on the events below
-        told["input_tokens"] = told["output_tokens"] = None
-        told["cached_input_tokens"] = told["reasoning_tokens"] = None
-    if node.intervals is not None:
-        said_ms = node.said.llm_ms if node.own and node.said is not None else 0.0
-        told["llm_latency_ms"] = max(said_ms, node.intervals.length / 1e6)
-    return told
+def summed(node: Node) -> tuple[Amounts, int | None, float | None]:
+    """Return what was used by the span and below it, and its own tokens and cost for the event; not to be changed."""
+    found = node.summed
+    if found is None:
+        if node.said is None and node.amounts is None:
+            found = _NOTHING
+        else:
+            own, tokens, cost = own_amounts(node)
+            if node.amounts is not None:
+                own.add(node.amounts)
+            found = own, tokens, cost
+        node.summed = found
+    return found
+
+
+_NOTHING: Final = (Amounts(), None, None)
+
+
+AMOUNTS: Final = ("tokens_used", "cost_estimate", "llm_calls", "own_tokens", "own_cost", "llm_latency_ms")
+
+
+def told_amounts(node: Node) -> tuple[int | None, float | None, int | None, int | None, float | None, float | None]:
+    """Return `AMOUNTS`, the fields of the event that say what was used, by the span and below it."""
+    total, tokens, cost = summed(node)
+    llm_ms = None if node.intervals is None else node.intervals.length / 1e6
+    if total is _NOTHING[0]:
+        return None, None, None, None, None, llm_ms
+    return (
+        total.tokens if total.token_parts else None,
+        round(total.cost, 12) if total.cost_parts else None,
+        total.calls or None,
+        tokens,
+        None if cost is None else round(cost, 12),
+        llm_ms,
+    )
 
 
 def pass_up(node: Node) -> list[Node]:
@@ -81,16 +97,15 @@ def pass_up(node: Node) -> list[Node]:
     revised: list[Node] = []
     current = node
     while (parent := current.parent) is not None:
-        total, _, _ = own_amounts(current)
-        if current.amounts is not None:
-            total.add(current.amounts)
+        total = summed(current)[0]
         passed = current.passed
         is_same = passed is not None and total.equals(passed)
         if not is_same and (passed is not None or total.token_parts or total.cost_parts or total.calls):
             parent.amounts = parent.amounts or Amounts()
             parent.amounts.add(total)
             if passed is not None:
-                parent.amounts.add(passed, -1)
+                parent.amounts.take(passed)
+            parent.summed = None
             current.passed = total
         if current.intervals is not None:
             parent.intervals = parent.intervals or Intervals()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
-
-from opentelemetry.trace import SpanContext
 
 from otel_feedback.convert.pricing import Price
 from otel_feedback.convert.span import Convention
@@ -59,10 +57,10 @@ class OwnAction(Protocol):
     """Set here when others' spans above decide what is above it: then those below it need nodes, too."""
 
     @property
-    def span_context(self) -> SpanContext: ...
+    def ids(self) -> tuple[int, int]: ...
 
     @property
-    def above_id(self) -> int: ...
+    def above(self) -> tuple[int, int] | None: ...
 
     @property
     def start_ns(self) -> int: ...
@@ -74,7 +72,7 @@ class OwnAction(Protocol):
     def partition_key(self) -> str: ...
 
     @property
-    def open_below(self) -> Sequence[Any]: ...
+    def open_below(self) -> Mapping[str, Any] | None: ...
 
     @property
     def own_calls(self) -> int: ...
@@ -83,8 +81,8 @@ class OwnAction(Protocol):
     def used_below(self) -> tuple[int | None, int | None, float | None] | None: ...
 
 
-FindOwn = Callable[[int], "Any | None"]
-"""A span id to the `OwnAction` of that span, if it is one's."""
+FindOwn = Callable[[tuple[int, int]], "Any | None"]
+"""Trace and span id to the `OwnAction` whose span that is, if it is one's."""
 
 
 class Emitted(NamedTuple):

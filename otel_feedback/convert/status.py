@@ -216,5 +216,7 @@ def _of_literal(text: str) -> list[str]:
 
 
 def _of_reasons(reasons: tuple[str, ...]) -> OutcomeStatus | None:
+    if len(reasons) < 2:
+        return _REASONS.get(reasons[0].lower()) if reasons else None
     found = {status for reason in reasons if (status := _REASONS.get(reason.lower())) is not None}
     return next((status for status in _WORST_FIRST if status in found), None)

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
+
+import msgspec
 
 from otel_feedback.convert.amounts import Amounts, Intervals
 from otel_feedback.convert.status import Judgement
@@ -40,61 +42,74 @@ class Guess(NamedTuple):
     is_chain: bool = False  # an action at the top only
 
 
-class Node:
+class Node(msgspec.Struct, eq=False):
     """One span. Most is as the class says: a span begins in microseconds."""
 
-    # no __slots__: what begins with a default costs nothing then
-    event_id = ""
-    own = False  # made by our own action()
+    # a struct: its defaults are set in C, and it takes a quarter of what a dict of so many names would
+    trace_id: int
+    span_id: int
+    parent: Node | None
+    scope: str
+    start_ns: int
+    live: Any  # the open span, for a look at its attributes; None after its end
+    run: Run = cast("Run", None)
+    key: str = ""
+    begun_s: float = 0.0  # the span's own times may be anything
+    event_id: str = ""
+    own: bool = False  # made by our own action()
     said_place: tuple[str | None, str | None, int | None] = None, None, None  # parent, root, depth by its own word
     identity: Mapping[str, Any] | None = None  # of the nearest action of our own
-    cause_id = 0  # id() of the exception that passed through when it began
+    cause_id: int = 0  # id() of the exception that passed through when it began
     guess: Guess | None = None
-    is_ended = False
-    is_given_up = False
+    is_ended: bool = False
+    is_given_up: bool = False
     is_action: bool | None = None  # None: not known before its end
-    is_call = False
-    is_told = True  # whether it said itself how it ended
-    kind = ""
+    is_call: bool = False
+    is_told: bool = True  # whether it said itself how it ended
+    kind: str = ""
     name: str | None = None  # of the agent that it is
     agent: str | None = None  # the nearest one above
     event: OutcomeEvent | None = None
-    sampled = False
-    open_below = 0
+    sampled: bool = False
+    open_below: int = 0
     waiting: list[Node] | None = None
     below: list[Node] | None = None  # actions whose place depends on this one's, which is not sure
-    is_placed = False  # what is above it was known when it began
+    is_placed: bool = False  # what is above it was known when it began
     next_up: Node | None = None  # the nearest span above that is, or may be, an action
     amounts: Amounts | None = None  # of those below it
+    summed: tuple[Amounts, int | None, float | None] | None = None  # see `rollup`
     passed: Amounts | None = None  # what its parent got of it
     said: Any = None  # what it says that it used
     intervals: Intervals | None = None
     agents_below: frozenset[str | None] | None = None
-    foreign_below = False
+    foreign_below: bool = False
     last_agent: Judgement | None = None  # how the agent below it ended that ended last
-    is_broken_off = False  # its answer ended before its end, and after that of the span above
+    is_broken_off: bool = False  # its answer ended before its end, and after that of the span above
     last_below: Judgement | None = None  # how the span right below it ended that ended last
-    child_errors = 0
+    child_errors: int = 0
     additions: tuple[Any, ...] = ()
     above: Node | None = None
     root: Node | None = None  # the topmost action above; None: there is none
-    depth = 0
+    depth: int = 0
 
-    def __init__(self, trace_id: int, span_id: int, parent: Node | None, scope: str, start_ns: int, live: Any) -> None:
-        self.trace_id, self.span_id = trace_id, span_id
-        self.parent = parent
-        self.scope = scope
-        self.start_ns = start_ns
-        self.begun_s = time.monotonic()  # the span's own times may be anything
-        self.live = live  # the open span, for a look at its attributes; None after its end
+    def __post_init__(self) -> None:
+        self.begun_s = time.monotonic()
+        parent = self.parent
         if parent is None:
             self.run = Run(self)
             self.is_placed = True
-            self.key = f"{trace_id:032x}"
+            self.key = self.run.trace_id
         else:
             self.run = parent.run
             self.key = parent.key
             self.identity = parent.identity
+
+    @property
+    def of_event(self) -> str:
+        """The id of its event, should it have one."""
+        if not self.event_id:
+            self.event_id = f"{self.run.trace_id}-{self.span_id:016x}"
+        return self.event_id
 
     def place(self, above: Node | None) -> None:
         """Say which action is above it."""
@@ -119,9 +134,10 @@ def is_within(node: Node, other: Node) -> bool:
 class Run:
     """A local root and the spans below it that are open."""
 
-    __slots__ = ("kept", "open", "root")
+    __slots__ = ("kept", "open", "root", "trace_id")
 
     def __init__(self, root: Node) -> None:
+        self.trace_id = f"{root.trace_id:032x}"
         self.root: Node | None = root  # None when all is over: no cycle is left for the garbage collector
         self.kept = 0  # actions that are kept because their place is not sure
         self.open: dict[int, Node] = {}
@@ -196,6 +212,15 @@ class Tree:
         while above is not None and above.is_action is False:
             above = above.above
         return above
+
+    def is_settled(self, node: Node) -> bool:
+        """Tell whether what is above a span is what was above it when it began."""
+        parent, above = node.parent, node.above
+        return (
+            node.is_placed
+            and (parent is None or parent.is_action is None)
+            and (above is None or above is parent or above.is_action is None)
+        )
 
     def unsure_above(self, node: Node) -> Node | None:
         """Return the open span that will tell, when it ends, whether it is what is above; None where that is known."""

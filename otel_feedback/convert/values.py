@@ -21,6 +21,8 @@ MAX_JSON = 65_536
 """Characters of a JSON text that are worth reading for a few values in it."""
 
 MAX_NAME = 256
+MOST_SAYING = 4_096
+_SAYING: set[object] = set()  # short texts that have been looked at, and stay as they are: names repeat
 _decode = msgspec.json.Decoder().decode
 
 
@@ -36,10 +38,18 @@ def plain(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def text(value: object, limit: int = MAX_NAME) -> str | None:
     """Return a text that says something, at most `limit` characters of it."""
+    if value.__class__ is str and value in _SAYING and limit == MAX_NAME:
+        return cast("str", value)
     if not isinstance(value, str):
         return None
     cut = value[:limit].strip()
-    return None if cut.lower() in PLACEHOLDERS else cut
+    if cut.lower() in PLACEHOLDERS:
+        return None
+    if cut is value and limit == MAX_NAME:
+        if len(_SAYING) >= MOST_SAYING:
+            _SAYING.clear()
+        _SAYING.add(cut)
+    return cut
 
 
 def texts(value: object, most: int = 64) -> tuple[str, ...]:
@@ -49,8 +59,7 @@ def texts(value: object, most: int = 64) -> tuple[str, ...]:
         value = read if isinstance(read, list) else (value,)
     if not isinstance(value, (list, tuple)):
         return ()
-    items = cast("Sequence[object]", value)
-    return tuple(found for item in items[:most] if (found := text(item)) is not None)
+    return tuple([found for item in cast("Sequence[object]", value)[:most] if (found := text(item)) is not None])
 
 
 def count(value: object) -> int | None:

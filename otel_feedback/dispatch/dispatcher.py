@@ -248,7 +248,7 @@ class ActionDispatcher:
 
 
 def _begin(request: Request, requested_ns: int, started: Callable[[Action], None]) -> Action:
-    act = Action(request.declared._declared)
+    act = Action.begin(request.declared._declared)
     act._requested_ns = requested_ns
     started(act)
     return act

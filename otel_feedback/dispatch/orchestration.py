@@ -120,7 +120,7 @@ class OrchestrationDispatcher:
         declared = action(
             "workflow", agent=name, agent_type="workflow", tags=tags, workflow_id=workflow_id, run_id=run_id, **identity
         )
-        act = Action(declared._declared)
+        act = Action.begin(declared._declared)
         started_ns = time.perf_counter_ns()
         outputs: list[dict[str, Any] | None] = [None] * len(team)
         steps = _Steps(self.dispatcher, team, outputs, context, agent_timeout_s, action_type, stops=on_error == "stop")

@@ -12,15 +12,12 @@ from typing import Any, cast
 import msgspec
 
 from otel_feedback.errors import SchemaError
-from otel_feedback.events.model import SCHEMA_VERSION, OutcomeEvent
+from otel_feedback.events.model import SCHEMA_VERSION, OutcomeEvent, encode
 
 __all__ = ["decode", "encode", "json_schema", "mended", "to_dict", "validate"]
 
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(OutcomeEvent)
-
-encode = _encoder.encode
-"""Encode one event as UTF-8 JSON bytes. Raises TypeError for a value that JSON cannot hold."""
+decode = OutcomeEvent.from_json
+to_dict = OutcomeEvent.to_dict
 
 
 def mended(event: OutcomeEvent) -> OutcomeEvent:
@@ -38,24 +35,6 @@ def _mended(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return type(value)(_mended(item) for item in cast("list[Any]", value))
     return value
-
-
-def decode(data: str | bytes) -> OutcomeEvent:
-    """Decode one event; unknown fields are ignored, so that newer producers can be read.
-
-    Raises:
-        SchemaError: The data is not JSON or not an outcome event; the message names the field.
-    """
-    try:
-        return _decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise SchemaError(f"not an outcome event: {exc}") from exc
-
-
-def to_dict(event: OutcomeEvent) -> dict[str, Any]:
-    """Return the wire form as a dict of JSON types."""
-    wire: dict[str, Any] = msgspec.json.decode(encode(event))  # to_builtins would keep tuples
-    return wire
 
 
 def validate(event: object) -> OutcomeEvent:
@@ -83,9 +62,12 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of the wire form."""
     schema = msgspec.json.schema(OutcomeEvent)
     body = schema["$defs"]["OutcomeEvent"]
-    body["properties"]["severity"].pop("default", None)
+    for name in ("action_type", "status", "severity"):
+        body["properties"][name].pop("default", None)
     # the encoder always writes these, though a reader may leave them to their defaults
-    body["required"] = sorted({*body["required"], "schema_version", "event_id", "revision", "timestamp", "severity"})
+    body["required"] = sorted(
+        {"action_type", "status", "schema_version", "event_id", "revision", "timestamp", "severity"}
+    )
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"Agent outcome event {SCHEMA_VERSION}",

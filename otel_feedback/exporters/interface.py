@@ -7,12 +7,12 @@ gives up all receipts, calls `abandon()`, waits, and leases again from the lowes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from otel_feedback.events.record import Record
 
-__all__ = ["Exporter", "Notices", "Receipt", "Refusal", "Settled"]
+__all__ = ["Answering", "Exporter", "Notices", "Receipt", "Refusal", "Settled"]
 
 
 class Refusal(NamedTuple):
@@ -89,6 +89,15 @@ class Exporter(Protocol):
 
     def after_fork(self) -> None:
         """Drop, in a forked child, what belongs to the parent: without closing, flushing or waiting."""
+        ...
+
+
+@runtime_checkable
+class Answering(Protocol):
+    """An exporter that says when there is an answer, so that its worker need not ask all the time."""
+
+    def call_when_answered(self, answered: Callable[[], None]) -> None:
+        """Call this, from any thread, whenever a receipt may have something new to tell."""
         ...
 
 

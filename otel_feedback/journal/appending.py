@@ -24,7 +24,7 @@ from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.record import Origin, Record
 from otel_feedback.journal.cursor import CursorState, JournalCursor, Reader
 from otel_feedback.journal.folder import Folder
-from otel_feedback.journal.frames import MAX_PAYLOAD, SAMPLED, Kind, event_body, frame
+from otel_feedback.journal.frames import MAX_KEY, MAX_PAYLOAD, SAMPLED, Kind, event_frame, frame
 from otel_feedback.journal.interface import CLOSED, StartedAction
 from otel_feedback.journal.limits import DiskLimits
 from otel_feedback.journal.memory import FORGET_AT_ONCE, LOST_RETENTION
@@ -37,6 +37,9 @@ __all__ = ["LOST_DAMAGED", "AppendingJournal"]
 
 LOST_DAMAGED = "damaged"
 _encode = msgspec.json.Encoder().encode
+_START = int(Kind.START)
+MOST_WRITTEN = MAX_PAYLOAD - MAX_KEY - 2
+"""Bytes of the longest event that is written; there are limits far below."""
 
 WRITE_AT_ONCE = 64
 """Records that were in memory only, written in one holding of the lock."""
@@ -81,7 +84,19 @@ class AppendingJournal:
     # -- on the agent's thread -----------------------------------------------------------------------------
 
     def append(self, key: str, payload: bytes, event: OutcomeEvent, sampled: bool) -> int:
-        record = Record.of(event, self.origin, 0, key, payload, sampled=sampled)
+        event_id = event.event_id
+        record = Record(
+            self.origin,
+            0,
+            key,
+            payload,
+            sampled,
+            event_id,
+            event.revision,
+            event.timestamp,
+            event.trace_id,
+            event.span_id,
+        )
         tail, size = self._tail, len(payload)
         with self._lock:
             if self._is_closed:
@@ -91,11 +106,13 @@ class AppendingJournal:
             tail.records[sequence] = record
             self._end = sequence + 1
             tail.bytes += size
-            if self._open_actions and event.revision:
-                self._open_actions.pop(event.event_id, None)
+            if event.revision:
+                self._open_actions.pop(event_id, None)
             if sequence == self._written:
                 self._write_event(record)
-                self._end_full_segment()
+                writer = self._writer
+                if writer is not None and writer.size >= writer.full_at:
+                    self._begin_segment()
             elif sequence - self._written < WRITE_AT_ONCE:  # else the disk has just healed, and tend() is at it
                 self._write_events()
             if tail.bytes > self._tail_bytes:
@@ -109,12 +126,14 @@ class AppendingJournal:
             noted = _encode(action)
         except Exception:  # whatever a span's attributes may hold; the action's event will say what can be said
             return
-        data = frame(Kind.START, self._end, noted)
+        data = frame(_START, self._end, noted)
         with self._lock:
             if self._is_closed:
                 return
             self._open_actions[action.event_id] = noted
-            self._write(data)
+            writer = self._writer
+            if writer is None or not writer.took(data):
+                self._write(data)
 
     def forget_start(self, event_id: str) -> None:
         with self._lock:
@@ -135,26 +154,31 @@ class AppendingJournal:
 
     def _write_event(self, record: Record) -> bool:
         """Write the lowest record that is not on disk yet; False where the disk does not take it."""
-        body = event_body(record.key, record.payload)
-        if len(body) <= MAX_PAYLOAD and not self._write(
-            frame(Kind.EVENT, record.sequence, body, SAMPLED if record.sampled else 0)
-        ):
-            return False
-        self._written = max(self._written, record.sequence + 1)
+        sequence, payload = record.sequence, record.payload
+        if len(payload) < MOST_WRITTEN:
+            data = event_frame(record.key, payload, sequence, SAMPLED if record.sampled else 0)
+            writer = self._writer
+            if (writer is None or not writer.took(data)) and not self._write(data):
+                return False
+        if self._written <= sequence:  # an interruption may have written more
+            self._written = sequence + 1
         return True
 
     def _end_full_segment(self) -> None:
         # what it began with does not count: else many open actions would begin a segment for each event
-        if self._writer is not None and self._writer.added >= self._segment_bytes:
+        if self._writer is not None and self._writer.size >= self._writer.full_at:
             self._begin_segment()
 
     def _write(self, data: bytes) -> bool:
-        if self._writer is None and self._problem is None:  # the first append of all
-            self._begin_segment()
-        if self._writer is None:
-            return False
+        writer = self._writer
+        if writer is None:
+            if self._problem is None:  # the first append of all
+                self._begin_segment()
+            writer = self._writer
+            if writer is None:
+                return False
         try:
-            self._writer.append(data)
+            writer.append(data)
         except OSError as exc:
             self._stop_writing(exc)
             return False
@@ -187,6 +211,7 @@ class AppendingJournal:
         except OSError as exc:
             self._stop_writing(exc)
             return
+        writer.full_at = writer.size + self._segment_bytes
         self._writer, self._has_new_names = writer, True
         # one that begins at the same sequence holds no event, and was replaced
         self._sealed_bytes -= self._sealed.pop(first, 0)

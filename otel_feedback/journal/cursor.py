@@ -1,7 +1,7 @@
 """One destination's place in a journal, the same for every form of journal.
 
 Threads: leased and settled by one worker; the journal counts losses from any thread. One lock, held for the settling
-of a record. Where the journal's lock is needed too, the journal's comes first.
+of what was acknowledged together. Where the journal's lock is needed too, the journal's comes first.
 """
 
 from __future__ import annotations
@@ -105,6 +105,9 @@ class JournalCursor:
         records, after, reason = self._reader.read(start, most)
         leased: list[Record] = []
         with self._lock:
+            if len(records) == after - start and start >= self._low and not self._ahead:  # none is missing or settled
+                self._next = after
+                return records
             expected = start
             for record in records:
                 if record.sequence > expected:
@@ -132,6 +135,27 @@ class JournalCursor:
             else:
                 self._ahead.add(sequence, sequence + 1)
         return True
+
+    def deliver(self, sequences: Sequence[int]) -> None:
+        ordered = sorted(sequences)
+        first = end = ordered[0] if ordered else 0
+        with self._lock:
+            for sequence in ordered:
+                if sequence != end:
+                    self._deliver(first, end)
+                    first = sequence
+                end = sequence + 1
+            self._deliver(first, end)
+
+    def _deliver(self, first: int, end: int) -> None:
+        first = max(first, self._low)
+        if first >= end:
+            return
+        self._delivered += end - first - (self._ahead.count(first, end) if self._ahead else 0)
+        if first == self._low:
+            self._low = self._ahead.pop_from(end) if self._ahead else end
+        else:
+            self._ahead.add(first, end)
 
     def lose(self, first: int, end: int, reason: str) -> None:
         """Count what is pending of `[first, end)` as lost. Called by the journal, which forgets those records."""

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-__all__ = ["append", "free_bytes", "make_private", "open_private", "read_private", "require_ours"]
+__all__ = ["append", "free_bytes", "make_private", "open_private", "read_private", "require_ours", "write_locked"]
 
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -29,6 +29,10 @@ def _c_write() -> Callable[[int, bytes, int], int]:
 
 
 _write = _c_write()
+
+
+write_locked = _write
+"""Write to a file as `write(2)` does, with the interpreter lock held; what is written may be less than all, or -1."""
 
 
 def append(file: int, data: bytes) -> None:

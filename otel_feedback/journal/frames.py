@@ -23,12 +23,14 @@ from zlib import crc32
 
 __all__ = [
     "HEADER_BYTES",
+    "MAX_KEY",
     "MAX_PAYLOAD",
     "SAMPLED",
     "Frame",
     "Kind",
     "Scan",
     "event_body",
+    "event_frame",
     "frame",
     "key_and_event",
     "scan",
@@ -49,6 +51,7 @@ _CRC = Struct("<I")
 _KEY = Struct("<H")
 _HEADER = Struct("<2sBBIQI")
 HEADER_BYTES = _HEADER.size
+_pack_head, _pack_crc, _pack_key = _HEAD.pack, _CRC.pack, _KEY.pack
 
 
 class Kind(IntEnum):
@@ -61,6 +64,7 @@ class Kind(IntEnum):
 
 
 KINDS = frozenset(Kind)
+_EVENT = int(Kind.EVENT)
 
 
 class Frame(NamedTuple):
@@ -92,14 +96,22 @@ class Scan(NamedTuple):
 
 def frame(kind: int, sequence: int, payload: bytes, flags: int = 0) -> bytes:
     """Return one frame."""
-    head = _HEAD.pack(MARK, kind, flags, len(payload), sequence)
-    return b"%b%b%b" % (head, _CRC.pack(crc32(head, crc32(payload))), payload)
+    head = _pack_head(MARK, kind, flags, len(payload), sequence)
+    return head + _pack_crc(crc32(head, crc32(payload))) + payload
 
 
 def event_body(key: str, event: bytes) -> bytes:
     """Return the payload of an EVENT frame. Never raises: an event that cannot be written would hold up all others."""
     key_bytes = key.encode(errors="replace")[:MAX_KEY]
-    return b"%b%b%b" % (_KEY.pack(len(key_bytes)), key_bytes, event)
+    return _pack_key(len(key_bytes)) + key_bytes + event
+
+
+def event_frame(key: str, event: bytes, sequence: int, flags: int) -> bytes:
+    """Return the EVENT frame of an event, as `frame(EVENT, …, event_body(key, event))` does."""
+    key_bytes = key.encode(errors="replace")[:MAX_KEY]
+    key_part = _pack_key(len(key_bytes)) + key_bytes
+    head = _pack_head(MARK, _EVENT, flags, len(key_part) + len(event), sequence)
+    return head + _pack_crc(crc32(head, crc32(event, crc32(key_part)))) + key_part + event
 
 
 def key_and_event(payload: bytes) -> tuple[str, bytes]:

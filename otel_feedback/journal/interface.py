@@ -83,6 +83,10 @@ class Cursor(Protocol):
         """Account for one record: delivered, or lost for the given reason. False if it was settled before."""
         ...
 
+    def deliver(self, sequences: Sequence[int]) -> None:
+        """Account for these records as delivered, in any order; what was settled before stays as it was."""
+        ...
+
     def rewind(self) -> None:
         """Give back every lease that is not settled: leasing goes on from the lowest of them."""
         ...

@@ -19,7 +19,7 @@ import msgspec
 
 from otel_feedback.events.model import Moment
 from otel_feedback.events.record import Origin, Record
-from otel_feedback.journal.files import append, open_private
+from otel_feedback.journal.files import append, open_private, write_locked
 from otel_feedback.journal.frames import SAMPLED, Frame, Kind, Scan, key_and_event, scan
 
 __all__ = ["Segment", "SegmentReader", "SegmentWriter", "list_segments", "record_of", "scan_segment"]
@@ -74,12 +74,9 @@ class SegmentWriter:
     def __init__(self, segment: Segment, file: int) -> None:
         self.segment = segment
         self.file = file
-        self.size = self._begun = os.fstat(file).st_size
-
-    @property
-    def added(self) -> int:
-        """Bytes that were written since it was begun."""
-        return self.size - self._begun
+        self.size = os.fstat(file).st_size
+        self.full_at = 2**63
+        """The size at which another one is to be begun."""
 
     @property
     def is_intact(self) -> bool:
@@ -106,6 +103,18 @@ class SegmentWriter:
                 unnamed.unlink()
             raise
         return cls(Segment(first, path), file)
+
+    def took(self, frame: bytes) -> bool:
+        """Add a frame in one write; False where the disk does not take it whole, and then nothing of it is there."""
+        length = len(frame)
+        written = write_locked(self.file, frame, length)
+        if written == length:
+            self.size += length
+            return True
+        if written > 0:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self.file, min(self.size, os.fstat(self.file).st_size))
+        return False
 
     def append(self, frame: bytes) -> None:
         """Add a frame.

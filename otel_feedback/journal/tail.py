@@ -30,8 +30,13 @@ class Tail:
 
     def forget_below(self, sequence: int, most: int) -> bool:
         """Forget at most `most` records below `sequence`; True if there are more."""
-        for _ in range(min(most, sequence - self.first)):
-            self.drop_first()
+        pop, freed, end = self.records.pop, 0, min(sequence, self.first + most)
+        for number in range(self.first, end):
+            record = pop(number, None)
+            if record is not None:
+                freed += len(record.payload)
+        self.bytes -= freed
+        self.first = max(self.first, end)
         return self.first < sequence
 
     def take(self, start: int, most: int, end: int) -> tuple[list[Record], int]:

@@ -101,6 +101,8 @@ class FeedbackPipeline:
         self.outcomes = Outcomes(self.accept, CONVENTIONS, rules or Rules(), open_actions.get)
         """What turns spans into events, for all providers whose spans come here."""
         self._screen = new_screen(self._note_hook_failure)
+        self.redaction: Redaction = self._screen.redaction
+        """What takes secrets out of texts."""
         self.recorder = ActionRecorder(self)
         """What takes the events of actions."""
         self._count_lock = threading.RLock()
@@ -108,11 +110,17 @@ class FeedbackPipeline:
         self._hook_failures: dict[str, int] = {}  # guarded by self._count_lock
         self._sampled_out = 0  # guarded by self._count_lock
         self._shutdown_lock = threading.RLock()
-        self._closed = not enabled
+        self.closed = not enabled
+        """True after `shutdown()` began, and where everything is switched off."""
         self._is_finishing = False  # guarded by self._shutdown_lock
         self._finished: bool | None = None  # guarded by self._shutdown_lock: what shutdown() returned
-        self._delivery = self._new_delivery()
+        self._begin_delivery()
         _after_fork(self)
+
+    def _begin_delivery(self) -> None:
+        self._delivery = self._new_delivery()
+        self.journal = self._delivery.journal
+        """The journal of this process; a forked child has another one."""
 
     def _new_delivery(self) -> Delivery:
         return Delivery(
@@ -131,27 +139,33 @@ class FeedbackPipeline:
         """Who numbers the records: 32 hex digits, new for each pipeline and each forked child."""
         return self._delivery.journal.origin.producer_id
 
-    @property
-    def redaction(self) -> Redaction:
-        """What takes secrets out of texts."""
-        return self._screen.redaction
-
-    @property
-    def closed(self) -> bool:
-        """True after `shutdown()` began, and where everything is switched off."""
-        return self._closed
-
     # -- in ------------------------------------------------------------------------------------------------
 
-    def accept(self, event: OutcomeEvent, key: str, sampled: bool, *, is_clean: bool = False) -> OutcomeEvent | None:
+    def accept(self, event: OutcomeEvent, key: str, sampled: bool) -> OutcomeEvent | None:
         """Take an event that is known to be valid; return it as it was recorded, None where it was not.
 
         On the agent's thread: cheap, never waits, never raises.
-
-        Args:
-            is_clean: Everything in it, and the key, went through this pipeline's redaction when it was said.
         """
-        if self._closed:
+        return self._accept(event, key, sampled, is_clean=False)
+
+    def accept_clean(self, event: OutcomeEvent, key: str, sampled: bool) -> OutcomeEvent | None:
+        """Take an event of which everything, and the key, went through this pipeline's redaction when it was said."""
+        if self.closed or self._screen.has_hooks:
+            return self._accept(event, key, sampled, is_clean=True)
+        try:
+            payload = codec.encode(event)
+        except Exception:  # what cannot be written is seen to there
+            return self._accept(event, key, sampled, is_clean=True)
+        if len(payload) > self._screen.max_bytes:
+            return self._accept(event, key, sampled, is_clean=True)
+        self._ring.append(event)
+        if not self._delivery.append(key, payload, event, sampled):
+            self._reject_late(event.event_id)
+            return None
+        return event
+
+    def _accept(self, event: OutcomeEvent, key: str, sampled: bool, *, is_clean: bool) -> OutcomeEvent | None:
+        if self.closed:
             self._reject_late(event.event_id)
             return None
         try:
@@ -165,7 +179,7 @@ class FeedbackPipeline:
                 self.forget_start(event.event_id)
             self._count(screened.reason)
             return None
-        if key != event.trace_id and not (is_clean and screened.event is event):
+        if key != event.trace_id:
             key = self._key_of(key, event, screened.event)
         event, payload = screened.event, screened.payload
         self._ring.append(event)
@@ -191,11 +205,6 @@ class FeedbackPipeline:
     def _reject_late(self, event_id: str) -> None:
         self.forget_start(event_id)
         self.reject("after_shutdown", "an outcome came after shutdown() and is not recorded")
-
-    def note_start(self, action: StartedAction) -> None:
-        """Note that an action began, so that it has an outcome even if this process dies. Cheap, never raises."""
-        if not self._closed:
-            self._delivery.journal.note_start(action)
 
     def forget_start(self, event_id: str) -> None:
         """Forget an action that began and ended without an event."""
@@ -342,7 +351,7 @@ class FeedbackPipeline:
                 return False
             self._is_finishing = True
             self.outcomes.finish()
-            self._closed = True
+            self.closed = True
             beside = self._begin_shutdown(limit_s)
             self._finished = self._delivery.finish(deadline)
             if beside is not None:
@@ -373,8 +382,8 @@ class FeedbackPipeline:
             exporter.after_fork()
         if self._notices is not None:
             self._notices.after_fork()
-        if not self._closed:
-            self._delivery = self._new_delivery()
+        if not self.closed:
+            self._begin_delivery()
 
 
 def _after_fork(pipeline: FeedbackPipeline) -> None:

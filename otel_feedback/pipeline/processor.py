@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
-from opentelemetry.trace import SpanContext, StatusCode
+from opentelemetry.trace import StatusCode
 
 from otel_feedback import semconv
 from otel_feedback.capture.ending import describe
@@ -29,6 +29,7 @@ from otel_feedback.convert.values import plain
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.redaction.limits import Problems
+from otel_feedback.sdk.compat import ids_of
 
 __all__ = ["OutcomeSpanProcessor", "provide_default_pipeline"]
 
@@ -68,9 +69,9 @@ class OutcomeSpanProcessor(SpanProcessor):
             if self.pipeline.closed:
                 return
             context = span.get_span_context()
-            action = open_actions.get(context.span_id)
-            if action is not None and action.span_context.trace_id == context.trace_id:
-                if action.is_below_others:
+            action = open_actions.get(ids_of(context))
+            if action is not None:
+                if span.parent is not None and action.is_below_others:
                     self.outcomes.begin_own(action)
                 return
             parent = span.parent
@@ -96,9 +97,15 @@ class OutcomeSpanProcessor(SpanProcessor):
             if context is None:
                 return
             # by its ids: what comes here may have been made anew of what the action's span said
-            action = open_actions.get(context.span_id)
-            if action is not None and action.span_context.trace_id == context.trace_id:
-                self._take(action, span)
+            action = open_actions.get(ids_of(context))
+            if action is not None:
+                # somebody else may end its span while it is under way, and two processors may be on one provider
+                if action.outcome is not None and pipeline not in action.takers:
+                    action.takers = (*action.takers, pipeline)
+                    if action.recorder is self._recorder and action.is_alone and not self.outcomes.keeps_recent:
+                        action.event = pipeline.accept_clean(action.outcome, action.partition_key, action.is_sampled)
+                    else:
+                        action.event = self._take(action, span)
                 return
             scope = span.instrumentation_scope
             # one of our own tracer's whose action is not known yet: it has been ended before it even began
@@ -112,26 +119,23 @@ class OutcomeSpanProcessor(SpanProcessor):
                     context.trace_id, context.span_id, 0 if cause is None else id(cause), context.trace_flags.sampled
                 ),
                 attributes,
-                lambda: self._read(span, context, attributes),
+                lambda: self._read(span, attributes),
             )
         except Exception as exc:  # somebody else's span may carry anything
             pipeline.reject("unconvertible", "a span could not be turned into an outcome: %r", exc)
 
-    def _take(self, action: Action, span: ReadableSpan) -> None:
-        """Record the event of an action that is ending; while it is under way, somebody else has ended its span."""
-        pipeline = self.pipeline
-        event = action.outcome_for(self._recorder)
-        if event is None or pipeline in action.takers:  # two processors on one provider
-            return
-        action.takers = (*action.takers, pipeline)
-        sampled = action.span_context.trace_flags.sampled
-        if action.is_touched:
+    def _take(self, action: Action, span: ReadableSpan) -> OutcomeEvent | None:
+        """Record the event of an action that is ending."""
+        pipeline, recorder = self.pipeline, self._recorder
+        event = action.outcome
+        if event is None or action.recorder is not recorder:
+            event = action.outcome_for(recorder)
+        is_touched = action.is_touched
+        if is_touched:
             event = self._with_what_others_said(action, event, span)
         if action.in_tree or action.open_below or self.outcomes.keeps_recent:
-            action.event = self.outcomes.end_own(action, event, sampled)
-        else:
-            is_clean = action.redaction is pipeline.redaction and not action.is_touched
-            action.event = pipeline.accept(event, action.partition_key, sampled, is_clean=is_clean)
+            return self.outcomes.end_own(action, event, action.is_sampled)
+        return pipeline.accept(event, action.partition_key, action.is_sampled)
 
     def _with_what_others_said(self, action: Action, event: OutcomeEvent, span: ReadableSpan) -> OutcomeEvent:
         """Return the event with attributes that others have set on the action's span, where it does not say so itself."""
@@ -154,19 +158,20 @@ class OutcomeSpanProcessor(SpanProcessor):
         read = priced_own(read, self.outcomes.rules.price)
         return msgspec.structs.replace(read, usage_complete=event.usage_complete)
 
-    def _read(self, span: ReadableSpan, context: SpanContext, attributes: dict[str, Any]) -> FinishedSpan:
-        trace_id = f"{context.trace_id:032x}"
-        span_id = f"{context.span_id:016x}"
-        events = tuple(SpanEvent(event.name, event.timestamp, event.attributes or _NOTHING) for event in span.events)
-        error, error_at_ns = _last_error(events)
-        scope = span.instrumentation_scope
-        return FinishedSpan(
-            f"{trace_id}-{span_id}", trace_id, span_id, span.start_time or 0, span.end_time or 0, attributes, error,
+    def _read(self, span: ReadableSpan, attributes: dict[str, Any]) -> FinishedSpan:
+        scope, status = span.instrumentation_scope, span.status
+        code = status.status_code
+        finished = FinishedSpan(
+            "", None, None, span.start_time or 0, span.end_time or 0, attributes, None,
             self._recorder.service_name(span.resource),
             name=span.name, scope="" if scope is None else scope.name,
-            status=_STATUS.get(span.status.status_code, "unset"), description=span.status.description, events=events,
-            error_at_ns=error_at_ns, in_flight=_in_flight(),
+            status="unset" if code is StatusCode.UNSET else "error" if code is StatusCode.ERROR else "ok",
+            description=status.description, in_flight=_in_flight(),
         )  # fmt: skip
+        if events := span.events:
+            finished.events = tuple(SpanEvent(one.name, one.timestamp, one.attributes or _NOTHING) for one in events)
+            finished.error, finished.error_at_ns = _last_error(finished.events)
+        return finished
 
     def shutdown(self) -> None:
         self.pipeline.shutdown()
@@ -194,4 +199,3 @@ def _in_flight() -> SpanError | None:
 
 _own = OwnConvention()
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-_STATUS = {StatusCode.OK: "ok", StatusCode.ERROR: "error"}

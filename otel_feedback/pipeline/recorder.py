@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from opentelemetry.sdk.resources import Resource
 
 from otel_feedback import semconv
-from otel_feedback.capture.runtime import Priced
+from otel_feedback.capture.usage import Usage
+from otel_feedback.convert.pricing import Price
 from otel_feedback.convert.usage import TokenUsage
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.started import StartedAction
@@ -43,27 +44,19 @@ class ActionRecorder:
             name = self.pipeline.redaction.optional(self.pipeline.service_name)
         return name
 
-    def price(
-        self,
-        model: str,
-        provider: str | None,
-        given: int | None,
-        gotten: int | None,
-        cached: int | None,
-        reasoning: int | None,
-        when_ns: int,
-    ) -> Priced | None:
+    def price(self, usage: Usage, when_ns: int) -> Price | None:
         """Return what these tokens cost, where somebody knows."""
         pricing = self.pipeline.outcomes.rules.price
         if pricing is None:
             return None
-        price = pricing(model, provider, TokenUsage(given, gotten, cached, None, reasoning), when_ns)
-        return None if price is None else Priced(round(price.usd, 12), price.source, price.version)
+        tokens = TokenUsage(usage.input, usage.output, usage.cached, None, usage.reasoning)
+        return pricing(usage.model, usage.provider, tokens, when_ns)
 
     def note_start(self, action: StartedAction) -> None:
         """Note in the journal that the action began."""
         try:
-            self.pipeline.note_start(action)
+            if not self.pipeline.closed:
+                self.pipeline.journal.note_start(action)
         except Exception:  # a defect of ours must not keep the action from being recorded
             logger.exception("the start of an action could not be noted")
 

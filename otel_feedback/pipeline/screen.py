@@ -64,10 +64,10 @@ class Screen:
         self.redaction = redaction or Redaction()
         self._redact = redact
         self._failed = failed
-        self._max_bytes = event_max_bytes
+        self.max_bytes = event_max_bytes
         self._admission = Admission(event_filter, agent_rate_limit, lambda exc: failed("filter", exc))
         self._inside = threading.local()
-        self._has_hooks = redact is not None or event_filter is not None or agent_rate_limit is not None
+        self.has_hooks = redact is not None or event_filter is not None or agent_rate_limit is not None
 
     def pass_through(self, event: OutcomeEvent, *, is_clean: bool = False) -> Screened | Dropped:
         """Return the event as it is to be recorded, with its JSON.
@@ -80,7 +80,7 @@ class Screen:
         """
         if not is_clean:
             event = self.redaction.event(event)
-        if self._has_hooks:
+        if self.has_hooks:
             reason = self._admission.drops(event)
             if reason is not None:
                 return Dropped(reason)
@@ -90,7 +90,7 @@ class Screen:
         except UnicodeEncodeError:  # half a character, as cut texts have it
             event = codec.mended(event)
             payload = codec.encode(event)
-        return Screened(event, payload) if len(payload) <= self._max_bytes else self._capped(payload)
+        return Screened(event, payload) if len(payload) <= self.max_bytes else self._capped(payload)
 
     def _redacted(self, event: OutcomeEvent) -> OutcomeEvent:
         redact = self._redact
@@ -114,7 +114,7 @@ class Screen:
             self._inside.redact = False
 
     def _capped(self, payload: bytes) -> Screened:
-        smaller = trimmed(payload, self._max_bytes)
+        smaller = trimmed(payload, self.max_bytes)
         if smaller is None:  # names and numbers alone are larger: all text goes
             smaller = [payload, *smaller_forms(payload)][-1]
         return Screened(codec.decode(smaller), smaller)

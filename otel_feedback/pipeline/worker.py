@@ -20,8 +20,9 @@ from collections.abc import Callable, Sequence
 
 from otel_feedback.errors import ExportError
 from otel_feedback.events.record import Record
-from otel_feedback.exporters.interface import Exporter, Receipt, Refusal
+from otel_feedback.exporters.interface import Exporter, Refusal
 from otel_feedback.journal.interface import Cursor
+from otel_feedback.pipeline.in_flight import InFlight
 from otel_feedback.pipeline.wake import Wake
 from otel_feedback.retry import Backoff
 from otel_feedback.sdk.compat import suppress_instrumentation
@@ -31,8 +32,9 @@ __all__ = ["Worker"]
 
 logger = logging.getLogger(__name__)
 
-POLL_S = 0.005
-"""How often receipts are asked while something is in flight."""
+SOON_S = 0.1
+MANY_EVENTS = 1_000
+"""How many appends wake a worker that looks at the journal every `SOON_S` or more often."""
 
 MOST_DEFECTS = 3
 """Times that a record may make an exporter fail in a way that none should, before it is refused."""
@@ -63,9 +65,13 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._sources: tuple[Cursor, ...] = (cursor,)  # this process's own first; replaced as a whole
         self._turns = 0  # leases made; whose turn it is
-        self._receipts: list[tuple[Receipt, Cursor]] = []
+        self._in_flight = InFlight(exporter, self._wake.set)
         self._defects = 0  # errors in a row that no exporter should raise
-        self._idle = True
+        self._idle = True  # an append wakes us
+        # a full lease need not wake us where we look soon anyhow: all that have become full by then go together
+        looks_soon = exporter.linger_s <= SOON_S
+        self._wakes_at = max(exporter.lease_events, MANY_EVENTS if looks_soon else 1)
+        self._gather_until = 0.0  # monotonic: until then records wait for company
         self._hurry_to = 0  # records below this one do not wait for company
         self._stopping = False
         self._stop_by = 0.0
@@ -76,7 +82,7 @@ class Worker:
         """Say that the journal now ends at `end`. On the agent's thread: cheap, and never waits."""
         if self._thread is None:
             self._start()
-        if (self._idle or end % self.exporter.lease_events == 0) and not self._wake.is_set():
+        if (self._idle or end % self._wakes_at == 0) and not self._wake.is_set():
             self._wake.set()
 
     def add(self, cursor: Cursor) -> None:
@@ -147,6 +153,7 @@ class Worker:
     def _run(self) -> None:
         try:
             with suppress_instrumentation():
+                self._gather_until = time.monotonic() + self.exporter.linger_s
                 while not self._stopping:
                     self._turn()
         finally:
@@ -171,25 +178,36 @@ class Worker:
             self._go_back(ExportError("defect", repr(exc)[:300], retryable=True))
 
     def _wait_for_work(self) -> Cursor | None:
-        """Wait until a lease is worth making; return whose."""
-        room = len(self._receipts) < self.exporter.max_leases
+        """Wait until a lease is worth making, or there is something else to look at; return whose it is, if any."""
+        room = len(self._in_flight) < self.exporter.max_leases
         if room and (due := self._due()) is not None:
             return due
-        cursor = self.cursor
-        available = cursor.available()
-        if available <= 0 and not self._receipts:
-            self._wake.clear()
-            self._idle = True
-            # again: an append may have come between
-            if cursor.available() <= 0 and self._due() is None and not self._stopping:
-                self._wake.wait()
-            self._idle = False
-            available = cursor.available()
-        if available > 0 and room:
-            self._linger()
+        left = self._gather_until - time.monotonic()
+        if left > 0:  # company may come
+            self._sleep(left)
+        elif not room:
+            self._sleep(None)
+        elif self.cursor.available() > 0:
             return self._due(has_waited=True)
-        self._wake.wait(POLL_S)
+        else:
+            self._wait_for_append()
         return None
+
+    def _wait_for_append(self) -> None:
+        self._idle = True
+        # what came before this was said is seen here, what comes after it wakes us
+        if self.cursor.available() <= 0 and self._due() is None and not self._stopping:
+            self._sleep(None)
+        if self.cursor.available() > 0:
+            self._gather_until = time.monotonic() + self.exporter.linger_s
+        self._idle = False
+
+    def _sleep(self, most_s: float | None) -> None:
+        """Sleep until somebody wakes us, or it is time to look at what is in flight."""
+        if self._in_flight:
+            poll_s = self._in_flight.poll_s
+            most_s = poll_s if most_s is None else min(most_s, poll_s)
+        self._wake.wait(most_s)
 
     def _due(self, *, has_waited: bool = False) -> Cursor | None:
         """Return the cursor whose turn it is; this process's own only when a lease is full or in a hurry."""
@@ -207,21 +225,11 @@ class Worker:
                 return cursor
         return None
 
-    def _linger(self) -> None:
-        """Wait for company, while looking after what is in flight, until a lease is due."""
-        due = time.monotonic() + self.exporter.linger_s
-        while not self._stopping:
-            left = due - time.monotonic()
-            if left <= 0 or self._due() is not None:
-                break
-            if self._receipts:
-                self._collect()
-                left = min(left, POLL_S)
-            self._wake.wait(left)
-
     def _export(self, lease: Sequence[Record], source: Cursor) -> None:
+        # sooner than that no append has to wake us
+        self._gather_until = time.monotonic() + self.exporter.linger_s
         try:
-            self._receipts.append((self.exporter.export(lease), source))
+            self._in_flight.add(self.exporter.export(lease), source)
         except ExportError as exc:
             if exc.retryable:
                 raise
@@ -233,28 +241,21 @@ class Worker:
 
     def _refuse(self, lease: Sequence[Record], source: Cursor, refusal: Refusal) -> None:
         for record in lease:
-            self._settle(record, source, refusal)
+            self._lose(record, source, refusal)
         self._announce(source)
 
     def _collect(self) -> None:
         moved: set[Cursor] = set()
         try:
-            for receipt, source in self._receipts:
-                for record, refusal in receipt.poll():
-                    self._settle(record, source, refusal)
-                    moved.add(source)
+            self._in_flight.collect(self._lose, moved)
         finally:
             if moved:
-                self._receipts = [pair for pair in self._receipts if not pair[0].done]
                 self._backoff.reset()
                 self._defects = 0
                 self.last_error = None
                 self._announce(*moved)
 
-    def _settle(self, record: Record, source: Cursor, refusal: Refusal | None) -> None:
-        if refusal is None:
-            source.settle(record.sequence)
-            return
+    def _lose(self, record: Record, source: Cursor, refusal: Refusal) -> None:
         if source.settle(record.sequence, refusal.reason):
             name = self.exporter.name
             self._log.warning(
@@ -273,7 +274,7 @@ class Worker:
         delay_s = self._backoff.next_s(exc.retry_after_s)
         self.retries += 1
         self.last_error = f"{exc.reason}: {exc.detail}"
-        self._receipts = []
+        self._in_flight.clear()
         self.exporter.abandon()
         for source in self._sources:
             source.rewind()
@@ -287,7 +288,7 @@ class Worker:
 
     def _close(self) -> None:
         try:
-            self.exporter.abandon() if self._receipts else None
+            self.exporter.abandon() if self._in_flight else None
             self.exporter.close(max(0.0, self._stop_by - time.monotonic()))
         except Exception:
             logger.exception("the %s exporter could not be closed", self.exporter.name)

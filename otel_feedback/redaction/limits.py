@@ -20,6 +20,7 @@ from otel_feedback.redaction.scrubbing import scrub
 from otel_feedback.semconv import METADATA_INVALID, METADATA_REDACTED, METADATA_TRUNCATED
 
 __all__ = [
+    "MAX_INT",
     "MAX_ITEMS",
     "MAX_NAME",
     "MAX_STACK",

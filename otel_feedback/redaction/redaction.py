@@ -69,13 +69,15 @@ class Redaction:
         self._allow = _any_of(allow)
         self._deny = _any_of(deny)
         # adding, asking and clearing are atomic; that a text may be looked at twice does no harm
-        self._clean: set[str] = set()  # texts of at most MAX_NAME characters
+        self.known: set[str | None] = {None}
+        """Texts that were found clean: at most MAX_NAME characters, no secret, no half of a character; and none at all."""
         self._long: set[str] = set()  # stack traces above all; the same failure comes again
-        self._keys: set[str] = set()  # of metadata
+        self.known_keys: set[str] = set()
+        """Keys of metadata that may stay and whose values are nothing special."""
 
     def text(self, text: str) -> str:
         """Return the text without secrets."""
-        return text if text in self._clean or self._is_clean(text, MAX_STACK) else scrub(text)
+        return text if text in self.known or self._is_clean(text, MAX_STACK) else scrub(text)
 
     def optional(self, text: str | None) -> str | None:
         """Return the text without secrets, where there is one."""
@@ -83,18 +85,19 @@ class Redaction:
 
     def event(self, event: OutcomeEvent) -> OutcomeEvent:
         """Return the event as it may leave. On the agent's thread: 1 to 3 µs where nothing has to be changed."""
-        clean = self._clean
-        for text in (
+        clean, run_id = self.known, event.run_id
+        texts = (
             event.action_type, event.agent_name, event.agent_type, event.tool_name, event.service_name,
             event.workflow_id, event.correlation_id, event.session_id, event.user_id, event.tenant_id,
-            event.error_type, event.model, event.provider, *event.tags,
-        ):  # fmt: skip
-            if text is not None and text not in clean and not self._is_clean(text, MAX_NAME):
-                return self._changed(event)
-        run_id, message, stack = event.run_id, event.error_message, event.stack_trace
+            event.error_type, event.model, event.provider, None if run_id == event.trace_id else run_id, *event.tags,
+        )  # fmt: skip
+        if not clean.issuperset(texts):
+            for text in texts:
+                if text not in clean and not self._is_clean(text, MAX_NAME):
+                    return self._changed(event)
+        message, stack = event.error_message, event.stack_trace
         if (
-            (run_id is not None and run_id not in clean and not self._is_clean(run_id, MAX_NAME))
-            or (message is not None and message not in clean and not self._is_clean(message, MAX_TEXT))
+            (message is not None and message not in clean and not self._is_clean(message, MAX_TEXT))
             or (stack is not None and stack not in self._long and not self._is_clean(stack, MAX_STACK))
             or len(event.tags) > MAX_ITEMS
             or (event.metadata and not self._is_plain(event.metadata))
@@ -106,7 +109,7 @@ class Redaction:
 
     def name(self, value: object, field: str, notes: Callable[[], Problems]) -> str:
         """Return a name or an identifier; `notes` gives what takes the fields that had to be changed."""
-        if value.__class__ is str and value in self._clean:
+        if value.__class__ is str and value in self.known:
             return value  # type: ignore[return-value]
         if is_plain(value) and self._is_clean(value, MAX_NAME):
             return value
@@ -162,16 +165,17 @@ class Redaction:
 
     # -- what is nearly always so, and quick -----------------------------------------------------------------
 
-    def _is_clean(self, text: str, limit: int) -> bool:
+    def _is_clean(self, text: str | None, limit: int) -> bool:
         """Tell whether this text, which is not known yet, may stay as it is."""
+        if text is None:
+            self.known.add(None)  # it has been cleared since
+            return True
         length = len(text)
         if length <= MAX_NAME:
-            if _ID.fullmatch(text) is not None:
-                return True
-            if scrub(text) is not text:
+            if _ID.fullmatch(text) is None and scrub(text) is not text:
                 return False
             if text.isascii() or _is_whole(text):
-                _remember(self._clean, text)
+                _remember(self.known, text)
             return True
         if length > limit:
             return False
@@ -182,17 +186,17 @@ class Redaction:
         return True
 
     def _are_clean(self, values: Sequence[Any]) -> bool:
-        clean = self._clean
+        clean = self.known
         for value in values:
             if value.__class__ is str and value not in clean and not self._is_clean(value, MAX_TEXT):
                 return False
         return len(values) <= MAX_ITEMS
 
     def _is_plain(self, metadata: Mapping[str, MetadataValue]) -> bool:
-        clean, keys = self._clean, self._keys
-        for key, value in metadata.items():
-            if key not in keys and not self._is_ordinary(key):
-                return False
+        clean, keys = self.known, self.known_keys
+        if not keys.issuperset(metadata) and not all(key in keys or self._is_ordinary(key) for key in metadata):
+            return False
+        for value in metadata.values():
             if value.__class__ is str:
                 if value not in clean and not self._is_clean(value, MAX_TEXT):  # type: ignore[arg-type]
                     return False
@@ -204,7 +208,7 @@ class Redaction:
         """Tell whether this key of metadata, which is not known yet, may stay and says nothing special."""
         if not self.is_allowed(key) or is_secret_name(key) or not self._is_clean(key, MAX_NAME):
             return False
-        _remember(self._keys, key)
+        _remember(self.known_keys, key)
         return True
 
     # -- what is seldom so -----------------------------------------------------------------------------------
@@ -270,7 +274,7 @@ class Redaction:
 _FLAGS: Final = frozenset({semconv.METADATA_TRUNCATED, semconv.METADATA_INVALID, semconv.METADATA_REDACTED})
 
 
-def _remember(known: set[str], text: str, most: int = _MOST_KNOWN) -> None:
+def _remember(known: set[Any], text: str, most: int = _MOST_KNOWN) -> None:
     if len(known) >= most:
         known.clear()
     known.add(text)

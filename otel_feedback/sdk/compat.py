@@ -9,20 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from operator import attrgetter, itemgetter
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple, cast
 
 from opentelemetry import context as context_api
+from opentelemetry import trace
 
 # the key that every instrumentor looks at before it makes a span; public only in the contrib package
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY  # pyright: ignore[reportPrivateUsage]
+from opentelemetry.context import (
+    _SUPPRESS_INSTRUMENTATION_KEY,  # pyright: ignore[reportPrivateUsage]
+    Context,
+)
 from opentelemetry.sdk import trace as sdk
-from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, Tracer
+from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, SynchronousMultiSpanProcessor, Tracer
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext
 
-__all__ = ["DirectTracer", "Ending", "direct_tracer", "suppress_instrumentation"]
+__all__ = ["SPAN_KEY", "DirectTracer", "Ending", "Ids", "direct_tracer", "ids_of", "suppress_instrumentation"]
 
 
 @contextmanager
@@ -33,6 +39,20 @@ def suppress_instrumentation() -> Generator[None]:
         yield
     finally:
         context_api.detach(token)
+
+
+_PROBE = object()
+_SPAN_KEYS = [key for key, value in trace.set_span_in_context(cast(Any, _PROBE), Context()).items() if value is _PROBE]
+"""The key under which a context holds its span. There is one, found by putting a span in; the API has no name for it."""
+
+SPAN_KEY = _SPAN_KEYS[0]
+
+_PLACES = SpanContext(1, 2, is_remote=False)
+Ids = tuple[int, int]
+ids_of: Callable[[SpanContext], Ids] = (
+    itemgetter(0, 1) if itemgetter(0, 1)(_PLACES) == (1, 2) else attrgetter("trace_id", "span_id")
+)
+"""Return trace and span id of a context. It is a tuple by its public type, but what stands where is not said."""
 
 
 _START_STEPS = frozenset({
@@ -80,6 +100,7 @@ class DirectTracer(NamedTuple):
     """
 
     tracer: Tracer
+    start_span: FunctionType
     limits: SpanLimits
     scope: InstrumentationScope
     is_enabled: Callable[[], bool] | None
@@ -88,14 +109,42 @@ class DirectTracer(NamedTuple):
     tells_ending: bool
     ending: SpanProcessor
 
+    @property
+    def is_right(self) -> bool:
+        """Whether the tracer still starts spans as it did: it may be patched at any time."""
+        return getattr(self.tracer.start_span, "__func__", None) is self.start_span
+
     def tell_ending(self, span: sdk.Span) -> None:
-        """Tell the processors that the span is ending, where the SDK does."""
-        if self.tells_ending:
-            cast(Any, self.tracer.span_processor)._on_ending(span)
+        """Tell the processors that the span is ending; asked for where the SDK does."""
+        cast(Any, self.tracer.span_processor)._on_ending(span)
 
     def details(self, record_end: Callable[[], None] | None) -> Mapping[str, Any]:
         """Return arguments of the SDK's span that not every SDK knows."""
         return {} if record_end is None else {"record_end_metrics": record_end}
+
+
+_NO_OPS = {
+    vars(kind)["_on_ending"]
+    for kind in (SpanProcessor, SimpleSpanProcessor, BatchSpanProcessor)
+    if "_on_ending" in vars(kind)
+}
+MOST_HEARD = 64
+_heard: dict[object, bool] = {}
+
+
+def hears_ending(processor: SpanProcessor) -> bool:
+    """Tell whether one of the SDK's processors of processors has one that does something when a span is ending."""
+    inner = getattr(processor, "_span_processors", None)
+    if inner is None or type(processor) is not SynchronousMultiSpanProcessor:
+        return True
+    heard = _heard.get(inner)
+    if heard is None:
+        if len(_heard) > MOST_HEARD:
+            _heard.clear()
+        heard = _heard[inner] = any(
+            getattr(type(one), "_on_ending", None) not in _NO_OPS or "_on_ending" in vars(one) for one in inner
+        )
+    return heard
 
 
 def direct_tracer(tracer: object) -> DirectTracer | None:
@@ -113,9 +162,9 @@ def direct_tracer(tracer: object) -> DirectTracer | None:
     try:
         metrics = own._tracer_metrics if "_tracer_metrics" in start.co_names else None
         return DirectTracer(
-            tracer, own._span_limits, own._instrumentation_scope,
+            tracer, vars(Tracer)["start_span"], own._span_limits, own._instrumentation_scope,
             own._is_enabled if "_is_enabled" in start.co_names else None,
-            None if metrics is None else metrics.start_span,
+            None if metrics is None or type(metrics).__name__ == "NoOpTracerMetrics" else metrics.start_span,
             "is_trace_id_random" in start.co_names,
             "_on_ending" in end.co_names,
             Ending(tracer),

@@ -42,7 +42,7 @@ class OutcomeSampler(Sampler):
     """
 
     def __init__(self, root: Sampler) -> None:
-        self._root = root
+        self.root = root
         # names of infrastructure that were met: whether a span has only such is then one comparison, in C
         self._known: set[str] = set()
 
@@ -56,7 +56,7 @@ class OutcomeSampler(Sampler):
         links: Sequence[Link] | None = None,
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
-        result = self._root.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
+        result = self.root.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
         if result.decision is Decision.DROP and not (
             attributes and (attributes.keys() <= self._known or self._is_infrastructure(attributes))
         ):
@@ -74,7 +74,7 @@ class OutcomeSampler(Sampler):
         return True
 
     def get_description(self) -> str:
-        return f"OutcomeSampler{{{self._root.get_description()}}}"
+        return f"OutcomeSampler{{{self.root.get_description()}}}"
 
 
 def make_sampler(argument: str | None) -> OutcomeSampler:

@@ -10,6 +10,9 @@ few slots. What is made is made by the SDK's own code, so limits, counts, cleani
 A subclass of the SDK's public `Span`, used wherever `compat.direct_tracer` knows the tracer. Safe from any thread.
 """
 
+# pyright: reportPrivateUsage=false
+# the two kinds of span here are two states of one
+
 from __future__ import annotations
 
 import os
@@ -20,11 +23,12 @@ from typing import Any, Protocol
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
-from opentelemetry.sdk.trace.sampling import Decision
-from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, get_current_span
+from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace import Span as AnySpan
 
-from otel_feedback.sdk.compat import DirectTracer
+from otel_feedback.sdk.compat import SPAN_KEY, DirectTracer, Ids, hears_ending
+from otel_feedback.sdk.sampling import OutcomeSampler
 
 __all__ = ["EndedSpan", "LastWords", "LazySpan", "start"]
 
@@ -51,7 +55,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_Shared.renew)
 
 _FLAGS = tuple(TraceFlags(value) for value in range(4))
-_SAMPLED, _RANDOM = 1, 2
+_SAMPLED, _RANDOM, _BOTH = 1, 2, 3
+_new = object.__new__  # a span's own does nothing but refuse the public class
 
 
 class _Whole(Span):
@@ -71,20 +76,17 @@ class _Catch(SpanProcessor):
 class EndedSpan(ReadableSpan):
     """What processors get when a `LazySpan` ends that nobody has touched. It holds nothing of the program."""
 
-    __slots__ = ("_end_ns", "_is_made", "_span", "_words")
+    # what every processor looks at stands in the place of the SDK's properties
+    __slots__ = ("_is_made", "_span", "context", "end_time")
 
-    def __init__(self, span: LazySpan, words: LastWords, end_ns: int) -> None:  # pyright: ignore[reportMissingSuperCall]
-        self._span = span
-        self._words = words
-        self._end_ns = end_ns
-        self._is_made = False
+    def __init__(self) -> None:  # pyright: ignore[reportMissingSuperCall] # that is what is put off
+        self._span: LazySpan  # which does not know this one: a cycle would be the garbage collector's to free
+        self._is_made: bool
+        self.context: SpanContext  # type: ignore[misc]
+        self.end_time: int  # type: ignore[misc]
 
     def get_span_context(self) -> SpanContext:
-        return self._span.context
-
-    @property
-    def context(self) -> SpanContext:
-        return self._span.context
+        return self.context
 
     @property
     def parent(self) -> SpanContext | None:
@@ -98,91 +100,58 @@ class EndedSpan(ReadableSpan):
     def start_time(self) -> int:
         return self._span.start_time
 
-    @property
-    def end_time(self) -> int:
-        return self._end_ns
-
     def __getattr__(self, name: str) -> Any:
         """Make what the SDK's class has and this one has not yet."""
         if name.startswith("__") or name in EndedSpan.__slots__ or self._is_made:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        self._make()
+        self.make()
         return getattr(self, name)
 
-    def _make(self) -> None:
+    def make(self) -> None:
+        """Become whole."""
         # no lock: the exporter's thread would have it while an agent's needs it, and making it twice does no harm
         caught = _Catch()
-        self.retell(self._span.whole(caught))
+        self._span.retell(self._span.whole(caught))
         vars(self).update(vars(caught.span))
         self._is_made = True
 
-    def retell(self, whole: Span) -> None:
-        """Say all that was said at the end to a span of the SDK, and end it."""
-        self._words.tell(whole)
-        whole.end(self._end_ns)
-
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Be copied and pickled as the SDK's class, by its rules."""
+        if not self._is_made:
+            self.make()
         plain = ReadableSpan.__new__(ReadableSpan)
-        vars(plain).update(vars(self if self._is_made else _made(self)))
+        vars(plain).update(vars(self))
         return plain.__reduce_ex__(protocol)
-
-
-def _made(span: EndedSpan) -> EndedSpan:
-    span.name  # noqa: B018 # asking is what makes it
-    return span
 
 
 class LazySpan(Span):
     """A span that is under way. Its maker ends it with `finish()`; `end()` is for everybody else."""
 
     __slots__ = (
-        "_above", "_began_ns", "_count_end", "_direct", "_ended", "_ids", "_origin", "_said", "_title", "is_whole",
+        "_count_end", "_direct", "_end_ns", "_said", "_title", "_words", "context", "ids", "is_sampled", "is_whole", "parent", "resource", "start_time",
     )  # fmt: skip
 
-    def __init__(  # pyright: ignore[reportMissingSuperCall] # that is what is put off
-        self,
-        direct: DirectTracer,
-        ids: SpanContext,
-        above: SpanContext | None,
-        title: str,
-        said: Mapping[str, Any],
-        began_ns: int,
-        count_end: Callable[[], None] | None,
-    ) -> None:
-        self._direct = direct
-        self._ids = ids
-        self._above = above
-        self._title = title
-        self._said = said
-        self._began_ns = began_ns
-        self._count_end = count_end
-        self._origin = direct.tracer.resource  # a fork changes the tracer's
-        self._ended: EndedSpan | None = None
-        self.is_whole = False
+    def __init__(self) -> None:  # pyright: ignore[reportMissingSuperCall] # that is what is put off
+        self._direct: DirectTracer
+        self._title: str
+        self._said: Mapping[str, Any]
+        self._count_end: Callable[[], None] | None
+        self._words: LastWords | None  # once it has ended
+        self._end_ns: int
+        self.is_whole: bool
         """Whether somebody has touched it, and may have told it things that its maker does not know."""
+        self.ids: Ids
+        self.is_sampled: bool
+        self.context: SpanContext  # type: ignore[misc]
+        self.parent: SpanContext | None  # type: ignore[misc]
+        self.resource: Resource  # type: ignore[misc]
+        self.start_time: int  # type: ignore[misc]
 
     def get_span_context(self) -> SpanContext:
-        return self._ids
-
-    @property
-    def context(self) -> SpanContext:
-        return self._ids
-
-    @property
-    def parent(self) -> SpanContext | None:
-        return self._above
-
-    @property
-    def resource(self) -> Resource:
-        return self._origin
-
-    @property
-    def start_time(self) -> int:
-        return self._began_ns
+        return self.context
 
     def is_recording(self) -> bool:
-        return super().is_recording() if self.is_whole else self._ended is None
+        return super().is_recording() if self.is_whole else self._words is None
 
     def announce(self, context: Context) -> None:
         """Tell the processors that it has started, below this context."""
@@ -190,16 +159,20 @@ class LazySpan(Span):
 
     def finish(self, words: LastWords, end_ns: int) -> None:
         """End it, and say what there is to say at its end."""
-        ended: EndedSpan | None = None
         with _Shared.lock:
-            if not self.is_whole:
-                ended = self._ended = EndedSpan(self, words, end_ns)
-        if ended is not None:
+            is_whole = self.is_whole
+            if not is_whole:
+                self._words, self._end_ns = words, end_ns
+        if not is_whole:
+            ended = _new(EndedSpan)
+            ended._span, ended._is_made, ended.context, ended.end_time = self, False, self.context, end_ns
             if self._count_end is not None:
                 self._count_end()
             direct = self._direct
-            direct.tell_ending(self)
-            direct.tracer.span_processor.on_end(ended)
+            processor = direct.tracer.span_processor
+            if direct.tells_ending and hears_ending(processor):
+                direct.tell_ending(self)
+            processor.on_end(ended)
         elif self.is_recording():  # nobody else has ended it
             words.tell(self)
             self.end(end_ns)
@@ -215,48 +188,66 @@ class LazySpan(Span):
         with _Shared.lock:
             if self.is_whole:
                 return
-            ended = self._ended
-            if ended is None:
+            if self._words is None:
                 whole = self.whole(self._direct.ending, self._count_end)
             else:
                 whole = self.whole(SpanProcessor())
-                ended.retell(whole)
+                self.retell(whole)
             vars(self).update(vars(whole))
             self.is_whole = True
+
+    def retell(self, whole: Span) -> None:
+        """Say all that was said at the end to a span of the SDK, and end it."""
+        if self._words is not None:
+            self._words.tell(whole)
+            whole.end(self._end_ns)
 
     def whole(self, processor: SpanProcessor, count_end: Callable[[], None] | None = None) -> Span:
         """Make the SDK's span as it was after its start; `processor` hears of its end."""
         direct = self._direct
         tracer = direct.tracer
         span = _Whole(
-            name=self._title, context=self._ids, parent=self._above, sampler=tracer.sampler, resource=self._origin,
+            name=self._title, context=self.context, parent=self.parent, sampler=tracer.sampler, resource=self.resource,
             attributes=self._said, span_processor=processor, kind=SpanKind.INTERNAL, links=(),
             instrumentation_info=tracer.instrumentation_info, limits=direct.limits, instrumentation_scope=direct.scope,
             **direct.details(count_end),
         )  # fmt: skip
-        Span.start(span, self._began_ns)
+        Span.start(span, self.start_time)
         return span
 
 
 def start(direct: DirectTracer, name: str, context: Context, attributes: Mapping[str, Any], start_ns: int) -> AnySpan:
     """Start a span as `Tracer.start_span()` does; the caller announces it, if it is a `LazySpan`."""
     tracer = direct.tracer
-    above: SpanContext | None = get_current_span(context).get_span_context()
+    around: AnySpan | None = context.get(SPAN_KEY)  # type: ignore[assignment] # as the SDK believes it
+    above: SpanContext | None = None if around is None else around.get_span_context()
     if direct.is_enabled is not None and not direct.is_enabled():
-        return NonRecordingSpan(above)
-    ids = tracer.id_generator
-    if above.is_valid:
-        trace_id = above.trace_id
-        is_random = direct.flags_random and above.trace_flags & _RANDOM
+        return NonRecordingSpan(INVALID_SPAN_CONTEXT if above is None else above)
+    ids, sampler = tracer.id_generator, tracer.sampler
+    if above is not None and above.is_valid:
+        trace_id, flags, state = above.trace_id, above.trace_flags & _BOTH, above.trace_state
+        if not direct.flags_random:
+            flags &= _SAMPLED
     else:
-        above = None
+        above, state = None, None
         trace_id = ids.generate_trace_id()
-        is_random = direct.flags_random and ids.is_trace_id_random()
-    result = tracer.sampler.should_sample(context, trace_id, name, SpanKind.INTERNAL, attributes, ())
-    decision = result.decision
-    flags = (_SAMPLED if decision is Decision.RECORD_AND_SAMPLE else 0) | (_RANDOM if is_random else 0)
-    made = SpanContext(trace_id, ids.generate_span_id(), False, _FLAGS[flags], result.trace_state)
-    count_end = None if direct.count_start is None else direct.count_start(above, decision)
+        flags = _BOTH if direct.flags_random and ids.is_trace_id_random() else _SAMPLED
+    decision, count_end = Decision.RECORD_AND_SAMPLE, None
+    # the SDK's default needs not be asked: it samples what is sampled above, and every root
+    if not (
+        flags & _SAMPLED and (sampler is DEFAULT_ON or (type(sampler) is OutcomeSampler and sampler.root is DEFAULT_ON))
+    ):
+        result = sampler.should_sample(context, trace_id, name, SpanKind.INTERNAL, attributes, ())
+        decision, attributes, state = result.decision, result.attributes, result.trace_state
+        flags = flags | _SAMPLED if decision is Decision.RECORD_AND_SAMPLE else flags & _RANDOM
+    span_id = ids.generate_span_id()
+    made = SpanContext(trace_id, span_id, False, _FLAGS[flags], state)
+    if direct.count_start is not None:
+        count_end = direct.count_start(above, decision)
     if decision is Decision.DROP:
         return NonRecordingSpan(made)
-    return LazySpan(direct, made, above, name, result.attributes, start_ns, count_end)
+    span = _new(LazySpan)
+    span._direct, span._title, span._said, span._count_end, span._words = direct, name, attributes, count_end, None
+    span.context, span.parent, span.resource, span.start_time = made, above, tracer.resource, start_ns
+    span.ids, span.is_sampled, span.is_whole = (trace_id, span_id), flags & _SAMPLED != 0, False
+    return span

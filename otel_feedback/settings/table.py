@@ -72,7 +72,7 @@ SETTINGS: tuple[Setting, ...] = (
             "Events handed to the producer at once.", _K),
     Setting("kafka_compression", "KAFKA_COMPRESSION", "gzip", one_of("gzip", "zstd", "lz4", "snappy", "none"),
             "How batches are compressed: gzip, zstd, lz4, snappy or none.", _K),
-    Setting("kafka_linger_ms", "KAFKA_LINGER_MS", "20", whole(0, 60_000),
+    Setting("kafka_linger_ms", "KAFKA_LINGER_MS", "100", whole(0, 60_000),
             "How long a batch waits for more events, in milliseconds.", _K),
     Setting("kafka_client_id", "KAFKA_CLIENT_ID", "otel-feedback", a_text,
             "What the broker's logs and quotas call this client.", _K),
@@ -202,7 +202,7 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
     topic: str = "agent-outcomes"
     batch_size: int = 100
     compression: str = "gzip"
-    linger_ms: int = 20
+    linger_ms: int = 100
     client_id: str = "otel-feedback"
     client_options: Mapping[str, Any] = msgspec.field(default_factory=dict[str, Any])
     producer_batch_bytes: int = 256 * 1024

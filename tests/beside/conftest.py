@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.beside.environments import NAMES, environment_of
-from tests.beside.model_server import ModelServer
+from tests.model.server import ModelServer
 from tests.stack.errors import ServiceUnavailable
 
 
@@ -47,3 +47,9 @@ def server(running_server: ModelServer) -> ModelServer:
     """The model, and every vendor's endpoint; it has not heard from any vendor yet."""
     running_server.forget()
     return running_server
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Where events go."""
+    return tmp_path / "outcomes.jsonl"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.beside.environments import ROOT
-from tests.support import environment
+from tests.logs import lines_in, newest
+from tests.support import ROOT, environment
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -38,31 +37,25 @@ def run(programs: Path, command: list[str], log: Path, *, hook: bool, **variable
     instrumented = [*python, str(programs / "opentelemetry-instrument")] if hook else []
     done = subprocess.run(
         [*instrumented, *python, *command],
-        env=environment(
-            **{
-                "PYTHONPATH": str(ROOT),
-                "OTEL_FEEDBACK_LOG_FILE": str(log),
-                "OTEL_TRACES_EXPORTER": "none",
-                "OTEL_METRICS_EXPORTER": "none",
-                "OTEL_LOGS_EXPORTER": "none",
-                **variables,
-            }
-        ),
+        env=surroundings(log, **variables),
         cwd=log.parent,
         capture_output=True,
         text=True,
         timeout=90,
         check=False,
     )
-    return Ran(done.returncode, done.stdout, done.stderr, newest(log))
+    return Ran(done.returncode, done.stdout, done.stderr, newest(lines_in(log)))
 
 
-def newest(log: Path) -> list[dict[str, Any]]:
-    """Return the newest revision of each event in a log."""
-    events: dict[str, dict[str, Any]] = {}
-    for line in log.read_text("utf-8").splitlines() if log.exists() else ():
-        event = json.loads(line)
-        known = events.get(event["event_id"])
-        if known is None or known["revision"] < event["revision"]:
-            events[event["event_id"]] = event
-    return list(events.values())
+def surroundings(log: Path, **variables: str) -> dict[str, str]:
+    """Return the environment of a program that has our code, and whose only destination is a log."""
+    return environment(
+        **{
+            "PYTHONPATH": str(ROOT),
+            "OTEL_FEEDBACK_LOG_FILE": str(log),
+            "OTEL_TRACES_EXPORTER": "none",
+            "OTEL_METRICS_EXPORTER": "none",
+            "OTEL_LOGS_EXPORTER": "none",
+            **variables,
+        }
+    )

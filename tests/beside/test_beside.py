@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.beside.environments import ROOT
-from tests.beside.model_server import INPUT_TOKENS, OUTPUT_TOKENS, ModelServer
 from tests.beside.running import PROGRAMS, Ran, run
+from tests.model.answers import INPUT_TOKENS, OUTPUT_TOKENS
+from tests.model.server import ModelServer
+from tests.support import ROOT
 
 VENDORS = {
     "logfire": "/v1/traces",
@@ -23,11 +24,6 @@ VENDORS = {
 
 SHARED = {"MLFLOW_USE_DEFAULT_TRACER_PROVIDER": "false"}
 ORDERS = ("vendor first", "vendor last", "hook")
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "outcomes.jsonl"
 
 
 def assert_calls(ran: Ran, *, answers: int = 2) -> None:

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.beside.environments import ROOT
-from tests.beside.running import newest, run
+from tests.beside.running import run, surroundings
+from tests.logs import lines_in, newest
 from tests.stack.processes import free_port
 from tests.stack.waiting import wait_until
-from tests.support import environment
 
 HERE = Path(sys.executable).parent
 ON = {"OTEL_FEEDBACK_ENABLED": "true"}
@@ -30,11 +29,6 @@ with tracer.start_as_current_span("call", attributes={"outcome.action_type": "to
     pass
 print(span.get_span_context().trace_flags.sampled, any(name.startswith("otel_feedback.b") for name in sys.modules))
 """
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "outcomes.jsonl"
 
 
 @pytest.fixture
@@ -132,14 +126,10 @@ def test_configure_in_the_program_changes_nothing_and_says_so(log: Path, tmp_pat
 def test_ctrl_c_ends_the_program_and_loses_nothing(log: Path, tmp_path: Path) -> None:
     (tmp_path / "waits.py").write_text(f"{AGENT}\nimport time\ntime.sleep(60)\n")
     command = [str(HERE / "opentelemetry-instrument"), sys.executable, "-u", "waits.py"]
-    variables = {
-        **ON, "PYTHONPATH": str(ROOT), "OTEL_FEEDBACK_LOG_FILE": str(log), "OTEL_TRACES_EXPORTER": "none",
-        "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none", "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
-        "OTEL_FEEDBACK_SHUTDOWN_TIMEOUT": "0.5",
-    }  # fmt: skip
+    variables = {**ON, "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "OTEL_FEEDBACK_SHUTDOWN_TIMEOUT": "0.5"}
     with subprocess.Popen(
         command,
-        env=environment(**variables),
+        env=surroundings(log, **variables),
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -150,7 +140,7 @@ def test_ctrl_c_ends_the_program_and_loses_nothing(log: Path, tmp_path: Path) ->
         process.send_signal(signal.SIGINT)
         # CPython forgets that it was an interrupt if a library that is imported at the end runs exec() on a text
         assert process.wait(30) in (-signal.SIGINT, 1)
-    assert len(newest(log)) == 1
+    assert len(newest(lines_in(log))) == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
@@ -168,10 +158,6 @@ def test_gunicorn_with_a_preloaded_application(log: Path, tmp_path: Path) -> Non
         str(HERE / "opentelemetry-instrument"), sys.executable, "-W", "ignore", "-m", "gunicorn", "--preload", "--workers",
         "2", "--bind", address, "application:application",
     ]  # fmt: skip
-    variables = {
-        **ON, "PYTHONPATH": str(ROOT), "OTEL_FEEDBACK_LOG_FILE": str(log), "OTEL_TRACES_EXPORTER": "none",
-        "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none",
-    }  # fmt: skip
 
     def ask() -> bool:
         try:
@@ -180,11 +166,11 @@ def test_gunicorn_with_a_preloaded_application(log: Path, tmp_path: Path) -> Non
         except OSError:
             return False
 
-    with subprocess.Popen(command, env=environment(**variables), cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, env=surroundings(log, **ON), cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
         try:
             wait_until(ask, timeout_s=30, what="gunicorn to answer")
             asked = 1 + sum(ask() for _ in range(9))
         finally:
             process.terminate()
             process.wait(30)
-    assert len([event for event in newest(log) if event["action_type"] == "request"]) == asked
+    assert len([event for event in newest(lines_in(log)) if event["action_type"] == "request"]) == asked

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["PAGES", "ROOT", "Block", "blocks", "blocks_of", "commands", "is_printed"]
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[2]
+__all__ = ["PAGES", "Block", "blocks", "blocks_of", "commands", "is_printed"]
+
 PAGES = sorted({ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")})
 
 _FENCE = re.compile(

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from tests.examples.blocks import ROOT, is_printed
-from tests.support import environment
+from tests.examples.blocks import is_printed
+from tests.support import ROOT, environment
 
 PROGRAMS = sorted((ROOT / "examples").glob("*.py"))
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.examples.blocks import ROOT, blocks
+from tests.examples.blocks import blocks
 from tests.stack.waiting import wait_until
-from tests.support import environment
+from tests.support import ROOT, environment
 
 PROGRAM = """
 import sys

@@ -16,9 +16,9 @@ import jsonschema
 import pytest
 
 import otel_feedback as feedback
-from tests.examples.blocks import PAGES, ROOT, Block, blocks, commands, is_printed
+from tests.examples.blocks import PAGES, Block, blocks, commands, is_printed
 from tests.stack.kafka import KafkaBroker
-from tests.support import environment
+from tests.support import ROOT, environment
 
 NEEDS_KAFKA = "needs: kafka"
 TOPIC = "outcomes-of-the-documentation"

@@ -30,9 +30,8 @@ from otel_feedback.journal.folder import folders
 from tests.fault.kill_child import POINTS
 from tests.stack import kafka_clients
 from tests.stack.kafka import KafkaBroker
-from tests.support import environment
+from tests.support import ROOT, environment
 
-ROOT = Path(__file__).parents[2]
 BATCH = 50
 DRAIN_S = 60
 

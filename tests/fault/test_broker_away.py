@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.logs import lines_in
 from tests.stack.kafka import KafkaBroker
 from tests.stack.processes import free_port
 from tests.support import run_python
@@ -83,8 +84,7 @@ def test_the_agent_goes_on_at_its_pace(unreachable: str, tmp_path: Path) -> None
         assert told["took_s"] < 2 + 2, "shutdown keeps its deadline (and this machine is shared)"
         assert told["recent"] == 1000
         assert told["after"]["log"]["delivered"] == 1501
-        lines = [json.loads(line) for line in log.read_text().splitlines()]
-        assert len(lines) == 1501, "every event is in the log tier"
+        assert len(lines_in(log)) == 1501, "every event is in the log tier"
     ratio = min(medians["dead"]) / min(medians["off"])
     print(f"\naction with {unreachable} / with Kafka off: {ratio:.2f}")
     assert ratio < 2.0, medians

@@ -11,7 +11,7 @@ import pytest
 from otel_feedback.journal.cursor import JournalCursor
 from otel_feedback.journal.disk import DiskJournal
 from tests.fault.small_disk import FULL, PAGE_BYTES, SmallDisk
-from tests.journals import (
+from tests.journals.disk import (
     BOTH,
     KAFKA,
     OTLP,
@@ -32,7 +32,7 @@ from tests.journals import (
     segments,
     started,
 )
-from tests.support import run_python
+from tests.support import ROOT, run_python
 
 LIMITS = SMALL._replace(segment_bytes=64 * 1024, tail_bytes=64 * 1024)
 
@@ -239,7 +239,7 @@ def test_a_file_that_may_not_grow_any_more_kills_nobody(tmp_path: Path) -> None:
         f"""
         import resource
         from pathlib import Path
-        from tests.journals import *
+        from tests.journals.disk import *
 
         journal, clock = journal_in(Path({str(tmp_path)!r}), SMALL._replace(segment_bytes=8_000_000))
         cursor = journal.cursor(*KAFKA, durable=True)
@@ -261,7 +261,7 @@ def test_a_file_that_may_not_grow_any_more_kills_nobody(tmp_path: Path) -> None:
         assert deliver_all(adopted.cursors[KAFKA]) == list(range(1_000))
         assert adopted.kept_aside.damaged_bytes == 0
         """,
-        {"PYTHONPATH": str(Path(__file__).parents[2])},
+        {"PYTHONPATH": str(ROOT)},
     )
     assert ended.returncode == 0, ended.stderr
     assert len(ended.stderr.splitlines()) == 2, "however often it fails and heals, each is said once a minute"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import pytest
 
 import otel_feedback as feedback
 from otel_feedback.events import audit
+from tests.logs import lines_in
 from tests.stack import kafka_clients
 from tests.stack.kafka import KafkaBroker
 from tests.stack.waiting import wait_until
@@ -177,9 +177,7 @@ def test_what_kafka_refuses_for_good_is_a_dead_letter_and_in_quarantine(broker: 
     account = pipeline.metrics()["exporters"]["kafka"]
     assert (account["delivered"], account["pending"], account["lost"]) == (6, 0, {"too_large": 1})
     journal = Path(pipeline.metrics()["journal"]["path"])
-    kept = [
-        json.loads(line) for line in (journal.parent / "quarantine" / f"{journal.name}.jsonl").read_text().splitlines()
-    ]
+    kept = lines_in(journal.parent / "quarantine" / f"{journal.name}.jsonl")
     assert [(one["kind"], one["reason"], one["sequence"], one["event"]["event_id"]) for one in kept] == [
         ("refused", "too_large", 3, culprit.event_id)
     ]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from tests.stack import kafka_clients
 from tests.stack.kafka import KafkaBroker
 from tests.stack.kafka_clients import Record
 from tests.stack.processes import free_port
-from tests.support import environment, run_python
+from tests.support import run_cli, run_python
 
 ACTIONS = 20
 
@@ -45,10 +43,7 @@ def die_without_kafka(servers: str, topic: str) -> str:
 
 
 def journal(folder: Path, *arguments: str, **given: str) -> tuple[int, dict[str, Any]]:
-    done = subprocess.run(
-        [sys.executable, "-m", "otel_feedback.cli", "journal", *arguments, "--json"],
-        cwd=folder, env=environment(**given), capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    done = run_cli("journal", *arguments, "--json", variables=given, folder=folder, timeout_s=120)
     assert "Traceback" not in done.stderr
     return done.returncode, json.loads(done.stdout)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,17 +18,13 @@ from tests.stack.collector import Collector
 from tests.stack.jaeger import Jaeger
 from tests.stack.kafka import KafkaBroker
 from tests.stack.processes import free_port
-from tests.support import environment, run_python
+from tests.support import run_cli, run_python
 
 KAFKA_CHECKS = ["codec", "network", "protocol", "login", "brokers", "topics", "write"]
 
 
 def cli(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "otel_feedback.cli", *arguments],
-        cwd=folder, env=environment(PYTHONIOENCODING="utf-8", COLUMNS="200", **variables),
-        capture_output=True, text=True, encoding="utf-8", timeout=60, check=False,
-    )  # fmt: skip
+    done = run_cli(*arguments, variables={"COLUMNS": "200", **variables}, folder=folder)
     assert done.stderr == ""
     assert "Traceback" not in done.stdout
     return done

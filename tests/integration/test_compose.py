@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -12,8 +11,7 @@ import yaml
 
 from tests.stack import builds, versions
 from tests.stack.processes import temporary_directory
-
-_ROOT = Path(__file__).parents[2]
+from tests.support import ROOT
 
 # Service to reason. A one-shot service is waited for by its end instead.
 _WITHOUT_HEALTH_CHECK = {
@@ -26,7 +24,7 @@ Service = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def services() -> dict[str, Service]:
-    compose = yaml.safe_load((_ROOT / "docker-compose.yml").read_text("utf-8"))
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
     return cast("dict[str, Service]", compose["services"])
 
 
@@ -56,14 +54,14 @@ def test_mounted_files_exist(services: dict[str, Service]) -> None:
     paths = [mount.split(":")[0] for mount in mounts if mount.startswith((".", "/"))]
     assert paths
     for path in paths:
-        assert (_ROOT / path).exists(), path
+        assert (ROOT / path).exists(), path
     command = " ".join(services["otel-collector"]["command"])
     for name in re.findall(r"/etc/otelcol-feedback/([\w.-]+)", command):
-        assert (_ROOT / "collector-config" / name).is_file(), name
+        assert (ROOT / "collector-config" / name).is_file(), name
 
 
 def test_there_is_no_zookeeper() -> None:
-    assert "zookeeper" not in (_ROOT / "docker-compose.yml").read_text("utf-8").lower()
+    assert "zookeeper" not in (ROOT / "docker-compose.yml").read_text("utf-8").lower()
 
 
 def test_long_running_services_have_a_health_check(services: dict[str, Service]) -> None:
@@ -92,7 +90,7 @@ def test_topics_are_created_with_their_partitions(services: dict[str, Service]) 
 
 def test_every_variable_of_the_collector_has_a_default() -> None:
     """With compose, and with no variable set at all, `collector.yaml` has to stand alone."""
-    text = (_ROOT / "collector-config" / "collector.yaml").read_text("utf-8")
+    text = (ROOT / "collector-config" / "collector.yaml").read_text("utf-8")
     assert re.findall(r"\$\{env:\w+\}", text) == []
 
 

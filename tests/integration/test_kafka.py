@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 import otel_feedback as feedback
 from otel_feedback.events.model import epoch_us
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
+from tests.logs import lines_in
 from tests.stack import kafka_clients
 from tests.stack.kafka import KafkaBroker
 from tests.support import run_python
@@ -166,7 +167,7 @@ def test_a_record_that_the_broker_refuses_is_counted_kept_and_blocks_nobody(
     read = kafka_clients.read_topic(kafka_broker.bootstrap_servers, topic, 19)
     assert [json.loads(r.value or b"")["metadata"]["i"] for r in read] == [i for i in range(20) if i != 7]
     assert "kafka refused event" in caplog.text
-    [kept] = [json.loads(line) for line in Path(os.environ["OTEL_FEEDBACK_LOG_FILE"]).read_text().splitlines()]
+    [kept] = lines_in(Path(os.environ["OTEL_FEEDBACK_LOG_FILE"]))
     assert (kept["refused_by"], kept["reason"], kept["event"]["metadata"]["i"]) == ("kafka", "too_large", 7)
 
 

@@ -18,8 +18,7 @@ from tests.stack.cache import build_key, built
 from tests.stack.errors import NotReadyError, ServiceUnavailable, first_possible
 from tests.stack.processes import ChildProcess, free_port, wait_ready
 from tests.stack.waiting import wait_until
-
-_ROOT = Path(__file__).parents[2]
+from tests.support import ROOT
 
 _SERVICE_PROGRAM = """
 import sys
@@ -48,7 +47,7 @@ def test_nothing_outlives_the_process_that_started_it(number: signal.Signals | N
     """Not even after SIGKILL, not even a grandchild, nor a paused process or a directory."""
     parent = subprocess.Popen(
         [sys.executable, "-c", _SERVICE_PROGRAM.format(then=then)],
-        cwd=_ROOT,
+        cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -189,7 +188,7 @@ def test_missing_service_is_a_loud_skip_and_in_ci_a_failure(tmp_path: Path, ci: 
         "CI": ci,
         "PATH": str(tmp_path / "bin"),  # no Docker, no Maven, no Go
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
-        "PYTHONPATH": str(_ROOT),
+        "PYTHONPATH": str(ROOT),
         "KAFKA_BOOTSTRAP_SERVERS": "",
     }
     command = [sys.executable, "-m", "pytest", "-p", "tests.stack.fixtures", "-p", "no:cacheprovider"]

@@ -6,26 +6,16 @@ from bisect import bisect
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tests import model_server as server
 from tests.live.expected import Row
+from tests.model.answers import CACHED_TOKENS, INPUT_TOKENS, OUTPUT_TOKENS, REASONING_TOKENS
 
-__all__ = ["Event", "by_scenario", "newest", "problems"]
+__all__ = ["Event", "by_scenario", "problems"]
 
 Event = dict[str, Any]
 
-TOKENS = server.INPUT + server.OUTPUT
-COST = ((server.INPUT - server.CACHED) * 2.5 + server.CACHED * 1.25 + server.OUTPUT * 10) / 1e6
+TOKENS = INPUT_TOKENS + OUTPUT_TOKENS
+COST = ((INPUT_TOKENS - CACHED_TOKENS) * 2.5 + CACHED_TOKENS * 1.25 + OUTPUT_TOKENS * 10) / 1e6
 """Of one call of gpt-4o, in USD."""
-
-
-def newest(events: list[Event]) -> list[Event]:
-    """Return the last revision of each event."""
-    last: dict[str, Event] = {}
-    for event in events:
-        known = last.get(event["event_id"])
-        if known is None or event["revision"] > known["revision"]:
-            last[event["event_id"]] = event
-    return list(last.values())
 
 
 def by_scenario(items: list[Event], begun: dict[str, int], start_ns: Callable[[Event], int]) -> dict[str, list[Event]]:
@@ -126,10 +116,10 @@ def _differences(event: Event, row: Row, by_id: dict[str, Event]) -> list[str]:
         given += [("model", event.get("model"), "gpt-4o"), ("provider", event.get("provider"), "openai")]
         if row.has_tokens:
             counts = (
-                ("input", server.INPUT),
-                ("output", server.OUTPUT),
-                ("cached_input", server.CACHED),
-                ("reasoning", server.REASONING),
+                ("input", INPUT_TOKENS),
+                ("output", OUTPUT_TOKENS),
+                ("cached_input", CACHED_TOKENS),
+                ("reasoning", REASONING_TOKENS),
             )
             given += [(f"{name}_tokens", event.get(f"{name}_tokens"), str(count)) for name, count in counts]
         cost = event.get("own_cost")

@@ -12,14 +12,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tests.live.check import by_scenario, newest, problems
-from tests.live.environment import ROOT, python
+from tests.live.check import by_scenario, problems
 from tests.live.expected import EXPECTED, INSTRUMENTORS
 from tests.live.known import without_known
-from tests.model_server import ModelServer
+from tests.logs import newest
+from tests.model.server import ModelServer
+from tests.stack.virtualenvs import programs_beside_ours
+from tests.support import ROOT
 
 __all__ = ["Result", "cases", "run"]
 
+# the frameworks have an environment of their own, so that the project's stays light
+REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 AT_ONCE = 2
 LONGEST_S = 120
 
@@ -51,7 +55,7 @@ def run(chosen: list[tuple[str, str]], place: Path) -> Iterator[Result]:
     Raises:
         ServiceUnavailable: There is no environment, and none could be built.
     """
-    interpreter = python()
+    interpreter = programs_beside_ours("live", REQUIREMENTS) / "python"
     with ModelServer() as server, ThreadPoolExecutor(AT_ONCE) as pool:
         reports = [pool.submit(_report, interpreter, server.url, *case, place) for case in chosen]
         for case, report in zip(chosen, reports, strict=True):

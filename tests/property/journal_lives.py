@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine
 from otel_feedback.journal.adopted import AdoptedJournal
 from otel_feedback.journal.cursor import JournalCursor
 from otel_feedback.journal.interface import CLOSED
-from tests.journals import (
+from tests.journals.disk import (
     BOTH,
     SMALL,
     append,

@@ -10,7 +10,7 @@ import msgspec
 from otel_feedback.events import codec
 from otel_feedback.events.record import Origin, Record
 from otel_feedback.journal.interface import Cursor, StartedAction
-from tests.journals import Appended, assert_balanced, assert_same
+from tests.journals.disk import Appended, assert_balanced, assert_same
 
 Destination = tuple[str, str]
 

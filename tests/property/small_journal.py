@@ -15,7 +15,7 @@ from otel_feedback.journal.cursor import CursorState
 from otel_feedback.journal.disk import DiskJournal
 from otel_feedback.journal.frames import Kind, event_body, frame
 from otel_feedback.journal.state import JournalState, encode_state
-from tests.journals import BOTH, KAFKA, OTLP, assert_balanced, close_action, deliver, lease_all, started
+from tests.journals.disk import BOTH, KAFKA, OTLP, assert_balanced, close_action, deliver, lease_all, started
 
 PRODUCER = "ab" * 16
 EVENTS = 6

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from otel_feedback.journal.frames import HEADER_BYTES, Kind, frame
-from tests.journals import BOTH, KAFKA, OTLP, close_action, fast_folder, journal_in
+from tests.journals.disk import BOTH, KAFKA, OTLP, close_action, fast_folder, journal_in
 from tests.property.small_journal import (
     CURSORS,
     EVENTS,

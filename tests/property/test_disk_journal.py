@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from tests.journals import (
+from tests.journals.disk import (
     BOTH,
     KAFKA,
     OTLP,

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from otel_feedback.exporters.kafka.notices import lane as notice_lane
 from otel_feedback.exporters.kafka.notices.lane import Notice, NoticeLane
-from tests.unit.kafka_notices.fakes import record
+from tests.unit.exporters.kafka.notices.fakes import record
 
 
 class LaneMachine(RuleBasedStateMachine):

@@ -28,8 +28,13 @@ class Recording(FeedbackPipeline):
 
     revisions: list[OutcomeEvent]
 
-    def accept(self, event: OutcomeEvent, key: str, sampled: bool, *, is_clean: bool = False) -> OutcomeEvent | None:
-        taken = super().accept(event, key, sampled, is_clean=is_clean)
+    def accept(self, event: OutcomeEvent, key: str, sampled: bool) -> OutcomeEvent | None:
+        return self._note(super().accept(event, key, sampled))
+
+    def accept_clean(self, event: OutcomeEvent, key: str, sampled: bool) -> OutcomeEvent | None:
+        return self._note(super().accept_clean(event, key, sampled))
+
+    def _note(self, taken: OutcomeEvent | None) -> OutcomeEvent | None:
         assert taken is not None
         self.revisions.append(taken)
         return taken

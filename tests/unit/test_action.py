@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from opentelemetry import context, trace
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import otel_feedback as feedback
+from otel_feedback import bootstrap
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 
 
@@ -305,3 +306,37 @@ def test_a_context_left_attached_elsewhere_logs_no_error(
         scope.__exit__(None, None, None)
     assert "different Context" not in caplog.text
     assert len(pipeline.get_recent_events()) == 1
+
+
+@pytest.mark.parametrize("where", ["on_end", "_on_ending"])
+def test_a_processor_of_somebody_else_that_fails_costs_no_outcome(
+    where: str, provider: TracerProvider, pipeline: FeedbackPipeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where it comes before ours, which then never hears of the end."""
+
+    class Failing(SpanProcessor):
+        pass
+
+    def fail(self: object, span: object) -> None:
+        raise RuntimeError("theirs")
+
+    setattr(Failing, where, fail)
+    other = TracerProvider(shutdown_on_exit=False)
+    other.add_span_processor(Failing())
+    other.add_span_processor(feedback.OutcomeSpanProcessor(pipeline))
+    with bootstrap.stand_in(pipeline, other), feedback.action("a") as act:
+        act.score(quality=0.5)
+    assert act.event is not None
+    assert [event.quality_score for event in pipeline.get_recent_events()] == [0.5]
+    assert "a span processor failed at the end of an action" in caplog.text
+
+
+def test_what_a_child_costs_by_the_price_table_counts_for_its_parents(
+    pipeline: FeedbackPipeline, spans: InMemorySpanExporter
+) -> None:
+    with feedback.action("outer"), feedback.action("inner") as inner:
+        inner.add_usage(model="gpt-4o", input_tokens=1_000, output_tokens=100)
+    child, parent = pipeline.get_recent_events()
+    assert child.own_cost == child.cost_estimate == pytest.approx(0.0035)
+    assert (parent.own_cost, parent.cost_estimate) == (None, child.cost_estimate)
+    assert all("outcome.cost_estimate" not in (span.attributes or {}) for span in spans.get_finished_spans())

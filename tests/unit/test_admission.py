@@ -11,7 +11,7 @@ import otel_feedback as feedback
 from otel_feedback.pipeline.admission import MOST_AGENTS, MOST_EVENTS, Admission, AgentRates
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from tests.conftest import Configure
-from tests.journals import Clock
+from tests.journals.disk import Clock
 from tests.support import run_python
 
 S = feedback.OutcomeStatus

@@ -25,7 +25,10 @@ TELL = """
 def test_the_hook_imports_itself_only_where_nothing_is_enabled() -> None:
     """It runs in every Python process below opentelemetry-instrument, wherever the package is installed."""
     done = run_python(HOOK)
-    assert (done.stdout, done.stderr) == ("otel_feedback otel_feedback.sdk.autoload otel_feedback.version\n", "")
+    assert (done.stdout, done.stderr) == (
+        "otel_feedback otel_feedback.sdk otel_feedback.sdk.autoload otel_feedback.version\n",
+        "",
+    )
 
 
 @pytest.mark.parametrize("word", ["false", "0", "no", "OFF", " "])

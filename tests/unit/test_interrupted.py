@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.logs import lines_in, newest
 from tests.support import run_python
 
 SIGNALS = """
@@ -71,7 +72,7 @@ def test_a_signal_handler_may_record_actions_at_any_moment(durability: str, tmp_
     assert is_complete, done.stderr
     assert inside > 100
     assert (account["delivered"], account["lost"]) == (inside + outside, {})
-    ids = [json.loads(line)["event_id"] for line in log.read_text("utf-8").splitlines()]
+    ids = [event["event_id"] for event in lines_in(log)]
     assert len(ids) == len(set(ids)) == inside + outside
 
 
@@ -81,9 +82,8 @@ def test_what_the_garbage_collector_ends_or_starts_is_recorded_wherever_that_hap
     assert done.returncode == 0, done.stderr
     is_complete, account = json.loads(done.stdout)
     assert is_complete, done.stderr
-    lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
-    assert account["delivered"] == len(lines)
-    newest = {line["event_id"]: line for line in sorted(lines, key=lambda line: line["revision"])}
-    assert all(line["usage_complete"] for line in newest.values())
-    kinds = [line["status"] for line in newest.values()]
+    events = lines_in(log)
+    assert account["delivered"] == len(events)
+    assert all(event["usage_complete"] for event in newest(events))
+    kinds = [event["status"] for event in newest(events)]
     assert {kind: kinds.count(kind) for kind in kinds} == {"success": 2_000, "partial": 1_000}

@@ -11,6 +11,7 @@ import pytest
 
 import otel_feedback as feedback
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
+from tests.logs import lines_in
 from tests.support import run_python
 
 S = feedback.OutcomeStatus
@@ -73,9 +74,9 @@ def test_the_log_tier_has_every_event_as_one_line(pipeline: FeedbackPipeline) ->
         with feedback.action("line", metadata={"text": f"a\nb{i}"}):
             pass
     assert pipeline.force_flush(10) is True
-    lines = Path(os.environ["OTEL_FEEDBACK_LOG_FILE"]).read_text().splitlines()
-    assert [json.loads(line)["metadata"]["text"] for line in lines] == [f"a\nb{i}" for i in range(20)]
-    assert Path(os.environ["OTEL_FEEDBACK_LOG_FILE"]).stat().st_mode & 0o777 == 0o600
+    log = Path(os.environ["OTEL_FEEDBACK_LOG_FILE"])
+    assert [event["metadata"]["text"] for event in lines_in(log)] == [f"a\nb{i}" for i in range(20)]
+    assert log.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_short_script_leaves_its_events_in_the_log_tier() -> None:
@@ -114,7 +115,7 @@ def test_parent_and_forked_child_own_what_they_recorded(tmp_path: Path) -> None:
         {"OTEL_TRACES_EXPORTER": "none"},
     )
     assert done.returncode == 0, done.stderr
-    names = [json.loads(line)["action_type"] for line in (tmp_path / "log").read_text().splitlines()]
+    names = [event["action_type"] for event in lines_in(tmp_path / "log")]
     assert sorted(names) == ["child"] * 10 + ["parent after"] * 10 + ["parent before"]
 
 
@@ -148,5 +149,5 @@ def test_children_forked_under_load_do_not_hang(tmp_path: Path) -> None:
         {"OTEL_TRACES_EXPORTER": "none"},
     )
     assert done.returncode == 0, done.stderr
-    lines = [json.loads(line)["action_type"] for line in (tmp_path / "log").read_text().splitlines()]
-    assert sorted(name for name in lines if name != "busy") == sorted(f"child-{n}" for n in range(40))
+    names = [event["action_type"] for event in lines_in(tmp_path / "log")]
+    assert sorted(name for name in names if name != "busy") == sorted(f"child-{n}" for n in range(40))

@@ -5,15 +5,14 @@ A destination that is away is a folder where the file should be.
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from otel_feedback.journal.folder import folders
+from tests.logs import lines_in
 from tests.support import run_python
 
 NEXT = """
@@ -45,10 +44,6 @@ def run(program: str, log: Path, **more: str) -> subprocess.CompletedProcess[str
     return run_python(program, {"OTEL_TRACES_EXPORTER": "none", "OTEL_FEEDBACK_LOG_FILE": str(log), **more})
 
 
-def lines(log: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in log.read_text("utf-8").splitlines()]
-
-
 KILLED = """
     import os, signal
     import otel_feedback as feedback
@@ -71,7 +66,7 @@ def test_a_killed_process_leaves_everything_to_the_next(log: Path, tmp_path: Pat
     assert (following.returncode, journals(tmp_path)) == (0, []), following.stderr
     assert folder.name in following.stdout
 
-    *steps, plan, tool = lines(log)
+    *steps, plan, tool = lines_in(log)
     assert [event["metadata"]["step"] for event in steps] == list(range(5))
     assert {event["status"] for event in steps} == {"success"}
     assert plan["event_id"] == killed.stdout.strip()
@@ -90,7 +85,7 @@ def test_without_emit_start_only_what_ended_is_known(log: Path, tmp_path: Path) 
     run(KILLED, log, OTEL_FEEDBACK_EMIT_START="false")
     log.rmdir()
     run(NEXT, log)
-    assert [event["action_type"] for event in lines(log)] == ["step"] * 5
+    assert [event["action_type"] for event in lines_in(log)] == ["step"] * 5
 
 
 def test_an_end_in_time_leaves_nothing_and_says_nothing(log: Path, tmp_path: Path) -> None:
@@ -103,9 +98,9 @@ def test_an_end_in_time_leaves_nothing_and_says_nothing(log: Path, tmp_path: Pat
     """
     done = run(program, log)
     assert (done.returncode, done.stderr, journals(tmp_path)) == (0, "", [])
-    assert len(lines(log)) == 20
+    assert len(lines_in(log)) == 20
     run(NEXT, log)
-    assert len(lines(log)) == 20, "what was acknowledged is not sent again after a clean stop"
+    assert len(lines_in(log)) == 20, "what was acknowledged is not sent again after a clean stop"
 
 
 def test_an_end_that_cannot_deliver_says_what_it_leaves_and_where(log: Path, tmp_path: Path) -> None:
@@ -127,7 +122,7 @@ def test_an_end_that_cannot_deliver_says_what_it_leaves_and_where(log: Path, tmp
     assert "next process" in said[0]
     log.rmdir()
     run(NEXT, log)
-    assert (len(lines(log)), journals(tmp_path)) == (20, [])
+    assert (len(lines_in(log)), journals(tmp_path)) == (20, [])
 
 
 def test_a_script_that_cannot_wait_leaves_its_journal(log: Path, tmp_path: Path) -> None:
@@ -141,7 +136,7 @@ def test_a_script_that_cannot_wait_leaves_its_journal(log: Path, tmp_path: Path)
     """
     assert run(program, log).returncode == 3
     run(NEXT, log)
-    assert [event["action_type"] for event in lines(log)][:1] == ["step"]
+    assert [event["action_type"] for event in lines_in(log)][:1] == ["step"]
     assert journals(tmp_path) == []
 
 
@@ -166,7 +161,7 @@ def test_an_action_that_outlives_shutdown_is_not_called_lost(log: Path, tmp_path
     run(open_at_the_end, log)
     assert len(journals(tmp_path)) == 1
     run(NEXT, log)
-    assert [(event["action_type"], event["error_type"]) for event in lines(log)] == [("forgotten", "process_lost")]
+    assert [(event["action_type"], event["error_type"]) for event in lines_in(log)] == [("forgotten", "process_lost")]
 
 
 def test_a_living_processs_journal_is_left_alone(log: Path, tmp_path: Path) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
-from otel_feedback.convert.reading import Reading, Table
+from otel_feedback.convert.reading import Reading
 from otel_feedback.convert.values import json_map, json_value, text
 
-__all__ = ["IDENTITY", "add_associations", "add_metadata", "agent_name_of", "merged", "stripped"]
+__all__ = ["IDENTITY", "add_associations", "add_metadata", "agent_name_of", "stripped"]
 
 IDENTITY: Final[Mapping[str, tuple[str, ...]]] = {
     "session_id": (
@@ -59,7 +60,7 @@ def add_metadata(reading: Reading, given: object) -> None:
     found = json_map(given)
     if not found:
         return
-    for field, names in _FROM_METADATA:
+    for field, names in () if _IDENTIFIERS.isdisjoint(found) else _FROM_METADATA:
         if getattr(reading, field) is None:
             for name in names:
                 if (value := text(found.get(name))) is not None:
@@ -71,12 +72,16 @@ def add_metadata(reading: Reading, given: object) -> None:
 def add_associations(reading: Reading, attributes: Mapping[str, Any], prefix: str, *, is_json: bool = False) -> None:
     """Take the attributes with a prefix as metadata: what the program said of its own span."""
     found = {
-        name[len(prefix) :]: (_unquoted(value) if is_json else value)
-        for name, value in attributes.items()
-        if name.startswith(prefix)
+        name[len(prefix) :]: (_unquoted(attributes[name]) if is_json else attributes[name])
+        for name in _with_prefix(tuple(attributes), prefix)
     }
     if found:
         add_metadata(reading, found)
+
+
+@lru_cache(maxsize=256)
+def _with_prefix(names: tuple[str, ...], prefix: str) -> tuple[str, ...]:
+    return tuple(name for name in names if name.startswith(prefix))
 
 
 def _unquoted(value: object) -> object:
@@ -93,8 +98,3 @@ def _scalars(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _IDENTIFIERS: Final = frozenset(name for _, names in _FROM_METADATA for name in names)
-
-
-def merged(base: Table, more: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    """Return the table's texts with names that are believed before its own."""
-    return {**base.texts, **{field: (*names, *base.texts.get(field, ())) for field, names in more.items()}}

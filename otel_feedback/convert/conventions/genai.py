@@ -48,6 +48,7 @@ KINDS: Final = {
 """Operation to kind. One that is not here is a step: it is kept, but it is not known to be an action."""
 
 OPERATION: Final = "gen_ai.operation.name"
+_FIRST_CHUNK: Final = ("gen_ai.response.time_to_first_chunk", "gen_ai.client.operation.time_to_first_chunk")
 _MODEL_SYSTEMS: Final = ("gen_ai.system", "gen_ai.provider.name")
 
 TABLE: Final = Table(
@@ -130,11 +131,10 @@ def read_genai(span: FinishedSpan, kind: str, table: Table = TABLE) -> Reading:
         reading.tool_name = None
     if "metadata" in attributes:
         common.add_metadata(reading, attributes["metadata"])
-    first = amount(attributes.get("gen_ai.response.time_to_first_chunk"))
-    if first is None:
-        first = amount(attributes.get("gen_ai.client.operation.time_to_first_chunk"))
-    if first is not None:
-        reading.first_token_ms, reading.is_stream = first * 1e3, True
+    for name in _FIRST_CHUNK:
+        if name in attributes and (first := amount(attributes[name])) is not None:
+            reading.first_token_ms, reading.is_stream = first * 1e3, True
+            break
     reading.is_failed = attributes.get("gen_ai.task.status") == "failure"
     if not reading.finish_reasons and kind == "llm":
         reading.finish_reasons = _reasons_in_messages(attributes.get("gen_ai.output.messages"), span)

@@ -16,7 +16,6 @@ __all__ = ["PydanticAiConvention"]
 _AGGREGATED: Final = "gen_ai.aggregated_usage."
 _CALLS: Final = "gen_ai.usage."
 
-_TABLE: Final = msgspec.structs.replace(TABLE, texts=common.merged(TABLE, {"model": ("gen_ai.response.model",)}))
 _AGENT_TABLE: Final = msgspec.structs.replace(
     TABLE,
     texts={**TABLE.texts, "model": ("gen_ai.response.model", "gen_ai.request.model", "model_name")},
@@ -40,7 +39,7 @@ class PydanticAiConvention:
     def read(self, span: FinishedSpan) -> Reading:
         attributes = span.attributes
         kind = kind_of(span)
-        reading = read_genai(span, kind, _AGENT_TABLE if kind == "agent" else _TABLE)
+        reading = read_genai(span, kind, _AGENT_TABLE if kind == "agent" else TABLE)
         reading.agent_name = common.agent_name_of(reading.agent_name)  # `agent` is what one without a name is called
         if kind == "agent" and f"{_AGGREGATED}input_tokens" in attributes:
             reading.usage_of = CallUsage.OWN_CALLS

@@ -13,13 +13,11 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from otel_feedback.exporters.kafka.receipt import unavailable
+from otel_feedback.exporters.kafka.receipt import Future, unavailable
 from otel_feedback.sdk.forks import import_guard
 from otel_feedback.settings.table import KafkaConfig
 
 if TYPE_CHECKING:
-    from kafka.producer.future import FutureRecordMetadata
-
     from otel_feedback.exporters.kafka.producer import OutcomeProducer
 
 __all__ = ["POLL_S", "KafkaConnection"]
@@ -49,7 +47,7 @@ class KafkaConnection:
         self._options = options
         self._wait_ms = FIRST_WAIT_MS
         self._producer: OutcomeProducer | None = None
-        self.last: FutureRecordMetadata | None = None
+        self.last: Future | None = None
         self._of_parent: list[OutcomeProducer] = []  # after a fork: kept, so that it is never collected
 
     @property

@@ -16,20 +16,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otel_feedback.errors import ExportError
-from otel_feedback.events.model import epoch_us
 from otel_feedback.events.record import Record
 from otel_feedback.events.trim import smaller_forms
 from otel_feedback.exporters.interface import Receipt, Refusal, Settled
 from otel_feedback.exporters.kafka.connection import POLL_S, KafkaConnection
-from otel_feedback.exporters.kafka.headers import record_headers
 from otel_feedback.exporters.kafka.receipt import (
     TOO_LARGE,
     KafkaReceipt,
     PartReceipt,
+    Portion,
     RefusedError,
+    Result,
     is_about_one_record,
     refusal_of,
     unavailable,
@@ -38,11 +38,10 @@ from otel_feedback.settings.table import KafkaConfig
 from otel_feedback.throttle import ThrottledLog
 
 if TYPE_CHECKING:
-    from kafka.producer.future import FutureRecordMetadata
     from typing_extensions import Never
 
+    from otel_feedback.exporters.kafka.lines import Line
     from otel_feedback.exporters.kafka.producer import OutcomeProducer
-    from otel_feedback.exporters.kafka.receipt import Result, Sent
 
 __all__ = ["KafkaExporter"]
 
@@ -74,10 +73,10 @@ class KafkaExporter:
         self._connection = KafkaConnection(config, connected)
         self._give_up_s = give_up_s
         self._log = ThrottledLog(logger)
-        self._partition_of: Callable[[str], int] = _no_partition
+        self._line: _Known | None = None
+        self._answered: Callable[[], None] = lambda: None
         self._highest: dict[str, int] = {}  # of each producer, the newest record ever sent
         self._careful_to: dict[str, int] = {}  # records up to this one were in flight when one of them was refused
-        self._partitions = 0
         self.destination = f"{','.join(config.bootstrap_servers)}/{config.topic}"
         self.lease_events = config.batch_size
         self.linger_s = config.linger_ms / 1e3
@@ -89,46 +88,20 @@ class KafkaExporter:
         producer_id = lease[0].origin.producer_id
         self._highest[producer_id] = max(self._highest.get(producer_id, -1), lease[-1].sequence)
         if lease[0].sequence <= self._careful_to.get(producer_id, -1):
+            self._answered()  # as soon as it returns
             return self._export_carefully(lease)
-        sent, refused = self._send(lease)
+        sent, refused = self._send(lease, more=len(lease) == self.lease_events)
+        if refused:
+            self._answered()
         return KafkaReceipt(sent, refused, self._judge, time.monotonic() + self._give_up_s)
 
-    def _send(self, lease: Sequence[Record]) -> tuple[list[Sent], list[Result]]:
+    def _send(self, lease: Sequence[Record], *, more: bool = False) -> tuple[list[Portion], list[Result]]:
         """Hand records to the producer; those that it does not even take are refused."""
-        producer = self._ready_producer()
-        sent: list[Sent] = []
-        refused: list[Result] = []
-        for record in lease:
-            taken = self._hand_over(producer, record, record.payload)
-            if isinstance(taken, Refusal) and taken.reason == TOO_LARGE:
-                taken = self._hand_over_smaller(producer, record, taken)
-            if isinstance(taken, Refusal):
-                refused.append((record, taken))
-            else:
-                sent.append((record, taken))
-        return sent, refused
-
-    def _hand_over(self, producer: OutcomeProducer, record: Record, payload: bytes) -> FutureRecordMetadata | Refusal:
-        key = record.key
-        timestamp_ms = epoch_us(record.timestamp) // 1_000
+        line = self._ready_line()
         try:
-            future = producer.send(
-                self._config.topic, payload, key.encode(), record_headers(record), self._partition_of(key), timestamp_ms
-            )
-        except Exception as exc:
-            return refusal_of(exc)
-        self._connection.last = future
-        return future
-
-    def _hand_over_smaller(
-        self, producer: OutcomeProducer, record: Record, refusal: Refusal
-    ) -> FutureRecordMetadata | Refusal:
-        for payload in smaller_forms(record.payload):
-            taken = self._hand_over(producer, record, payload)
-            if not isinstance(taken, Refusal):
-                self._say_trimmed(record, payload)
-                return taken
-        return refusal
+            return line.send(lease, more=more)
+        finally:
+            self._connection.last = line.last
 
     def _judge(self, exc: Exception) -> Never:
         """Raise what became of everything in flight, after one record failed with `exc`.
@@ -171,10 +144,12 @@ class KafkaExporter:
         if refusal.reason != TOO_LARGE:
             return refusal
         for payload in smaller_forms(record.payload):
-            taken = self._hand_over(self._ready_producer(), record, payload)
+            line = self._ready_line()
+            taken = line.send_as(record, payload)
+            self._connection.last = line.last
             if isinstance(taken, Refusal):
                 continue
-            receipt = KafkaReceipt([(record, taken)], [], self._judge_portion, time.monotonic() + self._give_up_s)
+            receipt = KafkaReceipt([taken], [], self._judge_portion, time.monotonic() + self._give_up_s)
             failure = self._await(receipt, [])
             if failure is None:
                 self._say_trimmed(record, payload)
@@ -208,7 +183,7 @@ class KafkaExporter:
             raise RefusedError(exc) from exc
         raise unavailable(exc) from exc
 
-    def _ready_producer(self) -> OutcomeProducer:
+    def _ready_line(self) -> Line:
         producer = self._connection.producer()
         try:
             # asking each time is cheap (metadata is cached) and notices added partitions
@@ -216,28 +191,45 @@ class KafkaExporter:
         except Exception as exc:
             self._connection.wait_longer()
             raise unavailable(exc, why=f"topic {self._config.topic}: is it there?") from exc
-        if len(partitions) != self._partitions:
-            self._partitions = len(partitions)
-            self._partition_of = _partitioner(sorted(partitions))
-        return producer
+        known = self._line
+        if known is not None and known.producer is producer and known.partitions == len(partitions):
+            return known.line
+        line = _line_into(producer, self._config.topic, sorted(partitions), self._say_trimmed, self._say_answered)
+        self._line = _Known(producer, len(partitions), line)
+        return line
+
+    def _say_answered(self) -> None:
+        self._answered()
+
+    def call_when_answered(self, answered: Callable[[], None]) -> None:
+        """Call this, from another thread, when something became known of what is in flight."""
+        self._answered = answered
 
     def abandon(self) -> None:
+        self._line = None
         self._connection.abandon()
 
     def close(self, timeout_s: float) -> None:
         self._connection.close(timeout_s)
 
     def after_fork(self) -> None:
+        self._line = None
         self._connection.after_fork()
         self._log = ThrottledLog(logger)
         self._highest, self._careful_to = {}, {}
 
 
-def _no_partition(_key: str) -> int:
-    raise RuntimeError("the topic's partitions are not known yet")
+class _Known(NamedTuple):
+    """The way into a producer, which knows so many partitions."""
+
+    producer: OutcomeProducer
+    partitions: int
+    line: Line
 
 
-def _partitioner(partitions: Sequence[int]) -> Callable[[str], int]:
+def _line_into(producer: OutcomeProducer, topic: str, partitions: Sequence[int], *more: Any) -> Line:
+    # here, since this imports kafka-python, which is slow
+    from otel_feedback.exporters.kafka.lines import line_into
     from otel_feedback.exporters.kafka.producer import partitioner
 
-    return partitioner(partitions)
+    return line_into(producer, topic, partitioner(partitions), *more)

@@ -1,31 +1,33 @@
 """What became of the records of one lease, read off the producer's futures; and what each Kafka error means.
 
-Used on the worker's thread only: the futures are asked, no callback runs on the producer's thread.
+Used on the worker's thread only: the futures are asked; what runs on the producer's thread does no more than wake it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from otel_feedback.errors import ExportError
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Refusal
 
 if TYPE_CHECKING:
-    from kafka.producer.future import FutureRecordMetadata
     from typing_extensions import Never
 
-    Sent = tuple[Record, FutureRecordMetadata]
-    Result = tuple[Record, Refusal | None]
+Result = tuple[Record, Refusal | None]
 
 __all__ = [
     "REFUSED_NAMES",
     "TOO_LARGE",
+    "Future",
+    "FuturePortion",
     "KafkaReceipt",
     "PartReceipt",
+    "Portion",
     "RefusedError",
+    "Result",
     "is_about_one_record",
     "refusal_of",
     "unavailable",
@@ -43,13 +45,72 @@ REFUSED_NAMES = {
 """Errors that are about one record and will not pass. All others may: a grant, a leader, a topic can come."""
 
 
+class Future(Protocol):
+    """What is asked of a future of kafka-python."""
+
+    is_done: bool
+    exception: Exception | None
+
+    def add_both(self, f: Callable[[Any], None]) -> Any:
+        """Call this with the value or the error, on kafka-python's thread."""
+        ...
+
+
+class Portion(Protocol):
+    """Records that kafka-python answers for together."""
+
+    @property
+    def records(self) -> Sequence[Record]:
+        """Which they are."""
+        ...
+
+    @property
+    def is_done(self) -> bool:
+        """True when it is known what became of them."""
+        ...
+
+    def failures(self) -> Sequence[Exception | None] | None:
+        """Return the error of each record, None for one that was taken; None when all were. Asked when done."""
+        ...
+
+
+class FuturePortion:
+    """One record, and its own future."""
+
+    __slots__ = ("_future", "records")
+
+    def __init__(self, record: Record, future: Future) -> None:
+        self.records: Sequence[Record] = (record,)
+        self._future = future
+
+    @property
+    def is_done(self) -> bool:
+        return self._future.is_done
+
+    def failures(self) -> Sequence[Exception | None] | None:
+        return None if self._future.exception is None else (self._future.exception,)
+
+
+class _Failed:
+    """Records that failed in a way that may pass."""
+
+    is_done = True
+
+    def __init__(self, records: Sequence[Record], errors: Sequence[Exception]) -> None:
+        self.records = records
+        self._errors = errors
+
+    def failures(self) -> Sequence[Exception | None] | None:
+        return self._errors
+
+
 class KafkaReceipt:
-    """Follows the futures of one lease. `judge` raises for a future that failed."""
+    """Follows the portions of one lease. `judge` raises for a record that failed."""
 
     __slots__ = ("_give_up_at", "_judge", "_refused", "_waiting")
 
     def __init__(
-        self, waiting: list[Sent], refused: list[Result], judge: Callable[[Exception], Never], give_up_at: float
+        self, waiting: list[Portion], refused: list[Result], judge: Callable[[Exception], Never], give_up_at: float
     ) -> None:
         self._waiting = waiting
         self._refused = refused
@@ -62,23 +123,28 @@ class KafkaReceipt:
 
     @property
     def unsettled(self) -> list[Record]:
-        """The records of which nothing is known, or that failed."""
-        return [record for record, _ in self._waiting]
+        """The records of which nothing is known, or that failed, in order."""
+        return sorted((record for portion in self._waiting for record in portion.records), key=_sequence)
 
     def poll(self) -> Iterable[Result]:
         settled: list[Result] = self._refused
         self._refused = []
-        waiting: list[Sent] = []
+        waiting: list[Portion] = []
         failure: Exception | None = None
-        for pair in self._waiting:
-            record, future = pair
-            if not future.is_done:
-                waiting.append(pair)
-            elif future.exception is None:
-                settled.append((record, None))
-            else:
-                failure = future.exception
-                waiting.append(pair)
+        for portion in self._waiting:
+            if not portion.is_done:
+                waiting.append(portion)
+                continue
+            errors = portion.failures()
+            if errors is None:
+                settled += [(record, None) for record in portion.records]
+                continue
+            pairs = list(zip(portion.records, errors, strict=True))
+            settled += [(record, None) for record, error in pairs if error is None]
+            failed = [(record, error) for record, error in pairs if error is not None]
+            if failed:
+                waiting.append(_Failed([record for record, _ in failed], [error for _, error in failed]))
+                failure = failed[-1][1]
         self._waiting = waiting
         if settled:
             return settled  # first account for what is known; a failure is still there at the next poll
@@ -135,6 +201,10 @@ def unavailable(exc: Exception, *, why: str | None = None) -> ExportError:
     name = type(exc).__name__
     detail = f"{name}: {_one_line(exc).removeprefix(f'{name}: ')}"
     return ExportError("unavailable", detail if why is None else f"{detail} ({why})", retryable=True)
+
+
+def _sequence(record: Record) -> int:
+    return record.sequence
 
 
 def _one_line(exc: Any) -> str:

@@ -15,6 +15,6 @@ stream = client.chat.completions.create(
 )
 print("".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices))
 with contextlib.suppress(openai.NotFoundError):
-    client.chat.completions.create(model="missing", messages=QUESTION)
+    client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "DO fail 404"}])
 client.embeddings.create(model="text-embedding-3-small", input="the answer?")
 print(client.responses.create(model="gpt-4o", input="the answer?").output_text)

@@ -19,4 +19,4 @@ def ask(client=None):
         stream = chat.create(model="gpt-4o", messages=QUESTION, stream=True, stream_options={"include_usage": True})
         print("".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices))
         with contextlib.suppress(openai.NotFoundError):
-            chat.create(model="missing", messages=QUESTION)
+            chat.create(model="gpt-4o", messages=[{"role": "user", "content": "DO fail 404"}])

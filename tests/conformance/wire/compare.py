@@ -207,7 +207,7 @@ def look(span: ReadableSpan) -> dict[str, Any]:
         else [scope.name, scope.version, scope.schema_url, attributes_of(scope.attributes)],
         "old scope": None if old_scope is None else [old_scope.name, old_scope.version, old_scope.schema_url],
         "json": _tried(lambda one: json.loads(one.to_json()), span),
-        "json in lines": _tried(lambda one: [one.to_json(indent=width).count("\n") for width in (4, None)], span),
+        "json in one line": _tried(lambda one: one.to_json(indent=None).count("\n"), span),
         "repr": shape if isinstance(span, trace.Span) else None,  # of a ReadableSpan it is an address
         "is_recording": span.is_recording() if isinstance(span, trace.Span) else None,
         "is a span": isinstance(span, trace.Span),

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.wire import limit_cases, others_cases, said_cases, tree_cases
+from tests.conformance.wire import (
+    hidden_cases,
+    limit_cases,
+    others_cases,
+    processor_cases,
+    said_cases,
+    sampling_cases,
+    tree_cases,
+)
 from tests.conformance.wire.cases import Case
 from tests.conformance.wire.making import Made, make
 from tests.conformance.wire.times import check_times
@@ -14,8 +22,11 @@ from tests.conformance.wire.ways import FALLBACKS, SDK
 
 ROOMS = {
     "tree": tree_cases.CASES,
+    "sampling": sampling_cases.CASES,
     "said": said_cases.CASES,
     "others": others_cases.CASES,
+    "processors": processor_cases.CASES,
+    "hidden": hidden_cases.CASES,
     "limits": limit_cases.CASES,
 }
 CASES = {f"{room}: {case.name}": case for room, cases in ROOMS.items() for case in cases}

@@ -27,7 +27,7 @@ import otel_feedback as feedback
 from tests.conformance.wire import others_cases, said_cases, tree_cases
 from tests.conformance.wire.cases import Program
 from tests.conformance.wire.compare import Normal, decode, encode
-from tests.conformance.wire.making import Made, Setting, Stage, make
+from tests.conformance.wire.making import Made, Processor, Setting, Stage, make
 from tests.conformance.wire.ways import FALLBACKS, SDK, Way
 
 
@@ -61,7 +61,7 @@ class Rebuilding(SynchronousMultiSpanProcessor):
         super().on_end(rebuilt(span))
 
 
-class Holding(SpanProcessor):
+class Holding(Processor):
     """Hands a trace on when its last span has ended, as those do that decide by whole traces."""
 
     def __init__(self, inner: SpanProcessor) -> None:

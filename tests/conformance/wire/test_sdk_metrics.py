@@ -15,7 +15,8 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Decision, Sa
 
 import otel_feedback as feedback
 from tests.conformance.wire.making import Setting, Stage, make
-from tests.conformance.wire.tree_cases import Deciding, Within, remote
+from tests.conformance.wire.sampling_cases import Deciding
+from tests.conformance.wire.tree_cases import Within, remote
 from tests.conformance.wire.ways import WAYS, Way
 
 pytestmark = pytest.mark.skipif(

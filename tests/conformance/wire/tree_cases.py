@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from opentelemetry import baggage, trace
@@ -10,70 +9,16 @@ from opentelemetry import context as context_api
 from opentelemetry.context import Context
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace.sampling import (
-    ALWAYS_OFF,
-    ALWAYS_ON,
-    DEFAULT_OFF,
-    DEFAULT_ON,
-    Decision,
-    ParentBased,
-    Sampler,
-    SamplingResult,
-    TraceIdRatioBased,
-)
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, TraceState
 
 import otel_feedback as feedback
 from tests.conformance.wire.cases import Cases
-from tests.conformance.wire.compare import attributes_of, look_at_context
-from tests.conformance.wire.making import Counting, Stage, describe_context
+from tests.conformance.wire.compare import look_at_context
+from tests.conformance.wire.making import Counting, Stage
 
-__all__ = ["CASES"]
+__all__ = ["CASES", "Within", "ask", "remote"]
 
 CASES = Cases()
-
-
-class Asked(Sampler):
-    """Writes down what it is asked with, exactly, and lets another one decide."""
-
-    def __init__(self, root: Sampler = ALWAYS_ON) -> None:
-        self.root = root
-        self.asked: list[Any] = []
-
-    def should_sample(self, *args: Any, **kwargs: Any) -> SamplingResult:
-        context, trace_id, name, *rest = args
-        self.asked.append([
-            describe_context(context), trace_id, name, type(name).__name__,
-            [attributes_of(one) if isinstance(one, dict) else str(one) for one in rest],
-            [type(one).__name__ for one in rest], sorted(kwargs),
-        ])  # fmt: skip
-        return self.root.should_sample(*args, **kwargs)
-
-    def get_description(self) -> str:
-        return "Asked"
-
-
-class Deciding(Sampler):
-    """Decides always the same, and may add attributes and a trace state."""
-
-    def __init__(self, decision: Decision, attributes: Any = None, state: TraceState | None = None) -> None:
-        self._result = decision, attributes, state
-
-    def should_sample(
-        self,
-        parent_context: Context | None,
-        trace_id: int,
-        name: str,
-        kind: SpanKind | None = None,
-        attributes: Any = None,
-        links: Sequence[Any] | None = None,
-        trace_state: TraceState | None = None,
-    ) -> SamplingResult:
-        decision, more, state = self._result
-        return SamplingResult(decision, {**attributes, **more} if more else attributes, state)
-
-    def get_description(self) -> str:
-        return "Deciding"
 
 
 def remote(flags: int = 1, *pairs: tuple[str, str]) -> Context:
@@ -96,7 +41,7 @@ class Within:
 
 
 def ask(stage: Stage) -> None:
-    """A program for samplers: three levels, a stranger's span between them, and one below a remote parent."""
+    """Three levels, a stranger's span between them, and one below a remote parent."""
     with feedback.action("plan", agent="planner", run_id="run-1", tags=["a", "b"], metadata={"n": 1}) as act:
         stage.look("in the middle")
         stage.note("recording", [stage.span.is_recording(), act.event_id])
@@ -104,13 +49,6 @@ def ask(stage: Stage) -> None:
             stage.look("inner")
     with Within(remote(1, ("vendor", "yes"))), feedback.action("reasoning"):
         stage.look("below a remote one")
-    note_questions(stage)
-
-
-def note_questions(stage: Stage) -> None:
-    sampler = stage.provider.sampler
-    if isinstance(sampler, Asked):
-        stage.note("the sampler was asked", sampler.asked)
 
 
 @CASES()
@@ -199,120 +137,6 @@ def with_baggage_and_other_values_in_the_context(stage: Stage) -> None:
         stage.note("baggage", dict(baggage.get_all()))
 
 
-@CASES(sampler=lambda: ALWAYS_OFF)
-def sampler_that_drops(stage: Stage) -> None:
-    with feedback.action("reasoning", agent="a") as act:
-        stage.look("live")
-        act.add_usage(input_tokens=3)
-        stage.span.set_attribute("gen_ai.usage.output_tokens", 5)
-    stage.look("ended", act._span)  # pyright: ignore[reportPrivateUsage]
-
-
-@CASES(sampler=lambda: ALWAYS_OFF, actions=2)
-def sampler_that_drops_a_tree(stage: Stage) -> None:
-    with feedback.action("plan"), stage.tracer.start_as_current_span("between"), feedback.action("tool"):
-        stage.look("live")
-
-
-@CASES(sampler=lambda: Deciding(Decision.DROP, {"sampling.why": "no"}, TraceState([("s", "1")])))
-def sampler_that_drops_with_a_trace_state(stage: Stage) -> None:
-    with feedback.action("reasoning"):
-        stage.look("live")
-
-
-@CASES(sampler=lambda: Deciding(Decision.RECORD_ONLY), actions=2)
-def sampler_that_records_only(stage: Stage) -> None:
-    with feedback.action("plan"), feedback.action("tool"):
-        stage.look("live")
-
-
-@CASES(
-    sampler=lambda: Deciding(
-        Decision.RECORD_AND_SAMPLE,
-        {"sampling.rule": "r-1", "outcome.action_type": "changed", "list": ["a", "b"]},
-        TraceState([("s", "1"), ("t", "2")]),
-    ),
-    actions=2,
-)
-def sampler_that_adds_attributes_and_trace_state(stage: Stage) -> None:
-    with feedback.action("plan"), feedback.action("tool"):
-        stage.look("live")
-
-
-class Forgetting(Deciding):
-    """Gives no attributes back, as samplers do that others have written."""
-
-    def should_sample(self, *args: Any, **kwargs: Any) -> SamplingResult:
-        return SamplingResult(Decision.RECORD_AND_SAMPLE)
-
-
-@CASES(sampler=lambda: Forgetting(Decision.RECORD_AND_SAMPLE))
-def sampler_that_forgets_the_attributes(stage: Stage) -> None:
-    with feedback.action("reasoning", agent="a", tags=["x"], metadata={"n": 1}) as act:
-        stage.look("live")
-        act.tag("y")
-
-
-@CASES(sampler=lambda: TraceIdRatioBased(0.5), ids=Counting, actions=8)
-def ratio_of_small_ids(stage: Stage) -> None:
-    for _ in range(8):
-        with feedback.action("reasoning"):
-            stage.note("recording", stage.span.is_recording())
-
-
-class Halves(Counting):
-    """Trace ids of which a ratio keeps every second one."""
-
-    def generate_trace_id(self) -> int:
-        number = super().generate_trace_id()
-        return (1 << 63 if number % 4 < 2 else 0) + (7 << 64) + number
-
-
-@CASES(sampler=lambda: ParentBased(TraceIdRatioBased(0.3)), ids=Halves, actions=8)
-def ratio(stage: Stage) -> None:
-    for _ in range(4):
-        with feedback.action("plan"), feedback.action("tool"):
-            stage.note("recording", stage.span.is_recording())
-
-
-@CASES(sampler=lambda: DEFAULT_ON, actions=2)
-def parent_based_with_an_unsampled_parent(stage: Stage) -> None:
-    with Within(remote(0, ("vendor", "yes"))), feedback.action("plan"), feedback.action("tool"):
-        stage.look("live")
-
-
-@CASES(sampler=lambda: DEFAULT_OFF, actions=2)
-def parent_based_with_a_sampled_parent(stage: Stage) -> None:
-    with Within(remote(1, ("vendor", "yes"))), feedback.action("plan"), feedback.action("tool"):
-        stage.look("live")
-
-
-@CASES(sampler=Asked, actions=3)
-def what_the_sampler_is_asked(stage: Stage) -> None:
-    ask(stage)
-
-
-@CASES(sampler=lambda: Asked(DEFAULT_ON), actions=3)
-def what_a_parent_based_sampler_is_asked(stage: Stage) -> None:
-    ask(stage)
-
-
-@CASES(sampler=lambda: Asked(ALWAYS_OFF), actions=3)
-def what_a_sampler_that_drops_is_asked(stage: Stage) -> None:
-    ask(stage)
-
-
-@CASES(sampler=lambda: Asked(Deciding(Decision.RECORD_ONLY)), actions=3)
-def what_a_sampler_that_records_only_is_asked(stage: Stage) -> None:
-    ask(stage)
-
-
-@CASES(variables={"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.0"})
-def sampler_of_the_environment(stage: Stage) -> None:
-    with feedback.action("reasoning"):
-        stage.look("live")
-
-
 @CASES(ids=lambda: Counting(is_random=False), actions=2)
 def ids_that_are_not_random(stage: Stage) -> None:
     with feedback.action("plan"), feedback.action("tool"):
@@ -382,8 +206,39 @@ def resource_that_changes_while_the_program_runs(stage: Stage) -> None:
             stage.look("live")
 
 
+@CASES(has_schema=True, actions=2)
+def scope_with_a_schema_and_attributes(stage: Stage) -> None:
+    with feedback.action("plan"), feedback.action("tool"):
+        stage.look("live")
+
+
+class NoIds(Counting):
+    """Fails to give an id to the second trace."""
+
+    def generate_trace_id(self) -> int:
+        if self.asked.count("trace id") == 1:
+            self.asked.append("trace id")
+            raise RuntimeError("no more ids")
+        return super().generate_trace_id()
+
+
+@CASES(ids=NoIds, actions=3)
+def ids_that_fail(stage: Stage) -> None:
+    for number in range(3):
+        with feedback.action("tool") as act:
+            act.tag("x")
+            stage.note("recording", [number, stage.span.is_recording()])
+
+
+@CASES()
+def provider_that_was_shut_down(stage: Stage) -> None:
+    stage.provider.shutdown()
+    with feedback.action("tool"):
+        stage.look("live")
+
+
 @CASES(actions=2)
-def two_providers_one_after_the_other(stage: Stage) -> None:
+def scopes_of_others_in_one_trace(stage: Stage) -> None:
     """Spans of a scope with a schema, beside those of ours, which has none."""
     with stage.provider.get_tracer("theirs", "1", "https://opentelemetry.io/schemas/1.1.0").start_as_current_span("a"):
         with feedback.action("plan"), stage.tracer.start_as_current_span("b"), feedback.action("tool"):

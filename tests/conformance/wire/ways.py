@@ -3,7 +3,8 @@
     sdk        the SDK's own tracer
     wrapper    an object of another class that passes everything on to the SDK's tracer
     subclass   a subclass of the SDK's tracer
-    patched    the SDK's tracer, whose `start_span` somebody has replaced
+    patched    the SDK's tracer, whose class has another `start_span` by now
+    one patched    the SDK's tracer, and this one object has another `start_span`
 
 But for the first one an action has to ask `start_span` for its span, and `Started` remembers that it did.
 """
@@ -86,6 +87,24 @@ def _subclass(started: Started) -> Generator[type[TracerProvider]]:
 
 
 @contextlib.contextmanager
+def _one_patched(started: Started) -> Generator[type[TracerProvider]]:
+    class Provider(TracerProvider):
+        def get_tracer(self, instrumenting_module_name: str, *args: Any, **kwargs: Any) -> trace.Tracer:
+            tracer = super().get_tracer(instrumenting_module_name, *args, **kwargs)
+            if instrumenting_module_name == OURS:
+                original = tracer.start_span
+
+                def start_span(name: str, *args: Any, **kwargs: Any) -> trace.Span:
+                    started.append(name)
+                    return original(name, *args, **kwargs)
+
+                tracer.start_span = start_span
+            return tracer
+
+    yield Provider
+
+
+@contextlib.contextmanager
 def _patched(started: Started) -> Generator[type[TracerProvider]]:
     original = Tracer.start_span
 
@@ -103,5 +122,10 @@ def _patched(started: Started) -> Generator[type[TracerProvider]]:
 
 
 SDK: Way = _sdk
-FALLBACKS: dict[str, Way] = {"wrapper": _wrapper, "subclass": _subclass, "patched": _patched}
+FALLBACKS: dict[str, Way] = {
+    "wrapper": _wrapper,
+    "subclass": _subclass,
+    "patched": _patched,
+    "one patched": _one_patched,
+}
 WAYS: dict[str, Way] = {"sdk": SDK, **FALLBACKS}

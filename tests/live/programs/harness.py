@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
 import otel_feedback as feedback
 
-URL = os.environ["MODEL_SERVER"]
+URL = f"{os.environ['MODEL_SERVER']}/v1"
 MODEL = "gpt-4o"
 KEY, WRONG_KEY = "none", "wrong"
 

@@ -1,0 +1,259 @@
+"""How records get into the producer: whole batches where kafka-python's inside is known, else one by one by `send()`.
+
+    lease ──► by partition ──► encoded ──► the open batch of the partition, or a new one ──► portions
+
+Used on the worker's thread only. A record that is too large for a request goes with less text, in its place among the
+others; one that cannot go at all is refused. Nothing waits here but for the lock of a queue.
+Imports kafka-python, which takes 100 ms: itself imported when the first event is to be sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, Protocol
+
+from kafka.errors import MessageSizeTooLargeError
+
+from otel_feedback.events.model import epoch_us
+from otel_feedback.events.record import Record
+from otel_feedback.events.trim import smaller_forms
+from otel_feedback.exporters.interface import Refusal
+from otel_feedback.exporters.kafka.batches import BatchAnswer, BatchPortion, BatchRecords, codec_of
+from otel_feedback.exporters.kafka.headers import record_headers
+from otel_feedback.exporters.kafka.inside import Inside
+from otel_feedback.exporters.kafka.receipt import TOO_LARGE, Future, FuturePortion, Portion, Result, refusal_of
+from otel_feedback.exporters.kafka.wire import BATCH_HEAD_BYTES, encode_record, key_field
+
+__all__ = ["BatchLine", "Line", "RecordLine", "line_into"]
+
+PartitionOf = Callable[[bytes], int]
+Trimmed = Callable[[Record, bytes], None]
+"""Told of a record that goes with less text, and the payload that it goes with."""
+
+_Entry = tuple[Record, bytes, bytes]
+"""A record, its key as on the wire, and its payload."""
+
+KEYS = 16_384
+"""Keys whose place is remembered: a run has many events and one key."""
+
+
+class Line(Protocol):
+    """A way into the producer. `last` is the future of what was handed over last."""
+
+    last: Future | None
+
+    def send(self, lease: Sequence[Record], *, more: bool) -> tuple[list[Portion], list[Result]]:
+        """Hand records to the producer; return what follows them, and those that cannot go, with why.
+
+        Args:
+            more: Another lease follows soon, so these may wait for it.
+        """
+        ...
+
+    def send_as(self, record: Record, payload: bytes) -> Portion | Refusal:
+        """Hand one record over, with another payload."""
+        ...
+
+
+def line_into(
+    producer: Any, topic: str, partition_of: PartitionOf, trimmed: Trimmed, answered: Callable[[], None]
+) -> Line:
+    """Return the cheapest way into a producer.
+
+    Args:
+        answered: Called, on kafka-python's thread, when it is known what became of some records.
+    """
+    inside = Inside.of(producer, topic)
+    if inside is None:
+        return RecordLine(producer, topic, partition_of, trimmed, answered)
+    return BatchLine(inside, producer, partition_of, trimmed, answered)
+
+
+class RecordLine:
+    """Each record by the producer's public `send()`."""
+
+    def __init__(
+        self, producer: Any, topic: str, partition_of: PartitionOf, trimmed: Trimmed, answered: Callable[[], None]
+    ) -> None:
+        self.last: Future | None = None
+        self._answered: Callable[[Any], None] = lambda _value: answered()
+        self._producer = producer
+        self._topic = topic
+        self._partition_of = lru_cache(KEYS)(partition_of)
+        self._trimmed = trimmed
+
+    def send(self, lease: Sequence[Record], *, more: bool) -> tuple[list[Portion], list[Result]]:
+        portions: list[Portion] = []
+        refused: list[Result] = []
+        for record in lease:
+            taken = self.send_as(record, record.payload)
+            if isinstance(taken, Refusal) and taken.reason == TOO_LARGE:
+                taken = self._send_smaller(record, taken)
+            if isinstance(taken, Refusal):
+                refused.append((record, taken))
+            else:
+                portions.append(taken)
+        if self.last is not None:  # the others are looked after now and then
+            self.last.add_both(self._answered)
+        return portions, refused
+
+    def send_as(self, record: Record, payload: bytes) -> Portion | Refusal:
+        timestamp_ms = epoch_us(record.timestamp) // 1_000
+        try:
+            key = record.key.encode()
+            future: Future = self._producer.send(
+                self._topic, payload, key, record_headers(record), self._partition_of(key), timestamp_ms
+            )
+        except Exception as exc:
+            return refusal_of(exc)
+        self.last = future
+        return FuturePortion(record, future)
+
+    def _send_smaller(self, record: Record, refusal: Refusal) -> Portion | Refusal:
+        for payload in smaller_forms(record.payload):
+            taken = self.send_as(record, payload)
+            if not isinstance(taken, Refusal):
+                self._trimmed(record, payload)
+                return taken
+        return refusal
+
+
+class _Open:
+    """A batch that may take more records."""
+
+    __slots__ = ("answer", "future", "records")
+
+    def __init__(self, records: BatchRecords, future: Future, answer: BatchAnswer) -> None:
+        self.records = records
+        self.future = future
+        self.answer = answer
+
+
+class BatchLine:
+    """Whole batches, by what is inside the producer.
+
+    Args:
+        inside: Of this producer.
+        producer: Its options tell how batches are to be.
+        answered: Called, on kafka-python's thread, when it is known what became of a batch.
+    """
+
+    def __init__(
+        self, inside: Inside, producer: Any, partition_of: PartitionOf, trimmed: Trimmed, answered: Callable[[], None]
+    ) -> None:
+        config = producer.config
+        self.last: Future | None = None
+        self._inside = inside
+        self._trimmed = trimmed
+        self._answered: Callable[[Any], None] = lambda _value: answered()
+        self._cut: list[tuple[Record, bytes]] = []  # by the present lease
+        self._open: dict[int, _Open] = {}  # by partition: the batch that was put last
+        self._most_bytes: int = config["max_request_size"] - BATCH_HEAD_BYTES
+        codec, batch_bytes = codec_of(config["compression_type"]), config["batch_size"]
+        self._new_records: Callable[[int], BatchRecords] = lambda ms: BatchRecords(ms, codec, batch_bytes)
+
+        @lru_cache(KEYS)
+        def place(key: str) -> tuple[int, bytes]:
+            encoded = key.encode()
+            return partition_of(encoded), key_field(encoded)
+
+        self._place = place
+
+    def send(self, lease: Sequence[Record], *, more: bool) -> tuple[list[Portion], list[Result]]:
+        portions: list[Portion] = []
+        refused: list[Result] = []
+        by_partition: dict[int, list[_Entry]] = {}
+        for record in lease:
+            try:
+                partition, key = self._place(record.key)
+            except Exception as exc:
+                refused.append((record, refusal_of(exc)))
+                continue
+            by_partition.setdefault(partition, []).append((record, key, record.payload))
+        is_news = [
+            self._fill(partition, entries, portions, refused, more=more) for partition, entries in by_partition.items()
+        ]
+        if any(is_news):
+            self._inside.wake()
+        for record, payload in self._cut:
+            self._trimmed(record, payload)
+        self._cut.clear()
+        return portions, refused
+
+    def send_as(self, record: Record, payload: bytes) -> Portion | Refusal:
+        portions: list[Portion] = []
+        refused: list[Result] = []
+        partition, key = self._place(record.key)  # it had one when it was sent with the others
+        if self._fill(partition, [(record, key, payload)], portions, refused, more=False, cuts=False):
+            self._inside.wake()
+        for _, refusal in refused:
+            if refusal is not None:
+                return refusal
+        return portions[0]
+
+    def _fill(
+        self,
+        partition: int,
+        entries: list[_Entry],
+        portions: list[Portion],
+        refused: list[Result],
+        *,
+        more: bool,
+        cuts: bool = True,
+    ) -> bool:
+        """Add records to the batches of a partition; True when kafka-python has to look: one was begun, or may go now."""
+        is_begun = False
+        with self._inside.lock(partition):
+            batch = self._open.get(partition)
+            if batch is not None and batch.records.is_closed:  # it is on its way
+                batch = None
+            was_ready = batch is not None and batch.records.is_ready
+            first_ms, count = (0, 0) if batch is None else (batch.records.first_ms, batch.records.count)
+            taken: list[Record] = []  # those that went into this batch
+            for record, key, payload in entries:
+                timestamp_ms, sent = epoch_us(record.timestamp) // 1_000, payload
+                if batch is None:
+                    first_ms = timestamp_ms
+                try:
+                    encoded = encode_record(record, key, sent, timestamp_ms - first_ms, count)
+                    if len(encoded) > self._most_bytes:
+                        sent = self._smaller(record, key, len(encoded), cuts=cuts)
+                        encoded = encode_record(record, key, sent, timestamp_ms - first_ms, count)
+                    if batch is not None and not batch.records.has_room(len(encoded)):
+                        encoded = encode_record(record, key, sent, 0, 0)
+                        self._finish(batch, taken, portions)
+                        batch, first_ms, count, taken = None, timestamp_ms, 0, []
+                except Exception as exc:
+                    refused.append((record, refusal_of(exc)))
+                    continue
+                if batch is None:
+                    batch, is_begun = self._begin(partition, timestamp_ms), True
+                batch.records.add(encoded, timestamp_ms)
+                count += 1
+                taken.append(record)
+            if batch is not None:
+                self._finish(batch, taken, portions)
+                batch.records.is_ready = was_ready or not more
+            return is_begun or (batch is not None and batch.records.is_ready and not was_ready)
+
+    def _begin(self, partition: int, first_ms: int) -> _Open:
+        records = self._new_records(first_ms)
+        batch = self._open[partition] = _Open(records, *self._inside.put(partition, records))
+        batch.future.add_both(self._answered)
+        return batch
+
+    def _finish(self, batch: _Open, taken: list[Record], portions: list[Portion]) -> None:
+        if taken:
+            portions.append(BatchPortion(taken, batch.answer, batch.records.count - len(taken)))
+            self.last = batch.future
+
+    def _smaller(self, record: Record, key: bytes, size: int, *, cuts: bool) -> bytes:
+        """Return a smaller form of a record that is too large for a request."""
+        for payload in smaller_forms(record.payload) if cuts else ():
+            if len(encode_record(record, key, payload, 0, 0)) <= self._most_bytes:
+                self._cut.append((record, payload))
+                return payload
+        raise MessageSizeTooLargeError(
+            f"The message is {size + BATCH_HEAD_BYTES} bytes, and max_request_size is {self._most_bytes + BATCH_HEAD_BYTES}"
+        )

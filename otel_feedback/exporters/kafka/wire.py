@@ -1,0 +1,105 @@
+"""Records as they are on Kafka's wire, message format 2: the body of a batch, record by record.
+
+    record:  length  attributes  timestamp delta  offset delta  key length  key  value length  value
+             count of headers  (name length  name  value length  value) …            all numbers are zigzag varints
+
+Pure functions. Here because kafka-python writes a record byte by byte in Python: 15 µs a record, where a format that is
+known beforehand, with most of the headers the same for all records, takes 4.
+
+Source: kafka.apache.org/documentation, "Record", and kafka-python's `kafka/record/default_records.py`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from otel_feedback.events.record import Origin, Record
+from otel_feedback.exporters.kafka.headers import (
+    JSON,
+    SPECVERSION,
+    TYPE,
+    ce_id,
+    ce_time,
+    of_origin,
+    traceparent,
+)
+
+__all__ = ["BATCH_HEAD_BYTES", "encode_record", "key_field", "varint"]
+
+BATCH_HEAD_BYTES = 61
+RECORD_HEAD_BYTES = 21
+"""What stands before a record's key at most: length, attributes, timestamp, offset."""
+
+
+def _varint(number: int) -> bytes:
+    number = number << 1 ^ number >> 63
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
+
+
+_SMALL = (
+    *(bytes((number << 1,)) for number in range(64)),
+    *(bytes((number << 1 & 0x7F | 0x80, number >> 6)) for number in range(64, 8_192)),
+)
+"""Lengths of nearly all records: looked up in 0.05 µs, while making one takes 1 µs."""
+
+
+def varint(number: int) -> bytes:
+    """Return a number of up to 63 bits, zigzag encoded."""
+    return _SMALL[number] if 0 <= number < 8_192 else _varint(number)
+
+
+def _field(value: bytes) -> bytes:
+    return varint(len(value)) + value
+
+
+def key_field(key: bytes) -> bytes:
+    """Return a record's key as it is on the wire."""
+    return _field(key)
+
+
+def _header(name: str, value: bytes) -> bytes:
+    return _field(name.encode()) + _field(value)
+
+
+# in the order of `record_headers`; what differs from record to record stands between these
+_CONTENT_TYPE = _header("content-type", JSON)
+_SEQUENCE = _field(b"sequence")
+_CE_ID = _field(b"ce_id")
+_TYPE_AND_TIME = _header("ce_type", TYPE) + _field(b"ce_time")
+_SPECVERSION = _header("ce_specversion", SPECVERSION)
+_SPECVERSION_AND_TRACEPARENT = _SPECVERSION + _field(b"traceparent")
+_EIGHT, _NINE = varint(8), varint(9)
+
+
+@lru_cache(maxsize=64)
+def _constant(origin: Origin) -> tuple[bytes, bytes, bytes]:
+    """Return what is the same for all records of one producer: until the sequence, and from the id to the time."""
+    producer_id, source = of_origin(origin)
+    before = _CONTENT_TYPE + _header("producer_id", producer_id) + _SEQUENCE
+    return _EIGHT + before, _NINE + before, _header("ce_source", source) + _TYPE_AND_TIME
+
+
+def encode_record(record: Record, key: bytes, payload: bytes, timestamp_delta_ms: int, offset_delta: int) -> bytes:
+    """Return a record of a batch, with the headers that `record_headers` gives it.
+
+    Args:
+        key: From `key_field()`.
+    """
+    without_trace, with_trace, source_to_time = _constant(record.origin)
+    sequence, event_id, time = b"%d" % record.sequence, ce_id(record), ce_time(record)
+    parent = traceparent(record)
+    size = len(payload)
+    body = b"".join((
+        b"\x00", varint(timestamp_delta_ms), varint(offset_delta), key,
+        _SMALL[size] if size < 8_192 else _varint(size), payload,
+        without_trace if parent is None else with_trace, _SMALL[len(sequence)], sequence,
+        _CE_ID, varint(len(event_id)), event_id,
+        source_to_time, _SMALL[len(time)], time,
+        _SPECVERSION if parent is None else _SPECVERSION_AND_TRACEPARENT + varint(len(parent)) + parent,
+    ))  # fmt: skip
+    return varint(len(body)) + body

@@ -1,0 +1,84 @@
+"""Leases that an exporter has, and whose answers a worker waits for: when to ask, and what became of each record.
+
+    receipts ──► poll ──► delivered: together, a cursor at a time
+                      └─► refused: one by one
+
+Used on the worker's thread; the exporter says on any thread that there is an answer. Where it does, it is asked then,
+and now and then besides; else every few milliseconds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from otel_feedback.events.record import Record
+from otel_feedback.exporters.interface import Answering, Exporter, Receipt, Refusal
+from otel_feedback.journal.interface import Cursor
+
+__all__ = ["InFlight"]
+
+POLL_S = 0.005
+"""How often receipts are asked while something is in flight."""
+
+TOLD_POLL_S = 0.1
+"""The same where the exporter says when there is an answer."""
+
+
+class InFlight:
+    """The receipts of one exporter, in the order of the leases.
+
+    Args:
+        wake: Wakes the worker.
+    """
+
+    def __init__(self, exporter: Exporter, wake: Callable[[], None]) -> None:
+        self.poll_s = POLL_S
+        self._wake = wake
+        self._receipts: list[tuple[Receipt, Cursor]] = []
+        self._is_told = False
+        self._has_answers = False  # set on the exporter's thread
+        self._look_at = 0.0  # monotonic: when to ask although nothing was said
+        if isinstance(exporter, Answering):
+            self.poll_s, self._is_told = TOLD_POLL_S, True
+            exporter.call_when_answered(self._say_answered)
+
+    def __len__(self) -> int:
+        return len(self._receipts)
+
+    def add(self, receipt: Receipt, source: Cursor) -> None:
+        """Follow one more lease."""
+        self._receipts.append((receipt, source))
+
+    def clear(self) -> None:
+        """Follow none any more."""
+        self._receipts = []
+
+    def _say_answered(self) -> None:
+        self._has_answers = True
+        self._wake()
+
+    def collect(self, refused: Callable[[Record, Cursor, Refusal], None], moved: set[Cursor]) -> None:
+        """Ask, where there is a reason to; settle what was delivered, and put the cursors that moved into `moved`.
+
+        Raises:
+            ExportError: Something failed in a way that may pass; what is known is settled nevertheless.
+        """
+        if self._is_told and not self._has_answers and time.monotonic() < self._look_at:
+            return
+        self._has_answers = False  # before we look: what comes after it is said again
+        self._look_at = time.monotonic() + self.poll_s
+        delivered: dict[Cursor, list[int]] = {}
+        try:
+            for receipt, source in self._receipts:
+                for record, refusal in receipt.poll():
+                    moved.add(source)
+                    if refusal is None:
+                        delivered.setdefault(source, []).append(record.sequence)
+                    else:
+                        refused(record, source, refusal)
+        finally:
+            for source, sequences in delivered.items():
+                source.deliver(sequences)
+            if moved:
+                self._receipts = [pair for pair in self._receipts if not pair[0].done]

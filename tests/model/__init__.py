@@ -1,0 +1,1 @@
+"""A model on this machine, by the protocol of OpenAI."""
