@@ -1,0 +1,49 @@
+"""No feature makes an action dearer unnoticed: what it costs is compared with a bare span, never with a clock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.guard import LIMIT, best_of, measuring
+from benchmarks.subjects.names import AT_START, AWAY, SET_ATTRIBUTE_FAILING
+
+
+@pytest.fixture(autouse=True)
+def at_the_top(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes that are measured find `benchmarks` there."""
+    monkeypatch.chdir(Path(__file__).parents[2])
+
+
+def test_an_action_is_not_dear() -> None:
+    """With its event, the journal on disk and the note of its start."""
+    with measuring(AWAY) as measure:
+        found = best_of(measure)
+    assert found <= LIMIT, (
+        f"an action costs {found:.2f} bare spans: `python -m benchmarks --only action,pieces` says more"
+    )
+
+
+def test_a_dear_call_is_told_from_a_cheap_one() -> None:
+    """Real ones: a span with all its attributes at its start, and one on which the SDK records an exception."""
+    with measuring(AT_START) as measure:
+        assert best_of(measure) <= LIMIT
+    with measuring(SET_ATTRIBUTE_FAILING) as measure:
+        assert max(measure(), measure()) > LIMIT
+
+
+@pytest.mark.parametrize(
+    ("figures", "best", "asked"),
+    [([1.2], 1.2, 1), ([2.4, 1.5], 1.5, 2), ([2.6, 2.4, 2.5], 2.4, 3), ([1.6], 1.6, 1)],
+)
+def test_the_best_of_three_measurements_counts(figures: list[float], best: float, asked: int) -> None:
+    left = iter([*figures, 99.0])
+    answers: list[float] = []
+
+    def measure() -> float:
+        answers.append(next(left))
+        return answers[-1]
+
+    assert best_of(measure) == best
+    assert len(answers) == asked
