@@ -99,11 +99,6 @@ class Usage(msgspec.Struct, gc=False):
             return given if gotten is None else given + gotten
         return (given or 0) + (gotten or 0) + self.total
 
-    @property
-    def cost(self) -> float | None:
-        """Cost of the action itself."""
-        return self.said_cost if self.priced is None else self.priced
-
     def absorb(self, child: Usage, *, is_alone: bool) -> None:
         """Count a finished child's inclusive usage as used below this action."""
         used = child.inclusive()
