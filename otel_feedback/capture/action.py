@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, TracebackType
 from typing import Any, TypedDict, TypeVar, cast
 
+import msgspec
 from opentelemetry import context as context_api
 
 from otel_feedback import semconv
@@ -114,26 +115,23 @@ class Identity(TypedDict, total=False):
     tenant_id: str | None
 
 
-_NONE: list[Action] = []
 _STILL_TO_RUN = (CoroutineType, GeneratorType, AsyncGeneratorType)
 
 
-class ActionContext:
+class ActionContext(msgspec.Struct, eq=False):
     """What `action()` returns: enter it, or decorate a function with it. Entering again starts a new action.
 
     Several tasks may enter it at once, several threads may not: decorate a function, or call `action()` in each.
     """
 
-    __slots__ = ("_action", "_declared", "_outer")
-
-    def __init__(self, declared: Declaration) -> None:
-        self._declared = declared
-        self._action: Action | None = None
-        self._outer: list[Action] = _NONE  # those that were open when it was entered again
+    # a struct, since it is made in one step, in C
+    _declared: Declaration
+    _action: Action | None = None
+    _outer: tuple[Action, ...] = ()  # those that were open when it was entered again
 
     def __enter__(self) -> Action:
         if self._action is not None:
-            self._outer = [*self._outer, self._action]
+            self._outer = (*self._outer, self._action)
         act = self._action = Action.begin(self._declared)
         return act
 
@@ -154,7 +152,8 @@ class ActionContext:
         if ours is None:
             ours = opened[-1]
         opened.remove(ours)
-        *self._outer, self._action = opened
+        *outer, self._action = opened
+        self._outer = tuple(outer)
         return ours
 
     async def __aenter__(self) -> Action:

@@ -7,6 +7,7 @@ Pure, and never raises.
 from __future__ import annotations
 
 from collections.abc import Collection
+from copy import copy
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from otel_feedback.redaction.redaction import Redaction
 
 __all__ = ["Declaration"]
 
-_PREFIX = semconv.OUTCOME_METADATA_PREFIX
+MOST_KEPT = 1_000
 
 
 class Declaration(msgspec.Struct, eq=False):
@@ -33,7 +34,7 @@ class Declaration(msgspec.Struct, eq=False):
     redaction: Redaction
     action_type: str
     span_name: str = ""
-    own: dict[str, Any] = {}  # a struct makes a new one each time
+    own: dict[str, Any] = {}  # its type and agent
     problems: Problems | None = None
     identity: dict[str, Any] | None = None
     tags: tuple[str, ...] | None = None
@@ -46,23 +47,24 @@ class Declaration(msgspec.Struct, eq=False):
 
     @classmethod
     def of(cls, redaction: Redaction, action_type: Any, agent: Any, agent_type: Any) -> Declaration:
-        """Declare an action of this type, by this agent."""
-        self = cls(redaction, action_type)
-        known = redaction.known
-        if action_type.__class__ is not str or action_type not in known:
-            action_type = self.action_type = redaction.name(action_type, "action_type", self._notes)
-        self.span_name = self.action_type
+        """Declare an action of this type, by this agent. The same one again is a copy."""
+        names = (action_type, agent, agent_type)
+        try:
+            return redaction.declared[names].__copy__()
+        except Exception:  # another one, or whatever cannot be looked up
+            self = cls(redaction, "")
+        self.action_type = self.span_name = redaction.name(action_type, "action_type", self._notes)
         own = self.own
-        own[semconv.OUTCOME_ACTION_TYPE] = action_type
+        own[semconv.OUTCOME_ACTION_TYPE] = self.action_type
         if agent is not None:
-            if agent.__class__ is not str or agent not in known:
-                agent = redaction.name(agent, "agent_name", self._notes)
-            self.agent = own[semconv.GEN_AI_AGENT_NAME] = agent
-            self.span_name = f"{action_type} {agent}"
+            self.agent = own[semconv.GEN_AI_AGENT_NAME] = redaction.name(agent, "agent_name", self._notes)
+            self.span_name = f"{self.action_type} {self.agent}"
         if agent_type is not None:
-            if agent_type.__class__ is not str or agent_type not in known:
-                agent_type = redaction.name(agent_type, "agent_type", self._notes)
-            self.agent_type = own[semconv.OUTCOME_AGENT_TYPE] = agent_type
+            self.agent_type = own[semconv.OUTCOME_AGENT_TYPE] = redaction.name(agent_type, "agent_type", self._notes)
+        if self.problems is None and names == (self.action_type, self.agent, self.agent_type):
+            if len(redaction.declared) >= MOST_KEPT:  # names that are made up as it goes
+                redaction.declared.clear()
+            redaction.declared[names] = copy(self)
         return self
 
     def identify(self, attribute: str, field: str, value: Any) -> None:
@@ -79,7 +81,7 @@ class Declaration(msgspec.Struct, eq=False):
     def tag(self, tags: Any) -> None:
         """Set the tags."""
         if tags.__class__ is list and len(tags) <= MAX_ITEMS and _are_in(self.redaction.known, tags):
-            self.tags = tuple(dict.fromkeys(tags))
+            self.tags = tuple(tags) if len(tags) == 1 else tuple(dict.fromkeys(tags))
         else:
             self.tags = self.redaction.tags(tags, self._notes)
 
@@ -93,16 +95,12 @@ class Declaration(msgspec.Struct, eq=False):
             and _are_in(redaction.known, metadata.values())
         ):
             self.metadata = self._flat = metadata.copy()
-            for key, value in metadata.items():
-                self.own[_PREFIX + key] = value
         else:
             self._keep(flat_metadata(metadata, self._notes))
 
     def _keep(self, flat: dict[str, MetadataValue]) -> None:
         self._flat = flat
         self.metadata = self.redaction.metadata(flat, self._notes)
-        for key, value in self.metadata.items():
-            self.own[_PREFIX + key] = value
 
     def limit(self, timeout_s: object) -> None:
         """Set the deadline."""
@@ -129,8 +127,8 @@ class Declaration(msgspec.Struct, eq=False):
 
 
 def _are_in(known: set[Any], texts: Collection[Any]) -> bool:
-    """Tell whether all of these are known texts; what cannot even be looked up is none."""
-    try:
-        return known.issuperset(texts) and None not in texts
-    except TypeError:
-        return False
+    """Tell whether all of these are known texts."""
+    for text in texts:  # noqa: SIM110 # a generator takes twice as long, and so does a set, which is made first
+        if text.__class__ is not str or text not in known:
+            return False
+    return True

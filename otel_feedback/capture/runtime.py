@@ -57,6 +57,8 @@ class Priced(Protocol):
 class Recorder(Protocol):
     """Takes outcomes of actions, and notes that actions began. Never raises."""
 
+    service: tuple[Resource | None, str | None]
+    """A resource, and the name of its service, as `service_name()` gives it: the latest that was asked for."""
     notes_starts: bool
     emits_pending: bool
 

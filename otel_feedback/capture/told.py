@@ -37,7 +37,7 @@ class Told(msgspec.Struct, gc=False):
     started: Mapping[str, Any]
     event: OutcomeEvent
     usage: Usage | None
-    metadata: Mapping[str, MetadataValue] | None
+    metadata: dict[str, MetadataValue] | None
     error: ErrorInfo | None
     reason: str | None
     noted: Mapping[str, Any] | None

@@ -32,8 +32,8 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     reasoning: float | None = None
     thousand_requests: float = 0.0
 
-    def usd(self, usage: TokenUsage) -> float:
-        """Return the price of one call. Counts that are not known are charged as nothing, or as what includes them."""
+    def usd(self, usage: TokenUsage, _when_ns: int = 0) -> float:
+        """Return the price of one call, at any time. Counts that are not known are charged as nothing, or as what includes them."""
         plain, answer = usage.input or 0, usage.output or 0
         if not (usage.cached or usage.cache_write or usage.reasoning):
             return (plain * self.input + answer * self.output) / 1e6 + self.thousand_requests / 1e3
@@ -67,21 +67,18 @@ class ModelPrices:
     Of its periods the last that holds is the one; where none holds, the first.
     """
 
-    __slots__ = ("_always", "_periods")
+    __slots__ = ("_periods", "always")
 
     def __init__(self, periods: tuple[_Period, ...]) -> None:
         self._periods = periods
         [*_, (_, daily_from, _, tiers)] = periods
         # one price, one tier: nearly all of them
-        self._always = tiers[0][1] if len(periods) == len(tiers) == 1 and daily_from is None else None
+        self.always = tiers[0][1] if len(periods) == len(tiers) == 1 and daily_from is None else None
 
     def usd(self, usage: TokenUsage, when_ns: int) -> float:
         """Return the price of one call at a time, in Unix nanoseconds."""
-        rates = self._always
-        if rates is None:
-            tokens = usage.input or 0
-            rates = next(rates for above, rates in self._tiers(when_ns // 1_000_000_000) if tokens > above)
-        return rates.usd(usage)
+        tokens = usage.input or 0
+        return next(rates for above, rates in self._tiers(when_ns // 1_000_000_000) if tokens > above).usd(usage)
 
     def _tiers(self, when_s: int) -> _Tiers:
         for since_s, from_s, to_s, tiers in reversed(self._periods):

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from otel_feedback.convert.price_table import PriceTable, Rates, load_table
+from otel_feedback.convert.price_table import ModelPrices, PriceTable, Rates, load_table
 from otel_feedback.convert.usage import TokenUsage
 from otel_feedback.throttle import ThrottledLog
 
@@ -40,9 +40,9 @@ class Price(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Known(msgspec.Struct, frozen=True):
-    usd: Callable[[TokenUsage, int], float]
     source: str
     version: str | None
+    prices: Rates | ModelPrices
 
 
 class Prices:
@@ -83,7 +83,11 @@ class Prices:
             known = self._known[provider, model]
         except KeyError:
             known = self._look_up(provider, model)
-        return None if known is None else Price(known.usd(usage, when_ns), known.source, known.version)
+        if known is None:
+            return None
+        prices = known.prices
+        usd = prices.usd(usage, when_ns)
+        return Price(usd, known.source, known.version)
 
     def _ask(self, function: PriceFunction, model: str, provider: str | None, usage: TokenUsage) -> float | None:
         try:
@@ -108,10 +112,9 @@ class Prices:
             return None
         known: _Known | None = None
         if (rates := self._override_of(model.lower())) is not None:
-            own = rates
-            known = _Known(lambda usage, _: own.usd(usage), "settings", None)
+            known = _Known("settings", None, rates)
         elif (prices := self._table.find(provider, model)) is not None:
-            known = _Known(prices.usd, self._table.source, self._table.version)
+            known = _Known(self._table.source, self._table.version, prices.always or prices)
         if len(self._known) >= KEPT_MODELS:  # names that are made up as it goes
             self._known.clear()
         self._known[provider, model] = known

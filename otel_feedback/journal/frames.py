@@ -97,7 +97,7 @@ class Scan(NamedTuple):
 def frame(kind: int, sequence: int, payload: bytes, flags: int = 0) -> bytes:
     """Return one frame."""
     head = _pack_head(MARK, kind, flags, len(payload), sequence)
-    return head + _pack_crc(crc32(head, crc32(payload))) + payload
+    return b"".join((head, _pack_crc(crc32(head, crc32(payload))), payload))
 
 
 def event_body(key: str, event: bytes) -> bytes:
@@ -108,10 +108,10 @@ def event_body(key: str, event: bytes) -> bytes:
 
 def event_frame(key: str, event: bytes, sequence: int, flags: int) -> bytes:
     """Return the EVENT frame of an event, as `frame(EVENT, …, event_body(key, event))` does."""
-    key_bytes = key.encode(errors="replace")[:MAX_KEY]
+    key_bytes = key.encode("utf-8", "replace")[:MAX_KEY]
     key_part = _pack_key(len(key_bytes)) + key_bytes
     head = _pack_head(MARK, _EVENT, flags, len(key_part) + len(event), sequence)
-    return head + _pack_crc(crc32(head, crc32(event, crc32(key_part)))) + key_part + event
+    return b"".join((head, _pack_crc(crc32(head, crc32(event, crc32(key_part)))), key_part, event))
 
 
 def key_and_event(payload: bytes) -> tuple[str, bytes]:

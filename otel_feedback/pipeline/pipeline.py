@@ -150,13 +150,12 @@ class FeedbackPipeline:
 
     def accept_clean(self, event: OutcomeEvent, key: str, sampled: bool) -> OutcomeEvent | None:
         """Take an event of which everything, and the key, went through this pipeline's redaction when it was said."""
-        if self.closed or self._screen.has_hooks:
-            return self._accept(event, key, sampled, is_clean=True)
+        screen = self._screen
         try:
             payload = codec.encode(event)
         except Exception:  # what cannot be written is seen to there
             return self._accept(event, key, sampled, is_clean=True)
-        if len(payload) > self._screen.max_bytes:
+        if screen.has_hooks or len(payload) > screen.max_bytes or self.closed:
             return self._accept(event, key, sampled, is_clean=True)
         self._ring.append(event)
         if not self._delivery.append(key, payload, event, sampled):

@@ -62,6 +62,7 @@ class OutcomeSpanProcessor(SpanProcessor):
         self.pipeline = pipeline
         self.outcomes = pipeline.outcomes
         self._recorder = pipeline.recorder
+        self._alone = (pipeline,)
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Note where the span stands. What it is can only be told when it ends."""
@@ -87,23 +88,32 @@ class OutcomeSpanProcessor(SpanProcessor):
         except Exception as exc:  # a defect of ours must not reach the program
             self.pipeline.reject("defect", "a span that started could not be followed: %r", exc)
 
+    # an action that nothing is around is below nobody else's span
+    on_start.passes_over_roots = True  # type: ignore[attr-defined] # pyright: ignore[reportFunctionMemberAccess]
+
     def on_end(self, span: ReadableSpan) -> None:
         """Convert and record. A span of another kind is passed over."""
         pipeline = self.pipeline
         if pipeline.closed:
             return
         try:
-            context = span.get_span_context()
+            context = span.context
             if context is None:
                 return
             # by its ids: what comes here may have been made anew of what the action's span said
             action = open_actions.get(ids_of(context))
             if action is not None:
                 # somebody else may end its span while it is under way, and two processors may be on one provider
-                if action.outcome is not None and pipeline not in action.takers:
-                    action.takers = (*action.takers, pipeline)
-                    if action.recorder is self._recorder and action.is_alone and not self.outcomes.keeps_recent:
-                        action.event = pipeline.accept_clean(action.outcome, action.partition_key, action.is_sampled)
+                event, takers = action.outcome, action.takers
+                if event is not None and pipeline not in takers:
+                    action.takers = (pipeline, *takers) if takers else self._alone
+                    if (
+                        action.is_alone
+                        and not action.is_touched
+                        and action.recorder is self._recorder
+                        and not self.outcomes.keeps_recent
+                    ):
+                        action.event = pipeline.accept_clean(event, action.partition_key, action.is_sampled)
                     else:
                         action.event = self._take(action, span)
                 return

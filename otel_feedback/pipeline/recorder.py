@@ -27,30 +27,30 @@ class ActionRecorder:
 
     def __init__(self, pipeline: FeedbackPipeline) -> None:
         self.pipeline = pipeline
+        self._pricing = pipeline.outcomes.rules.price
         self.notes_starts = pipeline.emit_start
         self.emits_pending = pipeline.emit_pending
-        self._known: tuple[Resource | None, str | None] = (None, pipeline.redaction.optional(pipeline.service_name))
+        self.service: tuple[Resource | None, str | None] = (None, pipeline.redaction.optional(pipeline.service_name))
 
     def service_name(self, resource: Resource | None) -> str | None:
         """Return the resource's name of its service, else the setting's."""
-        known, name = self._known
+        known, name = self.service
         if resource is not known and resource is not None:
             told = resource.attributes.get(semconv.SERVICE_NAME)
             # the SDK's own placeholder says less than our setting
             is_named = isinstance(told, str) and not told.startswith("unknown_service")
             name = self.pipeline.redaction.optional(str(told) if is_named else self.pipeline.service_name)
-            self._known = (resource, name)
+            self.service = (resource, name)
         elif resource is None and known is not None:
             name = self.pipeline.redaction.optional(self.pipeline.service_name)
         return name
 
     def price(self, usage: Usage, when_ns: int) -> Price | None:
         """Return what these tokens cost, where somebody knows."""
-        pricing = self.pipeline.outcomes.rules.price
-        if pricing is None:
+        if self._pricing is None:
             return None
         tokens = TokenUsage(usage.input, usage.output, usage.cached, None, usage.reasoning)
-        return pricing(usage.model, usage.provider, tokens, when_ns)
+        return self._pricing(usage.model, usage.provider, tokens, when_ns)
 
     def note_start(self, action: StartedAction) -> None:
         """Note in the journal that the action began."""

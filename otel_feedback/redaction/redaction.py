@@ -74,6 +74,8 @@ class Redaction:
         self._long: set[str] = set()  # stack traces above all; the same failure comes again
         self.known_keys: set[str] = set()
         """Keys of metadata that may stay and whose values are nothing special."""
+        self.declared: dict[tuple[str | None, ...], Any] = {}
+        """What callers declared of actions under these rules, by the names that they gave; theirs to fill."""
 
     def text(self, text: str) -> str:
         """Return the text without secrets."""

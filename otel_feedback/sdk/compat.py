@@ -7,8 +7,10 @@ no direct tracer, and spans are made by `start_span()`: right as ever, only dear
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
 from operator import attrgetter, itemgetter
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple, cast
@@ -21,9 +23,10 @@ from opentelemetry.context import (
     _SUPPRESS_INSTRUMENTATION_KEY,  # pyright: ignore[reportPrivateUsage]
     Context,
 )
+from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, SynchronousMultiSpanProcessor, Tracer
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext
@@ -97,10 +100,12 @@ class DirectTracer(NamedTuple):
 
     `is_enabled` is None where the SDK knows no scopes that are switched off, `count_start` where it does not count spans;
     `flags_random` and `tells_ending` say whether it does. `ending` takes part in the end of spans that are the SDK's own.
+    It may be used as long as `start_span` is what the tracer starts spans with: it may be patched at any time.
     """
 
     tracer: Tracer
     start_span: FunctionType
+    patches: Mapping[str, object]
     limits: SpanLimits
     scope: InstrumentationScope
     is_enabled: Callable[[], bool] | None
@@ -108,11 +113,6 @@ class DirectTracer(NamedTuple):
     flags_random: bool
     tells_ending: bool
     ending: SpanProcessor
-
-    @property
-    def is_right(self) -> bool:
-        """Whether the tracer still starts spans as it did: it may be patched at any time."""
-        return getattr(self.tracer.start_span, "__func__", None) is self.start_span
 
     def tell_ending(self, span: sdk.Span) -> None:
         """Tell the processors that the span is ending; asked for where the SDK does."""
@@ -123,28 +123,78 @@ class DirectTracer(NamedTuple):
         return {} if record_end is None else {"record_end_metrics": record_end}
 
 
-_NO_OPS = {
-    vars(kind)["_on_ending"]
-    for kind in (SpanProcessor, SimpleSpanProcessor, BatchSpanProcessor)
-    if "_on_ending" in vars(kind)
-}
-MOST_HEARD = 64
-_heard: dict[object, bool] = {}
+class Hearers(NamedTuple):
+    """Which processors do something, of those that one processor hands spans on to.
+
+    `of_start` when a span starts that has another one above it, `of_root` when one has none; `of_end` are all of them.
+    `has_ending`: one of them hears that a span is ending.
+    """
+
+    of_start: tuple[SpanProcessor, ...]
+    of_root: tuple[SpanProcessor, ...]
+    of_end: tuple[SpanProcessor, ...]
+    has_ending: bool
 
 
-def hears_ending(processor: SpanProcessor) -> bool:
-    """Tell whether one of the SDK's processors of processors has one that does something when a span is ending."""
-    inner = getattr(processor, "_span_processors", None)
-    if inner is None or type(processor) is not SynchronousMultiSpanProcessor:
-        return True
-    heard = _heard.get(inner)
-    if heard is None:
-        if len(_heard) > MOST_HEARD:
-            _heard.clear()
-        heard = _heard[inner] = any(
-            getattr(type(one), "_on_ending", None) not in _NO_OPS or "_on_ending" in vars(one) for one in inner
+_hands_on = hasattr(SynchronousMultiSpanProcessor(), "_span_processors")
+MOST_HEARERS = 64
+_hearers: dict[object, Hearers] = {}
+
+
+def hearers(processor: SpanProcessor) -> Hearers:
+    """Return who hears of spans through a processor of a tracer; such as only hand on are looked through."""
+    if type(processor) is not SynchronousMultiSpanProcessor or not _hands_on:
+        return Hearers((processor,), (processor,), (processor,), True)
+    found = _hearers.get(inner := cast(Any, processor)._span_processors)
+    if found is None:
+        if len(_hearers) > MOST_HEARERS:
+            _hearers.clear()
+        starts = tuple(one for one in inner if _does_something(one, "on_start"))
+        found = _hearers[inner] = Hearers(
+            starts,
+            tuple(one for one in starts if not getattr(one.on_start, "passes_over_roots", False)),
+            inner,
+            any(_does_something(one, "_on_ending") for one in inner),
         )
-    return heard
+    return found
+
+
+def _does_something(processor: SpanProcessor, name: str) -> bool:
+    """Tell whether a method is more than `pass`: then it uses a name, of whatever kind."""
+    function = getattr(processor, name, None)
+    code = getattr(getattr(function, "__func__", None), "__code__", None)
+    return function is not None and (code is None or bool(code.co_names or code.co_freevars))
+
+
+_LIKE = SpanContext(1, 2, False)
+NO_STATE = _LIKE.trace_state
+"""The trace state of a trace that has none."""
+has_six = tuple(_LIKE) == (1, 2, False, _LIKE.trace_flags, NO_STATE, True)
+new_context: Callable[[Sequence[object]], SpanContext] = (
+    partial(tuple.__new__, SpanContext) if has_six else lambda six: SpanContext(*six[:5])  # type: ignore[arg-type]
+)
+"""Make a span's context of its two ids, which must be valid, `False`, flags, state, and `True`; in one step, in C."""
+
+_DRAWS = RandomIdGenerator.generate_trace_id, RandomIdGenerator.generate_span_id
+_DRAW_STEPS = frozenset({"random", "getrandbits", "trace", "INVALID_TRACE_ID", "INVALID_SPAN_ID"})
+_draws_bits = all(_DRAW_STEPS.issuperset(draw.__code__.co_names) for draw in _DRAWS)
+
+
+def draws_bits(ids: IdGenerator) -> bool:
+    """Tell whether ids are random bits, by the SDK's own generator, so that they need not be asked for one by one."""
+    return (
+        type(ids) is RandomIdGenerator
+        and _draws_bits
+        and (RandomIdGenerator.generate_trace_id, RandomIdGenerator.generate_span_id) == _DRAWS
+    )
+
+
+def current_variable() -> ContextVar[Context] | None:
+    """Return the variable that holds the current context, where that is all there is to it."""
+    runtime: Any = vars(context_api).get("_RUNTIME_CONTEXT")
+    variable = getattr(runtime, "_current_context", None)
+    is_known = type(runtime) is ContextVarsRuntimeContext and isinstance(variable, ContextVar)
+    return cast("ContextVar[Context]", variable) if is_known else None
 
 
 def direct_tracer(tracer: object) -> DirectTracer | None:
@@ -162,7 +212,7 @@ def direct_tracer(tracer: object) -> DirectTracer | None:
     try:
         metrics = own._tracer_metrics if "_tracer_metrics" in start.co_names else None
         return DirectTracer(
-            tracer, vars(Tracer)["start_span"], own._span_limits, own._instrumentation_scope,
+            tracer, vars(Tracer)["start_span"], vars(tracer), own._span_limits, own._instrumentation_scope,
             own._is_enabled if "_is_enabled" in start.co_names else None,
             None if metrics is None or type(metrics).__name__ == "NoOpTracerMetrics" else metrics.start_span,
             "is_trace_id_random" in start.co_names,

@@ -10,12 +10,19 @@ from __future__ import annotations
 
 import gc
 import sys
-import threading
+from threading import get_ident
 
 from opentelemetry import context as context_api
 from opentelemetry.context import Context
 
-__all__ = ["make_current"]
+from otel_feedback.sdk.compat import current_variable
+
+__all__ = ["get_current", "make_current"]
+
+_variable = current_variable()
+get_current = context_api.get_current if _variable is None else _variable.get
+"""Return the current context of the thread or task."""
+_attach = context_api.attach if _variable is None else _variable.set
 
 
 class _Collector:
@@ -25,7 +32,7 @@ class _Collector:
 
     @classmethod
     def note(cls, phase: str, _info: dict[str, int]) -> None:
-        cls.thread = threading.get_ident() if phase == "start" else 0
+        cls.thread = get_ident() if phase == "start" else 0
 
 
 def make_current(context: Context) -> None:
@@ -34,8 +41,8 @@ def make_current(context: Context) -> None:
     There is no way back but to make another one current: a stream may end in another context than it began in, where
     the API logs a detach as an error.
     """
-    if _Collector.thread == 0 or _Collector.thread != threading.get_ident():
-        context_api.attach(context)
+    if _Collector.thread == 0 or _Collector.thread != get_ident():
+        _attach(context)
 
 
 if sys.version_info < (3, 12):

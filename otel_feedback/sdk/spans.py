@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
+from random import getrandbits
 from typing import Any, Protocol
 
 from opentelemetry.context import Context
@@ -27,7 +28,7 @@ from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace import Span as AnySpan
 
-from otel_feedback.sdk.compat import SPAN_KEY, DirectTracer, Ids, hears_ending
+from otel_feedback.sdk.compat import NO_STATE, SPAN_KEY, DirectTracer, Ids, draws_bits, hearers, new_context
 from otel_feedback.sdk.sampling import OutcomeSampler
 
 __all__ = ["EndedSpan", "LastWords", "LazySpan", "start"]
@@ -56,6 +57,7 @@ if hasattr(os, "register_at_fork"):
 
 _FLAGS = tuple(TraceFlags(value) for value in range(4))
 _SAMPLED, _RANDOM, _BOTH = 1, 2, 3
+_SAMPLE = Decision.RECORD_AND_SAMPLE
 _new = object.__new__  # a span's own does nothing but refuse the public class
 
 
@@ -155,7 +157,9 @@ class LazySpan(Span):
 
     def announce(self, context: Context) -> None:
         """Tell the processors that it has started, below this context."""
-        self._direct.tracer.span_processor.on_start(self, parent_context=context)
+        heard = hearers(self._direct.tracer.span_processor)
+        for processor in heard.of_root if self.parent is None else heard.of_start:
+            processor.on_start(self, parent_context=context)
 
     def finish(self, words: LastWords, end_ns: int) -> None:
         """End it, and say what there is to say at its end."""
@@ -169,10 +173,11 @@ class LazySpan(Span):
             if self._count_end is not None:
                 self._count_end()
             direct = self._direct
-            processor = direct.tracer.span_processor
-            if direct.tells_ending and hears_ending(processor):
+            heard = hearers(direct.tracer.span_processor)
+            if heard.has_ending and direct.tells_ending:
                 direct.tell_ending(self)
-            processor.on_end(ended)
+            for processor in heard.of_end:
+                processor.on_end(ended)
         elif self.is_recording():  # nobody else has ended it
             words.tell(self)
             self.end(end_ns)
@@ -216,32 +221,45 @@ class LazySpan(Span):
         return span
 
 
-def start(direct: DirectTracer, name: str, context: Context, attributes: Mapping[str, Any], start_ns: int) -> AnySpan:
-    """Start a span as `Tracer.start_span()` does; the caller announces it, if it is a `LazySpan`."""
+def start(
+    direct: DirectTracer, name: str, context: Context, attributes: Mapping[str, Any], start_ns: int
+) -> AnySpan | None:
+    """Start a span as `Tracer.start_span()` does; the caller announces it, if it is a `LazySpan`.
+
+    None: the tracer starts spans in another way now.
+    """
     tracer = direct.tracer
+    if type(tracer).start_span is not direct.start_span or "start_span" in direct.patches:
+        return None
     around: AnySpan | None = context.get(SPAN_KEY)  # type: ignore[assignment] # as the SDK believes it
     above: SpanContext | None = None if around is None else around.get_span_context()
     if direct.is_enabled is not None and not direct.is_enabled():
         return NonRecordingSpan(INVALID_SPAN_CONTEXT if above is None else above)
     ids, sampler = tracer.id_generator, tracer.sampler
+    is_random = draws_bits(ids)
     if above is not None and above.is_valid:
         trace_id, flags, state = above.trace_id, above.trace_flags & _BOTH, above.trace_state
         if not direct.flags_random:
             flags &= _SAMPLED
     else:
-        above, state = None, None
-        trace_id = ids.generate_trace_id()
-        flags = _BOTH if direct.flags_random and ids.is_trace_id_random() else _SAMPLED
-    decision, count_end = Decision.RECORD_AND_SAMPLE, None
+        above, state = None, NO_STATE
+        trace_id = (getrandbits(128) or 1) if is_random else ids.generate_trace_id()
+        flags = _BOTH if direct.flags_random and (is_random or ids.is_trace_id_random()) else _SAMPLED
+    count_end = None
     # the SDK's default needs not be asked: it samples what is sampled above, and every root
-    if not (
-        flags & _SAMPLED and (sampler is DEFAULT_ON or (type(sampler) is OutcomeSampler and sampler.root is DEFAULT_ON))
-    ):
+    if flags & _SAMPLED and (sampler is DEFAULT_ON or (type(sampler) is OutcomeSampler and sampler.root is DEFAULT_ON)):
+        is_sampled, decision = True, _SAMPLE
+    else:
         result = sampler.should_sample(context, trace_id, name, SpanKind.INTERNAL, attributes, ())
-        decision, attributes, state = result.decision, result.attributes, result.trace_state
-        flags = flags | _SAMPLED if decision is Decision.RECORD_AND_SAMPLE else flags & _RANDOM
-    span_id = ids.generate_span_id()
-    made = SpanContext(trace_id, span_id, False, _FLAGS[flags], state)
+        decision, attributes, state = result.decision, result.attributes, result.trace_state or NO_STATE
+        is_sampled = decision is _SAMPLE
+        flags = flags | _SAMPLED if is_sampled else flags & _RANDOM
+    if is_random:
+        span_id = getrandbits(64) or 1
+        made = new_context((trace_id, span_id, False, _FLAGS[flags], state, True))
+    else:
+        span_id = ids.generate_span_id()
+        made = SpanContext(trace_id, span_id, False, _FLAGS[flags], state)
     if direct.count_start is not None:
         count_end = direct.count_start(above, decision)
     if decision is Decision.DROP:
@@ -249,5 +267,5 @@ def start(direct: DirectTracer, name: str, context: Context, attributes: Mapping
     span = _new(LazySpan)
     span._direct, span._title, span._said, span._count_end, span._words = direct, name, attributes, count_end, None
     span.context, span.parent, span.resource, span.start_time = made, above, tracer.resource, start_ns
-    span.ids, span.is_sampled, span.is_whole = (trace_id, span_id), flags & _SAMPLED != 0, False
+    span.ids, span.is_sampled, span.is_whole = (trace_id, span_id), is_sampled, False
     return span
