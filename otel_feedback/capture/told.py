@@ -73,6 +73,17 @@ class Told(msgspec.Struct, gc=False):
             final[semconv.OUTCOME_LATENCY_MS] = latency_ms
         return final
 
+    def plain(self, begun: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return all attributes, if these are those that it began with, no error is to be told and no list to be copied."""
+        event = self.event
+        if begun is not self.started or self.error is not None or event.status in _ERROR_STATUSES:
+            return None
+        if any(value.__class__ is list for value in event.metadata.values()):
+            return None
+        new = self.attributes()
+        # what is said again stands last
+        return {**{name: value for name, value in begun.items() if name not in new}, **new}
+
     def tell(self, span: Span) -> None:
         """Write it on a span, which is still to be ended."""
         span.set_attributes(self.attributes())

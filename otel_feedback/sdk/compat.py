@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, cast
 
 from opentelemetry import context as context_api
 from opentelemetry import trace
+from opentelemetry.attributes import BoundedAttributes
 
 # the key that every instrumentor looks at before it makes a span; public only in the contrib package
 from opentelemetry.context import (
@@ -187,6 +188,20 @@ def draws_bits(ids: IdGenerator) -> bool:
         and _draws_bits
         and (RandomIdGenerator.generate_trace_id, RandomIdGenerator.generate_span_id) == _DRAWS
     )
+
+
+def bounded_attributes(clean: Mapping[str, Any], limits: SpanLimits) -> Mapping[str, Any] | None:
+    """Return what a span of the SDK holds these attributes in, which need no cleaning; None where limits would cut them."""
+    most = limits.max_span_attributes
+    if (most is not None and len(clean) > most) or limits.max_span_attribute_length is not None:
+        return None
+    made = BoundedAttributes(most, immutable=False)
+    known = vars(made).get("_dict")
+    if not isinstance(known, dict):
+        return None
+    known.update(clean)
+    vars(made)["_immutable"] = True
+    return made
 
 
 def current_variable() -> ContextVar[Context] | None:

@@ -6,7 +6,8 @@
         with what it has been told so far                     span is made, and ended, there
 
 What nobody asks for is never made: a span of the SDK costs its attributes, two locks and three bounded lists; this one a
-few slots. What is made is made by the SDK's own code, so limits, counts, cleaning and warnings are its own, too.
+few slots. What is made is made by the SDK's own code, so limits, counts, cleaning and warnings are its own, too; but
+for attributes that are within its limits and clean already, which is nearly all of them.
 A subclass of the SDK's public `Span`, used wherever `compat.direct_tracer` knows the tracer. Safe from any thread.
 """
 
@@ -28,7 +29,16 @@ from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace import Span as AnySpan
 
-from otel_feedback.sdk.compat import NO_STATE, SPAN_KEY, DirectTracer, Ids, draws_bits, hearers, new_context
+from otel_feedback.sdk.compat import (
+    NO_STATE,
+    SPAN_KEY,
+    DirectTracer,
+    Ids,
+    bounded_attributes,
+    draws_bits,
+    hearers,
+    new_context,
+)
 from otel_feedback.sdk.sampling import OutcomeSampler
 
 __all__ = ["EndedSpan", "LastWords", "LazySpan", "start"]
@@ -39,6 +49,10 @@ class LastWords(Protocol):
 
     def tell(self, span: Span) -> None:
         """Say it to a span of the SDK, which is still open."""
+        ...
+
+    def plain(self, begun: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return all attributes of a span that began with these, where there is nothing else to say and to clean."""
         ...
 
 
@@ -112,9 +126,10 @@ class EndedSpan(ReadableSpan):
     def make(self) -> None:
         """Become whole."""
         # no lock: the exporter's thread would have it while an agent's needs it, and making it twice does no harm
-        caught = _Catch()
-        self._span.retell(self._span.whole(caught))
-        vars(self).update(vars(caught.span))
+        if not self._span.fill(self):
+            caught = _Catch()
+            self._span.retell(self._span.whole(caught))
+            vars(self).update(vars(caught.span))
         self._is_made = True
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -206,6 +221,19 @@ class LazySpan(Span):
         if self._words is not None:
             self._words.tell(whole)
             whole.end(self._end_ns)
+
+    def fill(self, ended: ReadableSpan) -> bool:
+        """Say all that was said to what the SDK makes of an ended span; False where the SDK itself has to look at it."""
+        direct, words = self._direct, self._words
+        attributes = None if words is None else words.plain(self._said)
+        if attributes is None or (bounded := bounded_attributes(attributes, direct.limits)) is None:
+            return False
+        ReadableSpan.__init__(
+            ended, name=self._title, context=self.context, parent=self.parent, resource=self.resource,
+            attributes=bounded, instrumentation_info=direct.tracer.instrumentation_info, start_time=self.start_time,
+            end_time=self._end_ns, instrumentation_scope=direct.scope,
+        )  # fmt: skip
+        return True
 
     def whole(self, processor: SpanProcessor, count_end: Callable[[], None] | None = None) -> Span:
         """Make the SDK's span as it was after its start; `processor` hears of its end."""
