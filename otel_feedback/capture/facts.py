@@ -52,8 +52,8 @@ class Facts(Said):
     ending: Ending | None = None  # after the end, also where nobody makes an event of it
     error: ErrorInfo | None = None
     has_place: bool = False  # True where others' spans above decide what is above it
-    open_below: dict[str, Facts] | None = None  # guarded by usage_lock() where it is changed
-    """The actions right below that were open when this one was summed up, or are now."""
+    open_below: dict[str, Facts | None] | None = None  # guarded by usage_lock() where it is changed
+    """The actions right below that were open when this one was summed up, or are now; None for one that the tree has seen end."""
     _noted: dict[str, Any] | None = None
     _is_summed: bool = False  # what is used below from now on comes too late for its event; guarded by usage_lock()
     _thread: int = 0
@@ -64,6 +64,11 @@ class Facts(Said):
     def identity(self) -> Mapping[str, Any]:
         """The identifiers that actions below inherit, by attribute."""
         return self._identity
+
+    @property
+    def parent(self) -> Facts | None:
+        """The action above."""
+        return self._parent
 
     @property
     def used_below(self) -> tuple[int | None, int | None, float | None] | None:
@@ -125,7 +130,7 @@ class Facts(Said):
             if usage is not None:
                 if parent._usage is None:
                     parent._usage = Usage()
-                parent._usage.absorb(usage, is_alone=not self.in_tree)
+                parent._usage.absorb(usage, is_alone=not (self.in_tree or self.open_below))
 
     def _event(
         self,

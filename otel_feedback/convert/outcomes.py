@@ -219,8 +219,8 @@ class Outcomes(Settling):
             try:
                 node = self._own_node(action)
                 for below in (action.open_below or {}).values():
-                    if not below.in_tree:
-                        self._own_node(below)
+                    if below is not None:
+                        self._own_node(below).foreign_below = True  # this event has nothing of it
                 node.sampled = sampled
                 used = action.used_below
                 if used is not None:
@@ -229,6 +229,10 @@ class Outcomes(Settling):
                     node.summed = None
                 self._move(node, self._tree.above(node))
                 self._reader.note_own(node, event, action.own_calls)
+                beside = None if action.parent is None else action.parent.open_below
+                if beside and event.event_id in beside:  # the one above is ending, too, and comes here later
+                    node.foreign_below = True
+                    beside[event.event_id] = None  # and not taken out: it comes here because there was one
                 ended = self._settle(node, event, None)
             finally:
                 ready, self._ready, self._owner = self._ready, [], 0

@@ -36,11 +36,17 @@ SIGNALS = """
 """
 
 FINALISERS = """
-    import gc, json
+    import gc, json, time
     import otel_feedback as feedback
     pipeline = feedback.configure()
+    freed, is_collecting = 0, False
+    def follow(phase, info):
+        global is_collecting
+        is_collecting = phase == "start"
+    gc.callbacks.append(follow)
     @feedback.action("stream")
     def stream():
+        feedback.current_action().add_usage(input_tokens=1)
         yield 1
         yield 2
     class Cycle:  # freed by the collector alone, at any allocation
@@ -49,11 +55,14 @@ FINALISERS = """
             self.stream = stream()
             next(self.stream)
         def __del__(self):
-            with feedback.action("farewell"): pass
+            global freed
+            with feedback.action("farewell"): freed += 1
     gc.set_threshold(2)
     for _ in range(1_000):
         with feedback.action("step"): Cycle()
-    gc.collect()
+    while freed < 1_000 or is_collecting:  # where another thread is at it, this one's call does nothing
+        gc.collect()
+        time.sleep(0.001)
     done = pipeline.shutdown(30)
     print(json.dumps([done, pipeline.metrics()["exporters"]["log"]]))
 """
@@ -85,5 +94,6 @@ def test_what_the_garbage_collector_ends_or_starts_is_recorded_wherever_that_hap
     events = lines_in(log)
     assert account["delivered"] == len(events)
     assert all(event["usage_complete"] for event in newest(events))
+    assert all(event.get("tokens_used") == 1 for event in newest(events) if event["action_type"] != "farewell")
     kinds = [event["status"] for event in newest(events)]
     assert {kind: kinds.count(kind) for kind in kinds} == {"success": 2_000, "partial": 1_000}
