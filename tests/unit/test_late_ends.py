@@ -10,6 +10,8 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from opentelemetry import context as context_api
+from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
 
 import otel_feedback as feedback
@@ -36,6 +38,14 @@ def begun(tokens: int = 1) -> Stream:
     made = stream(tokens)
     next(made)
     return made
+
+
+@pytest.fixture(autouse=True)
+def around() -> Iterator[None]:
+    """What is current again afterwards: an action that another thread ends stays current where it began."""
+    token = context_api.attach(Context())
+    yield
+    context_api.detach(token)
 
 
 @pytest.fixture(params=["nothing between", "a span between"])
