@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from otel_feedback import semconv
-from otel_feedback.capture.usage import clean_amount
+from otel_feedback.capture.numbers import clean_amount
 from otel_feedback.events.model import MetadataValue
 from otel_feedback.redaction.limits import MAX_ITEMS, Problems, flat_metadata
 from otel_feedback.redaction.redaction import Redaction

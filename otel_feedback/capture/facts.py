@@ -1,4 +1,4 @@
-"""What an action knows of itself, and the event that is made of it: once, directly, and of nothing but this.
+"""What an action knows of itself, and what it leaves when it ends: once, directly, and of nothing but this.
 
 Everything in it was cleaned, limited and freed of secrets when it was said. Threads: usage is summed up under a lock that
 all actions share; the rest belongs to whoever starts and ends the action.
@@ -7,7 +7,6 @@ all actions share; the rest belongs to whoever starts and ends the action.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from threading import get_ident
 from time import thread_time_ns
 from typing import Any
@@ -20,11 +19,13 @@ from otel_feedback.capture.ending import SUCCESS, Ending, ErrorInfo, judge
 from otel_feedback.capture.resources import resident_memory
 from otel_feedback.capture.runtime import Priced, Recorder
 from otel_feedback.capture.said import LATER, Said, usage_lock
-from otel_feedback.capture.usage import Usage
-from otel_feedback.events.model import SCHEMA_VERSION, MetadataValue, OutcomeEvent
+from otel_feedback.capture.told import Told
+from otel_feedback.events.ended import Failure
+from otel_feedback.events.model import MetadataValue
+from otel_feedback.events.usage import Usage
 from otel_feedback.sdk.compat import Ids
 
-__all__ = ["Facts"]
+__all__ = ["NOTHING", "Facts"]
 
 
 class Facts(Said):
@@ -132,82 +133,35 @@ class Facts(Said):
                     parent._usage = Usage()
                 parent._usage.absorb(usage, is_alone=not (self.in_tree or self.open_below))
 
-    def _event(
+    def _left(
         self,
         ending: Ending,
         metadata: dict[str, MetadataValue],
         recorder: Recorder | None,
         end_ns: int | None,
         priced: Priced | None = None,
-    ) -> OutcomeEvent:
-        """Make the event; one without an end is under way."""
-        declared, noted, usage, error = self._declared, self._noted, self._usage, self.error
-        event_id, parent = self.event_id, self._parent
-        trace_id, span_id = (event_id[:32], event_id[33:]) if self.has_ids else (None, None)
-        started = _at(self.start_ns / 1e9, _UTC)
-        ended = duration_ms = latency_ms = cpu_ms = memory_mb = attempt = is_complete = None
-        revision = 0
-        if end_ns is not None:
-            revision, is_complete = 1, not self.open_below
-            ended = _at(end_ns / 1e9, _UTC)
-            duration_ms = latency_ms = (end_ns - self.start_ns) / 1e6
-            if self._thread == get_ident():
-                cpu_ms = (thread_time_ns() - self._cpu_start_ns) / 1e6
-            memory_mb = resident_memory.megabytes()
-        if noted is not None:
-            duration_ms = noted.get(semconv.OUTCOME_DURATION_MS, duration_ms)
-            latency_ms = noted.get(semconv.OUTCOME_LATENCY_MS, duration_ms)
-            cpu_ms = noted.get(semconv.OUTCOME_CPU_TIME_MS, cpu_ms)
-            attempt = noted.get(semconv.OUTCOME_ATTEMPT)
-        if priced is not None:
-            if priced.version is None:
-                metadata = {**metadata, "price_source": priced.source}
-            else:
-                metadata = {**metadata, "price_source": priced.source, "price_version": priced.version}
-        elif metadata:
-            metadata = {**metadata}
-        if usage is None:
-            usage = _NO_USAGE
-        tokens = all_tokens = usage.tokens
-        cost = all_costs = usage.said_cost if usage.priced is None else usage.priced
-        calls, llm_latency_ms = usage.calls, usage.latency_ms
-        if usage.below is not None:
-            total = usage.inclusive()
-            all_tokens, all_costs, calls, llm_latency_ms = total.tokens, total.cost, total.calls, total.latency_ms
-        workflow_id = correlation_id = session_id = user_id = tenant_id = None
-        run_id, identity = trace_id, self._identity
-        if identity:
-            run_id, workflow_id, correlation_id, session_id, user_id, tenant_id = map(identity.get, _IDENTIFIERS)
-            if run_id is None:
-                run_id = trace_id
-        error_type = error_message = stack_trace = None
-        if error is not None:
-            error_type, error_message, stack_trace = error
-            error_type, error_message = error_type.rpartition(".")[2], error_message or None
+        failure: Failure | None = None,
+        reason: str | None = None,
+    ) -> Told:
+        """Return what the event is made of, and what is told of it; without an end it is under way."""
         service = None
         if recorder is not None:
             resource, service = recorder.service
             if resource is not self._resource:
                 service = recorder.service_name(self._resource)
-        # by position: see there; in the order of its fields, and of the lines there
-        return OutcomeEvent(
-            SCHEMA_VERSION, event_id, revision, ended or started, declared.action_type, ending.status, ending.severity,
-            declared.agent, declared.agent_type, None,
-            service,
-            run_id, workflow_id, correlation_id, session_id, user_id, tenant_id, trace_id, span_id,
-            None if parent is None else parent.event_id, self.root_event_id, self.depth, attempt,
-            started, ended, duration_ms, latency_ms,
-            error_type, error_message, stack_trace,
-            llm_latency_ms, calls, all_tokens, tokens, usage.input, usage.output, usage.cached, usage.reasoning, usage.model,
-            usage.provider, all_costs, cost, is_complete, memory_mb, cpu_ms, self._quality, self._confidence,
-            self._tags, metadata or {},
+        declared, tags = self._declared, self._tags
+        return Told(  # by position: in the order of its fields
+            self.event_id, self.has_ids, self.started, self.start_ns, end_ns, ending.status, ending.severity, service,
+            self._usage,
+            None if end_ns is None else not self.open_below,
+            thread_time_ns() - self._cpu_start_ns if end_ns is not None and self._thread == get_ident() else None,
+            None if end_ns is None else resident_memory.megabytes(),
+            self._quality, self._confidence,
+            None if metadata is declared.metadata or metadata is NOTHING else metadata,
+            None if tags is self.started.get(semconv.OUTCOME_TAGS, ()) else tags,
+            None if priced is None else (priced.source, priced.version),
+            failure, reason, self._noted,
         )  # fmt: skip
 
 
-_NO_USAGE = Usage()
-_UTC = timezone.utc
-_at = datetime.fromtimestamp
-_IDENTIFIERS = (
-    semconv.OUTCOME_RUN_ID, semconv.OUTCOME_WORKFLOW_ID, semconv.OUTCOME_CORRELATION_ID, semconv.GEN_AI_CONVERSATION_ID,
-    semconv.USER_ID, semconv.OUTCOME_TENANT_ID,
-)  # fmt: skip
+NOTHING: dict[str, Any] = {}

@@ -1,7 +1,7 @@
 """The handle of one action that is under way: from the start of its span to the event that came of it.
 
-    said by the agent ──► Action ──► OutcomeEvent, made once ──► whoever records it
-                            └──────► Told ──► its span, when somebody reads that
+    said by the agent ──► Action ──► Told ──► whoever records it, and makes its event
+                                       └────► its span, when somebody reads that
 
 Threads: a handle may be used from several threads; it ends once. Guarantee: nothing here raises into the caller's
 code, and the caller's exception passes through unchanged.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+from copy import copy
 from threading import get_ident
 from time import perf_counter_ns, thread_time_ns, time_ns
 from traceback import format_exc
@@ -23,10 +24,11 @@ from opentelemetry.context import Context
 from otel_feedback import semconv
 from otel_feedback.capture.declaration import Declaration
 from otel_feedback.capture.ending import SUCCESS, Ending
-from otel_feedback.capture.facts import Facts
+from otel_feedback.capture.facts import NOTHING, Facts
 from otel_feedback.capture.runtime import Recorder, Runtime, count_unrecorded, in_force
 from otel_feedback.capture.said import LATER, usage_lock
 from otel_feedback.capture.told import Told
+from otel_feedback.events.ended import Failure
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity, new_event_id
 from otel_feedback.events.started import StartedAction
 from otel_feedback.redaction.scrubbing import scrub
@@ -60,9 +62,8 @@ class Action(Facts):
     After the end, `event` is the finished outcome and every method is a no-op that logs once.
     """
 
-    event: OutcomeEvent | None = None
-    """The finished outcome, after the end; None before, and where everything is switched off."""
-    outcome: OutcomeEvent | None = None  # while it is ending: what is to be recorded
+    recorded: Told | OutcomeEvent | None = None  # what was: the event, or what it is made of
+    outcome: Told | None = None  # while it is ending: what is to be recorded
     takers: tuple[object, ...] = ()  # who has recorded it
     is_alone: bool = False
     """Whether nobody but its agent had a say in it: its event is what it knows itself, as it was cleaned when said."""
@@ -73,6 +74,11 @@ class Action(Facts):
     _span: trace.Span = LATER
     lazy: LazySpan | None = None  # the same, where it is one
     _told: Told = LATER
+
+    @property
+    def event(self) -> OutcomeEvent | None:
+        """The finished outcome, after the end; None before, and where everything is switched off."""
+        return self.recorded.event() if isinstance(self.recorded, Told) else self.recorded
 
     @classmethod
     def begin(cls, declared: Declaration) -> Action:
@@ -98,7 +104,7 @@ class Action(Facts):
         context = get_current()
         parent: Action | None = context.get(ACTION_KEY)  # type: ignore[assignment] # nobody else has the key
         identity, tags = declared.identity, declared.tags
-        attributes, metadata = declared.own.copy(), declared.metadata or _NOTHING
+        attributes, metadata = declared.own.copy(), declared.metadata or NOTHING
         for name, value in metadata.items():
             attributes[semconv.OUTCOME_METADATA_PREFIX + name] = value
         depth = 0
@@ -147,7 +153,7 @@ class Action(Facts):
         self = cls(
             redaction, False, problems, None, None, None, None, tags or (), metadata,
             event_id, ids, has_ids, is_sampled, depth, root, key, now_ns, attributes, in_tree, declared,
-            identity or _NOTHING, parent, resource,
+            identity or NOTHING, parent, resource,
         )  # fmt: skip
         self._span, self.lazy, self._around = span, lazy, context
         if parent is not None and not parent._is_summed:
@@ -165,7 +171,7 @@ class Action(Facts):
             if recorder.notes_starts:
                 recorder.note_start(StartedAction(event_id, now_ns, key, attributes, is_sampled))
             if recorder.emits_pending if declared.emit_pending is None else declared.emit_pending:
-                pending = self._event(_PENDING, self._metadata, recorder, None)
+                pending = self._left(_PENDING, metadata, recorder, None).event()
                 recorder.record(pending, key, sampled=is_sampled, sampled_out=False)
         inner = self._context = Context({**context, SPAN_KEY: span, ACTION_KEY: self})
         make_current(inner)
@@ -205,7 +211,7 @@ class Action(Facts):
         except Exception as defect:
             logger.error("an action could not be ended; its outcome is lost\n%s", scrub(format_exc()))
             recorder = in_force.now.recorder
-            if recorder is not None and self.event is None:
+            if recorder is not None and self.recorded is None:
                 recorder.lose(self.event_id, defect)
         finally:
             open_actions.pop(self.ids, None)
@@ -248,12 +254,9 @@ class Action(Facts):
             self._is_summed = True
         else:
             self._sum_up()
-        event = self.outcome = self._event(ending, metadata, recorder, end_ns, priced)
         error, lazy = self.error, self.lazy
-        told = self._told = Told(
-            self.started, event, usage, None if metadata is declared.metadata else metadata,
-            error, reason, self._noted, exc is not None, end_ns if error is None else time_ns(),
-        )  # fmt: skip
+        failure = None if error is None else Failure(*error, exc is not None, time_ns())
+        told = self.outcome = self._told = self._left(ending, metadata, recorder, end_ns, priced, failure, reason)
         open_actions[self.ids] = self
         try:
             if lazy is None:
@@ -269,8 +272,8 @@ class Action(Facts):
             if recorder is None:
                 count_unrecorded()
             else:
-                self.event = recorder.record(
-                    event, self.partition_key, sampled=event.trace_id is not None and self.is_sampled,
+                self.recorded = recorder.record(
+                    told.event(), self.partition_key, sampled=self.has_ids and self.is_sampled,
                     sampled_out=self.span_context.is_valid and isinstance(self._span, trace.NonRecordingSpan),
                 )  # fmt: skip
 
@@ -313,10 +316,11 @@ class Action(Facts):
 
     def outcome_for(self, recorder: Recorder) -> OutcomeEvent:
         """Return the event as it is to be recorded by this one, while the action is ending."""
+        told = self._told
         assert self.ending is not None
-        metadata = self._metadata if self._told.metadata is None else self._told.metadata
-        return self._event(self.ending, metadata, recorder, self.end_ns, self._price(recorder))
+        self._usage = copy(self._usage)  # the other one's has its price
+        metadata, priced = told.metadata or self._metadata, self._price(recorder)
+        return self._left(self.ending, metadata, recorder, self.end_ns, priced, told.failure, told.reason).event()
 
 
-_NOTHING: dict[str, Any] = {}
 _PENDING = Ending(OutcomeStatus.PENDING, Severity.WARNING)

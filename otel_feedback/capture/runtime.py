@@ -13,9 +13,9 @@ from typing import Protocol
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 
-from otel_feedback.capture.usage import Usage
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.started import StartedAction
+from otel_feedback.events.usage import Usage
 from otel_feedback.redaction.redaction import Redaction
 from otel_feedback.sdk.compat import direct_tracer
 from otel_feedback.version import VERSION

@@ -19,9 +19,10 @@ import msgspec
 
 from otel_feedback import semconv
 from otel_feedback.capture.ending import Ending, ErrorInfo, describe
+from otel_feedback.capture.numbers import MAX_COUNT, clean_amount, clean_count
 from otel_feedback.capture.runtime import runtime
-from otel_feedback.capture.usage import MAX_COUNT, Usage, clean_amount, clean_count
 from otel_feedback.events.model import SEVERITY_OF, MetadataValue, OutcomeStatus
+from otel_feedback.events.usage import Usage
 from otel_feedback.redaction.limits import MAX_ITEMS, MAX_TEXT, Problems, clean_text, flat_metadata
 from otel_feedback.redaction.redaction import Redaction
 

@@ -5,11 +5,12 @@ Immutable by convention (not frozen, since building it is on the agent's thread)
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timezone
 
 import msgspec
 
-from otel_feedback.events.model import OutcomeEvent
+from otel_feedback.events.ended import unpack
+from otel_feedback.events.model import OutcomeEvent, encode
 
 __all__ = ["Origin", "Record"]
 
@@ -38,10 +39,12 @@ class Record(msgspec.Struct, gc=False):
     payload: bytes
     sampled: bool
     event_id: str
-    revision: int
-    timestamp: datetime
-    trace_id: str | None
-    span_id: str | None
+    revision: int = 1
+    timestamp: datetime = datetime.fromtimestamp(0, timezone.utc)
+    trace_id: str | None = None
+    span_id: str | None = None
+    is_packed: bool = False
+    """Whether the payload is what an action left, of which its event, and what else stands here, is to be made: see `whole()`."""
 
     @classmethod
     def of(
@@ -52,3 +55,14 @@ class Record(msgspec.Struct, gc=False):
             origin, sequence, key, payload, sampled,
             event.event_id, event.revision, event.timestamp, event.trace_id, event.span_id,
         )  # fmt: skip
+
+    def whole(self) -> Record:
+        """Return the record with the event as its payload, as destinations want it.
+
+        Raises:
+            msgspec.DecodeError: That is not what an action left.
+        """
+        if not self.is_packed:
+            return self
+        event = unpack(self.payload).event()
+        return Record.of(event, self.origin, self.sequence, self.key, encode(event), sampled=self.sampled)

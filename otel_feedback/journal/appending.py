@@ -20,11 +20,12 @@ from pathlib import Path
 
 import msgspec
 
+from otel_feedback.events.ended import EndedAction
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.record import Origin, Record
 from otel_feedback.journal.cursor import CursorState, JournalCursor, Reader
 from otel_feedback.journal.folder import Folder
-from otel_feedback.journal.frames import MAX_KEY, MAX_PAYLOAD, SAMPLED, Kind, event_frame, frame
+from otel_feedback.journal.frames import MAX_KEY, MAX_PAYLOAD, PACKED, SAMPLED, Kind, event_frame, frame
 from otel_feedback.journal.interface import CLOSED, StartedAction
 from otel_feedback.journal.limits import DiskLimits
 from otel_feedback.journal.memory import FORGET_AT_ONCE, LOST_RETENTION
@@ -83,20 +84,13 @@ class AppendingJournal:
 
     # -- on the agent's thread -----------------------------------------------------------------------------
 
-    def append(self, key: str, payload: bytes, event: OutcomeEvent, sampled: bool) -> int:
-        event_id = event.event_id
-        record = Record(
-            self.origin,
-            0,
-            key,
-            payload,
-            sampled,
-            event_id,
-            event.revision,
-            event.timestamp,
-            event.trace_id,
-            event.span_id,
-        )
+    def append(self, key: str, payload: bytes, event: OutcomeEvent | EndedAction, sampled: bool) -> int:
+        event_id, is_end = event.event_id, True
+        if isinstance(event, OutcomeEvent):
+            record = Record.of(event, self.origin, 0, key, payload, sampled=sampled)
+            is_end = event.revision != 0
+        else:
+            record = Record(self.origin, 0, key, payload, sampled, event_id, is_packed=True)
         tail, size = self._tail, len(payload)
         with self._lock:
             if self._is_closed:
@@ -106,7 +100,7 @@ class AppendingJournal:
             tail.records[sequence] = record
             self._end = sequence + 1
             tail.bytes += size
-            if event.revision:
+            if is_end:
                 self._open_actions.pop(event_id, None)
             if sequence == self._written:
                 self._write_event(record)
@@ -156,7 +150,8 @@ class AppendingJournal:
         """Write the lowest record that is not on disk yet; False where the disk does not take it."""
         sequence, payload = record.sequence, record.payload
         if len(payload) < MOST_WRITTEN:
-            data = event_frame(record.key, payload, sequence, SAMPLED if record.sampled else 0)
+            flags = (SAMPLED if record.sampled else 0) | (PACKED if record.is_packed else 0)
+            data = event_frame(record.key, payload, sequence, flags)
             writer = self._writer
             if (writer is None or not writer.took(data)) and not self._write(data):
                 return False

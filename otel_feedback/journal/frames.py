@@ -7,7 +7,8 @@ r"""The bytes of a segment: frames, one after the other, each able to prove that
     crc32 is of the payload, continued over the 16 bytes before it.
 
     kind  1 HEAD   the first frame of a segment: version, producer, cursors, as in the cursors file (JSON)
-          2 EVENT  key length (2), key, event (JSON); flag 1: its trace is sampled
+          2 EVENT  key length (2), key, event (JSON); flag 1: its trace is sampled; flag 2: not the event, but what its
+                   action left, of which the event is made (JSON)
           3 START  an action began (JSON); sequence: the next event's
           4 FORGET an action that began ended without an event: its id
 
@@ -25,6 +26,7 @@ __all__ = [
     "HEADER_BYTES",
     "MAX_KEY",
     "MAX_PAYLOAD",
+    "PACKED",
     "SAMPLED",
     "Frame",
     "Kind",
@@ -38,7 +40,7 @@ __all__ = [
 
 VERSION = 1
 MARK = b"\xff\xf5"
-SAMPLED = 1
+SAMPLED, PACKED = 1, 2
 
 MAX_PAYLOAD = 64 * 2**20
 """Longer ones are not written, and a frame that says it is longer is damaged."""

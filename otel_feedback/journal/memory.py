@@ -11,6 +11,7 @@ import secrets
 import threading
 from collections.abc import Sequence
 
+from otel_feedback.events.ended import EndedAction
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.record import Origin, Record
 from otel_feedback.journal.cursor import CursorState, JournalCursor, Reader
@@ -40,8 +41,11 @@ class MemoryJournal:
     def end(self) -> int:
         return self._end
 
-    def append(self, key: str, payload: bytes, event: OutcomeEvent, sampled: bool) -> int:
-        record = Record.of(event, self.origin, 0, key, payload, sampled=sampled)
+    def append(self, key: str, payload: bytes, event: OutcomeEvent | EndedAction, sampled: bool) -> int:
+        if isinstance(event, OutcomeEvent):
+            record = Record.of(event, self.origin, 0, key, payload, sampled=sampled)
+        else:
+            record = Record(self.origin, 0, key, payload, sampled, event.event_id, is_packed=True)
         tail, size = self._tail, len(payload)
         with self._lock:
             # nothing is called in these lines, so nothing interrupts them: afterwards the record has its place

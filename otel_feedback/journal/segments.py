@@ -20,7 +20,7 @@ import msgspec
 from otel_feedback.events.model import Moment
 from otel_feedback.events.record import Origin, Record
 from otel_feedback.journal.files import append, open_private, write_locked
-from otel_feedback.journal.frames import SAMPLED, Frame, Kind, Scan, key_and_event, scan
+from otel_feedback.journal.frames import PACKED, SAMPLED, Frame, Kind, Scan, key_and_event, scan
 
 __all__ = ["Segment", "SegmentReader", "SegmentWriter", "list_segments", "record_of", "scan_segment"]
 
@@ -146,13 +146,16 @@ _envelope = msgspec.json.Decoder(_Envelope)
 
 def record_of(frame: Frame, origin: Origin) -> Record | None:
     """Return the record that an EVENT frame holds; None when there is no event in it."""
+    sampled = bool(frame.flags & SAMPLED)
     try:
         key, payload = key_and_event(frame.payload)
+        if frame.flags & PACKED:
+            return Record(origin, frame.sequence, key, payload, sampled, "", is_packed=True).whole()
         head = _envelope.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, OverflowError):
         return None
     return Record(
-        origin, frame.sequence, key, payload, bool(frame.flags & SAMPLED),
+        origin, frame.sequence, key, payload, sampled,
         head.event_id, head.revision, head.timestamp, head.trace_id, head.span_id,
     )  # fmt: skip
 

@@ -47,6 +47,6 @@ class Tail:
             record = get(start)
             if record is None:
                 break
-            taken.append(record)
+            taken.append(record.whole())
             start += 1
         return taken, start

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from otel_feedback.events.ended import EndedAction
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Exporter, Notices, Refusal
@@ -88,7 +89,7 @@ class Delivery:
         if journal.has_orphans():
             self._keeper.start()
 
-    def append(self, key: str, payload: bytes, event: OutcomeEvent, sampled: bool) -> bool:
+    def append(self, key: str, payload: bytes, event: OutcomeEvent | EndedAction, sampled: bool) -> bool:
         """Append one event; False when the end has come. On the agent's thread: cheap, never waits."""
         end = self.journal.append(key, payload, event, sampled)
         if end == CLOSED:

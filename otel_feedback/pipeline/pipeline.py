@@ -17,7 +17,7 @@ import traceback
 import weakref
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from otel_feedback.capture.handle import open_actions
 from otel_feedback.capture.runtime import unrecorded
@@ -27,6 +27,7 @@ from otel_feedback.convert.outcomes import Outcomes
 from otel_feedback.convert.rules import Rules
 from otel_feedback.errors import SchemaError
 from otel_feedback.events import codec
+from otel_feedback.events.ended import MOST_MORE, EndedAction, pack
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
 from otel_feedback.events.started import StartedAction
 from otel_feedback.exporters.interface import Exporter, Notices
@@ -42,6 +43,8 @@ from otel_feedback.throttle import ThrottledLog
 __all__ = ["FeedbackPipeline"]
 
 logger = logging.getLogger(__name__)
+
+AnEnded = TypeVar("AnEnded", bound=EndedAction)
 
 
 class FeedbackPipeline:
@@ -148,20 +151,23 @@ class FeedbackPipeline:
         """
         return self._accept(event, key, sampled, is_clean=False)
 
-    def accept_clean(self, event: OutcomeEvent, key: str, sampled: bool) -> OutcomeEvent | None:
-        """Take an event of which everything, and the key, went through this pipeline's redaction when it was said."""
+    def accept_ended(self, ended: AnEnded, key: str, sampled: bool) -> AnEnded | OutcomeEvent | None:
+        """Take what an action left, of which everything, and the key, went through this pipeline's redaction when said.
+
+        Returns what was recorded: the same, of which the event is made where it is wanted, or the event.
+        """
         screen = self._screen
         try:
-            payload = codec.encode(event)
+            packed = pack(ended)
         except Exception:  # what cannot be written is seen to there
-            return self._accept(event, key, sampled, is_clean=True)
-        if screen.has_hooks or len(payload) > screen.max_bytes or self.closed:
-            return self._accept(event, key, sampled, is_clean=True)
-        self._ring.append(event)
-        if not self._delivery.append(key, payload, event, sampled):
-            self._reject_late(event.event_id)
+            return self._accept(ended.event(), key, sampled, is_clean=True)
+        if screen.has_hooks or len(packed) + MOST_MORE > screen.max_bytes or self.closed:
+            return self._accept(ended.event(), key, sampled, is_clean=True)
+        self._ring.append(ended)
+        if not self._delivery.append(key, packed, ended, sampled):
+            self._reject_late(ended.event_id)
             return None
-        return event
+        return ended
 
     def _accept(self, event: OutcomeEvent, key: str, sampled: bool, *, is_clean: bool) -> OutcomeEvent | None:
         if self.closed:

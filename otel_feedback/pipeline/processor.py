@@ -21,6 +21,7 @@ from otel_feedback import semconv
 from otel_feedback.capture.ending import describe
 from otel_feedback.capture.handle import Action, open_actions
 from otel_feedback.capture.runtime import SCOPE
+from otel_feedback.capture.told import Told
 from otel_feedback.convert.conventions.own import OwnConvention
 from otel_feedback.convert.costs import priced_own
 from otel_feedback.convert.rules import Ended
@@ -104,8 +105,8 @@ class OutcomeSpanProcessor(SpanProcessor):
             action = open_actions.get(ids_of(context))
             if action is not None:
                 # somebody else may end its span while it is under way, and two processors may be on one provider
-                event, takers = action.outcome, action.takers
-                if event is not None and pipeline not in takers:
+                told, takers = action.outcome, action.takers
+                if told is not None and pipeline not in takers:
                     action.takers = (pipeline, *takers) if takers else self._alone
                     if (
                         action.is_alone
@@ -113,9 +114,9 @@ class OutcomeSpanProcessor(SpanProcessor):
                         and action.recorder is self._recorder
                         and not self.outcomes.keeps_recent
                     ):
-                        action.event = pipeline.accept_clean(event, action.partition_key, action.is_sampled)
+                        action.recorded = pipeline.accept_ended(told, action.partition_key, action.is_sampled)
                     else:
-                        action.event = self._take(action, span)
+                        action.recorded = self._take(action, told, span)
                 return
             scope = span.instrumentation_scope
             # one of our own tracer's whose action is not known yet: it has been ended before it even began
@@ -134,12 +135,10 @@ class OutcomeSpanProcessor(SpanProcessor):
         except Exception as exc:  # somebody else's span may carry anything
             pipeline.reject("unconvertible", "a span could not be turned into an outcome: %r", exc)
 
-    def _take(self, action: Action, span: ReadableSpan) -> OutcomeEvent | None:
+    def _take(self, action: Action, told: Told, span: ReadableSpan) -> OutcomeEvent | None:
         """Record the event of an action that is ending."""
         pipeline, recorder = self.pipeline, self._recorder
-        event = action.outcome
-        if event is None or action.recorder is not recorder:
-            event = action.outcome_for(recorder)
+        event = told.event() if action.recorder is recorder else action.outcome_for(recorder)
         is_touched = action.is_touched
         if is_touched:
             event = self._with_what_others_said(action, event, span)

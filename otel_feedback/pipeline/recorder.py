@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from opentelemetry.sdk.resources import Resource
 
 from otel_feedback import semconv
-from otel_feedback.capture.usage import Usage
 from otel_feedback.convert.pricing import Price
 from otel_feedback.convert.usage import TokenUsage
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.started import StartedAction
+from otel_feedback.events.usage import Usage
 
 if TYPE_CHECKING:
     from otel_feedback.pipeline.pipeline import FeedbackPipeline

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from otel_feedback.events.ended import EndedAction
 from otel_feedback.events.model import OutcomeEvent
 
 __all__ = ["Ring"]
@@ -14,7 +15,7 @@ class Ring:
     """At most `size` events, the oldest leaving first."""
 
     def __init__(self, size: int) -> None:
-        self._events: deque[OutcomeEvent] = deque(maxlen=size)
+        self._events: deque[OutcomeEvent | EndedAction] = deque(maxlen=size)
         self.append = self._events.append
 
     def __len__(self) -> int:
@@ -26,14 +27,15 @@ class Ring:
         An event stands where its first revision that is still here stood.
         """
         latest: dict[str, OutcomeEvent] = {}
-        for event in self._snapshot():
+        for recorded in self._snapshot():
+            event = recorded if isinstance(recorded, OutcomeEvent) else recorded.event()
             known = latest.get(event.event_id)
             if known is None or event.revision >= known.revision:
                 latest[event.event_id] = event
         matching = [event for event in latest.values() if wanted(event)]
         return matching[-count:] if count > 0 else []
 
-    def _snapshot(self) -> list[OutcomeEvent]:
+    def _snapshot(self) -> list[OutcomeEvent | EndedAction]:
         while True:
             try:
                 return list(self._events)

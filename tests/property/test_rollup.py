@@ -18,7 +18,7 @@ from otel_feedback.convert.usage import TokenUsage
 from otel_feedback.events import codec
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.journal.memory import MemoryJournal
-from otel_feedback.pipeline.pipeline import FeedbackPipeline
+from otel_feedback.pipeline.pipeline import AnEnded, FeedbackPipeline
 from otel_feedback.pipeline.processor import OutcomeSpanProcessor
 from tests.property.span_trees import RATE, Plan, Player, make_plan, totals_of
 
@@ -31,8 +31,10 @@ class Recording(FeedbackPipeline):
     def accept(self, event: OutcomeEvent, key: str, sampled: bool) -> OutcomeEvent | None:
         return self._note(super().accept(event, key, sampled))
 
-    def accept_clean(self, event: OutcomeEvent, key: str, sampled: bool) -> OutcomeEvent | None:
-        return self._note(super().accept_clean(event, key, sampled))
+    def accept_ended(self, ended: AnEnded, key: str, sampled: bool) -> AnEnded | OutcomeEvent | None:
+        taken = super().accept_ended(ended, key, sampled)
+        self._note(None if taken is None else ended.event())
+        return taken
 
     def _note(self, taken: OutcomeEvent | None) -> OutcomeEvent | None:
         assert taken is not None

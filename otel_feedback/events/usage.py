@@ -5,44 +5,16 @@ What nobody gave is None, since unknown is not zero. Not thread-safe by itself: 
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import msgspec
 
 from otel_feedback import semconv
-from otel_feedback.redaction.limits import Problems
 
-__all__ = ["MAX_COUNT", "Inclusive", "Usage", "clean_amount", "clean_count"]
-
-MAX_COUNT = 2**53
-"""The largest whole number that every JSON reader keeps exactly."""
+__all__ = ["Inclusive", "Usage"]
 
 
-def clean_count(value: object, name: str, problems: Problems) -> int | None:
-    """Return a whole number of at least 0, or None and a note of what could not be used."""
-    if value.__class__ is int and 0 <= value <= MAX_COUNT:  # type: ignore[operator]
-        return value  # type: ignore[return-value]
-    if isinstance(value, float) and value.is_integer() and 0 <= value <= MAX_COUNT:
-        return int(value)
-    problems.invalid.append(name)
-    return None
-
-
-def clean_amount(value: object, name: str, problems: Problems, maximum: float = math.inf) -> float | None:
-    """Return a finite number from 0 to `maximum`, or None and a note of what could not be used."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if 0 <= number <= maximum and number != math.inf:
-            return number
-    problems.invalid.append(name)
-    return None
-
-
-class Inclusive(msgspec.Struct, gc=False):
+class Inclusive(msgspec.Struct, array_like=True, gc=False):
     """What some actions used together. `priced` is what those calls cost of which only a table of prices said so."""
 
     calls: int | None = None
@@ -72,7 +44,7 @@ class Inclusive(msgspec.Struct, gc=False):
             self.latency_ms = other.latency_ms + (self.latency_ms or 0.0)
 
 
-class Usage(msgspec.Struct, gc=False):
+class Usage(msgspec.Struct, array_like=True, gc=False):
     """What one action used, and what the actions below it used: all of them, and those that are not in the tree."""
 
     calls: int | None = None
