@@ -6,7 +6,6 @@ Pure, and never raises.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from copy import copy
 from typing import Any
 
@@ -80,23 +79,27 @@ class Declaration(msgspec.Struct, eq=False):
 
     def tag(self, tags: Any) -> None:
         """Set the tags."""
-        if tags.__class__ is list and len(tags) <= MAX_ITEMS and _are_in(self.redaction.known, tags):
-            self.tags = tuple(tags) if len(tags) == 1 else tuple(dict.fromkeys(tags))
-        else:
-            self.tags = self.redaction.tags(tags, self._notes)
+        if tags.__class__ is list and len(tags) <= MAX_ITEMS:
+            known = self.redaction.known
+            for tag in tags:
+                if tag.__class__ is not str or tag not in known:
+                    break
+            else:
+                self.tags = tuple(tags) if len(tags) == 1 else tuple(dict.fromkeys(tags))
+                return
+        self.tags = self.redaction.tags(tags, self._notes)
 
     def describe(self, metadata: Any) -> None:
         """Set the metadata."""
-        redaction = self.redaction
-        if (
-            metadata.__class__ is dict
-            and len(metadata) <= MAX_ITEMS
-            and _are_in(redaction.known_keys, metadata)
-            and _are_in(redaction.known, metadata.values())
-        ):
-            self.metadata = self._flat = metadata.copy()
-        else:
-            self._keep(flat_metadata(metadata, self._notes))
+        if metadata.__class__ is dict and len(metadata) <= MAX_ITEMS:
+            known, keys = self.redaction.known, self.redaction.known_keys
+            for key, value in metadata.items():
+                if value.__class__ is not str or value not in known or key.__class__ is not str or key not in keys:
+                    break
+            else:
+                self.metadata = self._flat = metadata.copy()
+                return
+        self._keep(flat_metadata(metadata, self._notes))
 
     def _keep(self, flat: dict[str, MetadataValue]) -> None:
         self._flat = flat
@@ -124,11 +127,3 @@ class Declaration(msgspec.Struct, eq=False):
         if self.problems is None:
             self.problems = Problems()
         return self.problems
-
-
-def _are_in(known: set[Any], texts: Collection[Any]) -> bool:
-    """Tell whether all of these are known texts."""
-    for text in texts:  # noqa: SIM110 # a generator takes twice as long, and so does a set, which is made first
-        if text.__class__ is not str or text not in known:
-            return False
-    return True

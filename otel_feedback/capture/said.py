@@ -121,9 +121,14 @@ class Said(msgspec.Struct, eq=False, weakref=True):
                 if total_tokens is not None and (total := self._count(total_tokens, "total_tokens")) is not None:
                     usage.total = total + (usage.total or 0)
             else:
-                if input_tokens is not None and (given := self._count(input_tokens, "input_tokens")) is not None:
+                given, gotten = input_tokens, output_tokens
+                if type(given) is not int or not 0 <= given <= MAX_COUNT:
+                    given = self._count(given, "input_tokens")
+                if type(gotten) is not int or not 0 <= gotten <= MAX_COUNT:
+                    gotten = self._count(gotten, "output_tokens")
+                if given is not None:
                     usage.input = given if usage.input is None else usage.input + given
-                if output_tokens is not None and (gotten := self._count(output_tokens, "output_tokens")) is not None:
+                if gotten is not None:
                     usage.output = gotten if usage.output is None else usage.output + gotten
             if cached_input_tokens is not None:
                 cached = self._count(cached_input_tokens, "cached_input_tokens")
@@ -142,10 +147,8 @@ class Said(msgspec.Struct, eq=False, weakref=True):
                 is_known = provider.__class__ is str and provider in known
                 usage.provider = provider if is_known else self.redaction.name(provider, "provider", self._notes)
 
-    def _count(self, value: int, field: str) -> int | None:
-        if value.__class__ is int and 0 <= value <= MAX_COUNT:
-            return value
-        return clean_count(value, field, self._notes())
+    def _count(self, value: int | None, field: str) -> int | None:
+        return None if value is None else clean_count(value, field, self._notes())
 
     def _amount(self, value: float, field: str, maximum: float = math.inf) -> float | None:
         if value.__class__ is float and 0.0 <= value <= maximum and value != math.inf:

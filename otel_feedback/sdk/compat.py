@@ -137,16 +137,17 @@ class Hearers(NamedTuple):
     has_ending: bool
 
 
-_hands_on = hasattr(SynchronousMultiSpanProcessor(), "_span_processors")
+_HANDS_ON = SynchronousMultiSpanProcessor if hasattr(SynchronousMultiSpanProcessor(), "_span_processors") else None
 MOST_HEARERS = 64
 _hearers: dict[object, Hearers] = {}
 
 
 def hearers(processor: SpanProcessor) -> Hearers:
     """Return who hears of spans through a processor of a tracer; such as only hand on are looked through."""
-    if type(processor) is not SynchronousMultiSpanProcessor or not _hands_on:
+    if type(processor) is not _HANDS_ON:
         return Hearers((processor,), (processor,), (processor,), True)
-    found = _hearers.get(inner := cast(Any, processor)._span_processors)
+    inner: tuple[SpanProcessor, ...] = processor._span_processors  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue, reportPrivateUsage]
+    found = _hearers.get(inner)
     if found is None:
         if len(_hearers) > MOST_HEARERS:
             _hearers.clear()
@@ -186,7 +187,8 @@ def draws_bits(ids: IdGenerator) -> bool:
     return (
         type(ids) is RandomIdGenerator
         and _draws_bits
-        and (RandomIdGenerator.generate_trace_id, RandomIdGenerator.generate_span_id) == _DRAWS
+        and RandomIdGenerator.generate_trace_id is _DRAWS[0]
+        and RandomIdGenerator.generate_span_id is _DRAWS[1]
     )
 
 

@@ -192,6 +192,7 @@ def test_an_outcome_that_cannot_be_written_is_counted_once(
     def fail(event: object) -> bytes:
         raise OverflowError("too big")
 
+    monkeypatch.setattr("otel_feedback.pipeline.pipeline.pack", fail)
     monkeypatch.setattr("otel_feedback.events.codec.encode", fail)
     with feedback.action("work") as act:
         pass
