@@ -142,13 +142,13 @@ def test_query_recent_events() -> None:
 def test_custom_monitoring_hooks() -> None:
     """Word for word, and with a fast and a slow agent: the limit in it is 5 s, so the clock is made to run faster."""
     before = """
+import time
+real = time.perf_counter_ns
+time.perf_counter_ns = lambda: real() * 20
 from otel_feedback import create_dispatcher
 dispatcher = create_dispatcher()
 """
     after = """
-import time
-real = time.perf_counter_ns
-time.perf_counter_ns = lambda: real() * 20
 await dispatcher.dispatch(agent=SlowAgent(), action_type="x")
 await dispatcher.dispatch(agent=SlowAgent(300), action_type="x")
 print(alerts, dispatcher.hook_failures)
