@@ -137,9 +137,11 @@ def test_ctrl_c_ends_the_program_and_loses_nothing(log: Path, tmp_path: Path) ->
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "True True\n"
+        # at its end it gives up on Kafka quickly, and the log may need longer than that on a busy machine
+        wait_until(lambda: log.exists() and log.read_text("utf-8").endswith("\n"), timeout_s=30, what="the event")
         process.send_signal(signal.SIGINT)
         # CPython forgets that it was an interrupt if a library that is imported at the end runs exec() on a text
-        assert process.wait(30) in (-signal.SIGINT, 1)
+        assert process.wait() in (-signal.SIGINT, 1)
     assert len(newest(lines_in(log))) == 1
 
 
@@ -161,7 +163,9 @@ def test_gunicorn_with_a_preloaded_application(log: Path, tmp_path: Path) -> Non
 
     def ask() -> bool:
         try:
-            with urllib.request.urlopen(f"http://{address}/", timeout=10) as answer:
+            with urllib.request.urlopen(
+                f"http://{address}/"
+            ) as answer:  # one that is given up is recorded all the same
                 return bool(answer.read())
         except OSError:
             return False
@@ -172,5 +176,5 @@ def test_gunicorn_with_a_preloaded_application(log: Path, tmp_path: Path) -> Non
             asked = 1 + sum(ask() for _ in range(9))
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait()
     assert len([event for event in newest(lines_in(log)) if event["action_type"] == "request"]) == asked
