@@ -37,6 +37,7 @@ def agent(tmp_path: Path) -> str:
     return "agent.py"
 
 
+@pytest.mark.brief
 def test_spans_of_others_become_events_with_nothing_but_variables(log: Path, agent: str) -> None:
     ran = run(HERE, [agent], log, hook=True, **ON, OTEL_SERVICE_NAME="agents")
     assert (ran.code, ran.out, ran.err) == (0, "True True\n", "")
@@ -145,6 +146,7 @@ def test_ctrl_c_ends_the_program_and_loses_nothing(log: Path, tmp_path: Path) ->
     assert len(newest(lines_in(log))) == 1
 
 
+@pytest.mark.brief
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 def test_gunicorn_with_a_preloaded_application(log: Path, tmp_path: Path) -> None:
     """The hook runs in the master; its workers are forks."""

@@ -160,7 +160,19 @@ def test_command_exists(where: str, command: str) -> None:
         case ["docker", "compose", *_]:
             assert (ROOT / "docker-compose.yml").is_file()
         case [name, *_]:
-            known = {"python", "python3", "pip", "export", "cp", ".", ".ci/run", "ruff", "pyright", "lint-imports"}
+            known = {
+                "python",
+                "python3",
+                "pip",
+                "export",
+                "cp",
+                ".",
+                ".ci/run",
+                ".ci/full",
+                "ruff",
+                "pyright",
+                "lint-imports",
+            }
             assert name in {*known, "pre-commit", "git", "opentelemetry-instrument"}, f"{where}: what is {name!r}?"
         case _:
             pass  # an assignment of its own

@@ -68,6 +68,7 @@ def unreachable(request: pytest.FixtureRequest) -> Iterator[str]:
             broker.resume()
 
 
+@pytest.mark.brief
 def test_the_agent_goes_on_at_its_pace(unreachable: str, tmp_path: Path) -> None:
     """Medians of interleaved runs: with the dead broker against with Kafka switched off."""
     medians: dict[str, list[float]] = {"off": [], "dead": []}
