@@ -7,7 +7,6 @@ thorough   not in `.ci/run`: where a service has many long cases, those marked `
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -17,13 +16,25 @@ from tests.stack.cache import cache_root
 from tests.support import ROOT
 
 _OF_SERVICES = ("beside", "fault", "integration", "live")
-_THOROUGH = ("beside", "fault", "live")
+_THOROUGH = ("tests/beside/", "tests/fault/", "tests/live/", "tests/unit/test_benchmarks.py::test_a_quick_run_reports")
+_SLOW = (
+    "tests/property/",
+    "tests/unit/convert/test_hostile_spans.py",
+    "tests/unit/test_benchmark",
+    "tests/unit/test_event.py::test_every_event_fits",
+    "tests/unit/test_forks.py::test_pools_whose",
+    "tests/unit/test_late_ends.py",
+    "tests/unit/test_pipeline.py::test_children_forked",
+    "tests/unit/test_plan.py",
+)
+"""With no service, and yet not in the quick part: they take as long as all others of it."""
 
 _SECONDS = {
-    "beside": 6.0, "conformance": 0.03, "examples": 0.4, "fault": 12.0, "integration": 2.0, "live": 1.5, "property": 1.5,
-    "replay": 0.02, "unit": 0.08,
+    "beside": 4.0, "conformance": 0.02, "examples": 0.1, "fault": 10.0, "integration": 2.0, "live": 1.5, "property": 0.1,
+    "replay": 0.6, "unit": 0.04,
 }  # fmt: skip
-"""What one test takes at a time, by folder, on two cores of a free machine; measured over all, from time to time."""
+_SLOW_UNIT_S = 1.3
+"""What one test takes on two cores of a free machine, by folder; measured over all, from time to time."""
 
 
 class Kept(NamedTuple):
@@ -60,14 +71,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = _folder(item)
         if folder in _OF_SERVICES or _wanted([item]):
             item.add_marker("services")
-        if folder in _THOROUGH and item.get_closest_marker("brief") is None:
+        elif not item.nodeid.startswith(_SLOW):
+            item.add_marker("quick")
+        if item.nodeid.startswith(_THOROUGH) and item.get_closest_marker("brief") is None:
             item.add_marker("thorough")
 
 
 def pytest_report_collectionfinish(items: Sequence[pytest.Item]) -> list[str]:
     """Say what is about to happen, and how to have less of it."""
     wanted = _wanted(items)
-    seconds = sum(_SECONDS.get(folder, 1.0) * count for folder, count in Counter(map(_folder, items)).items())
+    seconds = sum(map(_seconds, items))
     lines = [f"takes {_minutes(seconds)} on two cores that are free, and longer where they are not"]
     if wanted:
         lines.append(f"starts {', '.join(one.title for one in wanted)}")
@@ -80,8 +93,13 @@ def pytest_report_collectionfinish(items: Sequence[pytest.Item]) -> list[str]:
             f"{cache_root()} and the caches of Go, Maven and pip ({_free_bytes() / 1e9:.0f} GB are free)"
         )
     if wanted:
-        lines.append('the quick part, which starts none of it: -m "not services"')
+        lines.append("the quick part, which starts none of it and takes 2 min: -m quick")
     return lines
+
+
+def _seconds(item: pytest.Item) -> float:
+    folder = _folder(item)
+    return _SLOW_UNIT_S if folder == "unit" and item.nodeid.startswith(_SLOW) else _SECONDS.get(folder, 1.0)
 
 
 def _folder(item: pytest.Item) -> str:
