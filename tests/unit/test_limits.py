@@ -32,10 +32,11 @@ def test_after_it():
 """
 
 
-def test_one_that_is_over_its_limit_fails_alone(tmp_path: Path) -> None:
+def test_one_that_is_over_its_limit_fails_alone(pytestconfig: pytest.Config, tmp_path: Path) -> None:
+    method = pytestconfig.getini("timeout_method")
     (tmp_path / "test_some.py").write_text(TESTS, "utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "tests.limits", "-q", "--timeout-method=signal", str(tmp_path)],
+        [sys.executable, "-m", "pytest", "-p", "tests.limits", "-q", f"--timeout-method={method}", str(tmp_path)],
         cwd=tmp_path, env=environment(PYTHONPATH=str(ROOT)), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "2 failed, 1 passed" in done.stdout
