@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 import pytest
+
+from tests.pace import Patience
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -140,9 +141,9 @@ class Stubborn:
 
 async def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
     """Wait on the loop until something is so."""
-    deadline = time.monotonic() + timeout_s
+    patience = Patience(timeout_s)
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert not patience.is_over, "waited in vain"
         await asyncio.sleep(0.001)
 
 

@@ -19,7 +19,7 @@ from otel_feedback.pipeline.pipeline import FeedbackPipeline
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 
-pytest_plugins = ["tests.stack.fixtures"]
+pytest_plugins = ["tests.stack.fixtures", "tests.limits", "tests.plan"]
 
 Configure = Callable[..., FeedbackPipeline]
 

@@ -13,6 +13,7 @@ from tests.model.server import ModelServer
 from tests.stack.errors import ServiceUnavailable
 
 
+@pytest.hookimpl(trylast=True)  # after the lines that say so
 def pytest_collection_finish(session: pytest.Session) -> None:
     if session.config.getoption("collectonly"):
         return

@@ -41,7 +41,6 @@ def run(programs: Path, command: list[str], log: Path, *, hook: bool, **variable
         cwd=log.parent,
         capture_output=True,
         text=True,
-        timeout=90,
         check=False,
     )
     return Ran(done.returncode, done.stdout, done.stderr, newest(lines_in(log)))
@@ -56,6 +55,7 @@ def surroundings(log: Path, **variables: str) -> dict[str, str]:
             "OTEL_TRACES_EXPORTER": "none",
             "OTEL_METRICS_EXPORTER": "none",
             "OTEL_LOGS_EXPORTER": "none",
+            "OTEL_FEEDBACK_SHUTDOWN_TIMEOUT": "60",  # a log takes no time, unless the machine is busy
             **variables,
         }
     )

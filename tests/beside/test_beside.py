@@ -41,6 +41,7 @@ def numbers(call: dict[str, Any]) -> tuple[Any, ...]:
     return call["status"], call["model"], call["input_tokens"], call["output_tokens"]
 
 
+@pytest.mark.brief
 def test_an_agent_that_knows_nothing_of_telemetry(genai: Path, server: ModelServer, log: Path) -> None:
     """opentelemetry-instrument, OpenTelemetry's instrumentation of openai, and variables."""
     ran = run(
@@ -96,6 +97,7 @@ def test_beside_a_vendor(
     assert {call["trace_id"] for call in ran.of_type("llm")} == {answer["trace_id"]}
 
 
+@pytest.mark.brief
 @pytest.mark.parametrize("order", ORDERS)
 def test_beside_mlflow_with_a_provider_of_its_own(vendors: Path, order: str, server: ModelServer, log: Path) -> None:
     """MLflow's default. Its spans are in traces of their own."""

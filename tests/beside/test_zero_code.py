@@ -37,6 +37,7 @@ def agent(tmp_path: Path) -> str:
     return "agent.py"
 
 
+@pytest.mark.brief
 def test_spans_of_others_become_events_with_nothing_but_variables(log: Path, agent: str) -> None:
     ran = run(HERE, [agent], log, hook=True, **ON, OTEL_SERVICE_NAME="agents")
     assert (ran.code, ran.out, ran.err) == (0, "True True\n", "")
@@ -137,12 +138,15 @@ def test_ctrl_c_ends_the_program_and_loses_nothing(log: Path, tmp_path: Path) ->
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "True True\n"
+        # at its end it gives up on Kafka quickly, and the log may need longer than that on a busy machine
+        wait_until(lambda: log.exists() and log.read_text("utf-8").endswith("\n"), timeout_s=30, what="the event")
         process.send_signal(signal.SIGINT)
         # CPython forgets that it was an interrupt if a library that is imported at the end runs exec() on a text
-        assert process.wait(30) in (-signal.SIGINT, 1)
+        assert process.wait() in (-signal.SIGINT, 1)
     assert len(newest(lines_in(log))) == 1
 
 
+@pytest.mark.brief
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 def test_gunicorn_with_a_preloaded_application(log: Path, tmp_path: Path) -> None:
     """The hook runs in the master; its workers are forks."""
@@ -161,7 +165,9 @@ def test_gunicorn_with_a_preloaded_application(log: Path, tmp_path: Path) -> Non
 
     def ask() -> bool:
         try:
-            with urllib.request.urlopen(f"http://{address}/", timeout=10) as answer:
+            with urllib.request.urlopen(
+                f"http://{address}/"
+            ) as answer:  # one that is given up is recorded all the same
                 return bool(answer.read())
         except OSError:
             return False
@@ -172,5 +178,5 @@ def test_gunicorn_with_a_preloaded_application(log: Path, tmp_path: Path) -> Non
             asked = 1 + sum(ask() for _ in range(9))
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait()
     assert len([event for event in newest(lines_in(log)) if event["action_type"] == "request"]) == asked

@@ -109,7 +109,6 @@ def test_example(name: str) -> None:
         env=environment(PYTHONPATH=str(ROOT), PYTHONWARNINGS="error"),
         capture_output=True,
         text=True,
-        timeout=60,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -42,7 +42,7 @@ def start(before: str, log: Path) -> subprocess.Popen[str]:
 
 def end(process: subprocess.Popen[str], number: signal.Signals) -> int:
     process.send_signal(number)
-    process.communicate(timeout=30)
+    process.communicate()
     return process.returncode
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.logs import lines_in
+from tests.pace import slowness
 from tests.stack.kafka import KafkaBroker
 from tests.stack.processes import free_port
 from tests.support import run_python
@@ -67,6 +68,7 @@ def unreachable(request: pytest.FixtureRequest) -> Iterator[str]:
             broker.resume()
 
 
+@pytest.mark.brief
 def test_the_agent_goes_on_at_its_pace(unreachable: str, tmp_path: Path) -> None:
     """Medians of interleaved runs: with the dead broker against with Kafka switched off."""
     medians: dict[str, list[float]] = {"off": [], "dead": []}
@@ -81,7 +83,7 @@ def test_the_agent_goes_on_at_its_pace(unreachable: str, tmp_path: Path) -> None
         assert (kafka["appended"], kafka["delivered"], kafka["pending"]) == (1501, 0, 1501)
         assert (after["delivered"], after["pending"], after["lost"]) == (0, 1501, {}), "they stay in the journal"
         assert told["complete"] is False
-        assert told["took_s"] < 2 + 2, "shutdown keeps its deadline (and this machine is shared)"
+        assert told["took_s"] < 2 + 2 * slowness(), "shutdown keeps its deadline"
         assert told["recent"] == 1000
         assert told["after"]["log"]["delivered"] == 1501
         assert len(lines_in(log)) == 1501, "every event is in the log tier"

@@ -164,6 +164,7 @@ def test_records_that_are_too_large_block_no_others(strict: Strict) -> None:
 # -- a topic that is not there -----------------------------------------------------------------------------------
 
 
+@pytest.mark.brief
 def test_events_wait_for_a_topic_that_comes_later(strict: Strict) -> None:
     topic = "comes-later"
     off_s = median_without_kafka_s(100, PAUSE_S)

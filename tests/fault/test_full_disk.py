@@ -82,6 +82,7 @@ def assert_has(cursor: JournalCursor, appended: list[Appended]) -> None:
     assert_balanced(cursor)
 
 
+@pytest.mark.brief
 def test_nothing_is_lost_on_a_full_disk_and_space_that_is_free_again_is_used(disk: SmallDisk, root: Path) -> None:
     disk.ballast.write_bytes(b"\0" * 1_000_000)
     journal, clock, cursor = begin(root)

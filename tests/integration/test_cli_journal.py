@@ -43,7 +43,7 @@ def die_without_kafka(servers: str, topic: str) -> str:
 
 
 def journal(folder: Path, *arguments: str, **given: str) -> tuple[int, dict[str, Any]]:
-    done = run_cli("journal", *arguments, "--json", variables=given, folder=folder, timeout_s=120)
+    done = run_cli("journal", *arguments, "--json", variables=given, folder=folder)
     assert "Traceback" not in done.stderr
     return done.returncode, json.loads(done.stdout)
 

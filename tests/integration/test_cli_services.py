@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import time
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.pace import Patience, slowness
 from tests.stack import kafka_clients
 from tests.stack.collector import Collector
 from tests.stack.jaeger import Jaeger
@@ -30,7 +32,20 @@ def cli(folder: Path, *arguments: str, **variables: str) -> subprocess.Completed
     return done
 
 
+# what it says of a service that did not answer within the seconds that it waits, as a well one may on a busy machine
+LATE = re.compile(r"no answer within|does not answer|not resolved within|DEADLINE_EXCEEDED|timed out", re.IGNORECASE)
+
+
 def doctor(folder: Path, *arguments: str, **variables: str) -> tuple[int, dict[str, dict[str, Any]]]:
+    """Ask the doctor, again where something was too slow for it."""
+    patience = Patience(30)
+    while True:
+        code, found = ask_doctor(folder, *arguments, **variables)
+        if patience.is_over or not any(LATE.search(check["found"]) for check in found.values()):
+            return code, found
+
+
+def ask_doctor(folder: Path, *arguments: str, **variables: str) -> tuple[int, dict[str, dict[str, Any]]]:
     done = cli(folder, "doctor", "--json", *arguments, **{"OTEL_TRACES_EXPORTER": "none", **variables})
     return done.returncode, {check["check"]: check for check in json.loads(done.stdout)["checks"]}
 
@@ -224,13 +239,13 @@ def test_a_broker_that_hangs(secured: Secured, tmp_path: Path) -> None:
     secured.broker.pause()
     try:
         began = time.monotonic()
-        code, found = doctor(tmp_path, KAFKA_BOOTSTRAP_SERVERS=secured.broker.bootstrap_servers)
+        code, found = ask_doctor(tmp_path, KAFKA_BOOTSTRAP_SERVERS=secured.broker.bootstrap_servers)
         elapsed_s = time.monotonic() - began
     finally:
         secured.broker.resume()
     assert (code, found["Kafka protocol"]["state"]) == (1, "failed")
     assert "does not answer" in found["Kafka protocol"]["found"]
-    assert elapsed_s < 8
+    assert elapsed_s < 8 * slowness()
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
@@ -262,7 +277,7 @@ def test_all_is_well(
         pipeline = feedback.configure()
         with feedback.action("check", agent="doctor"):
             pass
-        assert pipeline.shutdown(timeout_s=20), pipeline.metrics()
+        assert pipeline.shutdown(timeout_s=100), pipeline.metrics()
         """,
         variables,
     )

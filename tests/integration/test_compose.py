@@ -118,7 +118,6 @@ def test_kafka_settings_make_a_broker_that_kafka_accepts(services: dict[str, Ser
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
         check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr

@@ -166,7 +166,7 @@ def _run(arguments: Sequence[str], folder: Path, variables: Mapping[str, str]) -
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=folder, env={**variables, **state}, stdin=subprocess.DEVNULL, start_new_session=True,
-        capture_output=True, text=True, encoding="utf-8", timeout=90, check=False,
+        capture_output=True, text=True, encoding="utf-8", check=False,
     )  # fmt: skip
     paths = [path for path in folder.rglob("*") if path.is_file()]
     files = {str(path.relative_to(folder)): path.read_bytes().decode(errors="replace") for path in paths}

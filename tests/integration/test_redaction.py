@@ -54,7 +54,6 @@ def test_no_secret_arrives_anywhere(
             "XDG_STATE_HOME": str(tmp_path),
             "OTEL_FEEDBACK_SHUTDOWN_TIMEOUT": "60",
         },
-        timeout_s=110,
     )
     assert done.returncode == 0, done.stderr
     records = kafka_clients.read_to_end(kafka_broker.bootstrap_servers, topic)

@@ -198,7 +198,6 @@ def test_missing_service_is_a_loud_skip_and_in_ci_a_failure(tmp_path: Path, ci: 
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
         check=False,
     )
     reason = "no Kafka broker to be had here; tried Docker: docker is not installed; Maven: not"

@@ -17,6 +17,7 @@ from tests.live.expected import EXPECTED, INSTRUMENTORS
 from tests.live.known import without_known
 from tests.logs import newest
 from tests.model.server import ModelServer
+from tests.pace import slowness
 from tests.stack.virtualenvs import programs_beside_ours
 from tests.support import ROOT
 
@@ -67,10 +68,12 @@ def _report(interpreter: Path, url: str, program: str, instrumentor: str, place:
     keep = ("HOME", "LANG", "PATH", "TMPDIR")
     environment = {name: os.environ[name] for name in keep if name in os.environ}
     environment |= {"PYTHONPATH": str(ROOT), "MODEL_SERVER": url, "OPENAI_API_KEY": "none", "PYTHONWARNINGS": "ignore"}
+    environment["PACE"] = str(slowness())
     path = Path(__file__).parent / "programs" / f"{program}.py"
     done = subprocess.run(
         [str(interpreter), str(path), instrumentor, str(out)],
-        env=environment, cwd=place, capture_output=True, text=True, timeout=LONGEST_S, check=False,
+        env=environment, cwd=place, capture_output=True, text=True,
+        timeout=LONGEST_S * slowness(), check=False,
     )  # fmt: skip
     if done.returncode != 0 or not out.exists():
         last = done.stderr.strip().splitlines()[-1:] or ["no word"]

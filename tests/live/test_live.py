@@ -14,11 +14,23 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> list[Result]:
-    return list(run(cases(), tmp_path_factory.mktemp("live")))
+def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Result]:
+    """Of the programs that the chosen tests are about."""
+    names = {item.name for item in request.session.items}
+    needs_all = test_every_known_limit_is_one.__name__ in names
+    chosen = [
+        case for case in cases() if needs_all or f"{test_events_say_what_happened.__name__}[{'-'.join(case)}]" in names
+    ]
+    return list(run(chosen, tmp_path_factory.mktemp("live")))
 
 
-@pytest.mark.parametrize(("program", "instrumentor"), cases())
+BRIEF = cases()[0]
+
+
+@pytest.mark.parametrize(
+    ("program", "instrumentor"),
+    [pytest.param(*case, marks=[pytest.mark.brief] if case == BRIEF else []) for case in cases()],
+)
 def test_events_say_what_happened(program: str, instrumentor: str, results: list[Result]) -> None:
     mine = [one for one in results if (one.program, one.instrumentor) == (program, instrumentor)]
     assert [one.scenario for one in mine] == list(EXPECTED[program])

@@ -2,7 +2,8 @@
 
 All versions are pinned; the recipes are the files in `build/` and the commands here. Measured on
 2 cores with empty Maven and Go caches: Kafka 6 s, collector 108 s, Jaeger 161 s. Maven's and Go's
-download caches are their own defaults, so a changed recipe builds faster than a first one.
+download caches are their own defaults, so a changed recipe builds faster than a first one, and one that was interrupted
+goes on where it was.
 """
 
 from __future__ import annotations
@@ -11,19 +12,16 @@ import json
 import re
 import shutil
 import subprocess
-import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 
 from tests.stack import versions
 from tests.stack.cache import build_key, built
 from tests.stack.errors import ServiceUnavailable
-from tests.stack.processes import ChildProcess, tail
+from tests.stack.steps import run_step
 
 RECIPES = Path(__file__).parent / "build"
 
-_TIMEOUT_S = 900.0
 _LINK_FLAGS = "-s -w"  # no debug symbols: half the size, and linking is a good part of the time
 _GO_ENVIRONMENT = {"CGO_ENABLED": "0"}  # pure Go: needs no C compiler and runs on any libc
 
@@ -59,7 +57,7 @@ def kafka_libraries() -> Path:
 
     def build(directory: Path) -> None:
         (directory / "pom.xml").write_text(pom)
-        _run(_COPY_JARS, directory)
+        run_step(_COPY_JARS, directory)
 
     _require("java", "mvn")
     _require_java(versions.KAFKA_JAVA)
@@ -73,7 +71,7 @@ def collector_binary() -> Path:
 
     def build(directory: Path) -> None:
         (directory / "builder.yaml").write_text(config)
-        _run(_BUILD_COLLECTOR, directory, _GO_ENVIRONMENT)
+        run_step(_BUILD_COLLECTOR, directory, _GO_ENVIRONMENT)
         (directory / "source" / "otelcol").rename(directory / "otelcol")
         shutil.rmtree(directory / "source")
 
@@ -92,8 +90,8 @@ def jaeger_binary() -> Path:
         source = _download(f"{_JAEGER}@v{versions.JAEGER_MODULE}", directory)
         for name in ("go.mod", "go.sum"):
             (directory / name).write_bytes((source / name).read_bytes())
-        _run(_MARK_JAEGER_MODULE, directory, _GO_ENVIRONMENT)
-        _run(_BUILD_JAEGER, directory, _GO_ENVIRONMENT)
+        run_step(_MARK_JAEGER_MODULE, directory, _GO_ENVIRONMENT)
+        run_step(_BUILD_JAEGER, directory, _GO_ENVIRONMENT)
 
     key = build_key("jaeger", versions.JAEGER, [*_MARK_JAEGER_MODULE, *_BUILD_JAEGER])
     title = f"building Jaeger {versions.JAEGER} with Go (once, ~3 minutes)"
@@ -137,31 +135,5 @@ def _require_java(at_least: int) -> None:
 
 def _download(module: str, directory: Path) -> Path:
     """Return the directory in Go's module cache that holds the module's source."""
-    result = subprocess.run(
-        ["go", "mod", "download", "-json", module],
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT_S,
-        check=False,
-    )
-    if result.returncode != 0:
-        raise ServiceUnavailable(f"go mod download {module} failed: {tail(result.stderr)}")
-    return Path(json.loads(result.stdout)["Dir"])
-
-
-def _run(command: Sequence[str], directory: Path, environment: Mapping[str, str] | None = None) -> None:
-    """Run one build step to its end; the reaper ends it if we are killed meanwhile."""
-    process = ChildProcess("build", command, directory=directory, environment=environment)
-    process.start()
-    deadline = time.monotonic() + _TIMEOUT_S
-    try:
-        while process.is_running():
-            if time.monotonic() >= deadline:
-                raise ServiceUnavailable(f"{command[0]} took more than {_TIMEOUT_S:g} s")
-            time.sleep(0.1)
-    finally:
-        process.kill()  # does nothing to one that has ended
-    if process.returncode != 0:
-        log = tail(process.output(), 15)
-        raise ServiceUnavailable(f"`{' '.join(command)}` failed:\n{log}")
+    told = run_step(["go", "mod", "download", "-json", module], directory)
+    return Path(json.loads(told[told.index("{") : told.rindex("}") + 1])["Dir"])  # it also says what it fetches

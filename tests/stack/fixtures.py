@@ -81,11 +81,11 @@ def collector_of_spans(trace_sink: TraceSink) -> Iterator[Collector]:
         yield running
 
 
+@pytest.hookimpl(trylast=True)  # after the lines that say so
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Fetch or build what the collected tests will start.
 
-    Here and not in the fixtures: a build takes minutes, and within a test its timeout would end
-    the whole run.
+    Here and not in the fixtures: a build takes minutes, and a test that waits for it would be over its limit.
     """
     if session.config.getoption("collectonly"):
         return

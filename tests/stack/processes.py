@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from tests.pace import Patience
 from tests.stack import reaper
 from tests.stack.errors import NotReadyError, StackError
 
@@ -201,11 +202,11 @@ def wait_ready(service: Runnable, is_ready: Callable[[], bool], *, timeout_s: fl
         NotReadyError: when the service has ended or the deadline has passed; the last lines of its log
             are in the message.
     """
-    deadline = time.monotonic() + timeout_s
+    patience = Patience(timeout_s)
     while not is_ready():
         if not service.is_running():
             what = "ended instead of getting ready"
-        elif time.monotonic() >= deadline:
+        elif patience.is_over:
             what = f"was not ready after {timeout_s:g} s"
         else:
             time.sleep(poll_s)

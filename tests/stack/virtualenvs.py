@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from tests.stack import cache
-from tests.stack.errors import ServiceUnavailable
+from tests.stack.steps import run_step
 from tests.support import ROOT
 
 __all__ = ["programs_beside_ours", "programs_with"]
@@ -34,10 +33,10 @@ def programs_with(name: str, *installs: Sequence[str], recipe: Sequence[str]) ->
     def build(part: Path) -> None:
         # the folder is renamed when it is complete: run its scripts by its interpreter, they name one that is gone
         place = part / "venv"
-        _run([sys.executable, "-m", "venv", str(place)])
+        run_step([sys.executable, "-m", "venv", str(place)], part)
         for arguments in installs:
             pip = [str(place / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-            _run([*pip, *arguments])
+            run_step([*pip, *arguments], part)
 
     return cache.built(cache.build_key(name, version, recipe), f"packages of {name}", build) / "venv" / "bin"
 
@@ -60,10 +59,3 @@ def programs_beside_ours(name: str, requirements: Path) -> Path:
         recipe.append(alone.read_text("utf-8"))
     recipe += _OURS.findall((ROOT / "pyproject.toml").read_text("utf-8"))
     return programs_with(name, *installs, recipe=recipe)
-
-
-def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        last = done.stderr.strip().splitlines()[-3:]
-        raise ServiceUnavailable(f"{' '.join(command[1:4])}: {' '.join(last)}")

@@ -1,4 +1,4 @@
-"""Wait for something by asking for it until a deadline; nothing here guesses how long it takes."""
+"""Wait for something by asking for it, as long as patience lasts; nothing here guesses how long it takes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from tests.pace import Patience
 from tests.stack.errors import NotReadyError
 
 T = TypeVar("T")
@@ -18,19 +19,19 @@ def wait_for(get: Callable[[], T | None], *, timeout_s: float, what: str, poll_s
 
     Args:
         get: asked at once and then every `poll_s` seconds.
-        timeout_s: how long to go on asking, in seconds.
+        timeout_s: how long to go on asking, in seconds of a free machine.
         what: named in the exception.
         poll_s: pause between two questions, in seconds.
 
     Raises:
-        NotReadyError: when the deadline has passed.
+        NotReadyError: when that time has passed.
     """
-    deadline = time.monotonic() + timeout_s
+    patience = Patience(timeout_s)
     while True:
         value = get()
         if value is not None:
             return value
-        if time.monotonic() >= deadline:
+        if patience.is_over:
             raise NotReadyError(f"waited {timeout_s:g} s for {what}")
         time.sleep(poll_s)
 

@@ -256,7 +256,6 @@ def test_a_quick_run_reports_every_row(
         env=environment() | variables,
         capture_output=True,
         text=True,
-        timeout=100,
         check=False,
     )
     if "no Kafka broker to be had" in done.stderr:

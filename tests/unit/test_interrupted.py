@@ -74,7 +74,6 @@ def test_a_signal_handler_may_record_actions_at_any_moment(durability: str, tmp_
     done = run_python(
         SIGNALS.format(durability=durability),
         {"OTEL_TRACES_EXPORTER": "none", "OTEL_FEEDBACK_LOG_FILE": str(log)},
-        timeout_s=60,
     )
     assert done.returncode == 0, done.stderr
     is_complete, inside, outside, account = json.loads(done.stdout)
@@ -87,7 +86,7 @@ def test_a_signal_handler_may_record_actions_at_any_moment(durability: str, tmp_
 
 def test_what_the_garbage_collector_ends_or_starts_is_recorded_wherever_that_happens(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    done = run_python(FINALISERS, {"OTEL_TRACES_EXPORTER": "none", "OTEL_FEEDBACK_LOG_FILE": str(log)}, timeout_s=100)
+    done = run_python(FINALISERS, {"OTEL_TRACES_EXPORTER": "none", "OTEL_FEEDBACK_LOG_FILE": str(log)})
     assert done.returncode == 0, done.stderr
     is_complete, account = json.loads(done.stdout)
     assert is_complete, done.stderr

@@ -228,7 +228,7 @@ def test_the_fixture_in_a_project_of_its_own(conftest: str, options: list[str], 
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", *options, str(tmp_path)],
         cwd=tmp_path, env=environment(PYTHONPATH=str(Path(feedback.__file__).parents[1])), capture_output=True, text=True,
-        timeout=60, check=False,
+        check=False,
     )  # fmt: skip
     assert "1 failed, 2 passed" in done.stdout, done.stdout + done.stderr
     assert "assert [react a success] == []" in done.stdout

@@ -90,7 +90,7 @@ def _run(pipeline: FeedbackPipeline, console: Console, seconds: float, *, as_jso
         elapsed_s = time.monotonic() - began
         # what the cancelled actions came to is recorded by now
         feed.show(pipeline.get_recent_events(count=ALL), elapsed_s)
-    pipeline.force_flush(timeout_s=2.0)
+    pipeline.force_flush(timeout_s=10.0)  # to a file of its own: that takes milliseconds, or a very busy machine
     if as_json:
         _write_json(pipeline, elapsed_s, interrupted=interrupted)
     else:

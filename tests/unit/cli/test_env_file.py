@@ -122,7 +122,6 @@ def test_the_library_does_not_read_it(tmp_path: Path) -> None:
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=60,
         check=True,
     )
     assert done.stdout == "100\n"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from otel_feedback.cli.network import UnreachableError, reach, within
+from tests.pace import slowness
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_a_resolver_that_hangs_is_left_alone(monkeypatch: pytest.MonkeyPatch) ->
     began = time.monotonic()
     with pytest.raises(UnreachableError, match=r"the name db\.example was not resolved within 0\.2 s"):
         reach("db.example", 80, 0.2)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 2 * slowness()
     released.set()
 
 
@@ -73,5 +74,5 @@ def test_work_that_takes_too_long_is_left_behind() -> None:
     began = time.monotonic()
     with pytest.raises(TimeoutError, match=r"no answer within 0\.1 s"):
         within(0.1, lambda: released.wait(30))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 2 * slowness()
     released.set()

@@ -117,7 +117,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """,
     ) as process:
         producer = heard(process)
-        assert process.wait(30) == -signal.SIGKILL
+        assert process.wait() == -signal.SIGKILL
     (adopted,) = journal_in(root)[0].adopt([KAFKA], close_action)
     assert adopted.origin.producer_id == producer
     cursor = adopted.cursors[KAFKA]
@@ -196,7 +196,7 @@ time.sleep(60)
             other, _ = journal_in(root)
             assert other.adopt([KAFKA], close_action) == [], "the parent lives"
             parent.kill()
-            parent.wait(30)
+            parent.wait()
             adopted = other.adopt([KAFKA], close_action)
             os.kill(child, 0)  # the child lives
         finally:

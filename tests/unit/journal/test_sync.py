@@ -23,6 +23,7 @@ from tests.journals.disk import (
     journal_in,
     segments,
 )
+from tests.pace import Patience
 
 
 class Synced:
@@ -83,11 +84,11 @@ def test_with_fsync_one_sync_serves_all_who_wait(tmp_path: Path, synced: Synced)
     synced.before, synced.count = slow, 0
     threads = [threading.Thread(target=append, args=(journal, f"e{number}")) for number in range(8)]
     threads[0].start()
-    assert began.wait(30)
+    assert began.wait()
     for thread in threads[1:]:
         thread.start()
-    deadline = time.monotonic() + 30
-    while journal.end < 9 and time.monotonic() < deadline:  # all are appended, and wait
+    patience = Patience(30)
+    while journal.end < 9 and not patience.is_over:  # all are appended, and wait
         time.sleep(0.001)
     assert journal.end == 9, "an append that waits for the disk holds up no other's"
     wait.set()

@@ -60,7 +60,7 @@ def test_of_many_threads_that_take_over_and_finish_each_record_goes_to_one(root:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join()
     assert len(got) == len({producer for producer, _ in got}) == 60
     assert all(sequences == [0, 1] for _, sequences in got)
     assert list(root.iterdir()) == []
@@ -125,10 +125,10 @@ def test_many_threads_append_while_others_lease_and_tend(root: Path, *, capped: 
     tending = guarded(keeper)
     agents = [guarded(agent, which) for which in range(8)]
     for thread in agents:
-        thread.join(60)
+        thread.join()
     done.set()
     for thread in [*workers, tending]:
-        thread.join(60)
+        thread.join()
     assert failures == []
     everything = {its.sequence: its for mine in appended for its in mine}
     assert sorted(everything) == list(range(2_000))

@@ -240,7 +240,7 @@ def test_progress_is_shown_where_somebody_watches_and_stdout_stays_clean(tmp_pat
         env=environment(TERM="xterm"), stdout=subprocess.PIPE, stderr=its_end, text=True,
     ) as process:  # fmt: skip
         os.close(its_end)
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate()
     shown = os.read(terminal, 10_000)
     os.close(terminal)
     assert process.returncode == 0

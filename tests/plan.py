@@ -1,0 +1,128 @@
+"""The pytest plugin for what a run takes: which tests need services, which are for `.ci/full` alone, and what to expect of it.
+
+services   starts a broker, a collector, an environment of its own …; all others are the quick part
+thorough   not in `.ci/run`: where a service has many long cases, those marked `brief` stand for it there
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import pytest
+
+from tests.stack.cache import cache_root
+from tests.support import ROOT
+
+_OF_SERVICES = ("beside", "fault", "integration", "live")
+_THOROUGH = ("tests/beside/", "tests/fault/", "tests/live/", "tests/unit/test_benchmarks.py::test_a_quick_run_reports")
+_SLOW = (
+    "tests/property/",
+    "tests/unit/convert/test_hostile_spans.py",
+    "tests/unit/test_benchmark",
+    "tests/unit/test_event.py::test_every_event_fits",
+    "tests/unit/test_forks.py::test_pools_whose",
+    "tests/unit/test_late_ends.py",
+    "tests/unit/test_pipeline.py::test_children_forked",
+    "tests/unit/test_plan.py",
+)
+"""With no service, and yet not in the quick part: they take as long as all others of it."""
+
+_SECONDS = {
+    "beside": 4.0, "conformance": 0.02, "examples": 0.1, "fault": 10.0, "integration": 2.0, "live": 1.5, "property": 0.1,
+    "replay": 0.6, "unit": 0.04,
+}  # fmt: skip
+_SLOW_UNIT_S = 1.3
+"""What one test takes on two cores of a free machine, by folder; measured over all, from time to time."""
+
+
+class Kept(NamedTuple):
+    """Something that is fetched, built or installed once."""
+
+    title: str
+    name: str  # what its folder in the cache begins with
+    seconds: int  # on two cores of a free machine, with empty caches
+    megabytes: int  # with what Go, Maven and pip keep of it
+
+
+_KAFKA = Kept("Kafka", "kafka-", 6, 100)
+_COLLECTOR = Kept("OpenTelemetry Collector", "collector-", 110, 2_300)
+_JAEGER = Kept("Jaeger", "jaeger-", 165, 2_300)
+_FIXTURES = {
+    "kafka_broker": [_KAFKA],
+    "jaeger": [_JAEGER],
+    "collector": [_COLLECTOR, _JAEGER],
+    "collector_of_spans": [_COLLECTOR],
+    "genai": [Kept("environment beside-genai", "beside-genai-", 40, 170)],
+    "vendors": [Kept("environment beside-vendors", "beside-vendors-", 60, 260)],
+}
+_FILES = {
+    "tests/beside/test_oldest_sdk.py": [Kept("environment beside-oldest-sdk", "beside-oldest-sdk-", 40, 150)],
+    "tests/live/test_live.py": [Kept("environment live", "live-", 40, 290)],
+}
+_FOLDERS = {"fault": [_KAFKA]}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by where they are and by what they ask for, before `-m` chooses among them."""
+    for item in items:
+        folder = _folder(item)
+        if folder in _OF_SERVICES or _wanted([item]):
+            item.add_marker("services")
+        elif not item.nodeid.startswith(_SLOW):
+            item.add_marker("quick")
+        if item.nodeid.startswith(_THOROUGH) and item.get_closest_marker("brief") is None:
+            item.add_marker("thorough")
+
+
+def pytest_report_collectionfinish(items: Sequence[pytest.Item]) -> list[str]:
+    """Say what is about to happen, and how to have less of it."""
+    wanted = _wanted(items)
+    seconds = sum(map(_seconds, items))
+    lines = [f"takes {_minutes(seconds)} on two cores that are free, and longer where they are not"]
+    if wanted:
+        lines.append(f"starts {', '.join(one.title for one in wanted)}")
+    missing = [one for one in wanted if not any(path.is_dir() for path in cache_root().glob(f"{one.name}*"))]
+    if missing:
+        megabytes = sum(one.megabytes for one in missing)
+        lines.append(
+            f"without Docker fetches and builds first, once: {', '.join(one.title for one in missing)}: "
+            f"{_minutes(sum(one.seconds for one in missing))}, and up to {megabytes / 1e3:.1f} GB of disk in "
+            f"{cache_root()} and the caches of Go, Maven and pip ({_free_bytes() / 1e9:.0f} GB are free)"
+        )
+    if wanted:
+        lines.append("the quick part, which starts none of it and takes 2 min: -m quick")
+    return lines
+
+
+def _seconds(item: pytest.Item) -> float:
+    folder = _folder(item)
+    return _SLOW_UNIT_S if folder == "unit" and item.nodeid.startswith(_SLOW) else _SECONDS.get(folder, 1.0)
+
+
+def _folder(item: pytest.Item) -> str:
+    parts = item.path.relative_to(ROOT).parts if item.path.is_relative_to(ROOT) else ()
+    return parts[1] if len(parts) > 2 and parts[0] == "tests" else ""
+
+
+def _wanted(items: Iterable[pytest.Item]) -> list[Kept]:
+    found: dict[Kept, None] = {}
+    for item in items:
+        for name in getattr(item, "fixturenames", ()):
+            found.update(dict.fromkeys(_FIXTURES.get(name, ())))
+        found.update(dict.fromkeys(_FILES.get(item.nodeid.partition("::")[0], ())))
+        found.update(dict.fromkeys(_FOLDERS.get(_folder(item), ())))
+    return list(found)
+
+
+def _minutes(seconds: float) -> str:
+    return f"about {max(1, round(seconds / 60))} min"
+
+
+def _free_bytes() -> int:
+    place = cache_root()
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free

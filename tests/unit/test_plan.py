@@ -1,0 +1,71 @@
+"""What a run of the suite says at its start, and what is in which part of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT, environment
+
+SERVICES = ["tests/beside", "tests/fault", "tests/integration", "tests/live"]
+
+
+def collect(*arguments: str, **variables: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-p", "no:cacheprovider", *arguments],
+        cwd=ROOT, env=environment(PYTEST_ADDOPTS="", **variables), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode in (0, 5), done.stdout  # 5: nothing is left
+    return done.stdout
+
+
+def line(text: str, begins: str) -> str:
+    return next(line for line in text.splitlines() if line.startswith(begins))
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What is said where nothing is kept from an earlier run."""
+    return collect(*SERVICES, XDG_CACHE_HOME=str(tmp_path_factory.mktemp("empty")))
+
+
+def test_it_says_what_it_starts_how_long_that_takes_and_how_much_disk_it_needs(everything: str) -> None:
+    assert "min on two cores" in line(everything, "takes about")
+    for name in ("Kafka", "Collector", "Jaeger", "beside-genai", "beside-vendors", "beside-oldest-sdk", "live"):
+        assert name in line(everything, "starts ")
+    first = line(everything, "without Docker fetches and builds first")
+    assert "Jaeger" in first
+    assert "GB of disk in" in first
+
+
+def test_it_says_so_before_it_builds(everything: str, tmp_path: Path) -> None:
+    """And only what is missing, and only what the chosen tests need."""
+    chosen = collect("tests/integration/test_otlp_sink.py", XDG_CACHE_HOME=str(tmp_path))
+    assert "fetches and builds" not in chosen
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_quick_part_starts_nothing() -> None:
+    told = collect("-m", "quick", "tests/examples", *SERVICES)
+    assert "test_otlp_sink.py" not in told
+    assert "\nstarts " not in told
+    assert "test_quickstart_with_kafka" not in told
+    assert "test_every_page_is_looked_at" in told
+
+
+def test_the_part_for_each_change_has_something_of_each_service(everything: str) -> None:
+    told = collect("-m", "not thorough", *SERVICES)
+    # the oldest SDK is no service, but all cases of tests/conformance/wire once more
+    assert line(told, "starts ").split(", ") == [
+        name for name in line(everything, "starts ").split(", ") if "oldest-sdk" not in name
+    ]
+
+
+def test_the_full_part_leaves_nothing_out() -> None:
+    """It is the other one without the only choice that is made there."""
+    run, full = ((ROOT / ".ci" / name).read_text("utf-8") for name in ("run", "full"))
+    assert run.count(" -m 'not ") == run.count('if [[ "${FULL:-}" != true ]]') == 1
+    assert "FULL=true exec" in full
