@@ -18,9 +18,9 @@ from benchmarks.turns import take_turns
 
 __all__ = ["LIMIT", "best_of", "measuring"]
 
-LIMIT = 2.2
+LIMIT = 1.6
 """Bare spans that an action may cost, with its journal on disk and Kafka away, on a machine that may do other things, too:
-there it takes up to 2.0, alone about 1.5. The goal is 1.0; whoever comes nearer to it lowers this."""
+there it takes up to 1.3, alone about 1.1. The goal is 1.0."""
 
 ATTEMPTS = 3
 TURNS, CALLS = 20, 150
