@@ -39,12 +39,12 @@ class Record(msgspec.Struct, gc=False):
     payload: bytes
     sampled: bool
     event_id: str
+    is_packed: bool = False
+    """Whether the payload is what an action left, of which its event, and what follows, is to be made: see `whole()`."""
     revision: int = 1
     timestamp: datetime = datetime.fromtimestamp(0, timezone.utc)
     trace_id: str | None = None
     span_id: str | None = None
-    is_packed: bool = False
-    """Whether the payload is what an action left, of which its event, and what else stands here, is to be made: see `whole()`."""
 
     @classmethod
     def of(
@@ -52,8 +52,8 @@ class Record(msgspec.Struct, gc=False):
     ) -> Record:
         """Return the record of an event and its encoded form."""
         return cls(
-            origin, sequence, key, payload, sampled,
-            event.event_id, event.revision, event.timestamp, event.trace_id, event.span_id,
+            origin, sequence, key, payload, sampled, event.event_id, False,
+            event.revision, event.timestamp, event.trace_id, event.span_id,
         )  # fmt: skip
 
     def whole(self) -> Record:

@@ -90,7 +90,7 @@ class AppendingJournal:
             record = Record.of(event, self.origin, 0, key, payload, sampled=sampled)
             is_end = event.revision != 0
         else:
-            record = Record(self.origin, 0, key, payload, sampled, event_id, is_packed=True)
+            record = Record(self.origin, 0, key, payload, sampled, event_id, True)
         tail, size = self._tail, len(payload)
         with self._lock:
             if self._is_closed:

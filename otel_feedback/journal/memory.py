@@ -45,7 +45,7 @@ class MemoryJournal:
         if isinstance(event, OutcomeEvent):
             record = Record.of(event, self.origin, 0, key, payload, sampled=sampled)
         else:
-            record = Record(self.origin, 0, key, payload, sampled, event.event_id, is_packed=True)
+            record = Record(self.origin, 0, key, payload, sampled, event.event_id, True)
         tail, size = self._tail, len(payload)
         with self._lock:
             # nothing is called in these lines, so nothing interrupts them: afterwards the record has its place

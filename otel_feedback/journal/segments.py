@@ -150,13 +150,13 @@ def record_of(frame: Frame, origin: Origin) -> Record | None:
     try:
         key, payload = key_and_event(frame.payload)
         if frame.flags & PACKED:
-            return Record(origin, frame.sequence, key, payload, sampled, "", is_packed=True).whole()
+            return Record(origin, frame.sequence, key, payload, sampled, "", True).whole()
         head = _envelope.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, OverflowError):
         return None
     return Record(
         origin, frame.sequence, key, payload, sampled,
-        head.event_id, head.revision, head.timestamp, head.trace_id, head.span_id,
+        head.event_id, False, head.revision, head.timestamp, head.trace_id, head.span_id,
     )  # fmt: skip
 
 
