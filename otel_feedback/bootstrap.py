@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import logging
 import os
 import threading
 from collections.abc import Callable, Collection, Generator, Sequence
@@ -26,6 +25,7 @@ from otel_feedback.exporters.interface import Exporter, Notices
 from otel_feedback.exporters.log import LogExporter, LogWriter
 from otel_feedback.journal.interface import Journal
 from otel_feedback.journal.memory import MemoryJournal
+from otel_feedback.logger import get_logger
 from otel_feedback.pipeline.admission import EventFilter
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.pipeline.processor import OutcomeSpanProcessor, provide_default_pipeline
@@ -47,7 +47,7 @@ __all__ = [
 if TYPE_CHECKING:
     from otel_feedback.sdk.provider import Flush
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class _Process:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 import traceback
 
+from otel_feedback.logger import SafeLogger
 from otel_feedback.redaction.scrubbing import scrub
 
 __all__ = ["ThrottledLog"]
@@ -17,7 +17,7 @@ INTERVAL_S = 60.0
 class ThrottledLog:
     """Logs the first of a kind at once, the others together once a minute. Safe from any thread."""
 
-    def __init__(self, logger: logging.Logger, interval_s: float = INTERVAL_S) -> None:
+    def __init__(self, logger: SafeLogger, interval_s: float = INTERVAL_S) -> None:
         self._logger = logger
         self._interval_s = interval_s
         self._lock = threading.RLock()

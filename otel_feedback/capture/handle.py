@@ -9,7 +9,6 @@ code, and the caller's exception passes through unchanged.
 
 from __future__ import annotations
 
-import logging
 import os
 from copy import copy
 from threading import get_ident
@@ -31,6 +30,7 @@ from otel_feedback.capture.told import Told
 from otel_feedback.events.ended import Failure
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity, new_event_id
 from otel_feedback.events.started import StartedAction
+from otel_feedback.logger import get_logger
 from otel_feedback.redaction.scrubbing import scrub
 from otel_feedback.sdk.compat import SPAN_KEY, Ids, ids_of
 from otel_feedback.sdk.current_context import get_current, make_current
@@ -38,7 +38,7 @@ from otel_feedback.sdk.spans import LazySpan, start
 
 __all__ = ["ACTION_KEY", "IDENTITY_KEY", "Action", "open_actions"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 ACTION_KEY = context_api.create_key("otel_feedback.action")
 """Where the OpenTelemetry context holds the innermost open action, beside its span."""

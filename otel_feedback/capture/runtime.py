@@ -6,7 +6,6 @@ Reading is one attribute access, so it is safe from any thread.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -16,6 +15,7 @@ from opentelemetry.sdk.resources import Resource
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.started import StartedAction
 from otel_feedback.events.usage import Usage
+from otel_feedback.logger import get_logger
 from otel_feedback.redaction.redaction import Redaction
 from otel_feedback.sdk.compat import direct_tracer
 from otel_feedback.version import VERSION
@@ -35,7 +35,7 @@ __all__ = [
     "unrecorded",
 ]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 SCOPE = "otel_feedback"
 """The instrumentation scope of actions' spans."""

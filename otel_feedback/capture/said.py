@@ -7,7 +7,6 @@ Threads: usage may be added from several threads at once; of the rest the last o
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import threading
@@ -23,12 +22,13 @@ from otel_feedback.capture.numbers import MAX_COUNT, clean_amount, clean_count
 from otel_feedback.capture.runtime import runtime
 from otel_feedback.events.model import SEVERITY_OF, MetadataValue, OutcomeStatus
 from otel_feedback.events.usage import Usage
+from otel_feedback.logger import get_logger
 from otel_feedback.redaction.limits import MAX_ITEMS, MAX_TEXT, Problems, clean_text, flat_metadata
 from otel_feedback.redaction.redaction import Redaction
 
 __all__ = ["LATER", "Said", "usage_lock"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 LATER: Any = None
 """What is there once the action has begun."""

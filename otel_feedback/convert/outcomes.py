@@ -10,7 +10,6 @@ aside and converted when the interrupted one is done. Nothing here raises for wh
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import deque
@@ -29,10 +28,11 @@ from otel_feedback.convert.span import Convention, FinishedSpan
 from otel_feedback.convert.tree import Guess, Node
 from otel_feedback.convert.values import plain
 from otel_feedback.events.model import OutcomeEvent
+from otel_feedback.logger import get_logger
 
 __all__ = ["Outcomes"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 MOST_ENDED = 128
 """Spans that are known to have ended, so that one that two processors see is recorded once."""

@@ -6,7 +6,6 @@ looked up once, and a call of a known one is priced in about a microsecond. Neve
 
 from __future__ import annotations
 
-import logging
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -17,11 +16,12 @@ import msgspec
 
 from otel_feedback.convert.price_table import ModelPrices, PriceTable, Rates, load_table
 from otel_feedback.convert.usage import TokenUsage
+from otel_feedback.logger import get_logger
 from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["Price", "PriceFunction", "Prices"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 PriceFunction = Callable[[str, "str | None", TokenUsage], Any]
 """(model, provider, usage) to USD, or None where the tables shall say."""

@@ -7,7 +7,6 @@ The rooms of conversion meet here. Not thread-safe: `Outcomes` calls it with its
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import Any, cast
 
@@ -25,10 +24,11 @@ from otel_feedback.convert.status import ABANDONED
 from otel_feedback.convert.tree import MAX_NODES, MAX_WAITING, Node, Tree, is_within
 from otel_feedback.convert.values import plain
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
+from otel_feedback.logger import get_logger
 
 __all__ = ["Settling"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 MOST_RECENT = 1_000
 """Spans that have ended and that are found by what is said of them afterwards."""

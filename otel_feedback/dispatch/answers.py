@@ -9,16 +9,16 @@ actions inside it. What the agent said of its action itself goes before what its
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from otel_feedback.capture.handle import Action
+from otel_feedback.logger import get_logger
 from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["Extractor", "take_metrics"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 _log = ThrottledLog(logger)
 
 Extractor = Callable[[Any], "Mapping[str, Any] | None"]

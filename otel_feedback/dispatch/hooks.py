@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,11 +15,12 @@ from typing import Any
 from otel_feedback.dispatch.calling import is_async_callable, text_of
 from otel_feedback.dispatch.running import Call, LateError
 from otel_feedback.errors import FeedbackError
+from otel_feedback.logger import get_logger
 from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["Hook", "Hooks", "check_hook"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 Hook = Callable[..., Any]
 """`pre(agent, input_data, context)` or `post(agent, result, event)`, plain or async."""

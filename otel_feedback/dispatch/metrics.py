@@ -6,7 +6,6 @@ next to nothing while the program has no MeterProvider.
 
 from __future__ import annotations
 
-import logging
 from functools import lru_cache
 
 from opentelemetry import metrics
@@ -14,12 +13,13 @@ from opentelemetry.metrics import Counter, Histogram
 
 from otel_feedback import semconv
 from otel_feedback.events.model import OutcomeEvent
+from otel_feedback.logger import get_logger
 from otel_feedback.throttle import ThrottledLog
 from otel_feedback.version import VERSION
 
 __all__ = ["record"]
 
-_log = ThrottledLog(logging.getLogger(__name__))
+_log = ThrottledLog(get_logger(__name__))
 
 DURATION_BUCKETS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]
 TOKEN_BUCKETS = [1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864]

@@ -10,7 +10,6 @@ by the workers.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -39,11 +38,12 @@ from otel_feedback.journal.segments import (
     scan_segment,
 )
 from otel_feedback.journal.state import VERSION, JournalState, decode_state, load_state, save_state
+from otel_feedback.logger import get_logger
 from otel_feedback.redaction.scrubbing import scrub
 
 __all__ = ["AdoptedJournal", "Newest", "believed"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _NOBODY = Origin("", "")
 _start = msgspec.json.Decoder(StartedAction)

@@ -10,7 +10,6 @@ it is counted as `lost[retention]`.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -24,11 +23,12 @@ from otel_feedback.journal.folder import Folder, folders
 from otel_feedback.journal.interface import CloseAction, JournalHealth
 from otel_feedback.journal.limits import DiskLimits
 from otel_feedback.journal.state import save_state
+from otel_feedback.logger import get_logger
 from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["DiskJournal", "DiskLimits"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 SYNC_S = 0.5
 HEAL_S = 1.0

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import logging
 import os
 import threading
 from datetime import datetime, timezone
@@ -23,11 +22,12 @@ from otel_feedback.events.record import Record
 from otel_feedback.journal.files import append, make_private, open_private
 from otel_feedback.journal.folder import QUARANTINE
 from otel_feedback.journal.sequences import SequenceSet
+from otel_feedback.logger import get_logger
 from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["Quarantine"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 MAX_FILE_BYTES = 64 * 2**20
 MUCH_BYTES = 64 * 1024

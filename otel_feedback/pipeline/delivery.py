@@ -10,7 +10,6 @@ disk and goes out with another process. A process has one of these, a forked chi
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Exporter, Notices, Refusal
 from otel_feedback.journal.interface import CLOSED, Adopted, CloseAction, Journal
+from otel_feedback.logger import get_logger
 from otel_feedback.pipeline.keeper import Keeper
 from otel_feedback.pipeline.ledger import DeliveryLedger, Entry
 from otel_feedback.pipeline.worker import Worker
@@ -28,7 +28,7 @@ from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["LOST_SHUTDOWN", "Delivery", "Refused"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 LOST_SHUTDOWN = "shutdown"
 WAIT_S = 0.02

@@ -6,19 +6,19 @@ One daemon thread, started by the first event, or at once where dead processes m
 from __future__ import annotations
 
 import contextlib
-import logging
 import random
 import threading
 import time
 from collections.abc import Callable
 
+from otel_feedback.logger import get_logger
 from otel_feedback.pipeline.wake import Wake
 from otel_feedback.sdk.compat import suppress_instrumentation
 from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["Keeper"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 TICK_S = 0.1
 

@@ -9,7 +9,6 @@ Safe from any thread. A forked child starts with a journal and workers of its ow
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
@@ -32,6 +31,7 @@ from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
 from otel_feedback.events.started import StartedAction
 from otel_feedback.exporters.interface import Exporter, Notices
 from otel_feedback.journal.interface import Account, Journal
+from otel_feedback.logger import get_logger
 from otel_feedback.pipeline.delivery import Delivery, Refused
 from otel_feedback.pipeline.ledger import observe
 from otel_feedback.pipeline.recorder import ActionRecorder
@@ -42,7 +42,7 @@ from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["FeedbackPipeline"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 AnEnded = TypeVar("AnEnded", bound=EndedAction)
 

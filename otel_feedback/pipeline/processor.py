@@ -6,7 +6,6 @@ is ending gets its event back. Guarantee: never raises into the program, whateve
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -28,13 +27,14 @@ from otel_feedback.convert.rules import Ended
 from otel_feedback.convert.span import FinishedSpan, SpanError, SpanEvent
 from otel_feedback.convert.values import plain
 from otel_feedback.events.model import OutcomeEvent
+from otel_feedback.logger import get_logger
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.redaction.limits import Problems
 from otel_feedback.sdk.compat import ids_of
 
 __all__ = ["OutcomeSpanProcessor", "provide_default_pipeline"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _default: list[Callable[[], FeedbackPipeline]] = []
 

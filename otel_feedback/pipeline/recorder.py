@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.resources import Resource
@@ -13,13 +12,14 @@ from otel_feedback.convert.usage import TokenUsage
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.started import StartedAction
 from otel_feedback.events.usage import Usage
+from otel_feedback.logger import get_logger
 
 if TYPE_CHECKING:
     from otel_feedback.pipeline.pipeline import FeedbackPipeline
 
 __all__ = ["ActionRecorder"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class ActionRecorder:

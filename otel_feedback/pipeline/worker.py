@@ -13,7 +13,6 @@ Guarantee: every leased record is settled exactly once, as delivered or as lost 
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from otel_feedback.errors import ExportError
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Exporter, Refusal
 from otel_feedback.journal.interface import Cursor
+from otel_feedback.logger import get_logger
 from otel_feedback.pipeline.in_flight import InFlight
 from otel_feedback.pipeline.wake import Wake
 from otel_feedback.retry import Backoff
@@ -30,14 +30,16 @@ from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["Worker"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 SOON_S = 0.1
 MANY_EVENTS = 1_000
 """How many appends wake a worker that looks at the journal every `SOON_S` or more often."""
 
 MOST_DEFECTS = 3
-"""Times that a record may make an exporter fail in a way that none should, before it is refused."""
+"""Times that a record may make an exporter fail in a way that none should, before it is refused.
+
+Of the next one twice as many, until one is delivered: what fails with every record is not the records' fault."""
 
 Refused = Callable[[Record, str, Refusal], None]
 
@@ -67,6 +69,7 @@ class Worker:
         self._turns = 0  # leases made; whose turn it is
         self._in_flight = InFlight(exporter, self._wake.set)
         self._defects = 0  # errors in a row that no exporter should raise
+        self._most_defects = MOST_DEFECTS
         self._idle = True  # an append wakes us
         # a full lease need not wake us where we look soon anyhow: all that have become full by then go together
         looks_soon = exporter.linger_s <= SOON_S
@@ -155,7 +158,10 @@ class Worker:
             with suppress_instrumentation():
                 self._gather_until = time.monotonic() + self.exporter.linger_s
                 while not self._stopping:
-                    self._turn()
+                    try:
+                        self._turn()
+                    except Exception:  # not even what is done after a failure could be done
+                        self._wake.wait(SOON_S)
         finally:
             self._close()
 
@@ -174,8 +180,8 @@ class Worker:
             self._go_back(exc)
         except Exception as exc:  # a defect of ours, or of a library: the thread must survive it
             self._defects += 1
-            self._log.warning("defect", "the %s exporter failed: %r", self.exporter.name, exc, exc_info=exc)
-            self._go_back(ExportError("defect", repr(exc)[:300], retryable=True))
+            self._log.warning("defect", "the %s exporter failed: %s", self.exporter.name, _shown(exc), exc_info=exc)
+            self._go_back(ExportError("defect", _shown(exc), retryable=True))
 
     def _wait_for_work(self) -> Cursor | None:
         """Wait until a lease is worth making, or there is something else to look at; return whose it is, if any."""
@@ -235,9 +241,10 @@ class Worker:
                 raise
             self._refuse(lease, source, Refusal(exc.reason, exc.detail))
         except Exception as exc:
-            if len(lease) > 1 or self._defects < MOST_DEFECTS:
+            if len(lease) > 1 or self._defects < self._most_defects:
                 raise
-            self._refuse(lease, source, Refusal("defect", repr(exc)[:300]))
+            self._defects, self._most_defects = 1, self._most_defects * 2
+            self._refuse(lease, source, Refusal("defect", _shown(exc)))
 
     def _refuse(self, lease: Sequence[Record], source: Cursor, refusal: Refusal) -> None:
         for record in lease:
@@ -251,7 +258,7 @@ class Worker:
         finally:
             if moved:
                 self._backoff.reset()
-                self._defects = 0
+                self._defects, self._most_defects = 0, MOST_DEFECTS
                 self.last_error = None
                 self._announce(*moved)
 
@@ -275,9 +282,9 @@ class Worker:
         self.retries += 1
         self.last_error = f"{exc.reason}: {exc.detail}"
         self._in_flight.clear()
-        self.exporter.abandon()
         for source in self._sources:
             source.rewind()
+        self.exporter.abandon()
         self._log.warning(
             "retry", "%s did not take events (%s); %d wait, next try in %.1f s",
             self.exporter.name, self.last_error, sum(source.available() for source in self._sources), delay_s,
@@ -292,3 +299,10 @@ class Worker:
             self.exporter.close(max(0.0, self._stop_by - time.monotonic()))
         except Exception:
             logger.exception("the %s exporter could not be closed", self.exporter.name)
+
+
+def _shown(exc: Exception) -> str:
+    try:
+        return repr(exc)[:300]
+    except Exception:  # how an exception of others is shown is up to its class
+        return type(exc).__name__

@@ -20,12 +20,11 @@ def configure_if_enabled() -> None:
     if not text:
         return
 
-    import logging
-
     from otel_feedback.errors import ConfigError
+    from otel_feedback.logger import get_logger
     from otel_feedback.settings.values import a_flag
 
-    logger = logging.getLogger(__name__)
+    logger = get_logger(__name__)
     try:
         try:
             is_enabled = a_flag(text)

@@ -7,7 +7,6 @@ an action has its outcome event even where traces are sampled at 1 %.
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
@@ -20,11 +19,12 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SimpleSpanProcessor, SpanExporter
 
 from otel_feedback.errors import ConfigError
+from otel_feedback.logger import get_logger
 from otel_feedback.sdk.sampling import OutcomeSampler, sampler_of_environment
 
 __all__ = ["attach", "prepare", "prepare_metrics"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 Flush = Callable[[float], None]
 

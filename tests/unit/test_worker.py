@@ -205,6 +205,31 @@ def test_a_record_that_provokes_a_defect_is_found_and_refused(caplog: pytest.Log
     assert pipeline.force_flush(20) is True
 
 
+def test_an_exporter_that_fails_with_every_record_loses_almost_none() -> None:
+    """Then it is not the records' fault, and they wait until it is seen to."""
+    is_broken = True
+
+    def defect(lease: Sequence[Record]) -> Receipt:
+        if is_broken:
+            raise ZeroDivisionError("a bug")
+        kept.extend(record.sequence for record in lease)
+        return deliver(lease)
+
+    kept: list[int] = []
+    exporter = ScriptedExporter(*[defect] * 1000)
+    pipeline = pipeline_to(exporter)
+    record(pipeline, 30)
+    worker = pipeline._delivery.workers[0]  # pyright: ignore[reportPrivateUsage]
+    worker._backoff = Backoff(first_s=0.001, most_s=0.001)  # pyright: ignore[reportPrivateUsage]
+    wait_for(lambda: len(exporter.leases) >= 60 or None, timeout_s=60, what="many failures")
+    assert pipeline.metrics()["exporters"]["scripted"]["healthy"] is False
+    is_broken = False
+    pipeline.force_flush(60)
+    lost = 30 - len(kept)
+    assert 1 <= lost <= 7, "after 3 tries, 6 more, 12 more, and so on"
+    assert account(pipeline) == {"appended": 30, "delivered": len(kept), "pending": 0, "lost": {"defect": lost}}
+
+
 def test_force_flush_is_true_only_when_all_is_acknowledged() -> None:
     gate = threading.Event()
 

@@ -24,11 +24,12 @@ from otel_feedback.cli.listening import listening
 from otel_feedback.errors import ConfigError
 from otel_feedback.journal.folder import Folder
 from otel_feedback.journal.redirect import redirect
+from otel_feedback.logger import get_logger
 from otel_feedback.settings.table import Settings, get_settings
 
 __all__ = ["run"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 INTERRUPTED = 130
 RESCAN_S = 5.0

@@ -13,7 +13,6 @@ A record that is too large goes with less text, in its place among the others, b
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -34,6 +33,7 @@ from otel_feedback.exporters.kafka.receipt import (
     refusal_of,
     unavailable,
 )
+from otel_feedback.logger import get_logger
 from otel_feedback.settings.table import KafkaConfig
 from otel_feedback.throttle import ThrottledLog
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KafkaExporter"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 GIVE_UP_S = 60.0
 """How long a record may stay unacknowledged before the producer is built anew, in seconds."""

@@ -9,7 +9,6 @@ At least once; in the order of `put` for each topic.
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 import threading
 import time
@@ -24,13 +23,14 @@ from otel_feedback.exporters.kafka.headers import record_headers
 from otel_feedback.exporters.kafka.notices.lane import Notice, NoticeLane
 from otel_feedback.exporters.kafka.notices.sender import NO_TOPIC, NOT_ALLOWED, PRODUCER_OPTIONS, NoticeSender
 from otel_feedback.exporters.kafka.topics import audit_topic, dead_letter_topic
+from otel_feedback.logger import get_logger
 from otel_feedback.sdk.compat import suppress_instrumentation
 from otel_feedback.settings.table import KafkaConfig
 from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["KafkaNotices"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 BATCH = 500
 

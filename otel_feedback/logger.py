@@ -1,0 +1,47 @@
+"""The logger of this package: a line that cannot be written costs that line and nothing else.
+
+A filter, a handler or a level of the program's own may raise, on any of our threads and in the middle of anything: while
+journals are taken over, between an export and its account, on the agent's own thread. Each line is guarded here.
+"""
+
+from __future__ import annotations
+
+import logging
+
+__all__ = ["SafeLogger", "get_logger"]
+
+
+class SafeLogger:
+    """Says what a `logging.Logger` would, and never raises. Safe from any thread."""
+
+    __slots__ = ("_logger",)
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+
+    def debug(self, message: str, *args: object) -> None:
+        """Log `message % args` for those who look for defects."""
+        self._log(logging.DEBUG, message, args)
+
+    def warning(self, message: str, *args: object) -> None:
+        """Log `message % args`, which somebody should see."""
+        self._log(logging.WARNING, message, args)
+
+    def error(self, message: str, *args: object) -> None:
+        """Log `message % args`, which somebody has to do something about."""
+        self._log(logging.ERROR, message, args)
+
+    def exception(self, message: str, *args: object) -> None:
+        """Log `message % args` with the exception that is being handled."""
+        self._log(logging.ERROR, message, args, exc_info=True)
+
+    def _log(self, level: int, message: str, args: tuple[object, ...], *, exc_info: bool = False) -> None:
+        try:
+            self._logger.log(level, message, *args, exc_info=exc_info, stacklevel=3)
+        except Exception:  # there is nobody left to say it to
+            return
+
+
+def get_logger(name: str) -> SafeLogger:
+    """Return the logger of a module; `name` is its `__name__`."""
+    return SafeLogger(logging.getLogger(name))
