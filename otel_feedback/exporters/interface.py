@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from otel_feedback.errors import ExportError
 from otel_feedback.events.record import Record
 
 __all__ = ["Answering", "Exporter", "Notices", "Receipt", "Refusal", "Settled"]
@@ -40,19 +41,22 @@ class Receipt(Protocol):
 
 
 class Settled:
-    """The receipt of an exporter that knows the answer at once."""
+    """The receipt of an exporter that knows the answer at once: what became of these, and then why the rest has to wait."""
 
-    __slots__ = ("_results",)
+    __slots__ = ("_error", "_results")
 
-    def __init__(self, results: Iterable[tuple[Record, Refusal | None]]) -> None:
+    def __init__(self, results: Iterable[tuple[Record, Refusal | None]], error: ExportError | None = None) -> None:
         self._results = list(results)
+        self._error = error
 
     @property
     def done(self) -> bool:
-        return not self._results
+        return not self._results and self._error is None
 
     def poll(self) -> Iterable[tuple[Record, Refusal | None]]:
         results, self._results = self._results, []
+        if not results and self._error is not None:
+            raise self._error
         return results
 
 

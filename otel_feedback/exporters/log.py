@@ -49,9 +49,7 @@ class LogWriter:
         block = b"\n".join(lines) + b"\n"
         with self._lock:
             if self._path is None:
-                # whatever stderr is now: a test or a notebook may have replaced it
-                sys.stderr.write(block.decode())
-                sys.stderr.flush()
+                _write_to_stderr(block.decode())
             else:
                 self._write_whole(self._open(self._path, len(block)), block)
 
@@ -124,6 +122,17 @@ def _renew_lock_after_fork(writer: LogWriter) -> None:
         os.register_at_fork(after_in_child=renew)
 
 
+def _write_to_stderr(text: str) -> None:
+    stream = sys.stderr  # whatever it is now: a test or a notebook may have replaced it
+    if stream is None:  # pyright: ignore[reportUnnecessaryComparison] # a daemon, or pythonw
+        raise OSError("this process has no stderr; set OTEL_FEEDBACK_LOG_FILE")
+    try:
+        stream.write(text)
+    except UnicodeEncodeError:  # that is about one character, and must not hold up the others
+        stream.write("".join(json.dumps(char)[1:-1] if ord(char) > 127 else char for char in text))
+    stream.flush()
+
+
 def _append_to(path: Path) -> int:
     # for its owner only: events carry names of users and tenants
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
@@ -145,7 +154,7 @@ class LogExporter:
     def export(self, lease: Sequence[Record]) -> Receipt:
         try:
             self._writer.write([record.payload for record in lease])
-        except (OSError, ValueError) as exc:  # ValueError: the stream was closed
+        except Exception as exc:  # whatever a stream of others raises is not about the records
             raise ExportError("write_failed", f"{self.destination}: {exc}", retryable=True) from exc
         return Settled((record, None) for record in lease)
 

@@ -58,14 +58,17 @@ class InFlight:
         self._has_answers = True
         self._wake()
 
-    def collect(self, refused: Callable[[Record, Cursor, Refusal], None], moved: set[Cursor]) -> None:
+    def collect(self, refused: Callable[[Record, Cursor, Refusal], None], moved: set[Cursor]) -> bool:
         """Ask, where there is a reason to; settle what was delivered, and put the cursors that moved into `moved`.
+
+        Returns:
+            True when something was delivered.
 
         Raises:
             ExportError: Something failed in a way that may pass; what is known is settled nevertheless.
         """
         if self._is_told and not self._has_answers and time.monotonic() < self._look_at:
-            return
+            return False
         self._has_answers = False  # before we look: what comes after it is said again
         self._look_at = time.monotonic() + self.poll_s
         delivered: dict[Cursor, list[int]] = {}
@@ -82,3 +85,4 @@ class InFlight:
                 source.deliver(sequences)
             if moved:
                 self._receipts = [pair for pair in self._receipts if not pair[0].done]
+        return bool(delivered)

@@ -70,6 +70,7 @@ class Worker:
         self._in_flight = InFlight(exporter, self._wake.set)
         self._defects = 0  # errors in a row that no exporter should raise
         self._most_defects = MOST_DEFECTS
+        self._refuses = False  # records for good, and has taken none since
         self._idle = True  # an append wakes us
         # a full lease need not wake us where we look soon anyhow: all that have become full by then go together
         looks_soon = exporter.linger_s <= SOON_S
@@ -134,8 +135,8 @@ class Worker:
 
     @property
     def healthy(self) -> bool:
-        """True unless the last try failed."""
-        return self._backoff.tries == 0
+        """True unless the last try failed, or nothing of it was taken."""
+        return self._backoff.tries == 0 and not self._refuses
 
     def _start(self) -> None:
         # not waited for: who holds it is starting the thread, and may be what this very call has interrupted
@@ -254,17 +255,19 @@ class Worker:
     def _collect(self) -> None:
         moved: set[Cursor] = set()
         try:
-            self._in_flight.collect(self._lose, moved)
+            if self._in_flight.collect(self._lose, moved):
+                self.last_error = None
+                self._refuses = False
         finally:
             if moved:
                 self._backoff.reset()
                 self._defects, self._most_defects = 0, MOST_DEFECTS
-                self.last_error = None
                 self._announce(*moved)
 
     def _lose(self, record: Record, source: Cursor, refusal: Refusal) -> None:
         if source.settle(record.sequence, refusal.reason):
             name = self.exporter.name
+            self._refuses, self.last_error = True, f"{refusal.reason}: {refusal.detail}"
             self._log.warning(
                 refusal.reason, "%s refused event %s for good: %s: %s; its payload is kept",
                 name, record.event_id, refusal.reason, refusal.detail,
@@ -286,7 +289,7 @@ class Worker:
             source.rewind()
         self.exporter.abandon()
         self._log.warning(
-            "retry", "%s did not take events (%s); %d wait, next try in %.1f s",
+            f"retry {exc.reason}", "%s did not take events (%s); %d wait, next try in %.1f s",
             self.exporter.name, self.last_error, sum(source.available() for source in self._sources), delay_s,
         )  # fmt: skip
         until = time.monotonic() + delay_s

@@ -2,7 +2,7 @@
 
     collector or exporter ──HTTP or gRPC──► OtlpSink ──► resource_logs(), log_records(), requests()
                                                ▲
-                                respond_with(), respond_partial(), hang()
+                                respond_with(), respond_partial(), refuse_where(), hang()
 
 Only records of a successful answer count as received; `requests()` has the refused ones too.
 """
@@ -10,8 +10,10 @@ Only records of a successful answer count as received; `requests()` has the refu
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from types import TracebackType
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs
 from typing_extensions import Self
 
@@ -43,6 +45,7 @@ class OtlpSink:
         self._accepted: list[ResourceLogs] = []  # guarded by self._lock
         self._answer = _OK  # guarded by self._lock
         self._times: int | None = None  # guarded by self._lock; None: until told otherwise
+        self._where: Callable[[ExportLogsServiceRequest], bool] = lambda message: True  # guarded by self._lock
         self._released: threading.Event | None = None  # guarded by self._lock; set: stop hanging
 
     def __repr__(self) -> str:
@@ -138,6 +141,10 @@ class OtlpSink:
         answer = Answer(status_code=status_code, retry_after_s=retry_after, message=message)
         self._respond(answer, times=times)
 
+    def refuse_where(self, refused: Callable[[ExportLogsServiceRequest], bool], status_code: int = 400) -> None:
+        """Refuse the requests of which this is true, from now on, and accept the others."""
+        self._respond(Answer(status_code=status_code, message="refused by the test"), where=refused)
+
     def respond_partial(self, rejected: int, message: str = "", times: int | None = None) -> None:
         """Answer with a partial success from now on.
 
@@ -165,17 +172,24 @@ class OtlpSink:
     ) -> None:
         self.stop()
 
-    def _respond(self, answer: Answer, times: int | None = None, released: threading.Event | None = None) -> None:
+    def _respond(
+        self,
+        answer: Answer,
+        times: int | None = None,
+        released: threading.Event | None = None,
+        where: Callable[[ExportLogsServiceRequest], bool] = lambda message: True,
+    ) -> None:
         with self._lock:
             if self._released is not None:
                 self._released.set()
-            self._answer, self._times, self._released = answer, times, released
+            self._answer, self._times, self._released, self._where = answer, times, released, where
 
     def _handle(self, request: ReceivedRequest) -> Answer:
         """Record a request and decide on its answer; runs on the servers' threads."""
         with self._lock:
             self._requests.append(request)
-            answer, released = self._answer, self._released
+            answer = self._answer if self._where(request.message) else _OK
+            released = self._released
             if self._times is not None:
                 self._times -= 1
                 if self._times <= 0:

@@ -15,6 +15,7 @@ from otel_feedback.cli.doctor.findings import Finding, State
 from otel_feedback.cli.listening import listening
 from otel_feedback.cli.network import CONNECT_S, REQUEST_S, UnreachableError, reach, within
 from otel_feedback.errors import ConfigError, ExportError
+from otel_feedback.exporters.otlp.advice import advice_on
 from otel_feedback.exporters.otlp.transport import OtlpEndpoint, open_transport
 from otel_feedback.settings.table import Settings
 
@@ -26,16 +27,6 @@ ANSWER_S = 2.0
 _LOGS, _TRACES, _BOTH = "OTEL_EXPORTER_OTLP_LOGS_", "OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_"
 _START = "start the collector (docker compose up -d), or correct OTEL_EXPORTER_OTLP_ENDPOINT"
 _PORT = "compare OTEL_EXPORTER_OTLP_PROTOCOL ({}) with the port: grpc is usually on 4317, http/protobuf on 4318"
-_PIPELINE = "give the collector a pipeline for {} with the otlp receiver"
-_HEADERS = "correct OTEL_EXPORTER_OTLP_HEADERS"
-_TLS = "http:// before the address where the collector speaks no TLS; else look at OTEL_EXPORTER_OTLP_CERTIFICATE"
-
-_ADVICE = (
-    (re.compile(r"(HTTP|code:) 40[13]\b|UNAUTHENTICATED|PERMISSION_DENIED"), _HEADERS),
-    (re.compile(r"SSLError|SSL_ERROR|Tls handshake|CERTIFICATE"), _TLS),
-    (re.compile(r"(HTTP|code:) 404\b|UNIMPLEMENTED"), _PIPELINE),
-)
-
 # libraries wrap the reason into what they tried; each of these leaves what is inside
 _REASONS = (
     re.compile(r"[Ee]rror details: (.+)"),
@@ -138,10 +129,7 @@ def _check(name: str, signal: str, endpoint: OtlpEndpoint, send: Callable[[], No
 
 
 def _advice(detail: str, signal: str, endpoint: OtlpEndpoint) -> str:
-    for signs, todo in _ADVICE:
-        if signs.search(detail):
-            return todo.format(signal)
-    return _PORT.format(endpoint.protocol)
+    return advice_on(detail, signal) or _PORT.format(endpoint.protocol)
 
 
 def _reason(text: str) -> str:

@@ -3,11 +3,19 @@
 Input: leases on the worker's thread. Output: an account of each record: delivered, refused for good, or to be sent
 again. The SDK's own log exporter throws the server's answer away, so the requests are made here; the encoding
 follows opentelemetry-proto v1 and the OTLP specification, sections "Failures", "Partial success" and "Throttling".
+
+A refusal is about a record only where the server takes something else at the same time. Where it takes nothing, the key
+or the address is wrong, and events wait:
+
+    lease ──refused──► one record ──taken──► the others in halves, down to the one that it refuses
+                           └──refused──► nothing at all, unless the answer is about who sends ──taken──► the same
+                                             └──refused──► wait, and say what to do
 """
 
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,7 +26,15 @@ from otel_feedback.events import codec
 from otel_feedback.events.model import OutcomeEvent, Severity, epoch_us
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Receipt, Refusal, Settled
-from otel_feedback.exporters.otlp.transport import Answer, OtlpEndpoint, Transport, open_transport, without_login
+from otel_feedback.exporters.otlp.advice import advice_on
+from otel_feedback.exporters.otlp.transport import (
+    Answer,
+    OtlpEndpoint,
+    RequestRefusedError,
+    Transport,
+    open_transport,
+    without_login,
+)
 from otel_feedback.sdk.forks import import_guard, import_host_lookup
 from otel_feedback.version import VERSION
 
@@ -28,6 +44,8 @@ if TYPE_CHECKING:
     from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 __all__ = ["OtlpExporter", "encode_request"]
+
+_Result = tuple[Record, Refusal | None]
 
 _SEVERITY_NUMBER = {Severity.INFO: 9, Severity.WARNING: 13, Severity.ERROR: 17, Severity.CRITICAL: 21}
 """opentelemetry-proto SeverityNumber: INFO, WARN, ERROR, FATAL."""
@@ -76,13 +94,75 @@ class OtlpExporter:
         return cls(OtlpEndpoint.from_environment(), service_name)
 
     def export(self, lease: Sequence[Record]) -> Receipt:
+        results: list[_Result] = []
+        try:
+            try:
+                results += self._send(lease)
+            except RequestRefusedError as refused:
+                self._sort_out(lease, refused, results)
+        except ExportError as exc:
+            if not results:
+                raise
+            return Settled(results, exc)
+        return Settled(results)
+
+    def _sort_out(self, lease: Sequence[Record], refused: RequestRefusedError, results: list[_Result]) -> None:
+        """Find what is refused of a lease that was refused, or raise that everything has to wait."""
+        left = list(lease)
+        is_taking = False
+        if len(left) > 1:
+            one = left.pop(random.randrange(len(left)))  # noqa: S311 - another one each time, should this be refused, too
+            try:
+                results += self._send([one])
+                is_taking = True
+            except RequestRefusedError:
+                left = list(lease)
+        if not is_taking and (refused.about_sender or not self._takes_nothing()):
+            todo = advice_on(refused.detail) or "look at the server's log"
+            raise ExportError("refused", f"{refused.detail}; {todo}", retryable=True) from refused
+        self._send_apart(left, refused, results)
+
+    def _send_apart(self, records: Sequence[Record], refused: RequestRefusedError, results: list[_Result]) -> None:
+        """Send records that were refused together in halves, down to one."""
+        if len(records) == 1:
+            results.append((records[0], Refusal(refused.reason, refused.detail)))
+            return
+        middle = len(records) // 2
+        for half in (records[:middle], records[middle:]):
+            try:
+                results += self._send(half)
+            except RequestRefusedError as again:
+                self._send_apart(half, again, results)
+
+    def _takes_nothing(self) -> bool:
+        """Tell whether the server takes a request with nothing in it."""
+        try:
+            self._connected().send(encode_request((), self._service_name))
+        except RequestRefusedError:
+            return False
+        return True
+
+    def _send(self, records: Sequence[Record]) -> list[_Result]:
+        transport = self._connected()
+        request = encode_request(records, self._service_name)
+        try:
+            answer = transport.send(request)
+        except ExportError:
+            raise
+        except Exception as exc:
+            raise _unusable(exc) from exc
+        return _account(records, answer)
+
+    def _connected(self) -> Transport:
         if self._transport is None:
-            with import_guard:
-                import_messages()
-                import_host_lookup()
-                self._transport = open_transport(self._endpoint)
-        answer = self._transport.send(encode_request(lease, self._service_name))
-        return Settled(_account(lease, answer))
+            try:
+                with import_guard:
+                    import_messages()
+                    import_host_lookup()
+                    self._transport = open_transport(self._endpoint)
+            except Exception as exc:
+                raise _unusable(exc) from exc
+        return self._transport
 
     def abandon(self) -> None:
         """A request is answered or has failed when `export` returns."""
@@ -104,7 +184,16 @@ def import_messages() -> None:
     del error_details_pb2, status_pb2, logs_service_pb2
 
 
-def _account(lease: Sequence[Record], answer: Answer) -> list[tuple[Record, Refusal | None]]:
+def _unusable(exc: Exception) -> ExportError:
+    """Return what keeps everything from being sent: a file that is not there, a header that is none, a library."""
+    # others' messages may have the headers in them
+    said = f": {exc}"[:300] if isinstance(exc, (OSError, ImportError)) else ""
+    detail = f"{type(exc).__name__}{said}"
+    todo = advice_on(detail) or "correct the OTEL_EXPORTER_OTLP_… settings"
+    return ExportError("unusable", f"{detail}; {todo}", retryable=True)
+
+
+def _account(lease: Sequence[Record], answer: Answer) -> list[_Result]:
     if answer.rejected > len(lease) or answer.rejected < 0:
         raise ExportError("protocol_error", f"{answer.rejected} of {len(lease)} records rejected", retryable=True)
     # the server says how many, not which

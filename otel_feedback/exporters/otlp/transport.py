@@ -22,11 +22,17 @@ if TYPE_CHECKING:
         ExportLogsServiceResponse,
     )
 
-__all__ = ["Answer", "OtlpEndpoint", "Transport", "open_transport", "without_login"]
+__all__ = ["Answer", "OtlpEndpoint", "RequestRefusedError", "Transport", "open_transport", "without_login"]
 
 RETRYABLE_HTTP = frozenset({429, 502, 503, 504})
 RETRYABLE_GRPC = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"})
 """And RESOURCE_EXHAUSTED where the server sends RetryInfo with it."""
+
+ABOUT_SENDER_HTTP = frozenset({401, 402, 403, 404, 405, 407, 410, 421, 426, 451})
+ABOUT_SENDER_GRPC = frozenset(
+    {"UNAUTHENTICATED", "PERMISSION_DENIED", "UNIMPLEMENTED", "NOT_FOUND", "FAILED_PRECONDITION", "INTERNAL", "UNKNOWN"}
+)
+"""Answers to who sends and where to, or of a server in trouble: of a redirect and 5xx by HTTP, too."""
 
 
 class Answer(NamedTuple):
@@ -36,6 +42,18 @@ class Answer(NamedTuple):
     message: str
 
 
+class RequestRefusedError(ExportError):
+    """The server answered that it will not take this request, and not to try it again.
+
+    Args:
+        about_sender: What it says is about who sends, where to, or the server itself, rather than about what was sent.
+    """
+
+    def __init__(self, detail: str, *, about_sender: bool) -> None:
+        super().__init__("rejected", detail, retryable=False)
+        self.about_sender = about_sender
+
+
 class Transport(Protocol):
     """A connection to an OTLP server; used by one thread."""
 
@@ -43,7 +61,8 @@ class Transport(Protocol):
         """Send one request and wait for the answer.
 
         Raises:
-            ExportError: It was not taken; retryable or not, as the specification says.
+            RequestRefusedError: It was answered, and is not to be tried again, as the specification says.
+            ExportError: It was not taken; retryable.
         """
         ...
 
@@ -153,7 +172,6 @@ class _HttpTransport:
         self._session = requests.Session()
         self._session.headers.update(endpoint.headers)
         self._session.headers["Content-Type"] = "application/x-protobuf"
-        self._session.verify = endpoint.certificate or True
         if endpoint.client_certificate:
             certificate, key = endpoint.client_certificate, endpoint.client_key
             self._session.cert = (certificate, key) if key else certificate
@@ -169,7 +187,13 @@ class _HttpTransport:
             packer = zlib.compressobj(6, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
             body = packer.compress(body) + packer.flush()
         try:
-            response = self._session.post(self._endpoint.url, data=body, timeout=self._endpoint.timeout_s)
+            # said here, since REQUESTS_CA_BUNDLE goes before what a session says
+            verify = self._endpoint.certificate or True
+            response = self._session.post(
+                self._endpoint.url, data=body, timeout=self._endpoint.timeout_s, verify=verify
+            )
+        except self._requests.exceptions.InvalidHeader as exc:  # its message has the header
+            raise ExportError("unavailable", "a header of OTEL_EXPORTER_OTLP_HEADERS is none", retryable=True) from exc
         except self._requests.RequestException as exc:
             raise ExportError("unavailable", _root_cause(exc), retryable=True) from exc
         status = response.status_code
@@ -180,8 +204,13 @@ class _HttpTransport:
                 retryable=True,
                 retry_after_s=_seconds(response.headers.get("Retry-After")),
             )
+        if response.history and response.request.method != "POST":  # which a browser's redirect makes a GET
+            moved = f"HTTP {response.history[0].status_code}: it has moved to {without_login(response.url)}"
+            raise RequestRefusedError(moved, about_sender=True)
         if not 200 <= status < 300:
-            raise ExportError("rejected", f"HTTP {status}", retryable=False)
+            raise RequestRefusedError(
+                f"HTTP {status}", about_sender=status < 400 or status >= 500 or status in ABOUT_SENDER_HTTP
+            )
         try:
             return _partial(ExportLogsServiceResponse.FromString(response.content))
         except DecodeError:
@@ -240,13 +269,10 @@ class _GrpcTransport:
             call: Any = exc
             code = call.code().name
             asked_s = _retry_info_s(call.trailing_metadata())
-            retryable = code in RETRYABLE_GRPC or (code == "RESOURCE_EXHAUSTED" and asked_s is not None)
-            raise ExportError(
-                "unavailable" if retryable else "rejected",
-                f"gRPC {code}: {call.details()}"[:300],
-                retryable=retryable,
-                retry_after_s=asked_s,
-            ) from exc
+            detail = f"gRPC {code}: {call.details()}"[:300]
+            if code in RETRYABLE_GRPC or (code == "RESOURCE_EXHAUSTED" and asked_s is not None):
+                raise ExportError("unavailable", detail, retryable=True, retry_after_s=asked_s) from exc
+            raise RequestRefusedError(detail, about_sender=code in ABOUT_SENDER_GRPC) from exc
         return _partial(response)
 
     def close(self) -> None:

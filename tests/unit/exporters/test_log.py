@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -100,3 +101,27 @@ def test_a_refused_record_is_kept_with_who_and_why(tmp_path: Path) -> None:
 def test_stderr_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
     LogExporter(LogWriter(None, 10**6, 1)).export([record(0), record(1)])
     assert [json.loads(line)["action_type"] for line in capsys.readouterr().err.splitlines()] == ["a0", "a1"]
+
+
+def test_a_stream_that_has_not_every_character_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stderr", io.TextIOWrapper(written, encoding="ascii"))
+    event = feedback.OutcomeEvent(action_type="é 🙂", status=feedback.OutcomeStatus.SUCCESS)
+    odd = Record.of(event, Origin("0" * 32, "test"), 0, "key", codec.encode(event), sampled=False)
+    exporter = LogExporter(LogWriter(None, max_bytes=1_024, backups=2))
+    assert exporter.export([odd, record(1)]).poll()
+    assert [json.loads(line)["action_type"] for line in written.getvalue().splitlines()] == ["é 🙂", "a1"]
+
+
+class _Odd(io.StringIO):
+    def write(self, text: str) -> int:
+        raise RuntimeError("reentrant call")
+
+
+@pytest.mark.parametrize("stream", [None, _Odd()], ids=["none", "one that fails"])
+def test_a_process_without_a_stderr_keeps_its_events(stream: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", stream)
+    exporter = LogExporter(LogWriter(None, max_bytes=1_024, backups=2))
+    with pytest.raises(ExportError) as failed:
+        exporter.export([record(1)])
+    assert failed.value.retryable

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 import otel_feedback as feedback
 from otel_feedback.exporters.otlp.transport import OtlpEndpoint
@@ -95,17 +96,112 @@ def test_retryable_answers_are_tried_again(status: int, to_sink: FeedbackPipelin
     assert to_sink.metrics()["exporters"]["otlp"]["retries"] == 2
 
 
-def test_what_is_refused_for_good_is_counted_and_the_next_goes_on(
-    to_sink: FeedbackPipeline, sink: OtlpSink, caplog: pytest.LogCaptureFixture
+def says(*agents: str) -> Callable[[ExportLogsServiceRequest], bool]:
+    """Tell whether a request has an event of one of these agents."""
+
+    def is_said(message: ExportLogsServiceRequest) -> bool:
+        return any(
+            pair.key == "gen_ai.agent.name" and pair.value.string_value in agents
+            for resource in message.resource_logs
+            for scope in resource.scope_logs
+            for record in scope.log_records
+            for pair in record.attributes
+        )
+
+    return is_said
+
+
+@pytest.mark.parametrize("status", [400, 403, 500])
+def test_what_is_refused_for_good_is_counted_and_the_others_go_on(
+    status: int, to_sink: FeedbackPipeline, sink: OtlpSink, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sink.respond_with(400, times=1)
-    act(3)
-    assert to_sink.force_flush(10) is False
-    assert otlp(to_sink) == {"appended": 3, "delivered": 0, "pending": 0, "lost": {"rejected": 3}}
+    """Whatever the server answers: it takes the others, so this is about the record, as where a firewall reads it."""
+    sink.refuse_where(says("a3", "a7"), status)
+    act(10)
+    to_sink.force_flush(30)
+    wait_for(lambda: otlp(to_sink)["pending"] == 0 or None, timeout_s=60, what="the others to be taken")
+    assert otlp(to_sink) == {"appended": 10, "delivered": 8, "pending": 0, "lost": {"rejected": 2}}
     assert "otlp refused event" in caplog.text
+    assert len(sink.log_records()) == 8
+    assert len(sink.requests()) < 40, "bounded"
     act(2)
     assert to_sink.force_flush(10) is True
-    assert otlp(to_sink) == {"appended": 5, "delivered": 2, "pending": 0, "lost": {"rejected": 3}}
+    assert to_sink.metrics()["exporters"]["otlp"]["healthy"] is True
+
+
+def test_a_refusal_of_one_request_loses_nothing(to_sink: FeedbackPipeline, sink: OtlpSink) -> None:
+    """A request can be too large, and no record in it be."""
+    sink.refuse_where(lambda message: len(message.SerializeToString()) > 4_000, 413)
+    act(30)
+    assert to_sink.force_flush(30) is True
+    assert otlp(to_sink) == {"appended": 30, "delivered": 30, "pending": 0, "lost": {}}
+
+
+def test_a_record_that_is_refused_alone(to_sink: FeedbackPipeline, sink: OtlpSink) -> None:
+    sink.refuse_where(says("a0"))
+    act(1)
+    assert to_sink.force_flush(10) is False
+    assert otlp(to_sink) == {"appended": 1, "delivered": 0, "pending": 0, "lost": {"rejected": 1}}
+    told = to_sink.metrics()["exporters"]["otlp"]
+    assert (told["healthy"], told["last_error"][:9]) == (False, "rejected:"), "nothing of it was taken"
+
+
+@pytest.mark.parametrize(
+    ("status", "todo"),
+    [
+        (401, "OTEL_EXPORTER_OTLP_HEADERS"),
+        (403, "OTEL_EXPORTER_OTLP_HEADERS"),
+        (404, "address"),
+        (400, "log"),
+        (500, "log"),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_wrong_key_or_address_loses_nothing(
+    status: int, todo: str, count: int, to_sink: FeedbackPipeline, sink: OtlpSink, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where nothing is taken, it is not about the records: they wait, and one line says what to do."""
+    sink.respond_with(status)
+    act(count)
+    wait_for(lambda: to_sink.metrics()["exporters"]["otlp"]["retries"] >= 2 or None, timeout_s=30, what="a second try")
+    told = to_sink.metrics()["exporters"]["otlp"]
+    assert (told["healthy"], told["pending"], told["lost"]) == (False, count, {})
+    assert todo in told["last_error"]
+    said = [line for line in caplog.messages if "otlp did not take events" in line]
+    assert len(said) == 1, "a minute has not passed"
+    assert todo in said[0]
+    assert len(sink.requests()) <= 3 * (told["retries"] + 1), "bounded, however many wait"
+    sink.respond_ok()
+    assert to_sink.force_flush(60) is True
+    assert otlp(to_sink) == {"appended": count, "delivered": count, "pending": 0, "lost": {}}
+    assert to_sink.metrics()["exporters"]["otlp"]["healthy"] is True
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("CERTIFICATE", "/nowhere/ca.pem", "ca.pem"),
+        ("HEADERS", "authorization=Bearer%20s3cr%C3%A9t%0A", "OTEL_EXPORTER_OTLP_"),
+    ],
+)
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_settings_that_cannot_be_used_lose_nothing(
+    name: str, value: str, shown: str, protocol: str, sink: OtlpSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = sink.grpc_endpoint if protocol == "grpc" else sink.http_endpoint
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.replace("http:", "https:"))
+    monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{name}", value)
+    if name == "HEADERS":
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    pipeline = _configured()
+    act(3)
+    wait_for(lambda: pipeline.metrics()["exporters"]["otlp"]["retries"] >= 4 or None, timeout_s=30, what="four tries")
+    told = pipeline.metrics()["exporters"]["otlp"]
+    assert (told["healthy"], told["pending"], told["lost"]) == (False, 3, {})
+    assert shown in told["last_error"]
+    assert "s3cr" not in told["last_error"]
+    pipeline.shutdown(0)
 
 
 def test_partial_success_is_accounted_for(to_sink: FeedbackPipeline, sink: OtlpSink) -> None:

@@ -214,7 +214,8 @@ def test_somebody_else_answers(tmp_path: Path, web_server: str) -> None:
     assert "401" in found["OTLP logs"]["found"]
     assert found["OTLP logs"]["todo"] == "correct OTEL_EXPORTER_OTLP_HEADERS"
     assert "404" in found["OTLP traces"]["found"]
-    assert found["OTLP traces"]["todo"] == "give the collector a pipeline for traces with the otlp receiver"
+    assert found["OTLP traces"]["todo"].startswith("give the collector a pipeline for traces with the otlp receiver")
+    assert "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" in found["OTLP traces"]["todo"]
 
 
 def test_secrets_are_never_shown(tmp_path: Path) -> None:
