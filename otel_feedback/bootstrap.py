@@ -36,6 +36,7 @@ from otel_feedback.settings.table import KafkaConfig, Settings, get_settings, re
 # action is here so that it is imported now: an import on an agent's thread may be cut in two by a fork
 __all__ = [
     "action",
+    "build_exporters",
     "build_pipeline",
     "build_prices",
     "configure",
@@ -174,15 +175,47 @@ def stand_in(pipeline: FeedbackPipeline, tracer_provider: trace.TracerProvider) 
             runtime.put_back(before[2])
 
 
-def build_pipeline(settings: Settings, *, adopts: Collection[str]) -> FeedbackPipeline:
+def build_pipeline(settings: Settings, *, adopts: Collection[str], tells_account: bool = True) -> FeedbackPipeline:
     """Build a pipeline that is nobody's but the caller's: to deliver what these producers, now dead, have left.
 
     The process stays unconfigured: no provider, no default pipeline.
 
+    Args:
+        tells_account: Whether the account goes to its topic; not that of what was accounted for before.
+
     Raises:
         ConfigError: A setting cannot be used.
     """
-    return _build(settings, adopts=adopts)
+    return _build(settings, adopts=adopts, tells_account=tells_account)
+
+
+def build_exporters(
+    settings: Settings, writer: LogWriter | None = None, connected: Callable[[], None] = lambda: None
+) -> list[Exporter]:
+    """Build an exporter for each destination that is switched on; none connects before it is used.
+
+    Args:
+        writer: Of the log tier; default: a new one.
+        connected: Called when a Kafka producer was built.
+
+    Raises:
+        ConfigError: A setting cannot be used.
+    """
+    exporters: list[Exporter] = []
+    if settings.enable_kafka:
+        from otel_feedback.exporters.kafka.exporter import KafkaExporter
+
+        require_codec(settings.kafka.compression)
+        exporters.append(KafkaExporter(settings.kafka, connected=connected))
+    if settings.enable_otlp:
+        from otel_feedback.exporters.otlp.exporter import OtlpExporter
+
+        exporters.append(OtlpExporter.from_environment(settings.service_name))
+    if settings.enable_outcome_logging:
+        exporters.append(
+            LogExporter(writer or LogWriter(settings.log_file, settings.log_max_bytes, settings.log_backups))
+        )
+    return exporters
 
 
 def _build(
@@ -190,6 +223,7 @@ def _build(
     on_shutdown: Flush | None = None,
     adopts: Collection[str] | None = None,
     *,
+    tells_account: bool = True,
     redact: EventRedactor | None = None,
     event_filter: EventFilter | None = None,
     conventions: Sequence[Convention] = (),
@@ -197,21 +231,12 @@ def _build(
     if settings.disabled:
         return FeedbackPipeline(new_journal=lambda: MemoryJournal(settings.journal_memory_max_bytes), enabled=False)
     writer = LogWriter(settings.log_file, settings.log_max_bytes, settings.log_backups)
-    exporters: list[Exporter] = []
+    exporters = build_exporters(settings, writer, lambda: _run_first_at_exit(pipeline))
     notices: Notices | None = None
-    if settings.enable_kafka:
-        from otel_feedback.exporters.kafka.exporter import KafkaExporter
+    if settings.enable_kafka and tells_account:
         from otel_feedback.exporters.kafka.notices.notices import KafkaNotices
 
-        require_codec(settings.kafka.compression)
-        exporters.append(KafkaExporter(settings.kafka, connected=lambda: _run_first_at_exit(pipeline)))
         notices = KafkaNotices(settings.kafka, connected=lambda: _run_first_at_exit(pipeline))
-    if settings.enable_otlp:
-        from otel_feedback.exporters.otlp.exporter import OtlpExporter
-
-        exporters.append(OtlpExporter.from_environment(settings.service_name))
-    if settings.enable_outcome_logging:
-        exporters.append(LogExporter(writer))
     is_on_disk = settings.durability != "memory" and any(exporter.durable for exporter in exporters)
     pipeline = FeedbackPipeline(
         new_journal=_disk_journals(settings, adopts) if is_on_disk else _memory_journals(settings),

@@ -6,7 +6,7 @@ by explicit parsing (`OutcomeEvent.from_json`), and inside the pipeline, where t
 
 from __future__ import annotations
 
-__all__ = ["ConfigError", "ExportError", "FeedbackError", "SchemaError"]
+__all__ = ["ConfigError", "ExportError", "FeedbackError", "SchemaError", "describe"]
 
 
 class FeedbackError(Exception):
@@ -49,3 +49,11 @@ class ExportError(FeedbackError):
         self.retryable = retryable
         self.retry_after_s = retry_after_s
         super().__init__(f"{reason}: {detail}")
+
+
+def describe(exc: Exception) -> str:
+    """Return an exception as its class shows it, in 300 characters at most; never raises."""
+    try:
+        return repr(exc)[:300]
+    except Exception:  # how an exception of others is shown is up to its class
+        return type(exc).__name__

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from otel_feedback.errors import ExportError
 from otel_feedback.events.record import Record
 
-__all__ = ["Answering", "Exporter", "Notices", "Receipt", "Refusal", "Settled"]
+__all__ = ["Answering", "Exporter", "Identifying", "Notices", "Receipt", "Refusal", "Settled"]
 
 
 class Refusal(NamedTuple):
@@ -69,11 +69,15 @@ class Exporter(Protocol):
     """
 
     name: str
-    destination: str
     lease_events: int
     linger_s: float
     max_leases: int
     durable: bool
+
+    @property
+    def destination(self) -> str:
+        """Where this leads, as it is written down and shown."""
+        ...
 
     def export(self, lease: Sequence[Record]) -> Receipt:
         """Hand over one lease, whose records are all of one origin.
@@ -102,6 +106,39 @@ class Answering(Protocol):
 
     def call_when_answered(self, answered: Callable[[], None]) -> None:
         """Call this, from any thread, whenever a receipt may have something new to tell."""
+        ...
+
+
+@runtime_checkable
+class Identifying(Protocol):
+    """An exporter that knows which destination it has only when it has connected; `destination` is its address until then.
+
+    Nothing is exported before it is known.
+    """
+
+    @property
+    def address(self) -> str:
+        """Where the destination is looked for."""
+        ...
+
+    @property
+    def is_identified(self) -> bool:
+        """True when it is known. Safe from any thread."""
+        ...
+
+    def identify(self) -> None:
+        """Find it out, on the worker's thread.
+
+        Raises:
+            ExportError: It could not be reached.
+        """
+        ...
+
+    def is_same(self, destination: str, address: str) -> bool:
+        """Tell whether what was written down for a destination, found at an address, is this one's. Safe from any thread.
+
+        Until it is identified, by the address; then ask again.
+        """
         ...
 
 

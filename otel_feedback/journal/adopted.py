@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from otel_feedback.journal.cursor import CursorState, JournalCursor, Reader
 from otel_feedback.journal.files import open_private
 from otel_feedback.journal.folder import Folder
 from otel_feedback.journal.frames import SAMPLED, Frame, Kind, event_body, frame
-from otel_feedback.journal.interface import CloseAction, StartedAction
+from otel_feedback.journal.interface import CloseAction, Cursor, Elsewhere, Recognize, StartedAction
 from otel_feedback.journal.memory import LOST_RETENTION
 from otel_feedback.journal.quarantine import Quarantine
 from otel_feedback.journal.segments import (
@@ -41,7 +41,7 @@ from otel_feedback.journal.state import VERSION, JournalState, decode_state, loa
 from otel_feedback.logger import get_logger
 from otel_feedback.redaction.scrubbing import scrub
 
-__all__ = ["AdoptedJournal", "Newest", "believed"]
+__all__ = ["AdoptedJournal", "Newest", "believed", "together"]
 
 logger = get_logger(__name__)
 
@@ -68,7 +68,8 @@ class AdoptedJournal:
         self.cursors: Mapping[tuple[str, str], JournalCursor] = {
             name: cursor for cursor in self._all if (name := (cursor.exporter, cursor.destination)) in ours
         }
-        self._saved_marks: list[int] = []
+        self._open_actions = 0  # that were not closed
+        self._saved_marks: list[tuple[int, str]] = []
 
     @classmethod
     def open(
@@ -77,8 +78,12 @@ class AdoptedJournal:
         destinations: Sequence[tuple[str, str]],
         close_action: CloseAction,
         oldest_allowed: float = 0.0,
+        recognize: Recognize | None = None,
     ) -> AdoptedJournal | None:
-        """Take a claimed folder over; None, and let go of it, when there is nothing in it for these destinations.
+        """Take a claimed folder over, and let go of it when there is nothing in it for these destinations.
+
+        Returns:
+            None where nothing is in it at all. `is_closed` says whether it was let go of.
 
         Raises:
             OSError: It cannot be read now; nothing was changed.
@@ -91,18 +96,34 @@ class AdoptedJournal:
         newest = Newest.read(segments[-1]) if segments else Newest()
         state = believed(written_down, newest.state) or _assumed(folder.path.name, segments, destinations)
         end = max(state.end, newest.end)
-        adopted = cls(folder, state, segments, end, set(destinations))
+        state, ours = _recognized(state, destinations, recognize)
+        adopted = cls(folder, state, segments, end, ours)
         if adopted.cursors:
             for damage in newest.damaged:
                 adopted.kept_aside.note_damage(*damage)
             adopted._close_actions(newest, close_action)
         else:  # for whoever comes with one of its destinations
             adopted.has_unclosed = bool(newest.open_actions)
+            adopted._open_actions = len(newest.open_actions)
         adopted.keep_to_age(oldest_allowed)
         if not adopted.cursors or adopted.tend():
             adopted.close()
-            return None
         return adopted
+
+    def elsewhere(self) -> list[Elsewhere]:
+        """Return what is in it for destinations that are not ours."""
+        ours = list(self.cursors.values())
+        waiting = [
+            (cursor, cursor.account().pending + self._open_actions) for cursor in self._all if cursor not in ours
+        ]
+        return [
+            Elsewhere(cursor.exporter, cursor.destination, cursor.address, 1, events)
+            for cursor, events in waiting
+            if events
+        ]
+
+    def disown(self, cursor: Cursor) -> None:
+        self.cursors = {name: known for name, known in self.cursors.items() if known is not cursor}
 
     def _close_actions(self, newest: Newest, close_action: CloseAction) -> None:
         """Append the final event of each action that never ended: it is a record like the others from then on."""
@@ -160,7 +181,7 @@ class AdoptedJournal:
         return sum(segment.size for segment in self._segments)
 
     def tend(self) -> bool:
-        marks = [cursor.settled for cursor in self._all]
+        marks = [(cursor.settled, cursor.destination) for cursor in self._all]
         if marks != self._saved_marks and not self.is_closed:
             with contextlib.suppress(OSError):
                 save_state(self.folder.path, self._state())
@@ -266,6 +287,43 @@ class Newest:
             record = record_of(found, _NOBODY)
             if record is not None and record.revision:
                 self._open.pop(record.event_id, None)
+
+
+def _recognized(
+    state: JournalState, destinations: Sequence[tuple[str, str]], recognize: Recognize | None
+) -> tuple[JournalState, set[tuple[str, str]]]:
+    """Return the state with those of our destinations by their present names, and these names."""
+    if recognize is None:
+        return state, set(destinations)
+    taken = {(cursor.exporter, cursor.destination) for cursor in state.cursors}
+    ours: set[tuple[str, str]] = set()
+    cursors: list[CursorState] = []
+    for cursor in state.cursors:
+        name = cursor.exporter, cursor.destination
+        present = recognize(cursor.exporter, cursor.destination, cursor.address)
+        if present is not None:
+            renamed = cursor.exporter, present[0]
+            if renamed == name or renamed not in taken:  # else two accounts would be mixed
+                cursor = msgspec.structs.replace(cursor, destination=present[0], address=present[1])  # noqa: PLW2901
+                taken.add(renamed)
+                name = renamed
+            ours.add(name)
+        cursors.append(cursor)
+    return msgspec.structs.replace(state, cursors=cursors), ours
+
+
+def together(waiting: Iterable[Elsewhere]) -> list[Elsewhere]:
+    """Add up what waits for the same destination."""
+    sums: dict[tuple[str, str], Elsewhere] = {}
+    for one in waiting:
+        name = one.exporter, one.destination
+        known = sums.get(name)
+        sums[name] = (
+            one
+            if known is None
+            else known._replace(journals=known.journals + one.journals, events=known.events + one.events)
+        )
+    return list(sums.values())
 
 
 def believed(file: JournalState | None, head: JournalState | None) -> JournalState | None:

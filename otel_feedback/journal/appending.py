@@ -275,9 +275,9 @@ class AppendingJournal:
 
     # -- on the workers' threads ---------------------------------------------------------------------------
 
-    def cursor(self, exporter: str, destination: str, *, durable: bool) -> JournalCursor:
+    def cursor(self, exporter: str, destination: str, *, durable: bool, address: str = "") -> JournalCursor:
         with self._lock:
-            state = CursorState(exporter, destination, self._end, self._end, [], 0, {})
+            state = CursorState(exporter, destination, self._end, self._end, [], 0, {}, address)
             cursor = JournalCursor(self, state, durable=durable)
             self._cursors = (*self._cursors, cursor)
             if durable and self._writer is not None:  # or nobody would know of it, should we die before `tend()`

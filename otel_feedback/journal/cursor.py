@@ -23,7 +23,10 @@ MAX_LOSSES = 1_000
 
 
 class CursorState(msgspec.Struct, frozen=True):
-    """A cursor as it is written down. `ahead` are the runs `[first, end)` settled above `low`."""
+    """A cursor as it is written down. `ahead` are the runs `[first, end)` settled above `low`.
+
+    `address` is where the destination was looked for, of one that has another name than its address.
+    """
 
     exporter: str
     destination: str
@@ -32,6 +35,7 @@ class CursorState(msgspec.Struct, frozen=True):
     ahead: list[tuple[int, int]]
     delivered: int
     lost: dict[str, int]
+    address: str = ""
 
 
 class Reader(Protocol):
@@ -65,6 +69,7 @@ class JournalCursor:
     def __init__(self, source: Source, state: CursorState, *, durable: bool = True) -> None:
         self.exporter = state.exporter
         self.destination = state.destination
+        self.address = state.address
         self.durable = durable
         self._source = source
         self._reader = source.reader()
@@ -86,6 +91,10 @@ class JournalCursor:
     def settled(self) -> int:
         """How many records are accounted for; tells whether anything has changed."""
         return self._delivered + sum(self._lost.values())
+
+    def rename(self, destination: str, address: str) -> None:
+        with self._lock:
+            self.destination, self.address = destination, address
 
     def available(self) -> int:
         return self._source.end - max(self._next, self._low)
@@ -214,5 +223,5 @@ class JournalCursor:
         with self._lock:
             return CursorState(
                 self.exporter, self.destination, self._start, self._low, self._ahead.runs, self._delivered,
-                dict(self._lost),
+                dict(self._lost), self.address,
             )  # fmt: skip

@@ -16,11 +16,11 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from otel_feedback.events.record import Record
-from otel_feedback.journal.adopted import AdoptedJournal
+from otel_feedback.journal.adopted import AdoptedJournal, together
 from otel_feedback.journal.appending import WRITE_AT_ONCE, AppendingJournal
 from otel_feedback.journal.files import free_bytes
 from otel_feedback.journal.folder import Folder, folders
-from otel_feedback.journal.interface import CloseAction, JournalHealth
+from otel_feedback.journal.interface import CloseAction, Elsewhere, JournalHealth, Recognize
 from otel_feedback.journal.limits import DiskLimits
 from otel_feedback.journal.state import save_state
 from otel_feedback.logger import get_logger
@@ -61,8 +61,9 @@ class DiskJournal(AppendingJournal):
         self._clock = clock
         self._log = ThrottledLog(logger)
         self._sync_due = self._heal_due = self._caps_due = 0.0
-        self._saved_marks: list[tuple[int, int]] = []
+        self._saved_marks: list[tuple[int, int, str]] = []
         self._adopted: list[AdoptedJournal] = []
+        self._elsewhere: Sequence[Elsewhere] = ()
         self._damaged_before = 0  # bytes, in adopted journals that were let go of
 
     # -- now and then --------------------------------------------------------------------------------------
@@ -139,8 +140,8 @@ class DiskJournal(AppendingJournal):
         free = free_bytes(self._root)
         return free is not None and free < self._limits.min_free_bytes
 
-    def _marks(self) -> list[tuple[int, int]]:
-        return [(cursor.low, cursor.settled) for cursor in self._cursors if cursor.durable]
+    def _marks(self) -> list[tuple[int, int, str]]:
+        return [(cursor.low, cursor.settled, cursor.destination) for cursor in self._cursors if cursor.durable]
 
     def _save_cursors(self) -> None:
         marks = self._marks()
@@ -157,7 +158,7 @@ class DiskJournal(AppendingJournal):
         """Remove the segments that no cursor needs, once that is written down."""
         # a full disk may need the room before the cursors can be written
         saved = self._marks() if self._problem is not None else self._saved_marks
-        lows = [low for low, _ in saved] + [cursor.low for cursor in self._cursors if not cursor.durable]
+        lows = [low for low, _, _ in saved] + [cursor.low for cursor in self._cursors if not cursor.durable]
         while lows:
             with self._lock:  # or the cap might remove the first in between, and we the second
                 if len(self._segments) < 2 or self._segments[1].first > min(lows):
@@ -228,11 +229,17 @@ class DiskJournal(AppendingJournal):
     def has_orphans(self) -> bool:
         return bool(self._others())
 
-    def adopt(self, destinations: Sequence[tuple[str, str]], close_action: CloseAction) -> Sequence[AdoptedJournal]:
+    def adopt(
+        self,
+        destinations: Sequence[tuple[str, str]],
+        close_action: CloseAction,
+        recognize: Recognize | None = None,
+    ) -> Sequence[AdoptedJournal]:
         let_go = [adopted for adopted in self._adopted if adopted.is_closed]
         self._damaged_before += sum(adopted.kept_aside.damaged_bytes for adopted in let_go)
         self._adopted = self._in_hand()
         taken: list[AdoptedJournal] = []
+        others = [waiting for adopted in self._adopted for waiting in adopted.elsewhere()]
         oldest_allowed = time.time() - self._limits.max_age_s
         for path in self._others():
             folder: Folder | None = None
@@ -240,16 +247,22 @@ class DiskJournal(AppendingJournal):
                 folder = Folder.claim(path)
                 if folder is None:
                     continue
-                adopted = AdoptedJournal.open(folder, destinations, close_action, oldest_allowed)
+                adopted = AdoptedJournal.open(folder, destinations, close_action, oldest_allowed, recognize)
             except Exception as exc:  # one that cannot be read must not hold up the others
                 if folder is not None:
                     folder.release()
                 self._log.warning("adopt", "the journal %s cannot be taken over: %r", path, exc)
                 continue
             if adopted is not None:
-                taken.append(adopted)
+                others += adopted.elsewhere()
+                if not adopted.is_closed:
+                    taken.append(adopted)
         self._adopted += taken
+        self._elsewhere = together(others)
         return taken
+
+    def elsewhere(self) -> Sequence[Elsewhere]:
+        return self._elsewhere
 
     # -- the end -------------------------------------------------------------------------------------------
 

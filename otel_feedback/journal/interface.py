@@ -20,7 +20,19 @@ from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.record import Origin, Record
 from otel_feedback.events.started import StartedAction
 
-__all__ = ["CLOSED", "Account", "Adopted", "CloseAction", "Cursor", "Journal", "JournalHealth", "Loss", "StartedAction"]
+__all__ = [
+    "CLOSED",
+    "Account",
+    "Adopted",
+    "CloseAction",
+    "Cursor",
+    "Elsewhere",
+    "Journal",
+    "JournalHealth",
+    "Loss",
+    "Recognize",
+    "StartedAction",
+]
 
 
 class Account(NamedTuple):
@@ -64,8 +76,37 @@ CloseAction = Callable[[StartedAction, datetime], OutcomeEvent | None]
 """Makes the final event of an action whose process died, if it is to have one; the moment is the last sign of life."""
 
 
+Recognize = Callable[[str, str, str], "tuple[str, str] | None"]
+"""Tells of an exporter, a destination and an address, as they were written down, whether they are ours: what is to be
+written down in their place, else None."""
+
+
+class Elsewhere(NamedTuple):
+    """What journals of dead processes hold for a destination that is not ours; each open action counts as an event."""
+
+    exporter: str
+    destination: str
+    address: str
+    journals: int
+    events: int
+
+
 class Cursor(Protocol):
     """One destination's place in the journal. Leased and settled by that destination's worker only."""
+
+    @property
+    def destination(self) -> str:
+        """What is written down of where this leads."""
+        ...
+
+    @property
+    def address(self) -> str:
+        """Where it was looked for, of a destination that has another name than its address; else empty."""
+        ...
+
+    def rename(self, destination: str, address: str) -> None:
+        """Write down from now on that this leads there. Safe from any thread."""
+        ...
 
     @property
     def low(self) -> int:
@@ -124,7 +165,11 @@ class Adopted(Protocol):
 
     @property
     def cursors(self) -> Mapping[tuple[str, str], Cursor]:
-        """Those of our destinations, by exporter and destination."""
+        """Those of our destinations, by exporter and destination as they were when it was taken over."""
+        ...
+
+    def disown(self, cursor: Cursor) -> None:
+        """Say that this one is not ours after all; it stays as it is, for whoever comes for it."""
         ...
 
     def tend(self) -> bool:
@@ -161,7 +206,7 @@ class Journal(Protocol):
         """Forget an action that began: it ended without an event."""
         ...
 
-    def cursor(self, exporter: str, destination: str, *, durable: bool) -> Cursor:
+    def cursor(self, exporter: str, destination: str, *, durable: bool, address: str = "") -> Cursor:
         """Open the cursor of this exporter for this destination, at the end of the journal.
 
         One that is not durable ends with the process: what it has not settled then is lost.
@@ -172,8 +217,21 @@ class Journal(Protocol):
         """Tell, cheaply, whether there may be journals of dead processes."""
         ...
 
-    def adopt(self, destinations: Sequence[tuple[str, str]], close_action: CloseAction) -> Sequence[Adopted]:
-        """Take over the journals of dead processes that hold something for these destinations."""
+    def adopt(
+        self,
+        destinations: Sequence[tuple[str, str]],
+        close_action: CloseAction,
+        recognize: Recognize | None = None,
+    ) -> Sequence[Adopted]:
+        """Take over the journals of dead processes that hold something for these destinations.
+
+        Args:
+            recognize: Knows them also under other names; None: by these names only.
+        """
+        ...
+
+    def elsewhere(self) -> Sequence[Elsewhere]:
+        """Return what the last `adopt()` saw for destinations that are not ours. Safe from any thread."""
         ...
 
     def tend(self) -> bool:

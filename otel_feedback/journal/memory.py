@@ -15,7 +15,7 @@ from otel_feedback.events.ended import EndedAction
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.record import Origin, Record
 from otel_feedback.journal.cursor import CursorState, JournalCursor, Reader
-from otel_feedback.journal.interface import Adopted, CloseAction, JournalHealth, StartedAction
+from otel_feedback.journal.interface import Adopted, CloseAction, Elsewhere, JournalHealth, Recognize, StartedAction
 from otel_feedback.journal.tail import Tail
 
 __all__ = ["FORGET_AT_ONCE", "LOST_RETENTION", "MemoryJournal"]
@@ -75,9 +75,9 @@ class MemoryJournal:
     def forget_start(self, event_id: str) -> None:
         """Nothing was noted."""
 
-    def cursor(self, exporter: str, destination: str, *, durable: bool) -> JournalCursor:
+    def cursor(self, exporter: str, destination: str, *, durable: bool, address: str = "") -> JournalCursor:
         with self._lock:
-            state = CursorState(exporter, destination, self._end, self._end, [], 0, {})
+            state = CursorState(exporter, destination, self._end, self._end, [], 0, {}, address)
             cursor = JournalCursor(self, state, durable=durable)
             self._cursors = (*self._cursors, cursor)
         return cursor
@@ -100,7 +100,15 @@ class MemoryJournal:
     def has_orphans(self) -> bool:
         return False
 
-    def adopt(self, destinations: Sequence[tuple[str, str]], close_action: CloseAction) -> Sequence[Adopted]:
+    def adopt(
+        self,
+        destinations: Sequence[tuple[str, str]],
+        close_action: CloseAction,
+        recognize: Recognize | None = None,
+    ) -> Sequence[Adopted]:
+        return ()
+
+    def elsewhere(self) -> Sequence[Elsewhere]:
         return ()
 
     def tend(self) -> bool:

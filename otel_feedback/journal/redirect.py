@@ -12,8 +12,11 @@ from otel_feedback.journal.state import load_state, save_state
 __all__ = ["redirect"]
 
 
-def redirect(folder: Folder, exporter: str, old: str, new: str) -> bool:
+def redirect(folder: Folder, exporter: str, old: str, new: str, address: str = "") -> bool:
     """Make a cursor of a claimed journal that of another destination; its place and its account stay.
+
+    Args:
+        address: Where the new one is looked for, where that is not its name.
 
     Returns:
         False when nothing was changed: there is no such cursor, or one of the new destination, too.
@@ -30,7 +33,7 @@ def redirect(folder: Folder, exporter: str, old: str, new: str) -> bool:
     if (exporter, old) not in named or (exporter, new) in named:
         return False
     cursors = [
-        replace(cursor, destination=new) if name == (exporter, old) else cursor
+        replace(cursor, destination=new, address=address) if name == (exporter, old) else cursor
         for name, cursor in zip(named, state.cursors, strict=True)
     ]
     # the newest segment tells the old destination for ever, so this must have been saved later

@@ -11,6 +11,7 @@ disk and goes out with another process. A process has one of these, a forked chi
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,6 +22,7 @@ from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Exporter, Notices, Refusal
 from otel_feedback.journal.interface import CLOSED, Adopted, CloseAction, Journal
 from otel_feedback.logger import get_logger
+from otel_feedback.pipeline.destinations import address_of, is_identified, recognize, shown, take_command
 from otel_feedback.pipeline.keeper import Keeper
 from otel_feedback.pipeline.ledger import DeliveryLedger, Entry
 from otel_feedback.pipeline.worker import Worker
@@ -64,16 +66,17 @@ class Delivery:
         self.workers = tuple(
             Worker(
                 exporter,
-                journal.cursor(exporter.name, exporter.destination, durable=exporter.durable),
+                journal.cursor(
+                    exporter.name, exporter.destination, durable=exporter.durable, address=address_of(exporter)
+                ),
                 self._keep_refused,
+                identified=self._bind,
             )
             for exporter in exporters
         )
+        self._durable = {worker.exporter.name: worker for worker in self.workers if worker.exporter.durable}
         self.ledger = DeliveryLedger(
-            [
-                Entry(journal.origin, w.exporter.name, w.exporter.destination, w.cursor, lambda: journal.end)
-                for w in self.workers
-            ],
+            [Entry(journal.origin, w.exporter.name, w.cursor, lambda: journal.end) for w in self.workers],
             notices,
         )
         self._refused = refused
@@ -84,6 +87,8 @@ class Delivery:
         self._audit_due = time.monotonic() + audit_s
         self._told_end = 0  # how far the last high-water mark said that we are
         self._adopted: list[tuple[Adopted, list[Entry]]] = []  # by the keeper's thread, and at the end
+        self._binding = threading.Lock()  # held while it is decided whose cursors of adopted journals are
+        self._said_elsewhere: set[tuple[str, str]] = set()
         self._log = ThrottledLog(logger)
         self._keeper = Keeper(self._tend, self._adopt, rescan_s)
         if journal.has_orphans():
@@ -120,21 +125,92 @@ class Delivery:
 
     def _adopt(self) -> None:
         """Take over what dead processes left for our destinations."""
-        workers = {(w.exporter.name, w.exporter.destination): w for w in self.workers if w.exporter.durable}
-        for adopted in self.journal.adopt(list(workers), self._close_action):
+        destinations = [(w.exporter.name, w.exporter.destination) for w in self._durable.values()]
+        for adopted in self.journal.adopt(destinations, self._close_action, self._recognize):
+            try:
+                self._take_over(adopted)
+            except Exception as exc:  # the others are in our hands, too, and nobody else's
+                self._log.warning("adopt", "the journal of %s is not delivered: %r", adopted.origin.producer_id, exc)
+                self._let_go(adopted, ())
+        self._look_elsewhere()
+
+    def _take_over(self, adopted: Adopted) -> None:
+        with self._binding:
+            for (exporter, _), cursor in list(adopted.cursors.items()):
+                name = self._recognize(exporter, cursor.destination, cursor.address)  # as is known by now
+                if name is None:
+                    adopted.disown(cursor)
+                else:
+                    cursor.rename(*name)
+            cursors = {exporter: cursor for (exporter, _), cursor in adopted.cursors.items()}
             entries = [
-                Entry(adopted.origin, *name, cursor, lambda adopted=adopted: adopted.end)
-                for name, cursor in adopted.cursors.items()
+                Entry(adopted.origin, exporter, cursor, lambda: adopted.end) for exporter, cursor in cursors.items()
             ]
+            # before the workers have them, who may be through at once
+            waiting = max((cursor.account().pending for cursor in cursors.values()), default=0)
             self._adopted.append((adopted, entries))
             self.ledger.add(entries)
-            for name, cursor in adopted.cursors.items():
-                workers[name].add(cursor)
-            waiting = max((cursor.available() for cursor in adopted.cursors.values()), default=0)
+            for exporter, cursor in cursors.items():
+                self._durable[exporter].add(cursor)
+        if waiting:
             logger.warning(
                 "the process %s ended with %d events undelivered; this process delivers them",
                 adopted.origin.producer_id, waiting,
             )  # fmt: skip
+
+    def _recognize(self, exporter: str, destination: str, address: str) -> tuple[str, str] | None:
+        """Tell whether what was written down for a destination is for one of ours, and by which name that is known."""
+        worker = self._durable.get(exporter)
+        return recognize(None if worker is None else worker.exporter, destination, address)
+
+    def _look_elsewhere(self) -> None:
+        """Say of what waits for other destinations, and find out whether it does where that is not known yet."""
+        for waiting in self.journal.elsewhere():
+            worker = self._durable.get(waiting.exporter)
+            if worker is not None and not is_identified(worker.exporter):
+                worker.find_out()
+                continue
+            name = waiting.exporter, waiting.destination
+            if name in self._said_elsewhere:
+                continue
+            self._said_elsewhere.add(name)
+            if worker is None:
+                todo = f"{waiting.exporter} is not switched on here"
+            else:
+                todo = f"to send them to {worker.exporter.destination}: {take_command(waiting.destination)}"
+            logger.warning(
+                "%d events of %d dead processes wait for %s (%s), which is none of the destinations here; %s",
+                waiting.events, waiting.journals, waiting.exporter, shown(waiting.destination, waiting.address), todo,
+            )  # fmt: skip
+
+    def elsewhere(self) -> list[dict[str, Any]]:
+        """Return what waits for destinations that are not ours, as `metrics()` shows it."""
+        told: list[dict[str, Any]] = []
+        for waiting in self.journal.elsewhere():
+            worker = self._durable.get(waiting.exporter)
+            if worker is None or is_identified(worker.exporter):
+                command = None if worker is None else take_command(waiting.destination)
+                told.append({**waiting._asdict(), "command": command})
+        return told
+
+    # -- by a worker's thread ------------------------------------------------------------------------------
+
+    def _bind(self, worker: Worker) -> None:
+        """Call what is for a destination that has just become known by its name, and leave alone what is not."""
+        exporter = worker.exporter
+        with self._binding:
+            for cursor in worker.sources:
+                name = self._recognize(exporter.name, cursor.destination, cursor.address)
+                if name is not None:
+                    cursor.rename(*name)
+                    continue
+                worker.remove(cursor)
+                for adopted, entries in self._adopted:
+                    adopted.disown(cursor)
+                    for entry in [entry for entry in entries if entry.cursor is cursor]:
+                        entries.remove(entry)
+                        self.ledger.forget(entry)
+        self._keeper.look_again()  # there may be more that is known by its name only
 
     def _let_go(self, adopted: Adopted, entries: Sequence[Entry]) -> None:
         self._adopted = [pair for pair in self._adopted if pair[0] is not adopted]
@@ -199,7 +275,7 @@ class Delivery:
 
     def _say_what_is_left(self, worker: Worker, given_up: int, pending: int) -> None:
         why = worker.last_error or "time ran out"
-        name, destination = worker.exporter.name, worker.exporter.destination
+        name, destination = worker.exporter.name, shown(worker.exporter.destination, address_of(worker.exporter))
         if given_up:
             logger.warning(
                 "%d events were not delivered to %s (%s) before shutdown: %s", given_up, name, destination, why

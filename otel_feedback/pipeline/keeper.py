@@ -73,6 +73,11 @@ class Keeper:
         self._wake.set()
         self._rescanned.wait(timeout_s)
 
+    def look_again(self) -> None:
+        """Look for journals of dead processes soon, without waiting for it."""
+        self._rescan_now.set()
+        self._wake.set()
+
     def stop(self, timeout_s: float) -> None:
         """End the thread, waiting at most so many seconds."""
         self._stop.set()

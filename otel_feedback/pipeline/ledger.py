@@ -32,7 +32,6 @@ class Entry(NamedTuple):
 
     origin: Origin
     exporter: str
-    destination: str
     cursor: Cursor
     end: Callable[[], int]
 
@@ -57,6 +56,11 @@ class DeliveryLedger:
         with self._lock:
             self._adopted = (*self._adopted, *entries)
 
+    def forget(self, entry: Entry) -> None:
+        """Say that it is not ours to account for after all."""
+        with self._lock:
+            self._adopted = tuple(known for known in self._adopted if known is not entry)
+
     def finish(self, entry: Entry) -> None:
         """Say that an adopted journal is let go: its account stays to be seen, and is told to the audit topic."""
         self.tell_losses()
@@ -77,7 +81,7 @@ class DeliveryLedger:
                 entry.origin.producer_id, {"service_name": entry.origin.service_name, "exporters": {}}
             )
             of_producer["exporters"][entry.exporter] = {
-                "destination": entry.destination,
+                "destination": entry.cursor.destination,
                 "appended": account.appended,
                 "delivered": account.delivered,
                 "pending": account.pending,
@@ -95,7 +99,7 @@ class DeliveryLedger:
                         producer_id=entry.origin.producer_id,
                         service_name=entry.origin.service_name,
                         exporter=entry.exporter,
-                        destination=entry.destination,
+                        destination=entry.cursor.destination,
                         reason=loss.reason,
                         first_sequence=loss.first,
                         last_sequence=loss.last,
@@ -117,7 +121,7 @@ class DeliveryLedger:
             producer_id=entry.origin.producer_id,
             service_name=entry.origin.service_name,
             exporter=entry.exporter,
-            destination=entry.destination,
+            destination=entry.cursor.destination,
             end=entry.end(),
             delivered=account.delivered,
             pending=account.pending,

@@ -295,7 +295,9 @@ class FeedbackPipeline:
         "sampled_out", "exporters": {name: {"destination",
         "appended", "delivered", "pending", "lost": {reason: n}, "retries", "healthy", "last_error"}}, "journal": {"kind":
         "disk" or "memory", "path", "bytes", "segments", "problem", "open_actions", "damaged_bytes"}, "adopted":
-        {producer_id: {"service_name", "exporters": {name: …}}}, "notices": {"sent", "pending", "lost"}}`.
+        {producer_id: {"service_name", "exporters": {name: …}}}, "elsewhere": [{"exporter",
+        "destination", "address", "journals", "events", "command"}], "notices": {"sent", "pending", "lost"}}`.
+        `elsewhere` is what dead processes left for destinations that are none of these, with what sends it here.
         For each exporter `appended = delivered + pending + sum(lost)`. Safe from any thread.
         """
         delivery = self._delivery
@@ -310,6 +312,7 @@ class FeedbackPipeline:
             "exporters": delivery.accounts(),
             "journal": delivery.journal.health()._asdict(),
             "adopted": delivery.ledger.adopted(),
+            "elsewhere": delivery.elsewhere(),
             "notices": {} if self._notices is None else dict(self._notices.account()),
         }
 

@@ -17,9 +17,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from otel_feedback.errors import ExportError
+from otel_feedback.errors import ExportError, describe
 from otel_feedback.events.record import Record
-from otel_feedback.exporters.interface import Exporter, Refusal
+from otel_feedback.exporters.interface import Exporter, Identifying, Refusal
 from otel_feedback.journal.interface import Cursor
 from otel_feedback.logger import get_logger
 from otel_feedback.pipeline.in_flight import InFlight
@@ -51,14 +51,27 @@ class Worker:
         exporter: Used on this worker's thread only.
         cursor: This exporter's place in this process's journal.
         refused: Keeps the payload of a record that was refused for good.
+        identified: Called on this worker's thread when an exporter that had to find out knows its destination, before
+            anything is sent: takes away the cursors that are not its own.
     """
 
-    def __init__(self, exporter: Exporter, cursor: Cursor, refused: Refused, backoff: Backoff | None = None) -> None:
+    def __init__(
+        self,
+        exporter: Exporter,
+        cursor: Cursor,
+        refused: Refused,
+        backoff: Backoff | None = None,
+        *,
+        identified: Callable[[Worker], None] = lambda worker: None,
+    ) -> None:
         self.exporter = exporter
         self.cursor = cursor
         self.retries = 0  # written by the worker's thread
         self.last_error: str | None = None  # written by the worker's thread
         self._refused = refused
+        self._identified = identified
+        self._unidentified = exporter if isinstance(exporter, Identifying) else None
+        self._is_curious = False  # asked to find out where this leads
         self._backoff = backoff or Backoff()
         self._log = ThrottledLog(logger)
         self._wake = Wake()
@@ -98,6 +111,18 @@ class Worker:
     def remove(self, cursor: Cursor) -> None:
         """Deliver no more from a cursor that was added."""
         self._sources = tuple(known for known in self._sources if known is not cursor)
+
+    @property
+    def sources(self) -> Sequence[Cursor]:
+        """Those that are delivered from, this process's own first."""
+        return self._sources
+
+    def find_out(self) -> None:
+        """Find out which destination this is, also with nothing to deliver."""
+        if self._unidentified is not None:
+            self._is_curious = True
+            self._start()
+            self._wake.set()
 
     def hurry(self, end: int) -> None:
         """Deliver everything below `end` without waiting for fuller leases."""
@@ -169,6 +194,9 @@ class Worker:
     def _turn(self) -> None:
         try:
             source = self._wait_for_work()
+            if self._unidentified is not None and (self._is_curious or source is not None):
+                self._identify(self._unidentified)
+                return
             if source is not None:
                 # one by one after a defect, so that a record which provokes it is found
                 lease = source.lease(1 if self._defects else self.exporter.lease_events)
@@ -181,8 +209,15 @@ class Worker:
             self._go_back(exc)
         except Exception as exc:  # a defect of ours, or of a library: the thread must survive it
             self._defects += 1
-            self._log.warning("defect", "the %s exporter failed: %s", self.exporter.name, _shown(exc), exc_info=exc)
-            self._go_back(ExportError("defect", _shown(exc), retryable=True))
+            self._log.warning("defect", "the %s exporter failed: %s", self.exporter.name, describe(exc), exc_info=exc)
+            self._go_back(ExportError("defect", describe(exc), retryable=True))
+
+    def _identify(self, exporter: Identifying) -> None:
+        exporter.identify()
+        self._identified(self)
+        self._unidentified, self._is_curious = None, False
+        self._backoff.reset()
+        self.last_error = None
 
     def _wait_for_work(self) -> Cursor | None:
         """Wait until a lease is worth making, or there is something else to look at; return whose it is, if any."""
@@ -203,7 +238,7 @@ class Worker:
     def _wait_for_append(self) -> None:
         self._idle = True
         # what came before this was said is seen here, what comes after it wakes us
-        if self.cursor.available() <= 0 and self._due() is None and not self._stopping:
+        if self.cursor.available() <= 0 and self._due() is None and not self._stopping and not self._is_curious:
             self._sleep(None)
         if self.cursor.available() > 0:
             self._gather_until = time.monotonic() + self.exporter.linger_s
@@ -245,7 +280,7 @@ class Worker:
             if len(lease) > 1 or self._defects < self._most_defects:
                 raise
             self._defects, self._most_defects = 1, self._most_defects * 2
-            self._refuse(lease, source, Refusal("defect", _shown(exc)))
+            self._refuse(lease, source, Refusal("defect", describe(exc)))
 
     def _refuse(self, lease: Sequence[Record], source: Cursor, refusal: Refusal) -> None:
         for record in lease:
@@ -302,10 +337,3 @@ class Worker:
             self.exporter.close(max(0.0, self._stop_by - time.monotonic()))
         except Exception:
             logger.exception("the %s exporter could not be closed", self.exporter.name)
-
-
-def _shown(exc: Exception) -> str:
-    try:
-        return repr(exc)[:300]
-    except Exception:  # how an exception of others is shown is up to its class
-        return type(exc).__name__

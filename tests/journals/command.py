@@ -40,11 +40,15 @@ def living(
     events: int = 3,
     size: int = 0,
     open_actions: int = 0,
+    addresses: Sequence[str] = (),
     limits: DiskLimits = ROOMY,
 ) -> Made:
     """Make a journal with so many events, all of them pending, whose owner lives: this process."""
     journal, _ = journal_in(directory, limits)
-    cursors = [journal.cursor(*name, durable=True) for name in destinations]
+    where = [*addresses, *[""] * len(destinations)]
+    cursors = [
+        journal.cursor(*name, durable=True, address=there) for name, there in zip(destinations, where, strict=False)
+    ]
     append_many(journal, events, size=size)
     for number in range(open_actions):
         journal.note_start(started(f"open-{number}"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.stack import builds, docker, kafka_clients, versions
 from tests.stack.docker import Container
@@ -61,14 +62,22 @@ class KafkaBroker(Service):
         return broker
 
     @classmethod
-    def launch_own(cls, properties: Mapping[str, str] | None = None) -> KafkaBroker:
-        """Return a new, empty broker that nobody else uses; see `launch`."""
+    def launch_own(
+        cls, properties: Mapping[str, str] | None = None, *, cluster_id: str = CLUSTER_ID, port: int | None = None
+    ) -> KafkaBroker:
+        """Return a new, empty broker that nobody else uses; see `launch`.
+
+        Args:
+            cluster_id: brokers of one cluster share it.
+            port: where it listens; default: a free one.
+        """
+        place = _Place(cluster_id, port or free_port())
         overrides = dict(properties or {})
         return first_possible(
             "Kafka broker",
             [
-                ("Docker", lambda: cls._launch_container(overrides)),
-                ("Maven", lambda: cls._launch_process(overrides)),
+                ("Docker", lambda: cls._launch_container(place, overrides)),
+                ("Maven", lambda: cls._launch_process(place, overrides)),
             ],
         )
 
@@ -109,11 +118,11 @@ class KafkaBroker(Service):
         self._own().kill()
 
     @classmethod
-    def _launch_container(cls, overrides: Mapping[str, str]) -> KafkaBroker:
+    def _launch_container(cls, place: _Place, overrides: Mapping[str, str]) -> KafkaBroker:
         docker.require_engine()
         # Inside the container: kept by kill and start, gone with it, owned by the image's user.
-        resolved = broker_properties(free_port(), free_port(), "/tmp/broker", overrides)
-        environment = {"CLUSTER_ID": CLUSTER_ID, "KAFKA_HEAP_OPTS": _HEAP}
+        resolved = broker_properties(place.port, free_port(), "/tmp/broker", overrides)
+        environment = {"CLUSTER_ID": place.cluster_id, "KAFKA_HEAP_OPTS": _HEAP}
         container = Container(
             "kafka",
             versions.KAFKA_IMAGE,
@@ -124,14 +133,14 @@ class KafkaBroker(Service):
         return broker
 
     @classmethod
-    def _launch_process(cls, overrides: Mapping[str, str]) -> KafkaBroker:
+    def _launch_process(cls, place: _Place, overrides: Mapping[str, str]) -> KafkaBroker:
         class_path = f"{builds.kafka_libraries()}/*"
         directory = temporary_directory("kafka")
-        resolved = broker_properties(free_port(), free_port(), str(directory), overrides)
+        resolved = broker_properties(place.port, free_port(), str(directory), overrides)
         lines = [f"{key}={value}\n" for key, value in resolved.properties.items()]
         config = directory / "server.properties"
         config.write_text("".join(lines))
-        _format_storage(class_path, config, directory)
+        _format_storage(class_path, config, directory, place.cluster_id)
         log4j = builds.RECIPES / "kafka-log4j2.yaml"
         command = ["java", _HEAP, f"-Dlog4j2.configurationFile={log4j}", "-cp", class_path]
         process = ChildProcess("kafka", [*command, "kafka.Kafka", str(config)], directory=directory)
@@ -140,8 +149,15 @@ class KafkaBroker(Service):
         return broker
 
 
-def _format_storage(class_path: str, config: Path, directory: Path) -> None:
+class _Place(NamedTuple):
+    """Which cluster a broker is of, and where it listens."""
+
+    cluster_id: str
+    port: int
+
+
+def _format_storage(class_path: str, config: Path, directory: Path, cluster_id: str) -> None:
     tool = ["java", "-cp", class_path, "kafka.tools.StorageTool", "format"]
-    process = ChildProcess("kafka-format", [*tool, "-t", CLUSTER_ID, "-c", str(config)], directory=directory)
+    process = ChildProcess("kafka-format", [*tool, "-t", cluster_id, "-c", str(config)], directory=directory)
     process.start()
     wait_ready(process, lambda: process.returncode == 0, timeout_s=60)

@@ -25,6 +25,7 @@ from otel_feedback.cli.doctor.journal import check_journal
 from otel_feedback.cli.doctor.kafka import check_kafka
 from otel_feedback.cli.doctor.otlp import check_logs, check_traces, import_clients
 from otel_feedback.cli.doctor.settings import check_log_tier, check_settings
+from otel_feedback.cli.doctor.waiting import check_waiting
 from otel_feedback.errors import ConfigError
 from otel_feedback.settings.table import Settings, get_settings
 from otel_feedback.version import VERSION
@@ -73,6 +74,8 @@ def run(*, as_json: bool, jaeger_url: str | None, bootstrap_servers: str | None)
         import_clients()
     console = open_console()
     found = _all_at_once(groups, console, silent=as_json)
+    if isinstance(settings, Settings):
+        _add_waiting(found, settings)
     if isinstance(settings, ConfigError):
         found += [
             Finding(name, State.SKIPPED, "needs settings")
@@ -109,6 +112,16 @@ def _all_at_once(groups: Sequence[_Group], console: Console, *, silent: bool) ->
                 status.update(f"checking {', '.join(thread.name for thread in running)}")
                 running[0].join(timeout=0.1)
     return [finding for group in groups for finding in found[group.name]]
+
+
+def _add_waiting(found: list[Finding], settings: Settings) -> None:
+    """Add what waits in the journal, below what was found of the journal; after the others, since it may ask Kafka."""
+    journal = [place for place, finding in enumerate(found) if finding.check == "journal"]
+    if not journal or found[journal[-1]].state is State.OFF:
+        return
+    is_reached = not any(finding.check.startswith("Kafka") and finding.state is State.FAILED for finding in found)
+    after = journal[-1] + 1
+    found[after:after] = check_waiting(settings, finds_out=is_reached)
 
 
 def _write(console: Console, findings: Sequence[Finding]) -> None:

@@ -1,4 +1,4 @@
-"""The doctor's look at the journal: can it be on disk as the settings ask for, and does anything wait in it."""
+"""The doctor's look at the journal: can it be on disk as the settings ask for."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import mkdtemp
 
-from otel_feedback.cli.console import number_of, size
+from otel_feedback.cli.console import size
 from otel_feedback.cli.doctor.findings import Finding, State
-from otel_feedback.cli.journal.survey import Owner, owner_of
 from otel_feedback.journal.files import require_ours
-from otel_feedback.journal.folder import Folder, folders, is_supported
-from otel_feedback.journal.segments import list_segments
+from otel_feedback.journal.folder import Folder, is_supported
 from otel_feedback.settings.table import Settings
 
 __all__ = ["check_journal"]
@@ -21,7 +19,7 @@ _TO_SWITCH_ON = "KAFKA_BOOTSTRAP_SERVERS, OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_FE
 
 
 def check_journal(settings: Settings) -> Iterator[Finding]:
-    """Say whether the journal can be used, and what dead processes have left in it. Leaves nothing behind."""
+    """Say whether the journal can be used. Leaves nothing behind."""
     off = _why_off(settings)
     if off is not None:
         yield Finding("journal", State.OFF, *off)
@@ -50,7 +48,6 @@ def check_journal(settings: Settings) -> Iterator[Finding]:
         yield Finding("journal", State.FAILED, found, "make room on this disk, or move OTEL_FEEDBACK_JOURNAL_DIR")
     else:
         yield Finding("journal", State.OK, f"durability {settings.durability}, in {directory}, {size(free)} free")
-    yield from _orphans(directory)
 
 
 def _why_off(settings: Settings) -> tuple[str, str] | None:
@@ -83,19 +80,3 @@ def _try_out(directory: Path) -> None:
 def _free_bytes(directory: Path) -> int:
     seen = os.statvfs(directory)
     return seen.f_bavail * seen.f_frsize
-
-
-def _orphans(directory: Path) -> Iterator[Finding]:
-    dead = [folder for folder in folders(directory) if owner_of(folder)[0] is not Owner.ALIVE]
-    if dead:
-        total = sum(_bytes_in(folder) for folder in dead)
-        found = f"{number_of(len(dead), 'journal')} of dead processes, {size(total)}, not delivered yet"
-        todo = "start a process of the service, which delivers them, or: otel-feedback journal replay"
-        yield Finding("journal orphans", State.WARNING, found, todo)
-
-
-def _bytes_in(folder: Path) -> int:
-    try:
-        return sum(segment.size for segment in list_segments(folder))
-    except OSError:  # removed meanwhile, or not ours
-        return 0

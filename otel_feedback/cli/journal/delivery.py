@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from otel_feedback.bootstrap import build_pipeline
+from otel_feedback.cli.journal.ours import Ours
 from otel_feedback.cli.journal.survey import CursorView, Owner, Survey, owner_of, survey
 from otel_feedback.journal.interface import Account
 from otel_feedback.pipeline.ledger import FINISHED_KEPT
@@ -27,9 +28,6 @@ GRACE_S = 1.0
 TAKEN_S = 5.0
 """A journal that is locked, and not in our hands after so long, another process has."""
 
-Destinations = Mapping[str, str]
-"""Of each exporter that is switched on."""
-
 Said = Callable[[int, int, Mapping[str, str]], None]
 """Told, now and then: events delivered or lost, events pending, and the last error of each exporter that has one."""
 
@@ -41,6 +39,7 @@ class Foreign(NamedTuple):
     destination: str
     journals: int
     events: int
+    address: str = ""
 
 
 class Plan(NamedTuple):
@@ -74,7 +73,7 @@ class Outcome(NamedTuple):
     is_interrupted: bool
 
 
-def make_plan(surveys: Sequence[Survey], ours: Destinations) -> Plan:
+def make_plan(surveys: Sequence[Survey], ours: Ours) -> Plan:
     """Sort journals by what is to be done with them."""
     dead = [seen for seen in surveys if seen.owner is Owner.DEAD and seen.problem is None]
     todo = [seen for seen in dead if any(_expected(seen, cursor) for cursor in _for_us(seen, ours))]
@@ -88,20 +87,24 @@ def make_plan(surveys: Sequence[Survey], ours: Destinations) -> Plan:
         for cursor in seen.cursors or ():
             name = (cursor.exporter, cursor.destination)
             waiting = _expected(seen, cursor)
-            if waiting and ours.get(cursor.exporter) != cursor.destination:
-                known = foreign.get(name, Foreign(*name, 0, 0))
+            if waiting and not _is_ours(cursor, ours):
+                known = foreign.get(name, Foreign(*name, 0, 0, cursor.address))
                 foreign[name] = known._replace(journals=known.journals + 1, events=known.events + waiting)
     living = sum(seen.owner is Owner.ALIVE for seen in surveys)
     unknown = [seen for seen in surveys if seen.owner is Owner.UNKNOWN or seen.problem is not None]
     return Plan(todo, empty, list(foreign.values()), living, unknown)
 
 
-def _for_us(seen: Survey, ours: Destinations) -> list[CursorView]:
+def _for_us(seen: Survey, ours: Ours) -> list[CursorView]:
     if seen.cursors is None:  # who adopts it believes that nobody has anything
         events = 0 if seen.first is None or seen.last is None else seen.last + 1 - seen.first
         nothing_yet = Account(events, 0, events, {})
-        return [CursorView(exporter, there, nothing_yet, seen.first or 0) for exporter, there in ours.items()]
-    return [cursor for cursor in seen.cursors if ours.get(cursor.exporter) == cursor.destination]
+        return [CursorView(exporter, there, nothing_yet, seen.first or 0) for exporter, there in ours.names.items()]
+    return [cursor for cursor in seen.cursors if _is_ours(cursor, ours)]
+
+
+def _is_ours(cursor: CursorView, ours: Ours) -> bool:
+    return ours.has(cursor.exporter, cursor.destination, cursor.address)
 
 
 def _expected(seen: Survey, cursor: CursorView) -> int:
@@ -109,7 +112,7 @@ def _expected(seen: Survey, cursor: CursorView) -> int:
     return cursor.account.pending + seen.open_actions
 
 
-def deliver(settings: Settings, plan: Plan, ours: Destinations, timeout_s: float, said: Said) -> Outcome:
+def deliver(settings: Settings, plan: Plan, ours: Ours, timeout_s: float, said: Said) -> Outcome:
     """Deliver until nothing is left for our destinations, time is up, or Ctrl-C; remove what is empty.
 
     In portions, so that a thousand journals need neither a thousand open locks nor more accounts than are kept.
@@ -123,14 +126,14 @@ def deliver(settings: Settings, plan: Plan, ours: Destinations, timeout_s: float
     return Outcome(work.rows, work.errors, work.is_interrupted)
 
 
-def _waiting(seen: Survey, ours: Destinations) -> int:
+def _waiting(seen: Survey, ours: Ours) -> int:
     return sum(_expected(seen, cursor) for cursor in _for_us(seen, ours))
 
 
 class _Work:
     """Goes through the portions."""
 
-    def __init__(self, settings: Settings, ours: Destinations, deadline: float, said: Said, waiting: int) -> None:
+    def __init__(self, settings: Settings, ours: Ours, deadline: float, said: Said, waiting: int) -> None:
         self.rows: list[Row] = []
         self.errors: dict[str, str] = {}
         self.is_interrupted = False
@@ -207,7 +210,7 @@ def _after(row: Row, before: Account, account: Mapping[str, Any]) -> Row:
     )
 
 
-def _is_over(seen: Survey, adopted: Mapping[str, Any], ours: Destinations, *, is_late: bool) -> bool:
+def _is_over(seen: Survey, adopted: Mapping[str, Any], ours: Ours, *, is_late: bool) -> bool:
     if seen.producer_id in adopted:
         return all(account["finished"] for account in adopted[seen.producer_id]["exporters"].values())
     if not _waiting(seen, ours):  # the end looks after it

@@ -17,6 +17,7 @@ from rich.text import Text
 from otel_feedback.cli.console import count, failed, moment, number_of, open_console, size, write
 from otel_feedback.cli.journal.place import Place, PlaceError, find_places
 from otel_feedback.cli.journal.survey import Kept, Owner, Survey, kept_in, survey
+from otel_feedback.pipeline.destinations import shown
 from otel_feedback.version import VERSION
 
 __all__ = ["OWNER_STYLES", "heading", "lost_text", "run"]
@@ -133,7 +134,7 @@ def _cursors(journal: Survey) -> Table:
     for cursor in journal.cursors or ():
         account = cursor.account
         table.add_row(
-            cursor.exporter, cursor.destination, count(account.appended), count(account.delivered),
+            cursor.exporter, shown(cursor.destination, cursor.address), count(account.appended), count(account.delivered),
             Text(count(account.pending), "yellow" if account.pending else ""), lost_text(account.lost),
         )  # fmt: skip
     return table

@@ -7,15 +7,15 @@ Ctrl-C. Whatever is not delivered stays in the journals.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from otel_feedback.bootstrap import build_pipeline
 from otel_feedback.cli import env_file
 from otel_feedback.cli.console import failed
 from otel_feedback.cli.journal.delivery import deliver, make_plan
+from otel_feedback.cli.journal.ours import Ours
 from otel_feedback.cli.journal.place import Place, PlaceError, find_places
 from otel_feedback.cli.journal.progress import DeliveryProgress
 from otel_feedback.cli.journal.replay_report import Report
@@ -49,7 +49,7 @@ def run(*, path: str | None, as_json: bool, timeout_s: float, take: str | None) 
     try:
         place = _one_place(path)
         settings = _settings(place.directory)
-        ours = _destinations(settings)
+        ours = _ours(settings)
     except PlaceError as exc:
         failed(exc.found, exc.todo)
         return 2
@@ -95,36 +95,37 @@ def _settings(directory: Path) -> Settings:
     )
 
 
-def _destinations(settings: Settings) -> dict[str, str]:
-    """Return the destination of each exporter that is switched on."""
+def _ours(settings: Settings) -> Ours:
+    """Return the destinations of the settings."""
     try:
-        pipeline = build_pipeline(settings, adopts=())
+        with listening("kafka"):
+            ours = Ours(settings)
     except ConfigError as exc:
         raise PlaceError(str(exc), "correct it in the environment or in .env") from None
-    exporters = pipeline.metrics()["exporters"]
-    pipeline.shutdown(0)
-    if not exporters:
+    if not ours:
         todo = (
             "set KAFKA_BOOTSTRAP_SERVERS, OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_FEEDBACK_LOG_FILE as the service has it"
         )
         raise PlaceError("no destination is switched on for which journals are kept", todo)
-    return {name: exporter["destination"] for name, exporter in exporters.items()}
+    return ours
 
 
 def _look(place: Place) -> list[Survey]:
     return [seen for folder in place.folders() if (seen := survey(folder)) is not None]
 
 
-def _take(seen: Survey, old: str, ours: Mapping[str, str]) -> bool:
+def _take(seen: Survey, old: str, ours: Ours) -> bool:
     """Make cursors of another destination ours, where no living process has the journal."""
     if seen.owner is not Owner.DEAD:
         return False
-    found = [cursor.exporter for cursor in seen.cursors or () if cursor.destination == old and cursor.exporter in ours]
+    found = [c.exporter for c in seen.cursors or () if c.destination == old and c.exporter in ours.names]
     folder = Folder.claim(seen.path) if found else None
     if folder is None:
         return False
     try:
-        redirected = [redirect(folder, exporter, old, ours[exporter]) for exporter in found]
+        redirected = [
+            redirect(folder, exporter, old, ours.names[exporter], ours.address(exporter)) for exporter in found
+        ]
     except OSError as exc:
         logger.warning("%s: its destination cannot be changed: %s", seen.path, exc.strerror or exc)
         return False

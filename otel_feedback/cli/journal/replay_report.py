@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.padding import Padding
@@ -14,7 +14,9 @@ from rich.text import Text
 from otel_feedback.cli.console import count, number_of, open_console, write
 from otel_feedback.cli.journal.delivery import Foreign, Outcome, Plan
 from otel_feedback.cli.journal.inspect import lost_text
+from otel_feedback.cli.journal.ours import Ours
 from otel_feedback.cli.journal.place import Place
+from otel_feedback.pipeline.destinations import shown
 from otel_feedback.version import VERSION
 
 __all__ = ["Report"]
@@ -24,7 +26,7 @@ class Report:
     """The end of a replay, for people and as data.
 
     Args:
-        ours: The destination of each exporter that is switched on.
+        ours: The destinations of the settings.
         taken: Journals whose cursors were redirected from the destination `take`.
         notes: What the journal itself had to say.
     """
@@ -32,7 +34,7 @@ class Report:
     def __init__(
         self,
         place: Place,
-        ours: Mapping[str, str],
+        ours: Ours,
         plan: Plan,
         outcome: Outcome,
         taken: int,
@@ -59,7 +61,7 @@ class Report:
             "left": self.left,
             "destinations": [
                 {"exporter": name, "destination": there, "last_error": self._outcome.errors.get(name)}
-                for name, there in self._ours.items()
+                for name, there in self._ours.names.items()
             ],
             "producers": [row._asdict() for row in self._outcome.rows],
             "taken": self._taken,
@@ -102,7 +104,7 @@ class Report:
         return Text(f"{delivered}; nothing is left for these destinations", "green")
 
     def _lines(self) -> Iterator[Text]:
-        for name, there in self._ours.items():
+        for name, there in self._ours.names.items():
             error = self._outcome.errors.get(name)
             held_up = f": {error}" if error and self.left else ""
             yield Text(f"to {name} {there}{held_up}", "yellow" if held_up else "dim")
@@ -123,8 +125,9 @@ class Report:
 
     def _not_touched(self, foreign: Foreign) -> Iterator[Text]:
         waiting = f"{number_of(foreign.events, 'event')} in {number_of(foreign.journals, 'journal')}"
-        yield Text(f"for {foreign.exporter} {foreign.destination}: {waiting}, not touched", "yellow")
-        here = self._ours.get(foreign.exporter)
+        there = shown(foreign.destination, foreign.address)
+        yield Text(f"for {foreign.exporter} {there}: {waiting}, not touched", "yellow")
+        here = self._ours.names.get(foreign.exporter)
         if here is None:
             yield Text(f"  {foreign.exporter} is not switched on here")
         else:

@@ -42,12 +42,16 @@ class Owner(str, Enum):
 
 
 class CursorView(NamedTuple):
-    """One destination of a journal. `low` is the first sequence that is neither delivered nor lost."""
+    """One destination of a journal. `low` is the first sequence that is neither delivered nor lost.
+
+    `address` is where it was looked for, of a destination that has another name than its address.
+    """
 
     exporter: str
     destination: str
     account: Account
     low: int
+    address: str = ""
 
 
 class Survey(NamedTuple):
@@ -123,7 +127,7 @@ def _service_of(state: JournalState | None) -> str | None:
 def _view(cursor: CursorState, end: int) -> CursorView:
     pending = max(0, end - cursor.low - SequenceSet(cursor.ahead).count(cursor.low, end))
     account = Account(max(0, end - cursor.start), cursor.delivered, pending, dict(cursor.lost))
-    return CursorView(cursor.exporter, cursor.destination, account, cursor.low)
+    return CursorView(cursor.exporter, cursor.destination, account, cursor.low, cursor.address)
 
 
 def _time_of(segments: Sequence[Segment], sequence: int, end: int) -> datetime | None:

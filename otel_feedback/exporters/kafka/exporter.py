@@ -13,6 +13,7 @@ A record that is too large goes with less text, in its place among the others, b
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,6 +23,7 @@ from otel_feedback.events.record import Record
 from otel_feedback.events.trim import smaller_forms
 from otel_feedback.exporters.interface import Receipt, Refusal, Settled
 from otel_feedback.exporters.kafka.connection import POLL_S, KafkaConnection
+from otel_feedback.exporters.kafka.destination import KafkaDestination
 from otel_feedback.exporters.kafka.receipt import (
     TOO_LARGE,
     KafkaReceipt,
@@ -77,12 +79,31 @@ class KafkaExporter:
         self._answered: Callable[[], None] = lambda: None
         self._highest: dict[str, int] = {}  # of each producer, the newest record ever sent
         self._careful_to: dict[str, int] = {}  # records up to this one were in flight when one of them was refused
-        self.destination = f"{','.join(config.bootstrap_servers)}/{config.topic}"
+        self._where = KafkaDestination(config.bootstrap_servers, config.topic)
+        self._met: tuple[OutcomeProducer, str | None] | None = None  # whose cluster was looked at, and which it is
         self.lease_events = config.batch_size
         self.linger_s = config.linger_ms / 1e3
         self.max_leases = max(
             4, 4_000 // config.batch_size
         )  # each in flight takes some 2.5 KB here and in kafka-python
+
+    @property
+    def destination(self) -> str:
+        return self._where.name
+
+    @property
+    def address(self) -> str:
+        return self._where.address
+
+    @property
+    def is_identified(self) -> bool:
+        return self._where.is_known
+
+    def identify(self) -> None:
+        self._meet(self._connection.producer())
+
+    def is_same(self, destination: str, address: str) -> bool:
+        return self._where.is_same(destination, address)
 
     def export(self, lease: Sequence[Record]) -> Receipt:
         producer_id = lease[0].origin.producer_id
@@ -185,6 +206,7 @@ class KafkaExporter:
 
     def _ready_line(self) -> Line:
         producer = self._connection.producer()
+        self._meet(producer)
         try:
             # asking each time is cheap (metadata is cached) and notices added partitions
             partitions = producer.partitions_for(self._config.topic)
@@ -198,6 +220,28 @@ class KafkaExporter:
         self._line = _Known(producer, len(partitions), line)
         return line
 
+    def _meet(self, producer: OutcomeProducer) -> None:
+        """See which cluster a producer has got to; one that is another than before gets nothing."""
+        seen = producer.cluster_seen()
+        if self._met == (producer, seen.cluster_id):
+            return
+        if seen.cluster_id is None:  # it was not asked yet, or has none
+            with contextlib.suppress(Exception):  # what is wrong with the topic is said elsewhere
+                producer.partitions_for(self._config.topic)
+            seen = producer.cluster_seen()
+        if not seen.brokers:
+            raise ExportError("unavailable", "the cluster has not said yet which one it is", retryable=True)
+        before = self.destination
+        other = self._where.learn(seen)
+        if other is not None:
+            self.abandon()
+            detail = (
+                f"{self.address} leads to another cluster now ({other}), and events wait here for {before}: restart "
+                f"this process to send new ones there; `otel-feedback journal replay --take {before}` sends what waits"
+            )
+            raise ExportError("another_cluster", detail, retryable=True)
+        self._met = producer, seen.cluster_id
+
     def _say_answered(self) -> None:
         self._answered()
 
@@ -206,14 +250,15 @@ class KafkaExporter:
         self._answered = answered
 
     def abandon(self) -> None:
-        self._line = None
+        self._line = self._met = None
         self._connection.abandon()
 
     def close(self, timeout_s: float) -> None:
         self._connection.close(timeout_s)
 
     def after_fork(self) -> None:
-        self._line = None
+        self._line = self._met = None
+        self._where.forget()
         self._connection.after_fork()
         self._log = ThrottledLog(logger)
         self._highest, self._careful_to = {}, {}

@@ -11,8 +11,10 @@ from typing import Any
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaConfigurationError, KafkaTimeoutError
+from kafka.net.compat import KafkaNetClient
 from kafka.partitioner.default import murmur2
 
+from otel_feedback.exporters.kafka.destination import ClusterSeen
 from otel_feedback.sdk.forks import import_host_lookup
 from otel_feedback.settings.table import KafkaConfig
 
@@ -82,6 +84,14 @@ class OutcomeProducer(KafkaProducer):
             "selector": QuietSelector,
         }
         options = {**options, **config.client_options, **(more or {})}
+        make_client = options.get("kafka_client", KafkaNetClient)
+        made: list[Any] = []
+
+        def remember(**settings: Any) -> Any:
+            made.append(make_client(**settings))
+            return made[-1]
+
+        options["kafka_client"] = remember
         unknown = sorted(options.keys() - self.DEFAULT_CONFIG.keys())
         if unknown:  # kafka-python would say so with their values, among which may be a password
             self._closed = self._disowned = True
@@ -89,6 +99,12 @@ class OutcomeProducer(KafkaProducer):
         if options.get("ssl_certfile") and options.get("ssl_password") is None:
             options["ssl_password"] = ""  # without one OpenSSL would ask at the terminal, and wait for an answer
         super().__init__(**options)
+        self._cluster: Any = made[0].cluster
+
+    def cluster_seen(self) -> ClusterSeen:
+        """Return what the cluster says of itself, as far as it has said so yet."""
+        brokers = [f"{broker.host}:{broker.port}" for broker in self._cluster.brokers()]
+        return ClusterSeen(self._cluster.cluster_id, brokers)
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait for what is unsent; with a timeout of 0 not even look, and never raise because of it."""

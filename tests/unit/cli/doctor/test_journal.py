@@ -10,23 +10,31 @@ import pytest
 from otel_feedback.cli.doctor import journal as check_journal_module
 from otel_feedback.cli.doctor.findings import Finding, State
 from otel_feedback.cli.doctor.journal import check_journal
-from otel_feedback.settings.table import get_settings
+from otel_feedback.cli.doctor.waiting import check_waiting
+from otel_feedback.settings.table import Settings, get_settings
 from tests.journals.command import dead, living, snapshot
-from tests.journals.disk import KAFKA, crash, segment_bytes
+from tests.journals.disk import KAFKA, OTLP, crash, segment_bytes
 
 
 def check(directory: Path, **variables: str) -> list[Finding]:
     """Check the journal of a service that logs to a file, unless these variables say otherwise."""
-    settings = get_settings(
-        environ={
-            "OTEL_FEEDBACK_JOURNAL_DIR": str(directory),
-            "OTEL_FEEDBACK_LOG_FILE": str(directory.parent / "x.log"),
-            **variables,
-        }
-    )
-    found = list(check_journal(settings))
+    found = list(check_journal(settings_for(directory, **variables)))
     assert all(finding.todo for finding in found if finding.state is not State.OK)
     return found
+
+
+def settings_for(directory: Path, **variables: str) -> Settings:
+    given = {
+        "OTEL_FEEDBACK_JOURNAL_DIR": str(directory),
+        "OTEL_FEEDBACK_LOG_FILE": str(directory.parent / "x.log"),
+        **variables,
+    }
+    return get_settings(environ=given)
+
+
+def waiting(directory: Path, **variables: str) -> list[Finding]:
+    """Look at what waits, without asking Kafka which cluster it is."""
+    return list(check_waiting(settings_for(directory, **variables), finds_out=False))
 
 
 @pytest.mark.parametrize("durability", ["interval", "fsync"])
@@ -137,12 +145,22 @@ def test_a_disk_that_is_nearly_full(tmp_path: Path) -> None:
 def test_what_dead_processes_left(tmp_path: Path) -> None:
     made = [dead(tmp_path, KAFKA) for _ in range(2)]
     alive = living(tmp_path, KAFKA)
-    usable, orphans = check(tmp_path)
-    assert (usable.state, orphans.state) == (State.OK, State.WARNING)
+    (orphans,) = waiting(tmp_path, KAFKA_BOOTSTRAP_SERVERS="there:9092")
+    assert orphans.state is State.WARNING
     total = sum(segment_bytes(each.folder) for each in made)
     assert f"2 journals of dead processes, {total / 1024:.1f} KiB" in orphans.found
     assert "otel-feedback journal replay" in (orphans.todo or "")
     crash(alive.journal)
+
+
+def test_what_waits_for_another_destination_comes_with_the_command_that_sends_it(tmp_path: Path) -> None:
+    made = dead(tmp_path, KAFKA, OTLP, events=3)
+    kafka, otlp = waiting(tmp_path, KAFKA_BOOTSTRAP_SERVERS="new:9092")
+    assert [finding.check for finding in (kafka, otlp)] == ["journal elsewhere"] * 2
+    assert f"3 events in 1 journal of dead processes for kafka {KAFKA[1]}" in kafka.found
+    assert kafka.todo == f"to send them to new:9092/agent-outcomes: otel-feedback journal replay --take {KAFKA[1]}"
+    assert "otlp is not switched on here" in (otlp.todo or "")
+    assert made.folder.is_dir()
 
 
 def test_a_platform_without_journals_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,54 @@
+"""The doctor's look at what waits: what dead processes left, for whom, and what was refused; with what sends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from otel_feedback.cli.console import number_of, size
+from otel_feedback.cli.doctor.findings import Finding, State
+from otel_feedback.cli.journal.delivery import make_plan
+from otel_feedback.cli.journal.ours import Ours
+from otel_feedback.cli.journal.survey import Owner, survey
+from otel_feedback.cli.listening import listening
+from otel_feedback.errors import ConfigError
+from otel_feedback.journal.folder import folders
+from otel_feedback.pipeline.destinations import shown, take_command
+from otel_feedback.settings.table import Settings
+
+__all__ = ["check_waiting"]
+
+
+def check_waiting(settings: Settings, *, finds_out: bool) -> Iterator[Finding]:
+    """Say what waits, and what sends it.
+
+    Args:
+        finds_out: Whether to ask Kafka which cluster it is; else that is told by its address.
+    """
+    yield from _left(settings.journal_dir, settings, finds_out=finds_out)
+
+
+def _left(directory: Path, settings: Settings, *, finds_out: bool) -> Iterator[Finding]:
+    dead = [seen for path in folders(directory) if (seen := survey(path)) and seen.owner is not Owner.ALIVE]
+    if not dead:
+        return
+    try:
+        with listening("kafka"):
+            ours = Ours(settings, finds_out=finds_out)
+    except ConfigError:  # said by the one whose setting it is
+        return
+    plan = make_plan(dead, ours)
+    left = [*plan.todo, *plan.unknown]
+    if left:
+        found = f"{number_of(len(left), 'journal')} of dead processes, {size(sum(seen.bytes for seen in left))}"
+        todo = "start a process of the service, which delivers them, or: otel-feedback journal replay"
+        yield Finding("journal orphans", State.WARNING, f"{found}, not delivered yet", todo)
+    for foreign in plan.foreign:
+        waiting = f"{number_of(foreign.events, 'event')} in {number_of(foreign.journals, 'journal')}"
+        found = f"{waiting} of dead processes for {foreign.exporter} {shown(foreign.destination, foreign.address)}"
+        here = ours.names.get(foreign.exporter)
+        if here is None:
+            todo = f"{foreign.exporter} is not switched on here; a process that has this destination delivers them"
+        else:
+            todo = f"to send them to {here}: {take_command(foreign.destination)}"
+        yield Finding("journal elsewhere", State.WARNING, f"{found}, which is none of the destinations here", todo)
