@@ -96,7 +96,13 @@ def _run_journal(options: argparse.Namespace) -> int:
         return journal_verify.run(path=options.path, as_json=options.json)
     from otel_feedback.cli.journal import replay as journal_replay
 
-    return journal_replay.run(path=options.path, as_json=options.json, timeout_s=options.timeout, take=options.take)
+    return journal_replay.run(
+        path=options.path,
+        as_json=options.json,
+        timeout_s=options.timeout,
+        take=options.take,
+        quarantine=options.quarantine,
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -176,6 +182,9 @@ def _add_actions(journal: argparse.ArgumentParser) -> None:
             "path", nargs="?", metavar="PATH", help="where the journals are (OTEL_FEEDBACK_JOURNAL_DIR)"
         )
         action.add_argument("--json", action="store_true", help="write one JSON object")
+    replay.add_argument(
+        "--quarantine", action="store_true", help="send what a destination refused once more, instead of the journals"
+    )
     replay.add_argument("--timeout", type=_timeout, default=300.0, metavar="SECONDS", help="how long to try (300)")
     replay.add_argument(
         "--take", metavar="DESTINATION", help="deliver what is for this destination to the one of the settings"

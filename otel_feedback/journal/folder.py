@@ -27,7 +27,7 @@ try:
 except ImportError:  # Windows has the journal in memory
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["CURSORS", "QUARANTINE", "Folder", "folders", "is_owned", "is_producer", "is_supported"]
+__all__ = ["CURSORS", "LOCK", "QUARANTINE", "Folder", "folders", "is_owned", "is_producer", "is_supported", "lock_file"]
 
 LOCK = "lock"
 CURSORS = "cursors"
@@ -55,7 +55,7 @@ def is_owned(path: Path) -> bool:
     require_ours(path)
     lock = open_private(path / LOCK, os.O_RDONLY)
     try:
-        _lock(lock, shared=True)  # two who look at the same time must not take each other for the owner
+        lock_file(lock, shared=True)  # two who look at the same time must not take each other for the owner
     except BlockingIOError:
         return True
     finally:
@@ -99,7 +99,7 @@ class Folder:
         try:
             unnamed.chmod(0o700)  # whatever the umask took
             lock = open_private(unnamed / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL)
-            _lock(lock)
+            lock_file(lock)
             unnamed.rename(path)
         except OSError:
             if lock is not None:
@@ -125,7 +125,7 @@ class Folder:
                 path.rmdir()
             return None
         try:
-            _lock(lock)
+            lock_file(lock)
             # who held it may have removed the folder before letting go
             if os.fstat(lock).st_nlink == 0:
                 raise BlockingIOError
@@ -152,7 +152,7 @@ class Folder:
             unnamed = self.path / f"{LOCK}{_BEING_MADE}"
             lock = open_private(unnamed, os.O_RDWR | os.O_CREAT)
             try:
-                _lock(lock)
+                lock_file(lock)
                 unnamed.rename(self.path / LOCK)
             except OSError:
                 os.close(lock)
@@ -187,7 +187,13 @@ class Folder:
         self.release()
 
 
-def _lock(file: int, *, shared: bool = False) -> None:
+def lock_file(file: int, *, shared: bool = False) -> None:
+    """Lock an open file, until it is closed or its process ends.
+
+    Raises:
+        BlockingIOError: Somebody else has it.
+        OSError: There are no locks here.
+    """
     if fcntl is None:
         raise OSError("this platform has no flock")
     fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)

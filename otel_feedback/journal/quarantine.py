@@ -1,6 +1,6 @@
 """What cannot go on: bytes that are no whole frame, and records that a destination refused for good.
 
-    quarantine/<producer id>.jsonl          one JSON object a line, for people; never read by this package
+    quarantine/<producer id>.jsonl          one JSON object a line, for people and `journal replay --quarantine`
     quarantine/<producer id>-<segment>      a second name of a segment with much damage
 
 Bounded; what does not fit is counted all the same. Safe from any thread.
@@ -66,8 +66,9 @@ class Quarantine:
     def keep_refused(self, record: Record, exporter: str, reason: str, detail: str) -> bool:
         """Keep a record that a destination refused for good; False when there is no place."""
         return self._keep(
-            {"kind": "refused", "producer_id": record.origin.producer_id, "exporter": exporter, "reason": reason, "detail": detail,
-             "sequence": record.sequence, "key": record.key, "event": msgspec.Raw(record.payload)}
+            {"kind": "refused", "producer_id": record.origin.producer_id, "service_name": record.origin.service_name,
+             "exporter": exporter, "reason": reason, "detail": detail,
+             "sequence": record.sequence, "key": record.key, "sampled": record.sampled, "event": msgspec.Raw(record.payload)}
         )  # fmt: skip
 
     def _link(self, segment: Path) -> bool:

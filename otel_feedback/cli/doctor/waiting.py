@@ -9,7 +9,7 @@ from otel_feedback.cli.console import number_of, size
 from otel_feedback.cli.doctor.findings import Finding, State
 from otel_feedback.cli.journal.delivery import make_plan
 from otel_feedback.cli.journal.ours import Ours
-from otel_feedback.cli.journal.survey import Owner, survey
+from otel_feedback.cli.journal.survey import Owner, kept_in, survey
 from otel_feedback.cli.listening import listening
 from otel_feedback.errors import ConfigError
 from otel_feedback.journal.folder import folders
@@ -26,6 +26,13 @@ def check_waiting(settings: Settings, *, finds_out: bool) -> Iterator[Finding]:
         finds_out: Whether to ask Kafka which cluster it is; else that is told by its address.
     """
     yield from _left(settings.journal_dir, settings, finds_out=finds_out)
+    kept = kept_in(settings.journal_dir, None)
+    if kept.files:
+        found = f"{number_of(kept.lines, 'line')} of what was refused or damaged, {size(kept.bytes)}"
+        todo = (
+            "to send what was refused once more: otel-feedback journal replay --quarantine; else look at it, delete it"
+        )
+        yield Finding("quarantine", State.WARNING, found, todo)
 
 
 def _left(directory: Path, settings: Settings, *, finds_out: bool) -> Iterator[Finding]:

@@ -112,7 +112,9 @@ def _expected(seen: Survey, cursor: CursorView) -> int:
     return cursor.account.pending + seen.open_actions
 
 
-def deliver(settings: Settings, plan: Plan, ours: Ours, timeout_s: float, said: Said) -> Outcome:
+def deliver(
+    settings: Settings, plan: Plan, ours: Ours, timeout_s: float, said: Said, *, tells_account: bool = True
+) -> Outcome:
     """Deliver until nothing is left for our destinations, time is up, or Ctrl-C; remove what is empty.
 
     In portions, so that a thousand journals need neither a thousand open locks nor more accounts than are kept.
@@ -121,6 +123,7 @@ def deliver(settings: Settings, plan: Plan, ours: Ours, timeout_s: float, said: 
     journals = [*plan.todo, *plan.empty]
     size = max(1, FINISHED_KEPT // max(1, len(ours)))
     work = _Work(settings, ours, deadline, said, sum(_waiting(seen, ours) for seen in plan.todo))
+    work.tells_account = tells_account
     for first in range(0, len(journals), size):
         work.do(journals[first : first + size])
     return Outcome(work.rows, work.errors, work.is_interrupted)
@@ -137,6 +140,7 @@ class _Work:
         self.rows: list[Row] = []
         self.errors: dict[str, str] = {}
         self.is_interrupted = False
+        self.tells_account = True
         self._settings = settings
         self._ours = ours
         self._deadline = deadline
@@ -153,7 +157,9 @@ class _Work:
             self.rows += self._rows(seen, adopted, survey(seen.path))
 
     def _deliver(self, portion: Sequence[Survey]) -> Mapping[str, Any]:
-        pipeline = build_pipeline(self._settings, adopts=frozenset(seen.producer_id for seen in portion))
+        pipeline = build_pipeline(
+            self._settings, adopts=frozenset(seen.producer_id for seen in portion), tells_account=self.tells_account
+        )
         is_done = False
         try:
             is_done = self._wait(pipeline, portion)

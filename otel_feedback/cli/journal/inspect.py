@@ -160,3 +160,4 @@ def _summary(service: _Service) -> Iterator[Text]:
     if kept.files:
         held = f"{number_of(kept.files, 'file')}, {number_of(kept.lines, 'line')}, {size(kept.bytes)}"
         yield Text(f"quarantine: {held}", "yellow")
+        yield Text("to send what was refused once more: otel-feedback journal replay --quarantine")

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from otel_feedback.cli import env_file
-from otel_feedback.cli.console import failed
+from otel_feedback.cli.console import failed, number_of
 from otel_feedback.cli.journal.delivery import deliver, make_plan
 from otel_feedback.cli.journal.ours import Ours
 from otel_feedback.cli.journal.place import Place, PlaceError, find_places
@@ -24,6 +24,7 @@ from otel_feedback.cli.listening import listening
 from otel_feedback.errors import ConfigError
 from otel_feedback.journal.folder import Folder
 from otel_feedback.journal.redirect import redirect
+from otel_feedback.journal.requeue import requeue
 from otel_feedback.logger import get_logger
 from otel_feedback.settings.table import Settings, get_settings
 
@@ -37,7 +38,7 @@ UNLIMITED_BYTES = 2**50
 UNLIMITED_S = 10.0**9
 
 
-def run(*, path: str | None, as_json: bool, timeout_s: float, take: str | None) -> int:
+def run(*, path: str | None, as_json: bool, timeout_s: float, take: str | None, quarantine: bool = False) -> int:
     """Deliver and return the exit code.
 
     Args:
@@ -45,6 +46,7 @@ def run(*, path: str | None, as_json: bool, timeout_s: float, take: str | None) 
         as_json: Write one JSON object to stdout and nothing else.
         timeout_s: How long to try, in seconds.
         take: A destination whose events go to the one of the settings, of the same exporter.
+        quarantine: Send what was refused once more, and leave the journals alone.
     """
     try:
         place = _one_place(path)
@@ -54,6 +56,8 @@ def run(*, path: str | None, as_json: bool, timeout_s: float, take: str | None) 
         failed(exc.found, exc.todo)
         return 2
     with listening("kafka"), listening("opentelemetry"), listening("otel_feedback") as heard:
+        if quarantine:
+            return _send_refused(place, settings, ours, timeout_s, heard, as_json=as_json)
         taken = 0 if take is None else sum(_take(seen, take, ours) for seen in _look(place))
         plan = make_plan(_look(place), ours)
         with DeliveryProgress() as shown:
@@ -63,6 +67,40 @@ def run(*, path: str | None, as_json: bool, timeout_s: float, take: str | None) 
     if outcome.is_interrupted:
         return INTERRUPTED
     return 1 if report.left or plan.unknown else 0
+
+
+def _send_refused(
+    place: Place, settings: Settings, ours: Ours, timeout_s: float, heard: Sequence[logging.LogRecord], *, as_json: bool
+) -> int:
+    """Send what is in the quarantine once more; what is refused again, or not delivered in time, goes back."""
+    exporters = {name: (there, ours.address(name)) for name, there in ours.names.items()}
+    refused = 0
+    try:
+        requeued = requeue(place.directory, exporters, place.only)
+        here = place if requeued is None else Place(requeued.root)
+        plan = make_plan(_look(here) if requeued is not None else (), ours)
+        try:
+            with DeliveryProgress() as shown:
+                there = msgspec.structs.replace(settings, journal_dir=here.directory)
+                outcome = deliver(there, plan, ours, timeout_s, shown.say, tells_account=False)
+        finally:
+            refused = 0 if requeued is None else requeued.finish()
+    except BlockingIOError:
+        failed("another process sends what is in this quarantine", "wait until it is done")
+        return 2
+    except OSError as exc:
+        failed(f"the quarantine cannot be used: {exc}", "nothing is lost; run this again as the user of the service")
+        return 2
+    notes = _notes(heard)
+    if refused:
+        notes.append(f"{number_of(refused, 'record')} refused again, which stay in the quarantine")
+    for exporter, count in () if requeued is None else requeued.not_ours.items():
+        notes.append(f"{number_of(count, 'record')} refused by {exporter}, which is not switched on here: not touched")
+    report = Report(place, ours, plan, outcome, 0, None, notes)
+    report.write_json() if as_json else report.write()
+    if outcome.is_interrupted:
+        return INTERRUPTED
+    return 1 if report.left or refused else 0
 
 
 def _one_place(path: str | None) -> Place:

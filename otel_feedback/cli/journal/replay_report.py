@@ -65,7 +65,10 @@ class Report:
             ],
             "producers": [row._asdict() for row in self._outcome.rows],
             "taken": self._taken,
-            "not_touched": [foreign._asdict() for foreign in self._plan.foreign],
+            "not_touched": [
+                {"exporter": each.exporter, "destination": each.destination, "journals": each.journals, "events": each.events}
+                for each in self._plan.foreign
+            ],
             "living": self._plan.living,
             "unknown": [
                 {"producer_id": seen.producer_id, "problem": seen.problem} for seen in self._plan.unknown
