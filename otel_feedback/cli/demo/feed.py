@@ -34,7 +34,7 @@ class Feed(Protocol):
     """Shows outcomes while they arrive."""
 
     def show(self, events: Sequence[OutcomeEvent], elapsed_s: float) -> None:
-        """Show these events, which begin with those of the last call."""
+        """Show these events, among which are those of the last call, or later revisions of them."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -146,17 +146,18 @@ class PlainFeed(SilentFeed):
     def __init__(self, console: Console, title: Text) -> None:
         self._rows = _Rows(console)
         self._title = title
-        self._shown = 0
+        self._shown: set[str] = set()  # ids: one that is told once more has another place in the list
 
     def __enter__(self) -> Self:
         write(self._rows.console, self._title, "", self._rows.head())
         return self
 
     def show(self, events: Sequence[OutcomeEvent], elapsed_s: float) -> None:
-        for event in events[self._shown :]:
-            write(self._rows.console, self._rows.row(event))
+        for event in events:
+            if event.event_id not in self._shown:
+                self._shown.add(event.event_id)
+                write(self._rows.console, self._rows.row(event))
         sys.stdout.flush()
-        self._shown = len(events)
 
 
 class LiveFeed:

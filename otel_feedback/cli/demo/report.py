@@ -61,7 +61,10 @@ class Report:
                 ("One run as it was nested", f"{run}, by parent_event_id; sums include what is inside"),
                 self._tree(tree),
             )
-        yield ("Account", "recorded = delivered + pending + lost, at any moment"), self._account(metrics)
+        yield (
+            ("Account", "recorded = delivered + pending + lost, at any moment"),
+            self._account(metrics, summary.actions),
+        )
 
     def _statuses(self, summary: Summary) -> RenderableType:
         table = Table.grid(padding=(0, 2, 0, 0))
@@ -132,9 +135,16 @@ class Report:
             yield ("" if at_top else indent + (corner if last else tee)), node
             yield from self._lines(node.children, "" if at_top else indent + ("   " if last else pipe))
 
-    def _account(self, metrics: Mapping[str, Any]) -> RenderableType:
+    def _account(self, metrics: Mapping[str, Any], actions: int) -> RenderableType:
         table = Table.grid(padding=(0, 2))
-        table.add_row("recorded", str(metrics["recorded"]), Text("in the ring, for get_recent_events()", "dim"))
+        again = metrics["recorded"] - actions
+        # an action above one that ends after it, as at Ctrl-C, is told once more with what that one used
+        what = (
+            f"{actions} actions, and {again} of them once more, with what came later"
+            if again
+            else "one for each action"
+        )
+        table.add_row("recorded", str(metrics["recorded"]), Text(what, "dim"))
         for name, account in metrics["exporters"].items():
             lost = sum(account["lost"].values())
             numbers = f"delivered {account['delivered']}, pending {account['pending']}, lost {lost}"

@@ -85,7 +85,7 @@ class SupportTeam:
 
     async def _refund(self, act: Action) -> None:
         await self._plan("run-1")
-        await asyncio.gather(
+        await _both(
             self._research("run-1", "order history", "order_lookup"),
             self._research("run-1", "refund policy", "policy_search"),
         )
@@ -95,7 +95,7 @@ class SupportTeam:
 
     async def _market_report(self, act: Action) -> None:
         await self._plan("run-2")
-        await asyncio.gather(self._compare_prices(), self._research_competitors())
+        await _both(self._compare_prices(), self._research_competitors())
         await self._write("run-2", 1)
         await self._check("run-2", 1)
         act.score(quality=await self._evaluate("run-2", 0.78))
@@ -230,3 +230,10 @@ class SupportTeam:
 
 def _lot(what: str) -> Random:
     return Random(what)  # noqa: S311 - nothing here is secret
+
+
+async def _both(*steps: Awaitable[None]) -> None:
+    """Wait until all have ended, also where one is cancelled: gather() alone goes on before the others have."""
+    for ended in await asyncio.gather(*steps, return_exceptions=True):
+        if isinstance(ended, BaseException):
+            raise ended

@@ -14,9 +14,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from rich.text import Text
 
-from otel_feedback import OutcomeEvent
+from otel_feedback import OutcomeEvent, OutcomeStatus
+from otel_feedback.cli.console import open_console
+from otel_feedback.cli.demo.feed import PlainFeed
+from otel_feedback.cli.demo.report import Report
+from otel_feedback.cli.demo.summary import summarize
 from otel_feedback.cli.main import main
 from tests.pace import Patience, slowness
 from tests.stack.waiting import wait_until
@@ -289,8 +295,37 @@ def test_ctrl_c_ends_cleanly_with_a_summary_of_what_ran() -> None:
     outcomes = {line.split()[1]: int(line.split()[2]) for line in section(summary, "Outcomes")}
     assert outcomes["cancelled"] >= 2
     recorded, log = section(summary, "Account")
-    assert int(recorded.split()[1]) == sum(outcomes.values())
-    assert f"delivered {sum(outcomes.values())}, pending 0, lost 0" in log
+    number = int(recorded.split()[1])
+    again = re.search(r"and (\d+) of them once more", recorded)
+    assert number == sum(outcomes.values()) + int(again[1] if again else 0)
+    assert f"delivered {number}, pending 0, lost 0" in log
+
+
+def test_numbers_agree_where_an_action_is_told_once_more(capsys: pytest.CaptureFixture[str]) -> None:
+    """As after Ctrl-C: what was above another ended before it, and the event is sent again with what that one used."""
+    events = [outcome("a"), outcome("b"), outcome("c")]
+    later = [events[1], outcome("d"), msgspec.structs.replace(events[0], revision=2), events[2]]
+    console = open_console()
+    with PlainFeed(console, Text("title")) as feed:
+        feed.show(events, 0.1)
+        feed.show(later, 0.2)
+    rows = [line.split()[1] for line in capsys.readouterr().out.splitlines()[3:]]
+    assert rows == ["a", "b", "c", "d"], "each once"
+
+    exporters = {"log": {"appended": 5, "delivered": 5, "pending": 0, "lost": {}}}
+    metrics = {"recorded": 5, "exporters": exporters, "not_recorded": {}}
+    Report(console).write(later, summarize(later), metrics, 0.2, "run-1")
+    text = capsys.readouterr().out
+    assert "4 actions of" in text
+    (recorded, *_) = section(text, "Account")
+    assert recorded.split()[:4] == ["recorded", "5", "4", "actions,"]
+    assert "1 of them once more" in recorded
+
+
+def outcome(agent: str) -> OutcomeEvent:
+    return OutcomeEvent(
+        event_id=agent, action_type="work", status=OutcomeStatus.SUCCESS, agent_name=agent, run_id="run-1"
+    )
 
 
 def test_ctrl_c_with_json_still_writes_json(tmp_path: Path) -> None:
