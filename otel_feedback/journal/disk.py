@@ -23,6 +23,7 @@ from otel_feedback.journal.folder import Folder, folders
 from otel_feedback.journal.interface import CloseAction, Elsewhere, JournalHealth, Recognize
 from otel_feedback.journal.limits import DiskLimits
 from otel_feedback.journal.state import save_state
+from otel_feedback.journal.steady import SteadyTime
 from otel_feedback.logger import get_logger
 from otel_feedback.throttle import ThrottledLog
 
@@ -60,6 +61,7 @@ class DiskJournal(AppendingJournal):
         self._adopts = adopts
         self._clock = clock
         self._log = ThrottledLog(logger)
+        self._steady = SteadyTime(self._limits.max_age_s)
         self._sync_due = self._heal_due = self._caps_due = 0.0
         self._saved_marks: list[tuple[int, int, str]] = []
         self._adopted: list[AdoptedJournal] = []
@@ -167,7 +169,7 @@ class DiskJournal(AppendingJournal):
 
     def _keep_to_caps(self) -> None:
         """Drop the oldest segments beyond the caps: those of dead processes first."""
-        oldest_allowed = time.time() - self._limits.max_age_s
+        oldest_allowed = self._steady.now() - self._limits.max_age_s
         for adopted in self._in_hand():
             adopted.keep_to_age(oldest_allowed)
         while self._bytes() > self._limits.max_bytes and self._drop_adopted():
@@ -240,7 +242,7 @@ class DiskJournal(AppendingJournal):
         self._adopted = self._in_hand()
         taken: list[AdoptedJournal] = []
         others = [waiting for adopted in self._adopted for waiting in adopted.elsewhere()]
-        oldest_allowed = time.time() - self._limits.max_age_s
+        oldest_allowed = self._steady.now() - self._limits.max_age_s
         for path in self._others():
             folder: Folder | None = None
             try:

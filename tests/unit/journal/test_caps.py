@@ -217,6 +217,24 @@ def test_what_nobody_comes_for_does_not_stay_for_ever(root: Path, caplog: pytest
     assert sum(int(line.split(": ")[1].split()[0]) for line in told) == 40
 
 
+def test_a_clock_that_is_set_ahead_drops_nothing_that_is_new(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a machine wakes with the clock of long ago, and is told the time some seconds later."""
+    folder = leave_orphan(root, 40)
+    journal, clock, cursor = begin(root, SMALL._replace(max_age_s=HOUR_S))
+    append_many(journal, 40, size=300)
+    (adopted,) = journal.adopt([KAFKA], close_action)
+    really, monotonic = time.time, time.monotonic
+    monkeypatch.setattr(time, "time", lambda: really() + 20 * HOUR_S)
+    tend(journal, clock)
+    assert cursor.account().lost == adopted.cursors[KAFKA].account().lost == {}
+    assert folder.is_dir()
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + HOUR_S + 60)
+    monkeypatch.setattr(time, "time", lambda: really() + 21 * HOUR_S + 60)
+    tend(journal, clock)
+    assert adopted.cursors[KAFKA].account().lost == {"retention": 40}, "an hour later it is as old as it looks"
+    assert cursor.account().lost["retention"] >= 30
+
+
 # -- what is left free ---------------------------------------------------------------------------------------
 
 
