@@ -33,7 +33,8 @@ examples:
   otel-feedback journal inspect                         the service of the settings
   otel-feedback journal verify ~/.local/state/otel-feedback --json
   otel-feedback journal replay --timeout 60
-  otel-feedback journal replay --take old-host:9092/agent-outcomes
+  otel-feedback journal replay --take MkU3OEVBNTcwNTJENDM2Qg/agent-outcomes
+  otel-feedback journal replay --quarantine
 
 PATH is the directory of a service's journals, or the folder of one journal;
 for inspect and verify also a directory with several services in it.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from otel_feedback.errors import ExportError
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Refusal
+from otel_feedback.exporters.kafka.advice import advice_on
 
 if TYPE_CHECKING:
     from typing_extensions import Never
@@ -200,7 +201,9 @@ def unavailable(exc: Exception, *, why: str | None = None) -> ExportError:
         return exc
     name = type(exc).__name__
     detail = f"{name}: {_one_line(exc).removeprefix(f'{name}: ')}"
-    return ExportError("unavailable", detail if why is None else f"{detail} ({why})", retryable=True)
+    detail = detail if why is None else f"{detail} ({why})"
+    todo = advice_on(detail)
+    return ExportError("unavailable", detail if todo is None else f"{detail}; {todo}", retryable=True)
 
 
 def _sequence(record: Record) -> int:
