@@ -20,9 +20,10 @@ from otel_feedback.events.ended import EndedAction
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Exporter, Notices, Refusal
-from otel_feedback.journal.interface import CLOSED, Adopted, CloseAction, Journal
+from otel_feedback.journal.interface import CLOSED, Adopted, CloseAction, Cursor, Journal
 from otel_feedback.logger import get_logger
-from otel_feedback.pipeline.destinations import address_of, is_identified, recognize, shown, take_command
+from otel_feedback.pipeline.destinations import address_of, recognize, shown
+from otel_feedback.pipeline.elsewhere import ElsewhereWatch
 from otel_feedback.pipeline.keeper import Keeper
 from otel_feedback.pipeline.ledger import DeliveryLedger, Entry
 from otel_feedback.pipeline.worker import Worker
@@ -75,6 +76,7 @@ class Delivery:
             for exporter in exporters
         )
         self._durable = {worker.exporter.name: worker for worker in self.workers if worker.exporter.durable}
+        self.elsewhere = ElsewhereWatch(journal, self._durable)
         self.ledger = DeliveryLedger(
             [Entry(journal.origin, w.exporter.name, w.cursor, lambda: journal.end) for w in self.workers],
             notices,
@@ -88,7 +90,6 @@ class Delivery:
         self._told_end = 0  # how far the last high-water mark said that we are
         self._adopted: list[tuple[Adopted, list[Entry]]] = []  # by the keeper's thread, and at the end
         self._binding = threading.Lock()  # held while it is decided whose cursors of adopted journals are
-        self._said_elsewhere: set[tuple[str, str]] = set()
         self._log = ThrottledLog(logger)
         self._keeper = Keeper(self._tend, self._adopt, rescan_s)
         if journal.has_orphans():
@@ -132,7 +133,7 @@ class Delivery:
             except Exception as exc:  # the others are in our hands, too, and nobody else's
                 self._log.warning("adopt", "the journal of %s is not delivered: %r", adopted.origin.producer_id, exc)
                 self._let_go(adopted, ())
-        self._look_elsewhere()
+        self.elsewhere.look()
 
     def _take_over(self, adopted: Adopted) -> None:
         with self._binding:
@@ -163,43 +164,13 @@ class Delivery:
         worker = self._durable.get(exporter)
         return recognize(None if worker is None else worker.exporter, destination, address)
 
-    def _look_elsewhere(self) -> None:
-        """Say of what waits for other destinations, and find out whether it does where that is not known yet."""
-        for waiting in self.journal.elsewhere():
-            worker = self._durable.get(waiting.exporter)
-            if worker is not None and not is_identified(worker.exporter):
-                worker.find_out()
-                continue
-            name = waiting.exporter, waiting.destination
-            if name in self._said_elsewhere:
-                continue
-            self._said_elsewhere.add(name)
-            if worker is None:
-                todo = f"{waiting.exporter} is not switched on here"
-            else:
-                todo = f"to send them to {worker.exporter.destination}: {take_command(waiting.destination)}"
-            logger.warning(
-                "%d events of %d dead processes wait for %s (%s), which is none of the destinations here; %s",
-                waiting.events, waiting.journals, waiting.exporter, shown(waiting.destination, waiting.address), todo,
-            )  # fmt: skip
-
-    def elsewhere(self) -> list[dict[str, Any]]:
-        """Return what waits for destinations that are not ours, as `metrics()` shows it."""
-        told: list[dict[str, Any]] = []
-        for waiting in self.journal.elsewhere():
-            worker = self._durable.get(waiting.exporter)
-            if worker is None or is_identified(worker.exporter):
-                command = None if worker is None else take_command(waiting.destination)
-                told.append({**waiting._asdict(), "command": command})
-        return told
-
     # -- by a worker's thread ------------------------------------------------------------------------------
 
-    def _bind(self, worker: Worker) -> None:
+    def _bind(self, worker: Worker, sources: Sequence[Cursor]) -> None:
         """Call what is for a destination that has just become known by its name, and leave alone what is not."""
         exporter = worker.exporter
         with self._binding:
-            for cursor in worker.sources:
+            for cursor in sources:
                 name = self._recognize(exporter.name, cursor.destination, cursor.address)
                 if name is not None:
                     cursor.rename(*name)

@@ -312,7 +312,7 @@ class FeedbackPipeline:
             "exporters": delivery.accounts(),
             "journal": delivery.journal.health()._asdict(),
             "adopted": delivery.ledger.adopted(),
-            "elsewhere": delivery.elsewhere(),
+            "elsewhere": delivery.elsewhere.as_data(),
             "notices": {} if self._notices is None else dict(self._notices.account()),
         }
 

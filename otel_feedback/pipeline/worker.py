@@ -42,6 +42,7 @@ MOST_DEFECTS = 3
 Of the next one twice as many, until one is delivered: what fails with every record is not the records' fault."""
 
 Refused = Callable[[Record, str, Refusal], None]
+Identified = Callable[["Worker", Sequence[Cursor]], None]
 
 
 class Worker:
@@ -52,7 +53,7 @@ class Worker:
         cursor: This exporter's place in this process's journal.
         refused: Keeps the payload of a record that was refused for good.
         identified: Called on this worker's thread when an exporter that had to find out knows its destination, before
-            anything is sent: takes away the cursors that are not its own.
+            anything is sent; it is given the cursors, and takes away those that are not its own.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Worker:
         refused: Refused,
         backoff: Backoff | None = None,
         *,
-        identified: Callable[[Worker], None] = lambda worker: None,
+        identified: Identified = lambda worker, sources: None,
     ) -> None:
         self.exporter = exporter
         self.cursor = cursor
@@ -111,11 +112,6 @@ class Worker:
     def remove(self, cursor: Cursor) -> None:
         """Deliver no more from a cursor that was added."""
         self._sources = tuple(known for known in self._sources if known is not cursor)
-
-    @property
-    def sources(self) -> Sequence[Cursor]:
-        """Those that are delivered from, this process's own first."""
-        return self._sources
 
     def find_out(self) -> None:
         """Find out which destination this is, also with nothing to deliver."""
@@ -214,7 +210,7 @@ class Worker:
 
     def _identify(self, exporter: Identifying) -> None:
         exporter.identify()
-        self._identified(self)
+        self._identified(self, self._sources)
         self._unidentified, self._is_curious = None, False
         self._backoff.reset()
         self.last_error = None

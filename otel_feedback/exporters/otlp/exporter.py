@@ -50,6 +50,10 @@ _Result = tuple[Record, Refusal | None]
 _SEVERITY_NUMBER = {Severity.INFO: 9, Severity.WARNING: 13, Severity.ERROR: 17, Severity.CRITICAL: 21}
 """opentelemetry-proto SeverityNumber: INFO, WARN, ERROR, FATAL."""
 
+ALONE_TIMES = 3
+"""Times that a record may be refused alone, with others taken in between, before it is about the record."""
+ALONE_KEPT = 100
+
 # event fields that have a place of their own in the log record or a name in the conventions
 _NOT_ATTRIBUTES = frozenset({"trace_id", "span_id", "timestamp", "metadata", "service_name"})
 _CONVENTIONAL = {
@@ -82,6 +86,8 @@ class OtlpExporter:
         self._endpoint = endpoint
         self._service_name = service_name
         self._transport: Transport | None = None
+        self._taken = 0  # requests
+        self._alone: dict[tuple[str, int], tuple[int, int]] = {}  # records refused with no company: how often, and when
         self.destination = without_login(endpoint.url)
 
     @classmethod
@@ -117,10 +123,24 @@ class OtlpExporter:
                 is_taking = True
             except RequestRefusedError:
                 left = list(lease)
+        if not is_taking and len(lease) == 1:  # what is left of a dead process may never have company
+            is_taking = self._took_others_since(lease[0])
         if not is_taking and (refused.about_sender or not self._takes_nothing()):
             todo = advice_on(refused.detail) or "look at the server's log"
             raise ExportError("refused", f"{refused.detail}; {todo}", retryable=True) from refused
         self._send_apart(left, refused, results)
+
+    def _took_others_since(self, record: Record) -> bool:
+        """Tell whether a record was refused alone again and again, and others were taken each time in between."""
+        name = record.origin.producer_id, record.sequence
+        times, taken = self._alone.pop(name, (0, -1))
+        times += self._taken > taken
+        if times > ALONE_TIMES:
+            return True
+        self._alone[name] = times, self._taken
+        while len(self._alone) > ALONE_KEPT:
+            del self._alone[next(iter(self._alone))]
+        return False
 
     def _send_apart(self, records: Sequence[Record], refused: RequestRefusedError, results: list[_Result]) -> None:
         """Send records that were refused together in halves, down to one."""
@@ -151,6 +171,7 @@ class OtlpExporter:
             raise
         except Exception as exc:
             raise _unusable(exc) from exc
+        self._taken += 1
         return _account(records, answer)
 
     def _connected(self) -> Transport:

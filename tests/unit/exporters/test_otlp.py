@@ -11,6 +11,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 import otel_feedback as feedback
 from otel_feedback.exporters.otlp.transport import OtlpEndpoint
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
+from tests.journals.command import dead
 from tests.stack.otlp_sink import OtlpSink
 from tests.stack.processes import free_port
 from tests.stack.waiting import wait_for
@@ -96,12 +97,12 @@ def test_retryable_answers_are_tried_again(status: int, to_sink: FeedbackPipelin
     assert to_sink.metrics()["exporters"]["otlp"]["retries"] == 2
 
 
-def says(*agents: str) -> Callable[[ExportLogsServiceRequest], bool]:
-    """Tell whether a request has an event of one of these agents."""
+def says(*values: str, key: str = "gen_ai.agent.name") -> Callable[[ExportLogsServiceRequest], bool]:
+    """Tell whether a request has an event of one of these agents, or with another attribute like that."""
 
     def is_said(message: ExportLogsServiceRequest) -> bool:
         return any(
-            pair.key == "gen_ai.agent.name" and pair.value.string_value in agents
+            pair.key == key and pair.value.string_value in values
             for resource in message.resource_logs
             for scope in resource.scope_logs
             for record in scope.log_records
@@ -144,6 +145,25 @@ def test_a_record_that_is_refused_alone(to_sink: FeedbackPipeline, sink: OtlpSin
     assert otlp(to_sink) == {"appended": 1, "delivered": 0, "pending": 0, "lost": {"rejected": 1}}
     told = to_sink.metrics()["exporters"]["otlp"]
     assert (told["healthy"], told["last_error"][:9]) == (False, "rejected:"), "nothing of it was taken"
+
+
+def test_a_record_that_never_has_company(sink: OtlpSink, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a dead process left is leased by itself; that others are taken in between tells that it is the record."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", sink.http_endpoint)
+    directory = feedback.get_settings(service_name="svc").journal_dir
+    left = dead(directory, ("otlp", f"{sink.http_endpoint}/v1/logs"), events=1)
+    sink.refuse_where(says("e0", key="outcome.event_id"), 403)
+    pipeline = _configured()
+
+    def act_until_it_is_over() -> bool | None:
+        act(1)
+        pipeline.force_flush(5)
+        return True if not left.folder.exists() else None
+
+    wait_for(act_until_it_is_over, timeout_s=100, what="the journal of the dead process to be through")
+    (adopted,) = pipeline.metrics()["adopted"].values()
+    assert adopted["exporters"]["otlp"]["lost"] == {"rejected": 1}
+    assert otlp(pipeline)["lost"] == {}
 
 
 @pytest.mark.parametrize(
