@@ -128,7 +128,10 @@ class OtlpExporter:
         if not is_taking and (refused.about_sender or not self._takes_nothing()):
             todo = advice_on(refused.detail) or "look at the server's log"
             raise ExportError("refused", f"{refused.detail}; {todo}", retryable=True) from refused
-        self._send_apart(left, refused, results)
+        if len(lease) == 1:
+            results.append((lease[0], Refusal(refused.reason, refused.detail)))
+        else:
+            self._send_apart(left, results)
 
     def _took_others_since(self, record: Record) -> bool:
         """Tell whether a record was refused alone again and again, and others were taken each time in between."""
@@ -142,17 +145,17 @@ class OtlpExporter:
             del self._alone[next(iter(self._alone))]
         return False
 
-    def _send_apart(self, records: Sequence[Record], refused: RequestRefusedError, results: list[_Result]) -> None:
-        """Send records that were refused together in halves, down to one."""
-        if len(records) == 1:
-            results.append((records[0], Refusal(refused.reason, refused.detail)))
-            return
+    def _send_apart(self, records: Sequence[Record], results: list[_Result]) -> None:
+        """Send records that were refused together in halves, and those that are refused again likewise, down to one."""
         middle = len(records) // 2
-        for half in (records[:middle], records[middle:]):
+        for part in (records[:middle], records[middle:]):
             try:
-                results += self._send(half)
-            except RequestRefusedError as again:
-                self._send_apart(half, again, results)
+                results += self._send(part) if part else ()
+            except RequestRefusedError as refused:
+                if len(part) > 1:
+                    self._send_apart(part, results)
+                else:
+                    results.append((part[0], Refusal(refused.reason, refused.detail)))
 
     def _takes_nothing(self) -> bool:
         """Tell whether the server takes a request with nothing in it."""

@@ -138,6 +138,15 @@ def test_a_refusal_of_one_request_loses_nothing(to_sink: FeedbackPipeline, sink:
     assert otlp(to_sink) == {"appended": 30, "delivered": 30, "pending": 0, "lost": {}}
 
 
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_what_is_not_refused_again_is_not_lost(count: int, to_sink: FeedbackPipeline, sink: OtlpSink) -> None:
+    sink.respond_with(400, times=1)
+    act(count)
+    assert to_sink.force_flush(30) is True
+    assert otlp(to_sink) == {"appended": count, "delivered": count, "pending": 0, "lost": {}}
+    assert len(sink.log_records()) == count, "each once"
+
+
 def test_a_record_that_is_refused_alone(to_sink: FeedbackPipeline, sink: OtlpSink) -> None:
     sink.refuse_where(says("a0"))
     act(1)
