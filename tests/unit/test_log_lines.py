@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -127,9 +127,10 @@ def test_an_end_that_leaves_something_ends_and_lets_go(broken: _Raising, tmp_pat
 
 def test_a_line_names_where_it_was_said(caplog: pytest.LogCaptureFixture) -> None:
     get_logger("otel_feedback.tested").warning("%d of %s", 3, "these")
-    line = sys._getframe().f_lineno - 1
+    here = inspect.currentframe()
+    assert here is not None
     (said,) = caplog.records
-    assert (said.getMessage(), said.lineno, said.pathname) == ("3 of these", line, __file__)
+    assert (said.getMessage(), said.lineno, said.pathname) == ("3 of these", here.f_code.co_firstlineno + 1, __file__)
 
 
 def test_no_module_has_a_logger_that_may_raise() -> None:

@@ -25,7 +25,6 @@ from otel_feedback.cli.doctor.journal import check_journal
 from otel_feedback.cli.doctor.kafka import check_kafka
 from otel_feedback.cli.doctor.otlp import check_logs, check_traces, import_clients
 from otel_feedback.cli.doctor.settings import check_log_tier, check_settings
-from otel_feedback.cli.doctor.waiting import check_waiting
 from otel_feedback.errors import ConfigError
 from otel_feedback.settings.table import Settings, get_settings
 from otel_feedback.version import VERSION
@@ -117,8 +116,10 @@ def _all_at_once(groups: Sequence[_Group], console: Console, *, silent: bool) ->
 def _add_waiting(found: list[Finding], settings: Settings) -> None:
     """Add what waits in the journal, below what was found of the journal; after the others, since it may ask Kafka."""
     journal = [place for place, finding in enumerate(found) if finding.check == "journal"]
-    if not journal or found[journal[-1]].state is State.OFF:
+    if not journal or found[journal[-1]].state is State.OFF or not settings.journal_dir.is_dir():
         return
+    from otel_feedback.cli.doctor.waiting import check_waiting  # imports what delivers, which takes some tenths
+
     is_reached = not any(finding.check.startswith("Kafka") and finding.state is State.FAILED for finding in found)
     after = journal[-1] + 1
     found[after:after] = check_waiting(settings, finds_out=is_reached)
