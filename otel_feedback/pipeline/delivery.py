@@ -66,6 +66,7 @@ class Delivery:
                 exporter,
                 journal.cursor(exporter.name, exporter.destination, durable=exporter.durable),
                 self._keep_refused,
+                self._say_settled,
             )
             for exporter in exporters
         )
@@ -99,6 +100,10 @@ class Delivery:
             worker.notify(end)
         self._keeper.notify()
         return True
+
+    def _say_settled(self) -> None:
+        # the keeper may have gone to sleep when all was on disk, and nothing may ever follow that would wake it
+        self._keeper.notify()
 
     # -- by the keeper's thread ----------------------------------------------------------------------------
 

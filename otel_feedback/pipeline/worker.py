@@ -49,14 +49,23 @@ class Worker:
         exporter: Used on this worker's thread only.
         cursor: This exporter's place in this process's journal.
         refused: Keeps the payload of a record that was refused for good.
+        moved: Called on this worker's thread when something was settled, to be written down.
     """
 
-    def __init__(self, exporter: Exporter, cursor: Cursor, refused: Refused, backoff: Backoff | None = None) -> None:
+    def __init__(
+        self,
+        exporter: Exporter,
+        cursor: Cursor,
+        refused: Refused,
+        moved: Callable[[], None] = lambda: None,
+        backoff: Backoff | None = None,
+    ) -> None:
         self.exporter = exporter
         self.cursor = cursor
         self.retries = 0  # written by the worker's thread
         self.last_error: str | None = None  # written by the worker's thread
         self._refused = refused
+        self._moved = moved
         self._backoff = backoff or Backoff()
         self._log = ThrottledLog(logger)
         self._wake = Wake()
@@ -267,6 +276,7 @@ class Worker:
     def _announce(self, *moved: Cursor) -> None:
         for source in moved:
             source.release()
+        self._moved()
         with self._settled:
             self._settled.notify_all()
 
