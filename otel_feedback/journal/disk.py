@@ -253,9 +253,11 @@ class DiskJournal(AppendingJournal):
 
     # -- the end -------------------------------------------------------------------------------------------
 
-    def close(self) -> None:
+    def close(self, *, is_announced: bool = False) -> None:
         with self._lock:
             self._is_closed = True
+        if is_announced:
+            self._is_announced, self._saved_marks = True, []
         self._save_cursors()
         self._let_go()
 

@@ -7,6 +7,7 @@
         00000000000000008121.seg
         cursors                             per exporter and destination: the account; replaced atomically
       quarantine/                           what could not be read, and what a destination refused for good
+      turn                                  held by a short-lived child that delivers what others left
 
 No process id is looked at: it may be taken again, and means nothing in another container. `flock` belongs to the open
 file, so it ends with the process however that ends; a forked child closes its copy, or it would keep a dead parent's
@@ -27,7 +28,7 @@ try:
 except ImportError:  # Windows has the journal in memory
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["CURSORS", "QUARANTINE", "Folder", "folders", "is_owned", "is_producer", "is_supported"]
+__all__ = ["CURSORS", "QUARANTINE", "Folder", "folders", "is_owned", "is_producer", "is_supported", "lock_file"]
 
 LOCK = "lock"
 CURSORS = "cursors"
@@ -55,7 +56,7 @@ def is_owned(path: Path) -> bool:
     require_ours(path)
     lock = open_private(path / LOCK, os.O_RDONLY)
     try:
-        _lock(lock, shared=True)  # two who look at the same time must not take each other for the owner
+        lock_file(lock, shared=True)  # two who look at the same time must not take each other for the owner
     except BlockingIOError:
         return True
     finally:
@@ -99,7 +100,7 @@ class Folder:
         try:
             unnamed.chmod(0o700)  # whatever the umask took
             lock = open_private(unnamed / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL)
-            _lock(lock)
+            lock_file(lock)
             unnamed.rename(path)
         except OSError:
             if lock is not None:
@@ -125,7 +126,7 @@ class Folder:
                 path.rmdir()
             return None
         try:
-            _lock(lock)
+            lock_file(lock)
             # who held it may have removed the folder before letting go
             if os.fstat(lock).st_nlink == 0:
                 raise BlockingIOError
@@ -152,7 +153,7 @@ class Folder:
             unnamed = self.path / f"{LOCK}{_BEING_MADE}"
             lock = open_private(unnamed, os.O_RDWR | os.O_CREAT)
             try:
-                _lock(lock)
+                lock_file(lock)
                 unnamed.rename(self.path / LOCK)
             except OSError:
                 os.close(lock)
@@ -187,7 +188,13 @@ class Folder:
         self.release()
 
 
-def _lock(file: int, *, shared: bool = False) -> None:
+def lock_file(file: int, *, shared: bool = False) -> None:
+    """Lock an open file; whoever has it open by another `open` can not.
+
+    Raises:
+        BlockingIOError: Somebody else has it.
+        OSError: It cannot be locked.
+    """
     if fcntl is None:
         raise OSError("this platform has no flock")
     fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)

@@ -14,6 +14,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from otel_feedback.events.ended import EndedAction
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 LOST_SHUTDOWN = "shutdown"
 WAIT_S = 0.02
+CHILD_ADOPTS_S = 2.0
+"""How old a forked process is when it first adopts: one that ends after its first task could not deliver anyway."""
 
 Refused = Callable[[Record, str, Refusal], None]
 
@@ -45,6 +48,8 @@ class Delivery:
         rescan_s: How often to look for journals of dead processes, in seconds.
         audit_s: How often to tell the account, in seconds.
         close_action: Makes the final event of an action whose process died.
+        begun: Called when a worker starts, as the first event makes it.
+        is_child: This process was forked, perhaps for one task only: it adopts others' journals when it has lived a while.
         also_tend: Called every few seconds while something was appended since.
     """
 
@@ -58,6 +63,8 @@ class Delivery:
         rescan_s: float,
         audit_s: float,
         close_action: CloseAction,
+        begun: Callable[[], None] = lambda: None,
+        is_child: bool = False,
         also_tend: Callable[[], None] = lambda: None,
     ) -> None:
         self.journal = journal
@@ -66,6 +73,7 @@ class Delivery:
                 exporter,
                 journal.cursor(exporter.name, exporter.destination, durable=exporter.durable),
                 self._keep_refused,
+                begun,
                 self._say_settled,
             )
             for exporter in exporters
@@ -86,7 +94,10 @@ class Delivery:
         self._told_end = 0  # how far the last high-water mark said that we are
         self._adopted: list[tuple[Adopted, list[Entry]]] = []  # by the keeper's thread, and at the end
         self._log = ThrottledLog(logger)
-        self._keeper = Keeper(self._tend, self._adopt, rescan_s)
+        self._rescan_s = rescan_s
+        self._keeper = Keeper(
+            self._tend, self._adopt, rescan_s, first_s=min(rescan_s, CHILD_ADOPTS_S) if is_child else 0.0
+        )
         if journal.has_orphans():
             self._keeper.start()
 
@@ -131,15 +142,16 @@ class Delivery:
                 Entry(adopted.origin, *name, cursor, lambda adopted=adopted: adopted.end)
                 for name, cursor in adopted.cursors.items()
             ]
+            waiting = max((cursor.available() for cursor in adopted.cursors.values()), default=0)
             self._adopted.append((adopted, entries))
             self.ledger.add(entries)
             for name, cursor in adopted.cursors.items():
                 workers[name].add(cursor)
-            waiting = max((cursor.available() for cursor in adopted.cursors.values()), default=0)
-            logger.warning(
-                "the process %s ended with %d events undelivered; this process delivers them",
-                adopted.origin.producer_id, waiting,
-            )  # fmt: skip
+            if not adopted.is_announced:
+                logger.warning(
+                    "the process %s ended with %d events undelivered; this process delivers them",
+                    adopted.origin.producer_id, waiting,
+                )  # fmt: skip
 
     def _let_go(self, adopted: Adopted, entries: Sequence[Entry]) -> None:
         self._adopted = [pair for pair in self._adopted if pair[0] is not adopted]
@@ -172,12 +184,41 @@ class Delivery:
         lost_after = [sum(worker.cursor.account().lost.values()) for worker in self.workers]
         return all(settled) and lost_before == lost_after
 
-    def finish(self, deadline_s: float) -> bool:
-        """Deliver what is pending until the monotonic deadline, then end; True when everything ever was delivered."""
+    def finish_in_child(self, most_s: float) -> bool:
+        """End a pool's child, within so many seconds; True when everything ever was delivered.
+
+        Many may end after one task each. One at a time connects, and delivers what all of them leave; one that is connected
+        delivers its own. The others leave their journals, which is as it should be, and say nothing.
+        """
+        from otel_feedback.journal.turns import Turn
+
+        deadline = time.monotonic() + most_s
+        for worker in self.workers:
+            if not worker.exporter.durable:
+                worker.hurry(self.journal.end)
+                worker.wait_until(self.journal.end, deadline)
+        path = self.journal.health().path
+        is_kept = path is not None and self.journal.secure() >= self.journal.end
+        if path is None or not is_kept or all(worker.is_in_touch for worker in self.workers):
+            return self.finish(deadline)
+        turn = Turn(Path(path).parent, self._rescan_s)
+        try:
+            return self.finish(deadline) if turn.is_ours else self.finish(time.monotonic(), leaves=True)
+        finally:
+            turn.pass_on(in_vain=time.monotonic() >= deadline)
+
+    def finish(self, deadline_s: float, *, leaves: bool = False) -> bool:
+        """Deliver what is pending until the monotonic deadline, then end; True when everything ever was delivered.
+
+        Args:
+            leaves: Everything is on disk, and is left to another process, as it should be: nobody says anything.
+        """
         has_records = self.journal.end > 0
-        if self._notices is not None and has_records:
+        if self._notices is not None and has_records and not leaves:
             self._notices.prepare()
-        if self.journal.has_orphans():  # children, above all, that ended without an end
+        if (
+            time.monotonic() < deadline_s and self.journal.has_orphans()
+        ):  # children, above all, that ended without an end
             self._keeper.rescan(max(0.0, deadline_s - time.monotonic()))
         is_flushed = self.force_flush(deadline_s - time.monotonic())
         while self._adopted and time.monotonic() < deadline_s:
@@ -191,15 +232,16 @@ class Delivery:
             given_up = worker.cursor.give_up(LOST_SHUTDOWN, kept if worker.exporter.durable else 0)
             account = worker.cursor.account()
             lost += sum(account.lost.values())
-            self._say_what_is_left(worker, given_up, account.pending)
+            self._say_what_is_left(worker, given_up, 0 if leaves else account.pending)
         for adopted, entries in list(self._adopted):
             adopted.tend()
             self._let_go(adopted, entries)
         self.ledger.tell_losses()
-        self.ledger.tell_high_water(closed=True)
+        if not leaves:  # or whoever delivers it says so
+            self.ledger.tell_high_water(closed=True)
         if self._notices is not None:
             self._notices.close(max(0.0, deadline_s - time.monotonic()))
-        self.journal.close()
+        self.journal.close(is_announced=leaves)
         return is_flushed and lost == 0
 
     def _say_what_is_left(self, worker: Worker, given_up: int, pending: int) -> None:

@@ -28,12 +28,16 @@ class Keeper:
 
     Args:
         tend: Returns after how many seconds it wants to be called again, should nothing be appended meanwhile.
+        first_s: When to call `rescan` first, in seconds after the start.
     """
 
-    def __init__(self, tend: Callable[[], float], rescan: Callable[[], None], rescan_s: float) -> None:
+    def __init__(
+        self, tend: Callable[[], float], rescan: Callable[[], None], rescan_s: float, *, first_s: float = 0.0
+    ) -> None:
         self._tend = tend
         self._rescan = rescan
         self._rescan_s = rescan_s
+        self._first_s = first_s
         self._log = ThrottledLog(logger)
         self._start_lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -81,7 +85,7 @@ class Keeper:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        due = 0.0
+        due = time.monotonic() + self._first_s
         with suppress_instrumentation():
             while not self._stop.is_set():
                 if time.monotonic() >= due or self._rescan_now.is_set():

@@ -49,6 +49,7 @@ class Worker:
         exporter: Used on this worker's thread only.
         cursor: This exporter's place in this process's journal.
         refused: Keeps the payload of a record that was refused for good.
+        begun: Called when the first event starts the thread, on the agent's own.
         moved: Called on this worker's thread when something was settled, to be written down.
     """
 
@@ -57,6 +58,7 @@ class Worker:
         exporter: Exporter,
         cursor: Cursor,
         refused: Refused,
+        begun: Callable[[], None] = lambda: None,
         moved: Callable[[], None] = lambda: None,
         backoff: Backoff | None = None,
     ) -> None:
@@ -65,6 +67,7 @@ class Worker:
         self.retries = 0  # written by the worker's thread
         self.last_error: str | None = None  # written by the worker's thread
         self._refused = refused
+        self._begun = begun
         self._moved = moved
         self._backoff = backoff or Backoff()
         self._log = ThrottledLog(logger)
@@ -143,6 +146,11 @@ class Worker:
         """True unless the last try failed."""
         return self._backoff.tries == 0
 
+    @property
+    def is_in_touch(self) -> bool:
+        """True when it has delivered something, and the last try did not fail: what is pending will take no time."""
+        return self.alive and self.healthy and self.cursor.account().delivered > 0
+
     def _start(self) -> None:
         # not waited for: who holds it is starting the thread, and may be what this very call has interrupted
         if not self._start_lock.acquire(blocking=False):
@@ -152,6 +160,7 @@ class Worker:
                 thread = threading.Thread(target=self._run, name=f"otel-feedback-{self.exporter.name}", daemon=True)
                 thread.start()
                 self._thread = thread
+                self._begun()
         except RuntimeError as exc:  # the interpreter is going down and starts no more threads
             self.last_error = str(exc)
         finally:

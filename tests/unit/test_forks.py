@@ -194,3 +194,68 @@ def test_gunicorn_with_prefork_loses_nothing(
     assert len(seen["loaded"]) == 1
     assert len(seen["request"]) >= asked
     assert folders(root) == []
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_pool_that_is_closed_sends_nothing_twice(method: str, log: Path, tmp_path: Path) -> None:
+    """Its workers end at once, with what they have acknowledged, or have not sent yet; nobody has to say so."""
+    program = tmp_path / "pool.py"
+    program.write_text(textwrap.dedent(CLOSED.format(method=method)))
+    done = subprocess.run(
+        [sys.executable, str(program)], env=environment(**variables(log, OTEL_FEEDBACK_JOURNAL_RESCAN_INTERVAL="3600")),
+        capture_output=True, text=True, timeout=90, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(numbers(log)) == list(range(61))
+    assert folders(tmp_path / "state" / "otel-feedback" / "agents") == []
+
+
+def numbers(log: Path) -> list[int]:
+    return [json.loads(line)["metadata"]["number"] for line in log.read_text("utf-8").splitlines()]
+
+
+CLOSED = """
+    import multiprocessing
+    import otel_feedback as feedback
+
+    def work(number):
+        with feedback.action("task", metadata={{"number": number}}): pass
+
+    if __name__ == "__main__":
+        feedback.configure()
+        pool = multiprocessing.get_context({method!r}).Pool(4, {method!r} != "fork" and feedback.configure or None)
+        pool.map(work, range(61), chunksize=1)
+        pool.close()
+        pool.join()
+"""
+
+
+def test_children_of_a_pool_whose_destination_is_away_do_not_wait_for_it_each(log: Path, tmp_path: Path) -> None:
+    """One tries for as long as an end may take; then none does for a while, and the pool keeps its pace."""
+    log.mkdir()
+    program = """
+        import multiprocessing
+        import otel_feedback as feedback
+
+        def work(number):
+            with feedback.action("task", metadata={"number": number}): pass
+
+        pipeline = feedback.configure()
+        with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
+            pool.map(work, range(12), chunksize=1)
+            pool.close()
+            pool.join()
+        pipeline.shutdown(0)
+    """
+    done = run_python(program, variables(log, OTEL_FEEDBACK_JOURNAL_RESCAN_INTERVAL="3600"), timeout_s=90)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("were not delivered to log") == 1, done.stderr
+    left = folders(tmp_path / "state" / "otel-feedback" / "agents")
+    assert len(left) == 12
+    log.rmdir()
+    following = run_python(
+        "import otel_feedback, time\np = otel_feedback.configure()\ntime.sleep(1)\np.shutdown(20)", variables(log)
+    )
+    assert sorted(numbers(log)) == list(range(12))
+    assert "undelivered" in following.stderr, "of the one that tried in vain"
+    assert following.stderr.count("undelivered") == 1, following.stderr

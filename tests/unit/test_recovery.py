@@ -228,3 +228,20 @@ def test_what_was_acknowledged_is_written_down_though_nothing_follows(log: Path,
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert run(NEXT, log).returncode == 0
     assert (len(lines_in(log)), journals(tmp_path)) == (1, [])
+
+
+def test_a_journal_is_announced_once_however_many_take_it_over_and_die(log: Path, tmp_path: Path) -> None:
+    run(KILLED, log)
+    adopt_and_die = """
+        import os, signal
+        import otel_feedback as feedback
+        from tests.stack.waiting import wait_until
+        pipeline = feedback.configure(service_name="agents", journal_rescan_s=0.1)
+        wait_until(lambda: pipeline.metrics()["adopted"], timeout_s=20, what="the journal to be adopted")
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    said = [run(adopt_and_die, log, PYTHONPATH=str(ROOT)).stderr.count("events undelivered") for _ in range(3)]
+    log.rmdir()
+    said.append(run(NEXT, log).stderr.count("events undelivered"))
+    assert said == [1, 0, 0, 0]
+    assert len(lines_in(log)) == 7
