@@ -7,7 +7,6 @@ that says who refused it and why. Threads: `LogWriter` serialises its writers; t
 from __future__ import annotations
 
 import json
-import os
 import sys
 import threading
 import weakref
@@ -18,6 +17,7 @@ from otel_feedback.errors import ExportError
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Receipt, Refusal, Settled
 from otel_feedback.exporters.log_file import LogFile
+from otel_feedback.sdk.forks import call_in_child
 
 __all__ = ["LogExporter", "LogWriter"]
 
@@ -72,15 +72,14 @@ class LogWriter:
 
 
 def _renew_after_fork(writer: LogWriter) -> None:
-    if hasattr(os, "register_at_fork"):
-        reference = weakref.ref(writer)
+    reference = weakref.ref(writer)
 
-        def renew() -> None:
-            alive = reference()
-            if alive is not None:
-                alive.renew_after_fork()
+    def renew() -> None:
+        alive = reference()
+        if alive is not None:
+            alive.renew_after_fork()
 
-        os.register_at_fork(after_in_child=renew)
+    call_in_child(renew)
 
 
 class LogExporter:

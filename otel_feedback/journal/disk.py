@@ -296,6 +296,6 @@ class DiskJournal(AppendingJournal):
             with contextlib.suppress(OSError):
                 os.close(file)
         if folder is not None:
-            folder.release()
+            folder.leave_to_parent()
         for adopted in self._in_hand():
             adopted.leave_to_parent()

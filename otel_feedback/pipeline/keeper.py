@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from otel_feedback.pipeline.wake import Wake
 from otel_feedback.sdk.compat import suppress_instrumentation
+from otel_feedback.sdk.forks import will_fork
 from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["Keeper"]
@@ -60,7 +61,7 @@ class Keeper:
         if not self._start_lock.acquire(blocking=False):
             return
         try:
-            if self._thread is None and not self._stop.is_set():
+            if self._thread is None and not will_fork() and not self._stop.is_set():
                 thread = threading.Thread(target=self._run, name="otel-feedback-journal", daemon=True)
                 # the interpreter that is going down starts no more threads
                 with contextlib.suppress(RuntimeError):

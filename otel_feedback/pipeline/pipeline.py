@@ -10,7 +10,6 @@ Safe from any thread. A forked child starts with a journal and workers of its ow
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 import traceback
@@ -38,7 +37,7 @@ from otel_feedback.pipeline.recorder import ActionRecorder
 from otel_feedback.pipeline.ring import Ring
 from otel_feedback.pipeline.screen import Dropped, Screen
 from otel_feedback.redaction.redaction import Redaction
-from otel_feedback.sdk.forks import call_at_end_of_child, is_pool_child
+from otel_feedback.sdk.forks import HERE, begin_anew, call_at_end_of_child, call_in_child, is_pool_child
 from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["FeedbackPipeline"]
@@ -159,6 +158,8 @@ class FeedbackPipeline:
 
         Returns what was recorded: the same, of which the event is made where it is wanted, or the event.
         """
+        if not HERE[0]:
+            begin_anew()
         screen = self._screen
         try:
             packed = pack(ended)
@@ -173,6 +174,8 @@ class FeedbackPipeline:
         return ended
 
     def _accept(self, event: OutcomeEvent, key: str, sampled: bool, *, is_clean: bool) -> OutcomeEvent | None:
+        if not HERE[0]:
+            begin_anew()
         if self.closed:
             self._reject_late(event.event_id)
             return None
@@ -337,6 +340,8 @@ class FeedbackPipeline:
             True only when every exporter has acknowledged everything that was pending; False when time ran
             out or something was lost meanwhile.
         """
+        if not HERE[0]:
+            begin_anew()
         return self._delivery.force_flush(timeout_s)
 
     def shutdown(self, timeout_s: float | None = None) -> bool:
@@ -351,6 +356,8 @@ class FeedbackPipeline:
             True when everything that was ever recorded has been acknowledged by every exporter.
         """
         limit_s = self._shutdown_timeout_s if timeout_s is None else max(0.0, timeout_s)
+        if not HERE[0]:
+            begin_anew()
         return self._end(limit_s, self._delivery.finish)
 
     def end_in_child(self) -> bool:
@@ -402,12 +409,11 @@ class FeedbackPipeline:
 
 
 def _after_fork(pipeline: FeedbackPipeline) -> None:
-    if hasattr(os, "register_at_fork"):
-        reference = weakref.ref(pipeline)
+    reference = weakref.ref(pipeline)
 
-        def renew() -> None:
-            alive = reference()
-            if alive is not None:
-                alive.renew_after_fork()
+    def renew() -> None:
+        alive = reference()
+        if alive is not None:
+            alive.renew_after_fork()
 
-        os.register_at_fork(after_in_child=renew)
+    call_in_child(renew)

@@ -26,6 +26,7 @@ from otel_feedback.pipeline.in_flight import InFlight
 from otel_feedback.pipeline.wake import Wake
 from otel_feedback.retry import Backoff
 from otel_feedback.sdk.compat import suppress_instrumentation
+from otel_feedback.sdk.forks import will_fork
 from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["Worker"]
@@ -156,7 +157,7 @@ class Worker:
         if not self._start_lock.acquire(blocking=False):
             return
         try:
-            if self._thread is None and not self._stopping:
+            if self._thread is None and not will_fork() and not self._stopping:
                 thread = threading.Thread(target=self._run, name=f"otel-feedback-{self.exporter.name}", daemon=True)
                 thread.start()
                 self._thread = thread

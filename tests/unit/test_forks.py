@@ -259,3 +259,42 @@ def test_children_of_a_pool_whose_destination_is_away_do_not_wait_for_it_each(lo
     assert sorted(numbers(log)) == list(range(12))
     assert "undelivered" in following.stderr, "of the one that tried in vain"
     assert following.stderr.count("undelivered") == 1, following.stderr
+
+
+def test_a_fork_that_python_does_not_see_is_noticed_by_the_first_action(log: Path, tmp_path: Path) -> None:
+    """As servers in C fork, before there are threads: no hook runs. Parent and child are killed; nothing is lost."""
+    log.mkdir()  # nothing can be delivered yet
+    program = """
+        import ctypes, os, signal, time
+        import otel_feedback as feedback
+        pipeline = feedback.configure()
+        fork = ctypes.PyDLL(None).fork
+
+        def act(count):
+            for number in range(count):
+                with feedback.action("task", metadata={"number": number}): pass
+            return pipeline.metrics()
+
+        before = pipeline.metrics()
+        for way in "acts", "ends":
+            if not (child := fork()):
+                if way == "ends":  # without an action of its own, as by an exit handler
+                    os._exit(0 if pipeline.shutdown(5) else 3)
+                told = act(5)
+                assert told["producer_id"] != before["producer_id"]
+                assert (told["recorded"], told["journal"]["kind"], told["journal"]["problem"]) == (5, "disk", None), told
+                os.kill(os.getpid(), signal.SIGKILL)
+            assert os.waitpid(child, 0)[1] == (0 if way == "ends" else signal.SIGKILL)
+        told = act(10)
+        assert (told["producer_id"], told["recorded"], told["journal"]["problem"]) == (before["producer_id"], 10, None), told
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    done = run_python(program, variables(log, OTEL_FEEDBACK_JOURNAL_RESCAN_INTERVAL="3600"))
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert len(folders(tmp_path / "state" / "otel-feedback" / "agents")) == 2
+    log.rmdir()
+    run_python(
+        "import otel_feedback, time\np = otel_feedback.configure()\ntime.sleep(1)\np.shutdown(20)", variables(log)
+    )
+    assert sorted(numbers(log)) == sorted([*range(5), *range(10)])
+    assert {json.loads(line)["status"] for line in log.read_text("utf-8").splitlines()} == {"success"}
