@@ -25,6 +25,7 @@ from otel_feedback.journal.interface import CLOSED, Adopted, CloseAction, Journa
 from otel_feedback.pipeline.keeper import Keeper
 from otel_feedback.pipeline.ledger import DeliveryLedger, Entry
 from otel_feedback.pipeline.worker import Worker
+from otel_feedback.sdk.forks import may_be_patched
 from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["LOST_SHUTDOWN", "Delivery", "Refused"]
@@ -98,7 +99,7 @@ class Delivery:
         self._keeper = Keeper(
             self._tend, self._adopt, rescan_s, first_s=min(rescan_s, CHILD_ADOPTS_S) if is_child else 0.0
         )
-        if journal.has_orphans():
+        if journal.has_orphans() and not (is_child and may_be_patched()):
             self._keeper.start()
 
     def append(self, key: str, payload: bytes, event: OutcomeEvent | EndedAction, sampled: bool) -> bool:

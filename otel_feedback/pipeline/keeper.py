@@ -5,6 +5,7 @@ One daemon thread, started by the first event, or at once where dead processes m
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import logging
 import random
@@ -65,6 +66,7 @@ class Keeper:
                 thread = threading.Thread(target=self._run, name="otel-feedback-journal", daemon=True)
                 # the interpreter that is going down starts no more threads
                 with contextlib.suppress(RuntimeError):
+                    self._wake.renew()
                     thread.start()
                     self._thread = thread
         finally:
@@ -86,6 +88,7 @@ class Keeper:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
+        locks = _thread.allocate_lock
         due = time.monotonic() + self._first_s
         with suppress_instrumentation():
             while not self._stop.is_set():
@@ -95,6 +98,13 @@ class Keeper:
                     due = time.monotonic() + self._rescan_s * random.uniform(0.8, 1.2)  # noqa: S311
                     self._look_after(self._rescan)
                     self._rescanned.set()
+                if locks is not _thread.allocate_lock:
+                    locks = _thread.allocate_lock
+                    logger.error(
+                        "gevent or eventlet patched this process when otel_feedback had started its threads already: events "
+                        "may be late, and the end may hang. Patch first: monkey.patch_all() or eventlet.monkey_patch() "
+                        "belong before the first action, best into the first lines of the program"
+                    )
                 if self._look_after(self._tend) > TICK_S:
                     self._wake.clear()
                     self._is_idle = True

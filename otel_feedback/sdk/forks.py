@@ -20,7 +20,7 @@ from types import TracebackType
 
 __all__ = [
     "HERE", "begin_anew", "call_at_end_of_child", "call_in_child", "import_guard", "import_host_lookup", "is_pool_child",
-    "leaves_to_children", "will_fork",
+    "leaves_to_children", "may_be_patched", "will_fork",
 ]  # fmt: skip
 
 
@@ -107,6 +107,11 @@ def will_fork() -> bool:
 def leaves_to_children() -> bool:
     """Tell whether this process runs no Python any more once it has forked: uWSGI's master, not one that is a worker, too."""
     return will_fork() and sys.modules["uwsgi"].masterpid() > 0
+
+
+def may_be_patched() -> bool:
+    """Tell whether gevent or eventlet is there, so that a server may patch this child next: a thread should wait for that."""
+    return "gevent" in sys.modules or "eventlet" in sys.modules
 
 
 def is_pool_child() -> bool:
