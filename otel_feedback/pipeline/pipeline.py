@@ -37,7 +37,7 @@ from otel_feedback.pipeline.recorder import ActionRecorder
 from otel_feedback.pipeline.ring import Ring
 from otel_feedback.pipeline.screen import Dropped, Screen
 from otel_feedback.redaction.redaction import Redaction
-from otel_feedback.sdk.forks import HERE, begin_anew, call_at_end_of_child, call_in_child, is_pool_child
+from otel_feedback.sdk.forks import HERE, begin_anew, call_at_end_of_child, call_in_child, is_patched, is_pool_child
 from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["FeedbackPipeline"]
@@ -134,10 +134,15 @@ class FeedbackPipeline:
             rescan_s=self._rescan_s,
             audit_s=self._audit_s,
             close_action=self._close_lost,
-            begun=lambda: call_at_end_of_child(self.end_in_child),
+            begun=self._note_begun,
             is_child=is_child,
             also_tend=self.outcomes.tend,
         )
+
+    def _note_begun(self) -> None:
+        if self._notices is not None and is_patched() and not any(self._notices.account().values()):
+            self._notices.after_fork()  # what it waits with is not gevent's or eventlet's
+        call_at_end_of_child(self.end_in_child)
 
     @property
     def producer_id(self) -> str:

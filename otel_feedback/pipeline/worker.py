@@ -160,6 +160,7 @@ class Worker:
             if self._thread is None and not will_fork() and not self._stopping:
                 thread = threading.Thread(target=self._run, name=f"otel-feedback-{self.exporter.name}", daemon=True)
                 self._wake.renew()
+                self._settled = threading.Condition()
                 thread.start()
                 self._thread = thread
                 self._begun()

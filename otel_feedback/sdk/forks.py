@@ -10,6 +10,7 @@ clears in every child; then the child begins anew, as it would have at `os.fork`
 
 from __future__ import annotations
 
+import _thread
 import mmap
 import os
 import sys
@@ -19,8 +20,8 @@ from importlib import import_module
 from types import TracebackType
 
 __all__ = [
-    "HERE", "begin_anew", "call_at_end_of_child", "call_in_child", "import_guard", "import_host_lookup", "is_pool_child",
-    "leaves_to_children", "may_be_patched", "will_fork",
+    "HERE", "begin_anew", "call_at_end_of_child", "call_in_child", "import_guard", "import_host_lookup", "is_patched",
+    "is_pool_child", "leaves_to_children", "may_be_patched", "will_fork",
 ]  # fmt: skip
 
 
@@ -76,6 +77,7 @@ class _ImportGuard:
 
 
 import_guard = _ImportGuard()
+_allocate_lock = _thread.allocate_lock
 _renewals: list[Callable[[], object]] = [import_guard.renew]
 _begin_lock = threading.RLock()
 
@@ -112,6 +114,11 @@ def leaves_to_children() -> bool:
 def may_be_patched() -> bool:
     """Tell whether gevent or eventlet is there, so that a server may patch this child next: a thread should wait for that."""
     return "gevent" in sys.modules or "eventlet" in sys.modules
+
+
+def is_patched() -> bool:
+    """Tell whether gevent or eventlet has patched this process since this package was imported."""
+    return _thread.allocate_lock is not _allocate_lock
 
 
 def is_pool_child() -> bool:
