@@ -1,4 +1,4 @@
-# pyright: basic, reportMissingImports=false
+# pyright: basic, reportMissingImports=false, reportMissingModuleSource=false
 """A hundred actions in green threads: `green.py gevent|eventlet first|last|late`, by when the process is patched."""
 
 import sys
