@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import os
 import threading
 from collections.abc import Callable, Collection, Generator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -31,6 +30,7 @@ from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.pipeline.processor import OutcomeSpanProcessor, provide_default_pipeline
 from otel_feedback.pipeline.screen import EventRedactor, Screen
 from otel_feedback.redaction.redaction import Redaction
+from otel_feedback.sdk.forks import call_in_child
 from otel_feedback.settings.table import KafkaConfig, Settings, get_settings, require_codec
 
 # action is here so that it is imported now: an import on an agent's thread may be cut in two by a fork
@@ -64,8 +64,7 @@ class _Process:
         cls.lock = threading.RLock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_Process.renew_lock)
+call_in_child(_Process.renew_lock)
 
 
 def configure(

@@ -8,11 +8,12 @@ from ending. A new thread for each call would cost 100 µs, an idle one costs 20
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from collections.abc import Callable
 from typing import ClassVar
+
+from otel_feedback.sdk.forks import call_in_child
 
 __all__ = ["IDLE_S", "THREAD_NAME", "Idle", "run_in_thread"]
 
@@ -37,8 +38,7 @@ def _begin_anew() -> None:
     Idle.threads = []
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+call_in_child(_begin_anew)
 
 
 def run_in_thread(job: Job) -> None:

@@ -60,6 +60,7 @@ class AdoptedJournal:
         self.end = end
         self.is_closed = False
         self.has_unclosed = False  # actions that could not be closed, which keeps the folder
+        self.is_announced = state.is_announced
         self._saved = state.saved
         self._lock = threading.Lock()
         self._segments = tuple(segments)  # guarded by self._lock for writing
@@ -239,7 +240,16 @@ class AdoptedJournal:
     def _state(self) -> JournalState:
         self._saved += 1
         cursors = [cursor.state() for cursor in self._all]
-        return JournalState(VERSION, self.origin.producer_id, self.origin.service_name, self.end, self._saved, cursors)
+        # whoever has it in hand says so
+        return JournalState(
+            VERSION,
+            self.origin.producer_id,
+            self.origin.service_name,
+            self.end,
+            self._saved,
+            cursors,
+            is_announced=True,
+        )
 
 
 class _AdoptedReader:

@@ -75,6 +75,7 @@ class AppendingJournal:
         self._has_new_names = False  # files that were made since folders were synced; guarded by self._lock
         self._cursors: tuple[JournalCursor, ...] = ()
         self._saved = 0  # times that the cursors were written down
+        self._is_announced = False
         self._problem: str | None = None  # why the disk does not take events
         self._is_closed = False  # guarded by self._lock
 
@@ -313,7 +314,15 @@ class AppendingJournal:
     def _state(self) -> JournalState:
         cursors = [cursor.state() for cursor in self._cursors if cursor.durable]
         self._saved += 1
-        return JournalState(VERSION, self.origin.producer_id, self.origin.service_name, self._end, self._saved, cursors)
+        return JournalState(
+            VERSION,
+            self.origin.producer_id,
+            self.origin.service_name,
+            self._end,
+            self._saved,
+            cursors,
+            self._is_announced,
+        )
 
 
 class _DiskReader:

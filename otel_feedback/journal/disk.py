@@ -268,9 +268,11 @@ class DiskJournal(AppendingJournal):
 
     # -- the end -------------------------------------------------------------------------------------------
 
-    def close(self) -> None:
+    def close(self, *, is_announced: bool = False) -> None:
         with self._lock:
             self._is_closed = True
+        if is_announced:
+            self._is_announced, self._saved_marks = True, []
         self._save_cursors()
         self._let_go()
 
@@ -309,6 +311,6 @@ class DiskJournal(AppendingJournal):
             with contextlib.suppress(OSError):
                 os.close(file)
         if folder is not None:
-            folder.release()
+            folder.leave_to_parent()
         for adopted in self._in_hand():
             adopted.leave_to_parent()

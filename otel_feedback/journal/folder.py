@@ -7,6 +7,7 @@
         00000000000000008121.seg
         cursors                             per exporter and destination: the account; replaced atomically
       quarantine/                           what could not be read, and what a destination refused for good
+      turn                                  held by a short-lived child that delivers what others left
 
 No process id is looked at: it may be taken again, and means nothing in another container. `flock` belongs to the open
 file, so it ends with the process however that ends; a forked child closes its copy, or it would keep a dead parent's
@@ -21,6 +22,7 @@ import re
 from pathlib import Path
 
 from otel_feedback.journal.files import make_private, open_private, require_ours
+from otel_feedback.sdk.forks import leaves_to_children
 
 try:
     import fcntl
@@ -83,6 +85,7 @@ class Folder:
         self.path = path
         self._lock: int | None = lock
         self._inode = path.stat().st_ino
+        self._is_left = leaves_to_children()
 
     @classmethod
     def create(cls, root: Path, producer_id: str) -> Folder:
@@ -175,6 +178,13 @@ class Folder:
         lock, self._lock = self._lock, None
         if lock is not None:
             os.close(lock)
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: close the copy of the lock; let go of it where the parent delivers nothing."""
+        if self._is_left and self._lock is not None and fcntl is not None:
+            with contextlib.suppress(OSError):
+                fcntl.flock(self._lock, fcntl.LOCK_UN)
+        self.release()
 
     def remove(self) -> None:
         """Remove the folder with all that is in it, the lock last, and let go of it."""

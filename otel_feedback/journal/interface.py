@@ -164,6 +164,11 @@ class Adopted(Protocol):
         ...
 
     @property
+    def is_announced(self) -> bool:
+        """True when it was said before that this journal was left."""
+        ...
+
+    @property
     def cursors(self) -> Mapping[tuple[str, str], Cursor]:
         """Those of our destinations, by exporter and destination as they were when it was taken over."""
         ...
@@ -242,8 +247,12 @@ class Journal(Protocol):
         """Bring to disk what can be brought; records below the returned sequence stay for another process."""
         ...
 
-    def close(self) -> None:
-        """Write everything down; remove what no destination needs, leave the rest for another process."""
+    def close(self, *, is_announced: bool = False) -> None:
+        """Write everything down; remove what no destination needs, leave the rest for another process.
+
+        Args:
+            is_announced: Whoever takes it over need not say so: it was left as it should be.
+        """
         ...
 
     def leave_to_parent(self) -> None:

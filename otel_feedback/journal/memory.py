@@ -117,7 +117,7 @@ class MemoryJournal:
     def secure(self) -> int:
         return 0
 
-    def close(self) -> None:
+    def close(self, *, is_announced: bool = False) -> None:
         """Nothing stays."""
 
     def leave_to_parent(self) -> None:

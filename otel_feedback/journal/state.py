@@ -26,7 +26,10 @@ VERSION = 1
 
 
 class JournalState(msgspec.Struct, frozen=True):
-    """What is written down of a journal besides its events. `saved` counts the writings."""
+    """What is written down of a journal besides its events.
+
+    `saved` counts the writings; `is_announced` is true when nobody need say any more that it was left.
+    """
 
     version: int
     producer_id: str
@@ -34,6 +37,7 @@ class JournalState(msgspec.Struct, frozen=True):
     end: int
     saved: int
     cursors: list[CursorState]
+    is_announced: bool = False
 
 
 encode_state = msgspec.json.encode

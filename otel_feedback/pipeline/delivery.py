@@ -14,6 +14,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from otel_feedback.events.ended import EndedAction
@@ -27,6 +28,7 @@ from otel_feedback.pipeline.elsewhere import ElsewhereWatch
 from otel_feedback.pipeline.keeper import Keeper
 from otel_feedback.pipeline.ledger import DeliveryLedger, Entry
 from otel_feedback.pipeline.worker import Worker
+from otel_feedback.sdk.forks import may_be_patched
 from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["LOST_SHUTDOWN", "Delivery", "Refused"]
@@ -35,6 +37,8 @@ logger = get_logger(__name__)
 
 LOST_SHUTDOWN = "shutdown"
 WAIT_S = 0.02
+CHILD_ADOPTS_S = 2.0
+"""How old a forked process is when it first adopts: one that ends after its first task could not deliver anyway."""
 
 Refused = Callable[[Record, str, Refusal], None]
 
@@ -48,6 +52,8 @@ class Delivery:
         rescan_s: How often to look for journals of dead processes, in seconds.
         audit_s: How often to tell the account, in seconds.
         close_action: Makes the final event of an action whose process died.
+        begun: Called when a worker starts, as the first event makes it.
+        is_child: This process was forked, perhaps for one task only: it adopts others' journals when it has lived a while.
         also_tend: Called every few seconds while something was appended since.
     """
 
@@ -61,6 +67,8 @@ class Delivery:
         rescan_s: float,
         audit_s: float,
         close_action: CloseAction,
+        begun: Callable[[], None] = lambda: None,
+        is_child: bool = False,
         also_tend: Callable[[], None] = lambda: None,
     ) -> None:
         self.journal = journal
@@ -72,6 +80,8 @@ class Delivery:
                 ),
                 self._keep_refused,
                 identified=self._bind,
+                begun=begun,
+                moved=self._say_settled,
             )
             for exporter in exporters
         )
@@ -91,8 +101,11 @@ class Delivery:
         self._adopted: list[tuple[Adopted, list[Entry]]] = []  # by the keeper's thread, and at the end
         self._binding = threading.Lock()  # held while it is decided whose cursors of adopted journals are
         self._log = ThrottledLog(logger)
-        self._keeper = Keeper(self._tend, self._adopt, rescan_s)
-        if journal.has_orphans():
+        self._rescan_s = rescan_s
+        self._keeper = Keeper(
+            self._tend, self._adopt, rescan_s, first_s=min(rescan_s, CHILD_ADOPTS_S) if is_child else 0.0
+        )
+        if journal.has_orphans() and not (is_child and may_be_patched()):
             self._keeper.start()
 
     def append(self, key: str, payload: bytes, event: OutcomeEvent | EndedAction, sampled: bool) -> bool:
@@ -105,6 +118,10 @@ class Delivery:
             worker.notify(end)
         self._keeper.notify()
         return True
+
+    def _say_settled(self) -> None:
+        # the keeper may have gone to sleep when all was on disk, and nothing may ever follow that would wake it
+        self._keeper.notify()
 
     # -- by the keeper's thread ----------------------------------------------------------------------------
 
@@ -153,7 +170,7 @@ class Delivery:
             self.ledger.add(entries)
             for exporter, cursor in cursors.items():
                 self._durable[exporter].add(cursor)
-        if waiting:
+        if waiting and not adopted.is_announced:
             logger.warning(
                 "the process %s ended with %d events undelivered; this process delivers them",
                 adopted.origin.producer_id, waiting,
@@ -214,12 +231,41 @@ class Delivery:
         lost_after = [sum(worker.cursor.account().lost.values()) for worker in self.workers]
         return all(settled) and lost_before == lost_after
 
-    def finish(self, deadline_s: float) -> bool:
-        """Deliver what is pending until the monotonic deadline, then end; True when everything ever was delivered."""
+    def finish_in_child(self, most_s: float) -> bool:
+        """End a pool's child, within so many seconds; True when everything ever was delivered.
+
+        Many may end after one task each. One at a time connects, and delivers what all of them leave; one that is connected
+        delivers its own. The others leave their journals, which is as it should be, and say nothing.
+        """
+        from otel_feedback.journal.turns import Turn
+
+        deadline = time.monotonic() + most_s
+        for worker in self.workers:
+            if not worker.exporter.durable:
+                worker.hurry(self.journal.end)
+                worker.wait_until(self.journal.end, deadline)
+        path = self.journal.health().path
+        is_kept = path is not None and self.journal.secure() >= self.journal.end
+        if path is None or not is_kept or all(worker.is_in_touch for worker in self.workers):
+            return self.finish(deadline)
+        turn = Turn(Path(path).parent, self._rescan_s)
+        try:
+            return self.finish(deadline) if turn.is_ours else self.finish(time.monotonic(), leaves=True)
+        finally:
+            turn.pass_on(in_vain=time.monotonic() >= deadline)
+
+    def finish(self, deadline_s: float, *, leaves: bool = False) -> bool:
+        """Deliver what is pending until the monotonic deadline, then end; True when everything ever was delivered.
+
+        Args:
+            leaves: Everything is on disk, and is left to another process, as it should be: nobody says anything.
+        """
         has_records = self.journal.end > 0
-        if self._notices is not None and has_records:
+        if self._notices is not None and has_records and not leaves:
             self._notices.prepare()
-        if self.journal.has_orphans():  # children, above all, that ended without an end
+        if (
+            time.monotonic() < deadline_s and self.journal.has_orphans()
+        ):  # children, above all, that ended without an end
             self._keeper.rescan(max(0.0, deadline_s - time.monotonic()))
         is_flushed = self.force_flush(deadline_s - time.monotonic())
         while self._adopted and time.monotonic() < deadline_s:
@@ -233,15 +279,16 @@ class Delivery:
             given_up = worker.cursor.give_up(LOST_SHUTDOWN, kept if worker.exporter.durable else 0)
             account = worker.cursor.account()
             lost += sum(account.lost.values())
-            self._say_what_is_left(worker, given_up, account.pending)
+            self._say_what_is_left(worker, given_up, 0 if leaves else account.pending)
         for adopted, entries in list(self._adopted):
             adopted.tend()
             self._let_go(adopted, entries)
         self.ledger.tell_losses()
-        self.ledger.tell_high_water(closed=True)
+        if not leaves:  # or whoever delivers it says so
+            self.ledger.tell_high_water(closed=True)
         if self._notices is not None:
             self._notices.close(max(0.0, deadline_s - time.monotonic()))
-        self.journal.close()
+        self.journal.close(is_announced=leaves)
         return is_flushed and lost == 0
 
     def _say_what_is_left(self, worker: Worker, given_up: int, pending: int) -> None:

@@ -5,6 +5,7 @@ One daemon thread, started by the first event, or at once where dead processes m
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import random
 import threading
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from otel_feedback.logger import get_logger
 from otel_feedback.pipeline.wake import Wake
 from otel_feedback.sdk.compat import suppress_instrumentation
+from otel_feedback.sdk.forks import will_fork
 from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["Keeper"]
@@ -28,12 +30,16 @@ class Keeper:
 
     Args:
         tend: Returns after how many seconds it wants to be called again, should nothing be appended meanwhile.
+        first_s: When to call `rescan` first, in seconds after the start.
     """
 
-    def __init__(self, tend: Callable[[], float], rescan: Callable[[], None], rescan_s: float) -> None:
+    def __init__(
+        self, tend: Callable[[], float], rescan: Callable[[], None], rescan_s: float, *, first_s: float = 0.0
+    ) -> None:
         self._tend = tend
         self._rescan = rescan
         self._rescan_s = rescan_s
+        self._first_s = first_s
         self._log = ThrottledLog(logger)
         self._start_lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -56,10 +62,11 @@ class Keeper:
         if not self._start_lock.acquire(blocking=False):
             return
         try:
-            if self._thread is None and not self._stop.is_set():
+            if self._thread is None and not will_fork() and not self._stop.is_set():
                 thread = threading.Thread(target=self._run, name="otel-feedback-journal", daemon=True)
                 # the interpreter that is going down starts no more threads
                 with contextlib.suppress(RuntimeError):
+                    self._wake.renew()
                     thread.start()
                     self._thread = thread
         finally:
@@ -86,7 +93,8 @@ class Keeper:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        due = 0.0
+        locks = _thread.allocate_lock
+        due = time.monotonic() + self._first_s
         with suppress_instrumentation():
             while not self._stop.is_set():
                 if time.monotonic() >= due or self._rescan_now.is_set():
@@ -95,6 +103,13 @@ class Keeper:
                     due = time.monotonic() + self._rescan_s * random.uniform(0.8, 1.2)  # noqa: S311
                     self._look_after(self._rescan)
                     self._rescanned.set()
+                if locks is not _thread.allocate_lock:
+                    locks = _thread.allocate_lock
+                    logger.error(
+                        "gevent or eventlet patched this process when otel_feedback had started its threads already: events "
+                        "may be late, and the end may hang. Patch first: monkey.patch_all() or eventlet.monkey_patch() "
+                        "belong before the first action, best into the first lines of the program"
+                    )
                 if self._look_after(self._tend) > TICK_S:
                     self._wake.clear()
                     self._is_idle = True

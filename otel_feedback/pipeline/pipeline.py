@@ -9,7 +9,6 @@ Safe from any thread. A forked child starts with a journal and workers of its ow
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import traceback
@@ -38,6 +37,7 @@ from otel_feedback.pipeline.recorder import ActionRecorder
 from otel_feedback.pipeline.ring import Ring
 from otel_feedback.pipeline.screen import Dropped, Screen
 from otel_feedback.redaction.redaction import Redaction
+from otel_feedback.sdk.forks import HERE, begin_anew, call_at_end_of_child, call_in_child, is_patched, is_pool_child
 from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["FeedbackPipeline"]
@@ -117,15 +117,15 @@ class FeedbackPipeline:
         """True after `shutdown()` began, and where everything is switched off."""
         self._is_finishing = False  # guarded by self._shutdown_lock
         self._finished: bool | None = None  # guarded by self._shutdown_lock: what shutdown() returned
-        self._begin_delivery()
+        self._begin_delivery(is_child=is_pool_child())
         _after_fork(self)
 
-    def _begin_delivery(self) -> None:
-        self._delivery = self._new_delivery()
+    def _begin_delivery(self, *, is_child: bool) -> None:
+        self._delivery = self._new_delivery(is_child=is_child)
         self.journal = self._delivery.journal
         """The journal of this process; a forked child has another one."""
 
-    def _new_delivery(self) -> Delivery:
+    def _new_delivery(self, *, is_child: bool) -> Delivery:
         return Delivery(
             self._new_journal(),
             self._exporters,
@@ -134,8 +134,15 @@ class FeedbackPipeline:
             rescan_s=self._rescan_s,
             audit_s=self._audit_s,
             close_action=self._close_lost,
+            begun=self._note_begun,
+            is_child=is_child,
             also_tend=self.outcomes.tend,
         )
+
+    def _note_begun(self) -> None:
+        if self._notices is not None and is_patched() and not any(self._notices.account().values()):
+            self._notices.after_fork()  # what it waits with is not gevent's or eventlet's
+        call_at_end_of_child(self.end_in_child)
 
     @property
     def producer_id(self) -> str:
@@ -156,6 +163,8 @@ class FeedbackPipeline:
 
         Returns what was recorded: the same, of which the event is made where it is wanted, or the event.
         """
+        if not HERE[0]:
+            begin_anew()
         screen = self._screen
         try:
             packed = pack(ended)
@@ -170,6 +179,8 @@ class FeedbackPipeline:
         return ended
 
     def _accept(self, event: OutcomeEvent, key: str, sampled: bool, *, is_clean: bool) -> OutcomeEvent | None:
+        if not HERE[0]:
+            begin_anew()
         if self.closed:
             self._reject_late(event.event_id)
             return None
@@ -337,6 +348,8 @@ class FeedbackPipeline:
             True only when every exporter has acknowledged everything that was pending; False when time ran
             out or something was lost meanwhile.
         """
+        if not HERE[0]:
+            begin_anew()
         return self._delivery.force_flush(timeout_s)
 
     def shutdown(self, timeout_s: float | None = None) -> bool:
@@ -351,6 +364,15 @@ class FeedbackPipeline:
             True when everything that was ever recorded has been acknowledged by every exporter.
         """
         limit_s = self._shutdown_timeout_s if timeout_s is None else max(0.0, timeout_s)
+        if not HERE[0]:
+            begin_anew()
+        return self._end(limit_s, self._delivery.finish)
+
+    def end_in_child(self) -> bool:
+        """Shut down in a pool's child that ends: leave to others what would take a while, and spans to the SDK."""
+        return self._end(0.0, lambda _deadline: self._delivery.finish_in_child(self._shutdown_timeout_s))
+
+    def _end(self, limit_s: float, finish: Callable[[float], bool]) -> bool:
         deadline = time.monotonic() + limit_s
         with self._shutdown_lock:
             if self._finished is not None:
@@ -361,7 +383,7 @@ class FeedbackPipeline:
             self.outcomes.finish()
             self.closed = True
             beside = self._begin_shutdown(limit_s)
-            self._finished = self._delivery.finish(deadline)
+            self._finished = finish(deadline)
             if beside is not None:
                 beside.join(max(0.0, deadline - time.monotonic()))
             return self._finished
@@ -391,16 +413,15 @@ class FeedbackPipeline:
         if self._notices is not None:
             self._notices.after_fork()
         if not self.closed:
-            self._begin_delivery()
+            self._begin_delivery(is_child=True)
 
 
 def _after_fork(pipeline: FeedbackPipeline) -> None:
-    if hasattr(os, "register_at_fork"):
-        reference = weakref.ref(pipeline)
+    reference = weakref.ref(pipeline)
 
-        def renew() -> None:
-            alive = reference()
-            if alive is not None:
-                alive.renew_after_fork()
+    def renew() -> None:
+        alive = reference()
+        if alive is not None:
+            alive.renew_after_fork()
 
-        os.register_at_fork(after_in_child=renew)
+    call_in_child(renew)

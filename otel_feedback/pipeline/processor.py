@@ -31,6 +31,7 @@ from otel_feedback.logger import get_logger
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.redaction.limits import Problems
 from otel_feedback.sdk.compat import ids_of
+from otel_feedback.sdk.forks import HERE, begin_anew
 
 __all__ = ["OutcomeSpanProcessor", "provide_default_pipeline"]
 
@@ -68,6 +69,8 @@ class OutcomeSpanProcessor(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Note where the span stands. What it is can only be told when it ends."""
         try:
+            if not HERE[0]:
+                begin_anew()
             if self.pipeline.closed:
                 return
             context = span.get_span_context()

@@ -13,6 +13,7 @@ from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.started import StartedAction
 from otel_feedback.events.usage import Usage
 from otel_feedback.logger import get_logger
+from otel_feedback.sdk.forks import HERE, begin_anew
 
 if TYPE_CHECKING:
     from otel_feedback.pipeline.pipeline import FeedbackPipeline
@@ -55,6 +56,8 @@ class ActionRecorder:
     def note_start(self, action: StartedAction) -> None:
         """Note in the journal that the action began."""
         try:
+            if not HERE[0]:
+                begin_anew()
             if not self.pipeline.closed:
                 self.pipeline.journal.note_start(action)
         except Exception:  # a defect of ours must not keep the action from being recorded

@@ -16,6 +16,10 @@ class Wake:
     """
 
     def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew, before the thread that waits is started: one of gevent's or eventlet's waits for their locks only."""
         self._nothing = threading.Lock()
         self._nothing.acquire()
 

@@ -26,6 +26,7 @@ from otel_feedback.pipeline.in_flight import InFlight
 from otel_feedback.pipeline.wake import Wake
 from otel_feedback.retry import Backoff
 from otel_feedback.sdk.compat import suppress_instrumentation
+from otel_feedback.sdk.forks import will_fork
 from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["Worker"]
@@ -54,6 +55,8 @@ class Worker:
         refused: Keeps the payload of a record that was refused for good.
         identified: Called on this worker's thread when an exporter that had to find out knows its destination, before
             anything is sent; it is given the cursors, and takes away those that are not its own.
+        begun: Called when the first event starts the thread, on the agent's own.
+        moved: Called on this worker's thread when something was settled, to be written down.
     """
 
     def __init__(
@@ -64,6 +67,8 @@ class Worker:
         backoff: Backoff | None = None,
         *,
         identified: Identified = lambda worker, sources: None,
+        begun: Callable[[], None] = lambda: None,
+        moved: Callable[[], None] = lambda: None,
     ) -> None:
         self.exporter = exporter
         self.cursor = cursor
@@ -73,6 +78,8 @@ class Worker:
         self._identified = identified
         self._unidentified = exporter if isinstance(exporter, Identifying) else None
         self._is_curious = False  # asked to find out where this leads
+        self._begun = begun
+        self._moved = moved
         self._backoff = backoff or Backoff()
         self._log = ThrottledLog(logger)
         self._wake = Wake()
@@ -159,15 +166,23 @@ class Worker:
         """True unless the last try failed, or nothing of it was taken."""
         return self._backoff.tries == 0 and not self._refuses
 
+    @property
+    def is_in_touch(self) -> bool:
+        """True when it has delivered something, and the last try did not fail: what is pending will take no time."""
+        return self.alive and self.healthy and self.cursor.account().delivered > 0
+
     def _start(self) -> None:
         # not waited for: who holds it is starting the thread, and may be what this very call has interrupted
         if not self._start_lock.acquire(blocking=False):
             return
         try:
-            if self._thread is None and not self._stopping:
+            if self._thread is None and not will_fork() and not self._stopping:
                 thread = threading.Thread(target=self._run, name=f"otel-feedback-{self.exporter.name}", daemon=True)
+                self._wake.renew()
+                self._settled = threading.Condition()
                 thread.start()
                 self._thread = thread
+                self._begun()
         except RuntimeError as exc:  # the interpreter is going down and starts no more threads
             self.last_error = str(exc)
         finally:
@@ -308,6 +323,7 @@ class Worker:
     def _announce(self, *moved: Cursor) -> None:
         for source in moved:
             source.release()
+        self._moved()
         with self._settled:
             self._settled.notify_all()
 

@@ -1,18 +1,85 @@
-"""A fork must not come in the middle of an import: the child would wait for a lock whose holder is not there.
+"""Forks: when one may come, what a child renews, also where Python did not see the fork, and how a child ends.
 
-Workers import their clients late, on their own threads, under this guard; forking waits for it, 100 ms at most
-and once. CPython renews its own locks in a child, but not those of modules that are being imported.
+A fork must not come in the middle of an import: the child would wait for a lock whose holder is not there. Workers
+import their clients late, on their own threads, under this guard; forking waits for it, 100 ms at most and once. CPython
+renews its own locks in a child, but not those of modules that are being imported.
+
+Servers in C, as uWSGI, fork without a word to Python. Where something is recorded, one byte is looked at, which the kernel
+clears in every child; then the child begins anew, as it would have at `os.fork`.
 """
 
 from __future__ import annotations
 
+import _thread
+import mmap
 import os
+import sys
 import threading
+from collections.abc import Callable
 from importlib import import_module
+from types import TracebackType
 
-__all__ = ["import_guard", "import_host_lookup"]
+__all__ = [
+    "HERE", "begin_anew", "call_at_end_of_child", "call_in_child", "import_guard", "import_host_lookup", "is_patched",
+    "is_pool_child", "leaves_to_children", "may_be_patched", "will_fork",
+]  # fmt: skip
 
-import_guard = threading.RLock()
+
+class _Pid:
+    """The same where the kernel clears nothing: by the number of the process, which costs a system call."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+
+    def __getitem__(self, _at: int) -> bool:
+        return os.getpid() == self._pid
+
+    def __setitem__(self, _at: int, _is_here: bool) -> None:
+        self._pid = os.getpid()
+
+
+WIPE_ON_FORK = 18
+"""MADV_WIPEONFORK of Linux 4.14 and later, which has no name in Python."""
+
+
+def _mark() -> mmap.mmap | _Pid:
+    if sys.platform == "linux":
+        try:
+            page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            page.madvise(WIPE_ON_FORK)
+            return page
+        except OSError:
+            pass
+    return _Pid()
+
+
+HERE = _mark()
+"""`HERE[0]` is false in a child that has not begun anew."""
+HERE[0] = True
+
+
+class _ImportGuard:
+    """A re-entrant lock for `with`, which a child has anew."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _exc: BaseException | None, _at: TracebackType | None
+    ) -> None:
+        self._lock.release()
+
+    def renew(self) -> None:
+        self._lock = threading.RLock()
+
+
+import_guard = _ImportGuard()
+_allocate_lock = _thread.allocate_lock
+_renewals: list[Callable[[], object]] = [import_guard.renew]
+_begin_lock = threading.RLock()
 
 
 def import_host_lookup() -> None:
@@ -20,7 +87,61 @@ def import_host_lookup() -> None:
     import_module("encodings.idna")
 
 
+def call_in_child(renew: Callable[[], object]) -> None:
+    """Have this called in each forked child, in the order of these calls."""
+    _renewals.append(renew)
+
+
+def begin_anew() -> None:
+    """Renew all that a child renews, unless that was done. Where something is recorded it is called if not `HERE[0]`."""
+    with _begin_lock:
+        if not HERE[0]:
+            for renew in _renewals:
+                renew()
+            HERE[0] = True
+
+
+def will_fork() -> bool:
+    """Tell whether this is uWSGI's master, which goes on in its workers: a thread of it would be a lock in theirs."""
+    return (uwsgi := sys.modules.get("uwsgi")) is not None and uwsgi.worker_id() == 0
+
+
+def leaves_to_children() -> bool:
+    """Tell whether this process runs no Python any more once it has forked: uWSGI's master, not one that is a worker, too."""
+    return will_fork() and sys.modules["uwsgi"].masterpid() > 0
+
+
+def may_be_patched() -> bool:
+    """Tell whether gevent or eventlet is there, so that a server may patch this child next: a thread should wait for that."""
+    return "gevent" in sys.modules or "eventlet" in sys.modules
+
+
+def is_patched() -> bool:
+    """Tell whether gevent or eventlet has patched this process since this package was imported."""
+    return _thread.allocate_lock is not _allocate_lock
+
+
+def is_pool_child() -> bool:
+    """Tell whether this process is one of a pool's: it may end soon, and without exit handlers."""
+    multiprocessing, billiard = sys.modules.get("multiprocessing.process"), sys.modules.get("billiard.process")
+    if multiprocessing is not None and multiprocessing.parent_process() is not None:
+        return True
+    return billiard is not None and billiard.current_process().daemon  # Celery's
+
+
+def call_at_end_of_child(end: Callable[[], object]) -> None:
+    """Have this called when this process ends, if it is one of multiprocessing or Celery that runs no exit handlers."""
+    if not is_pool_child():
+        return
+    if (util := sys.modules.get("multiprocessing.util")) is not None:
+        util.Finalize(None, end, exitpriority=0)
+    if (signals := sys.modules.get("celery.signals")) is not None:
+        signals.worker_process_shutdown.connect(lambda **_: end(), weak=False)
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=import_guard.acquire, after_in_parent=import_guard.release, after_in_child=import_guard.release
+        before=import_guard.__enter__,
+        after_in_parent=lambda: import_guard.__exit__(None, None, None),
+        after_in_child=begin_anew,
     )

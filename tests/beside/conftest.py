@@ -38,6 +38,12 @@ def vendors() -> Path:
 
 
 @pytest.fixture(scope="session")
+def processes() -> Path:
+    """The programs of an environment with Celery, uWSGI, gunicorn, gevent and eventlet."""
+    return environment_of("processes")
+
+
+@pytest.fixture(scope="session")
 def running_server() -> Iterator[ModelServer]:
     with ModelServer() as server:
         yield server

@@ -194,3 +194,107 @@ def test_gunicorn_with_prefork_loses_nothing(
     assert len(seen["loaded"]) == 1
     assert len(seen["request"]) >= asked
     assert folders(root) == []
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_pool_that_is_closed_sends_nothing_twice(method: str, log: Path, tmp_path: Path) -> None:
+    """Its workers end at once, with what they have acknowledged, or have not sent yet; nobody has to say so."""
+    program = tmp_path / "pool.py"
+    program.write_text(textwrap.dedent(CLOSED.format(method=method)))
+    done = subprocess.run(
+        [sys.executable, str(program)], env=environment(**variables(log, OTEL_FEEDBACK_JOURNAL_RESCAN_INTERVAL="3600")),
+        capture_output=True, text=True, timeout=90, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(numbers(log)) == list(range(61))
+    assert folders(tmp_path / "state" / "otel-feedback" / "agents") == []
+
+
+def numbers(log: Path) -> list[int]:
+    return [json.loads(line)["metadata"]["number"] for line in log.read_text("utf-8").splitlines()]
+
+
+CLOSED = """
+    import multiprocessing
+    import otel_feedback as feedback
+
+    def work(number):
+        with feedback.action("task", metadata={{"number": number}}): pass
+
+    if __name__ == "__main__":
+        feedback.configure()
+        pool = multiprocessing.get_context({method!r}).Pool(4, {method!r} != "fork" and feedback.configure or None)
+        pool.map(work, range(61), chunksize=1)
+        pool.close()
+        pool.join()
+"""
+
+
+def test_children_of_a_pool_whose_destination_is_away_do_not_wait_for_it_each(log: Path, tmp_path: Path) -> None:
+    """One tries for as long as an end may take; then none does for a while, and the pool keeps its pace."""
+    log.mkdir()
+    program = """
+        import multiprocessing
+        import otel_feedback as feedback
+
+        def work(number):
+            with feedback.action("task", metadata={"number": number}): pass
+
+        pipeline = feedback.configure()
+        with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
+            pool.map(work, range(12), chunksize=1)
+            pool.close()
+            pool.join()
+        pipeline.shutdown(0)
+    """
+    done = run_python(program, variables(log, OTEL_FEEDBACK_JOURNAL_RESCAN_INTERVAL="3600"))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("were not delivered to log") == 1, done.stderr
+    left = folders(tmp_path / "state" / "otel-feedback" / "agents")
+    assert len(left) == 12
+    log.rmdir()
+    following = run_python(
+        "import otel_feedback, time\np = otel_feedback.configure()\ntime.sleep(1)\np.shutdown(20)", variables(log)
+    )
+    assert sorted(numbers(log)) == list(range(12))
+    assert "undelivered" in following.stderr, "of the one that tried in vain"
+    assert following.stderr.count("undelivered") == 1, following.stderr
+
+
+def test_a_fork_that_python_does_not_see_is_noticed_by_the_first_action(log: Path, tmp_path: Path) -> None:
+    """As servers in C fork, before there are threads: no hook runs. Parent and child are killed; nothing is lost."""
+    log.mkdir()  # nothing can be delivered yet
+    program = """
+        import ctypes, os, signal, time
+        import otel_feedback as feedback
+        pipeline = feedback.configure()
+        fork = ctypes.PyDLL(None).fork
+
+        def act(count):
+            for number in range(count):
+                with feedback.action("task", metadata={"number": number}): pass
+            return pipeline.metrics()
+
+        before = pipeline.metrics()
+        for way in "acts", "ends":
+            if not (child := fork()):
+                if way == "ends":  # without an action of its own, as by an exit handler
+                    os._exit(0 if pipeline.shutdown(5) else 3)
+                told = act(5)
+                assert told["producer_id"] != before["producer_id"]
+                assert (told["recorded"], told["journal"]["kind"], told["journal"]["problem"]) == (5, "disk", None), told
+                os.kill(os.getpid(), signal.SIGKILL)
+            assert os.waitpid(child, 0)[1] == (0 if way == "ends" else signal.SIGKILL)
+        told = act(10)
+        assert (told["producer_id"], told["recorded"], told["journal"]["problem"]) == (before["producer_id"], 10, None), told
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    done = run_python(program, variables(log, OTEL_FEEDBACK_JOURNAL_RESCAN_INTERVAL="3600"))
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert len(folders(tmp_path / "state" / "otel-feedback" / "agents")) == 2
+    log.rmdir()
+    run_python(
+        "import otel_feedback, time\np = otel_feedback.configure()\ntime.sleep(1)\np.shutdown(20)", variables(log)
+    )
+    assert sorted(numbers(log)) == sorted([*range(5), *range(10)])
+    assert {json.loads(line)["status"] for line in log.read_text("utf-8").splitlines()} == {"success"}

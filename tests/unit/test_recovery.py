@@ -13,7 +13,7 @@ import pytest
 
 from otel_feedback.journal.folder import folders
 from tests.logs import lines_in
-from tests.support import run_python
+from tests.support import ROOT, run_python
 
 NEXT = """
     import time
@@ -198,3 +198,50 @@ def test_memory_writes_nothing(log: Path, tmp_path: Path) -> None:
     """
     assert run(program, log).returncode == 0
     assert not (tmp_path / "state").exists()
+
+
+ACKNOWLEDGED_LATE = """
+    import os, signal, time
+    from pathlib import Path
+    import otel_feedback as feedback
+    from otel_feedback.journal.state import load_state
+    from tests.stack.waiting import wait_until
+    pipeline = feedback.configure(service_name="agents", journal_rescan_s=3_600, audit_interval_s=3_600)
+    with feedback.action("step"): pass
+    folder = Path(pipeline.metrics()["journal"]["path"])
+    log = Path(os.environ["OTEL_FEEDBACK_LOG_FILE"])
+
+    def low():
+        state = load_state(folder)
+        return None if state is None else state.cursors[0].low
+
+    pipeline.force_flush(2)  # by now all is on disk, and nothing moves
+    log.rmdir()
+    wait_until(lambda: low() == 1, timeout_s=40, what="the acknowledgement to be written down")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_was_acknowledged_is_written_down_though_nothing_follows(log: Path, tmp_path: Path) -> None:
+    """The acknowledgement comes when the journal's thread has nothing to do any more."""
+    killed = run(ACKNOWLEDGED_LATE, log, PYTHONPATH=str(ROOT))
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert run(NEXT, log).returncode == 0
+    assert (len(lines_in(log)), journals(tmp_path)) == (1, [])
+
+
+def test_a_journal_is_announced_once_however_many_take_it_over_and_die(log: Path, tmp_path: Path) -> None:
+    run(KILLED, log)
+    adopt_and_die = """
+        import os, signal
+        import otel_feedback as feedback
+        from tests.stack.waiting import wait_until
+        pipeline = feedback.configure(service_name="agents", journal_rescan_s=0.1)
+        wait_until(lambda: pipeline.metrics()["adopted"], timeout_s=20, what="the journal to be adopted")
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    said = [run(adopt_and_die, log, PYTHONPATH=str(ROOT)).stderr.count("events undelivered") for _ in range(3)]
+    log.rmdir()
+    said.append(run(NEXT, log).stderr.count("events undelivered"))
+    assert said == [1, 0, 0, 0]
+    assert len(lines_in(log)) == 7
