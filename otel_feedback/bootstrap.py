@@ -45,6 +45,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.trace.export import SpanExporter
+
     from otel_feedback.sdk.provider import Flush
 
 logger = logging.getLogger(__name__)
@@ -118,13 +120,19 @@ def configure(
             return pipeline
         from otel_feedback.sdk import provider as providers
 
-        provider, flush = providers.prepare(tracer_provider, chosen.service_name)
+        provider, flush = providers.prepare(tracer_provider, chosen.service_name, _default_place)
         pipeline = _Process.pipeline = _build(
             chosen, flush, redact=redact, event_filter=filter, conventions=conventions
         )
         providers.attach(provider, OutcomeSpanProcessor(pipeline))
         _install(provider, pipeline, chosen.baggage_fields)
         return pipeline
+
+
+def _default_place() -> SpanExporter:
+    from otel_feedback.exporters.otlp.spans import DefaultPlaceExporter
+
+    return DefaultPlaceExporter()
 
 
 def _install(provider: trace.TracerProvider | None, pipeline: FeedbackPipeline, baggage_fields: Sequence[str]) -> None:
