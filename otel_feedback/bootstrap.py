@@ -31,6 +31,7 @@ from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.pipeline.processor import OutcomeSpanProcessor, provide_default_pipeline
 from otel_feedback.pipeline.screen import EventRedactor, Screen
 from otel_feedback.redaction.redaction import Redaction
+from otel_feedback.settings.misspelt import tell_misspelt
 from otel_feedback.settings.table import KafkaConfig, Settings, get_settings, require_codec
 
 # action is here so that it is imported now: an import on an agent's thread may be cut in two by a fork
@@ -113,7 +114,7 @@ def configure(
                     "configure() was called again and changes nothing; call shutdown() on the pipeline first"
                 )
             return known
-        chosen = settings or get_settings(kafka=kafka, **overrides)
+        chosen = settings or _read_settings(kafka=kafka, **overrides)
         if chosen.disabled:
             pipeline = _Process.pipeline = _build(chosen)
             runtime.install(None, None, enabled=False)
@@ -127,6 +128,13 @@ def configure(
         providers.attach(provider, OutcomeSpanProcessor(pipeline))
         _install(provider, pipeline, chosen.baggage_fields)
         return pipeline
+
+
+def _read_settings(**given: Any) -> Settings:
+    settings = get_settings(**given)
+    if not settings.disabled:
+        tell_misspelt()
+    return settings
 
 
 def _default_place() -> SpanExporter:
@@ -158,7 +166,7 @@ def get_feedback_pipeline() -> FeedbackPipeline:
     with _Process.lock:
         pipeline = _Process.pipeline
         if pipeline is None:
-            settings = get_settings()
+            settings = _read_settings()
             pipeline = _Process.pipeline = _build(settings)
             if settings.disabled:
                 runtime.install(None, None, enabled=False)

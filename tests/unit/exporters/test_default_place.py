@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -34,9 +34,8 @@ class Collector(HTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Collector
-
     def do_POST(self) -> None:
+        assert isinstance(self.server, Collector)
         request = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["Content-Length"])))
         assert self.path == "/v1/traces"
         self.server.names += [
@@ -46,12 +45,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def log_message(self, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # as its base has it
         pass
 
 
 @contextmanager
-def collector(port: int, status: int = 200) -> Iterator[Collector]:
+def collector(port: int, status: int = 200) -> Generator[Collector]:
     with Collector(port, status) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
@@ -63,7 +62,7 @@ def collector(port: int, status: int = 200) -> Iterator[Collector]:
 
 
 @contextmanager
-def provider_to(url: str, **variables: str) -> Iterator[TracerProvider]:
+def provider_to(url: str, **variables: str) -> Generator[TracerProvider]:
     endpoint = traces_endpoint({"OTEL_EXPORTER_OTLP_ENDPOINT": url, **variables})
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(DefaultPlaceExporter(endpoint)))
