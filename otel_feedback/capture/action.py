@@ -13,7 +13,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, TracebackType
-from typing import Any, TypedDict, TypeVar, cast
+from typing import Any, TypedDict, TypeVar, cast, overload
 
 import msgspec
 from opentelemetry import context as context_api
@@ -29,11 +29,15 @@ __all__ = ["ActionContext", "Identity", "action", "current_action"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+@overload
+def action(action_type: F, /) -> F: ...
+@overload
 def action(
     action_type: str,
     *,
     agent: str | None = None,
     agent_type: str | None = None,
+    tool_name: str | None = None,
     workflow_id: str | None = None,
     run_id: str | None = None,
     correlation_id: str | None = None,
@@ -44,7 +48,24 @@ def action(
     metadata: Mapping[str, Any] | None = None,
     timeout_s: float | None = None,
     emit_pending: bool | None = None,
-) -> ActionContext:
+) -> ActionContext: ...
+def action(
+    action_type: Any,
+    *,
+    agent: str | None = None,
+    agent_type: str | None = None,
+    tool_name: str | None = None,
+    workflow_id: str | None = None,
+    run_id: str | None = None,
+    correlation_id: str | None = None,
+    session_id: str | None = None,
+    user_id: str | None = None,
+    tenant_id: str | None = None,
+    tags: Iterable[str] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    timeout_s: float | None = None,
+    emit_pending: bool | None = None,
+) -> Any:
     """Record what happens inside as one action of an agent.
 
     Works as `with action(…) as act`, `async with`, and as a decorator of plain and async functions and generators; as a
@@ -53,9 +74,11 @@ def action(
     action around it, unless told otherwise.
 
     Args:
-        action_type: What is done, for example `"reasoning"` or `"tool"`; up to 256 characters, as all names.
+        action_type: What is done, for example `"reasoning"` or `"tool"`; up to 256 characters, as all names. As a decorator
+            without parentheses, `@action`, it is the function's name.
         agent: The name of who acts.
         agent_type: The kind of agent, for example `"react"`.
+        tool_name: The tool that is called.
         workflow_id: The workflow that this is part of.
         run_id: The run; decides the Kafka partition, so that a run stays in order. Default: the trace id.
         correlation_id: The request that this belongs to, across systems.
@@ -72,7 +95,12 @@ def action(
 
     Never raises for its values: what does not fit is cut or dropped, and named in the event's metadata.
     """
+    if action_type.__class__ is not str and (callable(action_type) or isinstance(action_type, classmethod)):
+        function = cast("Callable[..., Any]", action_type)
+        return action(getattr(function, "__name__", type(function).__name__))(function)
     declared = Declaration.of(in_force.now.redaction, action_type, agent, agent_type)
+    if tool_name is not None:
+        declared.use_tool(tool_name)
     if workflow_id is not None:
         declared.identify(semconv.OUTCOME_WORKFLOW_ID, "workflow_id", workflow_id)
     if run_id is not None:

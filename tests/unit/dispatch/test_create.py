@@ -16,6 +16,7 @@ from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from tests.agents import Doing, Flaky, run
 from tests.support import run_python
 
+any_create: Any = feedback.create_dispatcher  # for arguments that no type checker would let pass
 OFF = {"OTEL_TRACES_EXPORTER": "none", "ENABLE_OUTCOME_LOGGING": "false"}
 
 
@@ -87,9 +88,12 @@ def test_its_own_arguments_are_the_dispatchers(pipeline: FeedbackPipeline) -> No
 def test_arguments_that_cannot_be_used_are_refused(pipeline: FeedbackPipeline) -> None:
     pipeline.shutdown()
     with pytest.raises(ConfigError, match="a setting"):
-        feedback.create_dispatcher(retry=1)
+        any_create(retry=1)
     with pytest.raises(ConfigError, match="kafka_batch_size"):
         feedback.create_dispatcher(kafka_batch_size=-1)
+    with pytest.raises(FeedbackError, match="extractor is 5: expected a function"):
+        any_create(extractor=5, enable_outcome_logging=False)
+    feedback.get_feedback_pipeline().shutdown()
     with pytest.raises(FeedbackError, match="retries is -1"):
         feedback.create_dispatcher(retries=-1, enable_outcome_logging=False)
 
