@@ -145,9 +145,9 @@ def assert_options_exist(words: list[str], known: str) -> None:
 def test_command_exists(where: str, command: str) -> None:
     match words_of(command):
         case ["otel-feedback", *words] if words and not words[0].startswith("-"):
-            assert_options_exist(words[1:], help_of("otel_feedback.cli", words[0]))
+            assert_options_exist(words[1:], help_of("otel_feedback", words[0]))
         case ["otel-feedback", *words]:
-            assert_options_exist(words, help_of("otel_feedback.cli"))
+            assert_options_exist(words, help_of("otel_feedback"))
         case ["python" | "python3", "-m", "pytest", *words]:
             for word in words:
                 assert not word.startswith("tests/") or (ROOT / word).exists(), f"{where}: {word}"
