@@ -23,6 +23,7 @@ from otel_feedback.capture.declaration import Declaration
 from otel_feedback.capture.handle import ACTION_KEY, Action
 from otel_feedback.capture.runtime import in_force
 from otel_feedback.capture.streams import rest_of_action, stream_action, stream_async_action
+from otel_feedback.capture.switched_off import OFF_KEY
 
 __all__ = ["ActionContext", "Identity", "action", "current_action"]
 
@@ -125,11 +126,14 @@ def action(
 
 
 def current_action() -> Action | None:
-    """Return the innermost action that is open here, or None."""
-    act = cast("Action | None", context_api.get_value(ACTION_KEY))
-    while act is not None and act._ended:  # a task may outlive the action that it was started in
-        act = cast("Action | None", act._parent)
-    return act
+    """Return the innermost action that is open here, or None; where everything is switched off, one that keeps nothing."""
+    for key in (ACTION_KEY, OFF_KEY):
+        act = cast("Action | None", context_api.get_value(key))
+        while act is not None and act._ended:  # a task may outlive the action that it was started in
+            act = cast("Action | None", act._parent)
+        if act is not None:
+            return act
+    return None
 
 
 class Identity(TypedDict, total=False):
