@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from types import AsyncGeneratorType, CoroutineType, GeneratorType, TracebackType
+from types import TracebackType
 from typing import Any, TypedDict, TypeVar, cast, overload
 
 import msgspec
@@ -22,7 +22,7 @@ from otel_feedback import semconv
 from otel_feedback.capture.declaration import Declaration
 from otel_feedback.capture.handle import ACTION_KEY, Action
 from otel_feedback.capture.runtime import in_force
-from otel_feedback.capture.streams import rest_of_action, stream_action, stream_async_action
+from otel_feedback.capture.streams import STILL_TO_RUN, rest_of_action, stream_action, stream_async_action
 from otel_feedback.capture.switched_off import OFF_KEY
 
 __all__ = ["ActionContext", "Identity", "action", "current_action"]
@@ -147,9 +147,6 @@ class Identity(TypedDict, total=False):
     tenant_id: str | None
 
 
-_STILL_TO_RUN = (CoroutineType, GeneratorType, AsyncGeneratorType)
-
-
 class ActionContext(msgspec.Struct, eq=False):
     """What `action()` returns: enter it, or decorate a function with it. Entering again starts a new action.
 
@@ -210,8 +207,16 @@ class ActionContext(msgspec.Struct, eq=False):
 
             @functools.wraps(function)
             async def run_async(*args: Any, **kwargs: Any) -> Any:
-                with ActionContext(declared):
-                    return await function(*args, **kwargs)
+                act = Action.begin(declared)
+                try:
+                    result = await function(*args, **kwargs)
+                except BaseException as exc:
+                    act._end(exc)
+                    raise
+                if type(result).__name__ in STILL_TO_RUN:
+                    return rest_of_action(declared, act, result)
+                act._end(None)
+                return result
 
             return cast(F, run_async)
 
@@ -223,7 +228,7 @@ class ActionContext(msgspec.Struct, eq=False):
             except BaseException as exc:
                 act._end(exc)
                 raise
-            if isinstance(result, _STILL_TO_RUN):
+            if type(result).__name__ in STILL_TO_RUN:
                 return rest_of_action(declared, act, result)
             act._end(None)
             return result
