@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import performance, picture
+from tests.replay import endings
 from tools import api, render
 
 __all__ = ["Difference", "differences", "main", "with_generated_parts", "write"]
@@ -32,13 +33,14 @@ PARTS: dict[str, Callable[[], str]] = {
     "event example": render.event_example,
     "field names": render.event_names,
     "record headers": render.kafka_headers,
+    "endings": endings.table,
     **performance.PARTS,
 }
 PAGES = {
     "docs/configuration.md": ("settings", "kafka options", "OpenTelemetry variables"),
     "docs/events.md": ("event example", "always there", "event fields", "record headers", "field names"),
     "docs/performance.md": ("what an action costs", "goals", "other SDKs", "the machine"),
-    "README.md": ("the figure",),
+    "README.md": ("endings", "the figure"),
 }
 FILES: dict[str, Callable[[], str]] = {
     "docs/api.md": api.page,

@@ -19,7 +19,7 @@ def configure_if_enabled() -> None:
     text = os.environ.get(VARIABLE, "").strip()
     if not text:
         # a program that sets some of ours may have meant to set this one
-        if any(name.startswith("OTEL_FEEDBACK_EN") for name in os.environ):
+        if any(name.startswith(VARIABLE[:-5]) for name in os.environ):
             from otel_feedback.settings.misspelt import tell_misspelt
 
             tell_misspelt()
