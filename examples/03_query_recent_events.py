@@ -26,12 +26,12 @@ def main() -> None:
     for agent in ("react_agent", "evaluator"):
         recent = pipeline.get_recent_events(count=100, agent_name=agent)
         failed = pipeline.get_recent_events(count=100, agent_name=agent, status=OutcomeStatus.FAILURE)
-        rate = len(failed) / len(recent)
+        rate = len(failed) / max(1, len(recent))
         print(f"{agent}: {len(failed)} of {len(recent)} failed{', ALERT' if rate > ALERT_ABOVE else ''}")
 
     everything = pipeline.get_recent_events(count=1_000)
-    slowest = max(everything, key=lambda event: event.duration_ms or 0.0)
-    print(f"slowest: {slowest.agent_name}, {slowest.duration_ms:.0f} ms")
+    for slowest in sorted(everything, key=lambda event: event.duration_ms or 0.0)[-1:]:
+        print(f"slowest: {slowest.agent_name}, {slowest.duration_ms:.0f} ms")
 
     print("recorded:", pipeline.metrics()["recorded"])
     for name, account in pipeline.metrics()["exporters"].items():  # none in this example

@@ -9,7 +9,8 @@ from __future__ import annotations
 import atexit
 import contextlib
 import threading
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
@@ -31,7 +32,9 @@ from otel_feedback.pipeline.processor import OutcomeSpanProcessor, provide_defau
 from otel_feedback.pipeline.screen import EventRedactor, Screen
 from otel_feedback.redaction.redaction import Redaction
 from otel_feedback.sdk.forks import call_in_child
+from otel_feedback.settings.misspelt import tell_misspelt
 from otel_feedback.settings.table import KafkaConfig, Settings, get_settings, require_codec
+from otel_feedback.settings.values import require
 
 # action is here so that it is imported now: an import on an agent's thread may be cut in two by a fork
 __all__ = [
@@ -46,7 +49,11 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.trace.export import SpanExporter
+    from typing_extensions import Unpack
+
     from otel_feedback.sdk.provider import Flush
+    from otel_feedback.settings.options import SettingsOptions
 
 logger = get_logger(__name__)
 
@@ -75,7 +82,7 @@ def configure(
     redact: EventRedactor | None = None,
     filter: EventFilter | None = None,  # noqa: A002 # what people look for
     conventions: Sequence[Convention] = (),
-    **overrides: Any,
+    **overrides: Unpack[SettingsOptions],
 ) -> FeedbackPipeline:
     """Set up outcome recording for this process and return its pipeline.
 
@@ -84,7 +91,7 @@ def configure(
             is made and set, which exports spans by OTLP as the OTEL_* variables say and records the outcome
             of every action, whatever part of the traces its sampler keeps.
         settings: Ready-made settings; default: read from `overrides` and the environment.
-        kafka: Takes the place of all `kafka_…` settings, and turns Kafka on.
+        kafka: Takes the place of all `kafka_…` settings, and turns Kafka on. Brokers alone are `kafka_bootstrap_servers=`.
         redact: Is given each event, which is without secrets already, and returns the event as it may leave, for example
             `msgspec.structs.replace(event, user_id=None)`. What says which event it is (ids, revision, status, time)
             stays. When it raises or returns anything else, the event is recorded without error message, stack trace,
@@ -103,6 +110,12 @@ def configure(
     Raises:
         ConfigError: A setting cannot be used; it says which, and what would be right.
     """
+    _check("tracer_provider", tracer_provider, "a TracerProvider", "get_tracer")
+    _check("redact", redact, "a function that is given an event and returns one, not an async one")
+    _check("filter", filter, "a function that is given an event and returns whether to record it, not an async one")
+    if settings is not None:
+        require("settings", settings, Settings, "what get_settings() returns; single ones are arguments of their own")
+    conventions = _checked(conventions)
     with _Process.lock:
         known = _Process.pipeline
         if known is not None and (_Process.has_stand_in or not (known.closed and known.enabled)):
@@ -111,20 +124,38 @@ def configure(
                     "configure() was called again and changes nothing; call shutdown() on the pipeline first"
                 )
             return known
-        chosen = settings or get_settings(kafka=kafka, **overrides)
+        chosen = settings or _read_settings(kafka=kafka, **overrides)
         if chosen.disabled:
             pipeline = _Process.pipeline = _build(chosen)
             runtime.install(None, None, enabled=False)
             return pipeline
         from otel_feedback.sdk import provider as providers
 
-        provider, flush = providers.prepare(tracer_provider, chosen.service_name)
+        provider, flush = providers.prepare(tracer_provider, chosen.service_name, _default_place)
         pipeline = _Process.pipeline = _build(
             chosen, flush, redact=redact, event_filter=filter, conventions=conventions
         )
         providers.attach(provider, OutcomeSpanProcessor(pipeline))
         _install(provider, pipeline, chosen.baggage_fields)
         return pipeline
+
+
+def _check(name: str, given: object, expected: str, method: str = "__call__") -> None:
+    if given is not None and (not callable(getattr(given, method, None)) or iscoroutinefunction(given)):
+        raise ConfigError(name, given, expected)
+
+
+def _read_settings(**given: Any) -> Settings:
+    settings = get_settings(**given)
+    if not settings.disabled:
+        tell_misspelt()
+    return settings
+
+
+def _default_place() -> SpanExporter:
+    from otel_feedback.exporters.otlp.spans import DefaultPlaceExporter
+
+    return DefaultPlaceExporter()
 
 
 def _install(provider: trace.TracerProvider | None, pipeline: FeedbackPipeline, baggage_fields: Sequence[str]) -> None:
@@ -150,7 +181,7 @@ def get_feedback_pipeline() -> FeedbackPipeline:
     with _Process.lock:
         pipeline = _Process.pipeline
         if pipeline is None:
-            settings = get_settings()
+            settings = _read_settings()
             pipeline = _Process.pipeline = _build(settings)
             if settings.disabled:
                 runtime.install(None, None, enabled=False)
@@ -262,7 +293,7 @@ def _build(
             kinds=DEFAULT_KINDS.union(settings.emit),
             price=build_prices(settings).price,
             content=settings.capture_content,
-            conventions=_checked(conventions),
+            conventions=tuple(conventions),
             open_s=settings.span_ttl_s,
         ),
     )
@@ -299,6 +330,8 @@ def _disk_journals(settings: Settings, adopts: Collection[str] | None) -> Callab
 
 
 def _checked(conventions: Sequence[Convention]) -> tuple[Convention, ...]:
+    require("conventions", conventions, Iterable, "a list of conventions")
+    conventions = tuple(conventions)
     for given in conventions:
         if not (
             callable(getattr(given, "matches", None))
@@ -306,7 +339,7 @@ def _checked(conventions: Sequence[Convention]) -> tuple[Convention, ...]:
             and isinstance(getattr(given, "markers", None), frozenset)
         ):
             raise ConfigError("conventions", given, "an object with name, markers (a frozenset), matches() and read()")
-    return tuple(conventions)
+    return conventions
 
 
 def build_prices(settings: Settings) -> Prices:

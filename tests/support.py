@@ -28,7 +28,7 @@ def run_cli(
 ) -> subprocess.CompletedProcess[str]:
     """Run `otel-feedback …` in a process of its own, with these settings only, and return what came of it."""
     return subprocess.run(
-        [sys.executable, "-m", "otel_feedback.cli", *arguments],
+        [sys.executable, "-m", "otel_feedback", *arguments],
         cwd=folder, env=environment(**{"PYTHONIOENCODING": "utf-8", **(variables or {})}),
         capture_output=True, text=True, encoding="utf-8", check=False,
     )  # fmt: skip

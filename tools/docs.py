@@ -1,8 +1,8 @@
 """`python -m tools.docs`: write the generated parts of the documentation; `--check`: say which are out of step.
 
 A page's generated part stands between `<!-- generated: NAME -->` and `<!-- end of NAME -->`; the rest of the page is
-written by hand. `docs/outcome-event.schema.json`, `docs/performance.svg` and `.env.example` are generated as a whole. Figures
-are those that `python -m benchmarks.page` has kept: nothing is measured here.
+written by hand. `docs/api.md`, `docs/outcome-event.schema.json`, `docs/performance.svg` and `.env.example` are generated as a whole.
+Figures are those that `python -m benchmarks.page` has kept: nothing is measured here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import performance, picture
-from tools import render
+from tests.replay import endings
+from tools import api, render
 
 __all__ = ["Difference", "differences", "main", "with_generated_parts", "write"]
 
@@ -32,15 +33,17 @@ PARTS: dict[str, Callable[[], str]] = {
     "event example": render.event_example,
     "field names": render.event_names,
     "record headers": render.kafka_headers,
+    "endings": endings.table,
     **performance.PARTS,
 }
 PAGES = {
     "docs/configuration.md": ("settings", "kafka options", "OpenTelemetry variables"),
     "docs/events.md": ("event example", "always there", "event fields", "record headers", "field names"),
     "docs/performance.md": ("what an action costs", "goals", "other SDKs", "the machine"),
-    "README.md": ("the figure",),
+    "README.md": ("endings", "the figure"),
 }
 FILES: dict[str, Callable[[], str]] = {
+    "docs/api.md": api.page,
     "docs/outcome-event.schema.json": render.schema,
     "docs/performance.svg": picture.picture,
     ".env.example": render.env_example,

@@ -12,8 +12,8 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from types import AsyncGeneratorType, CoroutineType, GeneratorType, TracebackType
-from typing import Any, TypedDict, TypeVar, cast
+from types import TracebackType
+from typing import Any, TypedDict, TypeVar, cast, overload
 
 import msgspec
 from opentelemetry import context as context_api
@@ -22,18 +22,23 @@ from otel_feedback import semconv
 from otel_feedback.capture.declaration import Declaration
 from otel_feedback.capture.handle import ACTION_KEY, Action
 from otel_feedback.capture.runtime import in_force
-from otel_feedback.capture.streams import rest_of_action, stream_action, stream_async_action
+from otel_feedback.capture.streams import STILL_TO_RUN, rest_of_action, stream_action, stream_async_action
+from otel_feedback.capture.switched_off import OFF_KEY
 
 __all__ = ["ActionContext", "Identity", "action", "current_action"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+@overload
+def action(action_type: F, /) -> F: ...
+@overload
 def action(
     action_type: str,
     *,
     agent: str | None = None,
     agent_type: str | None = None,
+    tool_name: str | None = None,
     workflow_id: str | None = None,
     run_id: str | None = None,
     correlation_id: str | None = None,
@@ -44,7 +49,24 @@ def action(
     metadata: Mapping[str, Any] | None = None,
     timeout_s: float | None = None,
     emit_pending: bool | None = None,
-) -> ActionContext:
+) -> ActionContext: ...
+def action(
+    action_type: Any,
+    *,
+    agent: str | None = None,
+    agent_type: str | None = None,
+    tool_name: str | None = None,
+    workflow_id: str | None = None,
+    run_id: str | None = None,
+    correlation_id: str | None = None,
+    session_id: str | None = None,
+    user_id: str | None = None,
+    tenant_id: str | None = None,
+    tags: Iterable[str] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    timeout_s: float | None = None,
+    emit_pending: bool | None = None,
+) -> Any:
     """Record what happens inside as one action of an agent.
 
     Works as `with action(…) as act`, `async with`, and as a decorator of plain and async functions and generators; as a
@@ -53,9 +75,11 @@ def action(
     action around it, unless told otherwise.
 
     Args:
-        action_type: What is done, for example `"reasoning"` or `"tool"`; up to 256 characters, as all names.
+        action_type: What is done, for example `"reasoning"` or `"tool"`; up to 256 characters, as all names. As a decorator
+            without parentheses, `@action`, it is the function's name.
         agent: The name of who acts.
         agent_type: The kind of agent, for example `"react"`.
+        tool_name: The tool that is called.
         workflow_id: The workflow that this is part of.
         run_id: The run; decides the Kafka partition, so that a run stays in order. Default: the trace id.
         correlation_id: The request that this belongs to, across systems.
@@ -72,7 +96,12 @@ def action(
 
     Never raises for its values: what does not fit is cut or dropped, and named in the event's metadata.
     """
+    if action_type.__class__ is not str and (callable(action_type) or isinstance(action_type, classmethod)):
+        function = cast("Callable[..., Any]", action_type)
+        return action(getattr(function, "__name__", type(function).__name__))(function)
     declared = Declaration.of(in_force.now.redaction, action_type, agent, agent_type)
+    if tool_name is not None:
+        declared.use_tool(tool_name)
     if workflow_id is not None:
         declared.identify(semconv.OUTCOME_WORKFLOW_ID, "workflow_id", workflow_id)
     if run_id is not None:
@@ -97,11 +126,14 @@ def action(
 
 
 def current_action() -> Action | None:
-    """Return the innermost action that is open here, or None."""
-    act = cast("Action | None", context_api.get_value(ACTION_KEY))
-    while act is not None and act._ended:  # a task may outlive the action that it was started in
-        act = cast("Action | None", act._parent)
-    return act
+    """Return the innermost action that is open here, or None; where everything is switched off, one that keeps nothing."""
+    for key in (ACTION_KEY, OFF_KEY):
+        act = cast("Action | None", context_api.get_value(key))
+        while act is not None and act._ended:  # a task may outlive the action that it was started in
+            act = cast("Action | None", act._parent)
+        if act is not None:
+            return act
+    return None
 
 
 class Identity(TypedDict, total=False):
@@ -113,9 +145,6 @@ class Identity(TypedDict, total=False):
     session_id: str | None
     user_id: str | None
     tenant_id: str | None
-
-
-_STILL_TO_RUN = (CoroutineType, GeneratorType, AsyncGeneratorType)
 
 
 class ActionContext(msgspec.Struct, eq=False):
@@ -178,8 +207,16 @@ class ActionContext(msgspec.Struct, eq=False):
 
             @functools.wraps(function)
             async def run_async(*args: Any, **kwargs: Any) -> Any:
-                with ActionContext(declared):
-                    return await function(*args, **kwargs)
+                act = Action.begin(declared)
+                try:
+                    result = await function(*args, **kwargs)
+                except BaseException as exc:
+                    act._end(exc)
+                    raise
+                if type(result).__name__ in STILL_TO_RUN:
+                    return rest_of_action(declared, act, result)
+                act._end(None)
+                return result
 
             return cast(F, run_async)
 
@@ -191,7 +228,7 @@ class ActionContext(msgspec.Struct, eq=False):
             except BaseException as exc:
                 act._end(exc)
                 raise
-            if isinstance(result, _STILL_TO_RUN):
+            if type(result).__name__ in STILL_TO_RUN:
                 return rest_of_action(declared, act, result)
             act._end(None)
             return result

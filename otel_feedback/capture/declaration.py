@@ -40,6 +40,7 @@ class Declaration(msgspec.Struct, eq=False):
     metadata: dict[str, MetadataValue] | None = None
     agent: str | None = None
     agent_type: str | None = None
+    tool_name: str | None = None
     deadline_ns: float | None = None
     emit_pending: bool | None = None  # None: as the setting says
     _flat: dict[str, MetadataValue] | None = None
@@ -65,6 +66,11 @@ class Declaration(msgspec.Struct, eq=False):
                 redaction.declared.clear()
             redaction.declared[names] = copy(self)
         return self
+
+    def use_tool(self, name: Any) -> None:
+        """Set the tool that is called."""
+        self.tool_name = self.redaction.name(name, "tool_name", self._notes)
+        self.own = {**self.own, semconv.GEN_AI_TOOL_NAME: self.tool_name}  # not into that of the next one by this name
 
     def identify(self, attribute: str, field: str, value: Any) -> None:
         """Add an identifier that actions below inherit; an empty one is none."""
@@ -116,6 +122,8 @@ class Declaration(msgspec.Struct, eq=False):
         other.identity, other.tags, other.deadline_ns, other.emit_pending = (
             self.identity, self.tags, self.deadline_ns, self.emit_pending,
         )  # fmt: skip
+        if self.tool_name is not None:
+            other.use_tool(self.tool_name)
         if self.problems is not None:
             other.problems = self.problems.copy()
             other.problems.redacted = [field for field in other.problems.redacted if not field.startswith("metadata.")]

@@ -89,10 +89,9 @@ class Action(Facts):
                 return cls._begin(declared, now)
             except Exception:
                 logger.error("an action could not be started; the program goes on without it\n%s", scrub(format_exc()))
-        act = cls(now.redaction)
-        act._ended = True
-        act.event_id = new_event_id()
-        return act
+        from otel_feedback.capture.switched_off import SwitchedOff
+
+        return SwitchedOff.enter(now.redaction)
 
     # -- the start -----------------------------------------------------------------------------------------
 

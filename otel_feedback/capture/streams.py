@@ -15,22 +15,43 @@ from __future__ import annotations
 import functools
 import sys
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from types import CoroutineType, GeneratorType
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Iterable
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
 from otel_feedback.capture.declaration import Declaration
 from otel_feedback.capture.handle import Action
 
-__all__ = ["rest_of_action", "stream_action", "stream_async_action"]
+__all__ = ["STILL_TO_RUN", "rest_of_action", "stream_action", "stream_async_action"]
+
+
+STILL_TO_RUN = frozenset(
+    {"coroutine", "generator", "async_generator", "StreamingResponse", "StreamingHttpResponse", "Response"}
+)
+"""Names of the types of which something may be left to run when a function has returned one; the cheap look."""
+
+_TO_RUN = (CoroutineType, GeneratorType, AsyncGeneratorType)
 
 
 def rest_of_action(declared: Declaration, act: Action, result: Any) -> Any:
-    """Return what a plain function gave, a coroutine or a generator, with the action lasting until that has run.
+    """Return what a function gave, with the action lasting until that has run: its end where nothing is left to.
 
-    Behind many a decorator's plain function there is an async one, or a generator.
+    A coroutine or a generator is given back as another one: behind many a decorator's plain function there is an async
+    one, or a generator. A streaming response of a web framework stays itself, and its body is changed.
     """
+    kind = type(result)
+    if kind in _TO_RUN:
+        return _rest(declared, act, result)
+    take_body = _RESPONSES.get((kind.__module__, kind.__name__))
+    try:
+        if take_body is None or not take_body(result, functools.partial(_rest, declared, act)):
+            act._end(None)
+    except Exception:  # another version than is known here: the response is its framework's business
+        act._end(None)
+    return result
 
+
+def _rest(declared: Declaration, act: Action, result: Any) -> Any:
     def given() -> Any:
         return result
 
@@ -38,7 +59,7 @@ def rest_of_action(declared: Declaration, act: Action, result: Any) -> Any:
     # nobody may ever ask for it, and then none of its code runs; its frame holds `given` until it is closed
     weakref.finalize(given, act._end, GeneratorExit())
     if isinstance(result, CoroutineType):
-        rest: Any = _await_action(act, given)
+        rest: Any = _await_action(declared, act, given)
     elif isinstance(result, GeneratorType):
         rest = stream_action(declared, given, act)()
     else:
@@ -47,13 +68,67 @@ def rest_of_action(declared: Declaration, act: Action, result: Any) -> Any:
     return rest
 
 
-async def _await_action(act: Action, given: Callable[[], Awaitable[Any]]) -> Any:
+# -- bodies of responses -----------------------------------------------------------------------------------
+
+_Rest = Callable[[Any], Any]
+
+
+def _of_starlette(response: Any, rest: _Rest) -> bool:
+    response.body_iterator = rest(_as_generator(response.body_iterator))
+    return True
+
+
+def _of_django(response: Any, rest: _Rest) -> bool:
+    response.streaming_content = rest(_as_generator(response.streaming_content))
+    return True
+
+
+def _of_flask(response: Any, rest: _Rest) -> bool:
+    # a file that the server is to send by itself must reach it as it is
+    if not response.is_streamed or response.direct_passthrough:
+        return False
+    response.response = rest(_as_generator(response.response))
+    return True
+
+
+_RESPONSES: dict[tuple[str, str], Callable[[Any, _Rest], bool]] = {
+    ("starlette.responses", "StreamingResponse"): _of_starlette,  # FastAPI's, too
+    ("django.http.response", "StreamingHttpResponse"): _of_django,
+    ("flask.wrappers", "Response"): _of_flask,
+}
+"""By module and name, so that none of them is imported. Each says whether there was a body to wait for."""
+
+
+def _as_generator(body: Any) -> Any:
+    if isinstance(body, _TO_RUN):
+        return body
+    return _each_later(body) if hasattr(body, "__aiter__") else _each(body)
+
+
+def _each(body: Iterable[Any]) -> Generator[Any, Any, Any]:
+    try:
+        yield from body
+    finally:
+        del body  # what has no close(), such as a map, lets go of a generator now, and not after the action's end
+
+
+async def _each_later(body: AsyncIterable[Any]) -> AsyncGenerator[Any, Any]:
+    async for item in body:
+        yield item
+
+
+# -- the rest itself ---------------------------------------------------------------------------------------
+
+
+async def _await_action(declared: Declaration, act: Action, given: Callable[[], Awaitable[Any]]) -> Any:
     act._resume()
     try:
         result = await given()
     except BaseException as exc:
         act._end(exc)
         raise
+    if type(result).__name__ in STILL_TO_RUN:
+        return rest_of_action(declared, act, result)
     act._end(None)
     return result
 

@@ -70,6 +70,8 @@ class ActionDispatcher:
         check_count("retries", retries, 0)
         check_seconds("backoff_s", backoff_s)
         check_seconds("hook_timeout_s", hook_timeout_s)
+        if extractor is not None and not callable(extractor):
+            raise FeedbackError(f"extractor is {extractor!r}: expected a function that is given an answer")
         ensure_recorder()
         self._places = Places(max_concurrency)
         self._retries = retries

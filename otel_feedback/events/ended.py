@@ -135,7 +135,7 @@ class EndedAction(msgspec.Struct, array_like=True, gc=False):
         return OutcomeEvent(
             SCHEMA_VERSION, event_id, self.revision, ended or started, get(semconv.OUTCOME_ACTION_TYPE, ""), self.status,
             self.severity,
-            get(semconv.GEN_AI_AGENT_NAME), get(semconv.OUTCOME_AGENT_TYPE), None, self.service_name,
+            get(semconv.GEN_AI_AGENT_NAME), get(semconv.OUTCOME_AGENT_TYPE), get(semconv.GEN_AI_TOOL_NAME), self.service_name,
             get(semconv.OUTCOME_RUN_ID, trace_id), get(semconv.OUTCOME_WORKFLOW_ID), get(semconv.OUTCOME_CORRELATION_ID),
             get(semconv.GEN_AI_CONVERSATION_ID), get(semconv.USER_ID), get(semconv.OUTCOME_TENANT_ID),
             trace_id, self.span_id, get(semconv.OUTCOME_PARENT_EVENT_ID), get(semconv.OUTCOME_ROOT_EVENT_ID, event_id),

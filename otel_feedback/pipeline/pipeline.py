@@ -23,7 +23,7 @@ from otel_feedback.convert.conventions.builtin import CONVENTIONS
 from otel_feedback.convert.lost import lost_action
 from otel_feedback.convert.outcomes import Outcomes
 from otel_feedback.convert.rules import Rules
-from otel_feedback.errors import SchemaError
+from otel_feedback.errors import ConfigError, SchemaError
 from otel_feedback.events import codec
 from otel_feedback.events.ended import MOST_MORE, EndedAction, pack
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
@@ -38,6 +38,7 @@ from otel_feedback.pipeline.ring import Ring
 from otel_feedback.pipeline.screen import Dropped, Screen
 from otel_feedback.redaction.redaction import Redaction
 from otel_feedback.sdk.forks import HERE, begin_anew, call_at_end_of_child, call_in_child, is_patched, is_pool_child
+from otel_feedback.settings.values import require
 from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["FeedbackPipeline"]
@@ -45,6 +46,8 @@ __all__ = ["FeedbackPipeline"]
 logger = get_logger(__name__)
 
 AnEnded = TypeVar("AnEnded", bound=EndedAction)
+
+_STATUSES = tuple(status.value for status in OutcomeStatus)
 
 
 class FeedbackPipeline:
@@ -288,7 +291,13 @@ class FeedbackPipeline:
 
         Sees the newest 1,000 events (`ring_size`); of each event only the highest revision. An action that has
         returned is here. Safe from any thread.
+
+        Raises:
+            ConfigError: `status` is none of `OutcomeStatus`, or `count` no whole number.
         """
+        if status is not None and status not in _STATUSES:
+            raise ConfigError("status", status, "one of " + ", ".join(_STATUSES))
+        require("count", count, int, "a whole number")
         return self._ring.newest(
             count,
             lambda event: (

@@ -18,6 +18,11 @@ def configure_if_enabled() -> None:
     """Call `configure()` where `OTEL_FEEDBACK_ENABLED` is true; log in one line what keeps it from that."""
     text = os.environ.get(VARIABLE, "").strip()
     if not text:
+        # a program that sets some of ours may have meant to set this one
+        if any(name.startswith(VARIABLE[:-5]) for name in os.environ):
+            from otel_feedback.settings.misspelt import tell_misspelt
+
+            tell_misspelt()
         return
 
     from otel_feedback.errors import ConfigError

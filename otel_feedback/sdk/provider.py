@@ -28,9 +28,16 @@ logger = get_logger(__name__)
 
 Flush = Callable[[float], None]
 
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
-def prepare(given: trace.TracerProvider | None, service_name: str) -> tuple[trace.TracerProvider, Flush | None]:
+
+def prepare(
+    given: trace.TracerProvider | None, service_name: str, default_place: Callable[[], SpanExporter]
+) -> tuple[trace.TracerProvider, Flush | None]:
     """Return the provider to work on, and what flushes its spans at shutdown (None if it is not ours).
+
+    Args:
+        default_place: Makes what exports by OTLP where no endpoint is set.
 
     Raises:
         ConfigError: `OTEL_TRACES_EXPORTER` names an exporter that is not installed, or the argument of
@@ -44,7 +51,7 @@ def prepare(given: trace.TracerProvider | None, service_name: str) -> tuple[trac
     provider = TracerProvider(sampler_of_environment(), Resource.create({SERVICE_NAME: service_name}))
     if not isinstance(provider.sampler, OutcomeSampler):
         provider.sampler = OutcomeSampler(provider.sampler)
-    exporters = _exporters()
+    exporters = _exporters(default_place)
     for exporter in exporters:
         # the console is for people: at once, and in order
         process = SimpleSpanProcessor if isinstance(exporter, ConsoleSpanExporter) else BatchSpanProcessor
@@ -112,9 +119,11 @@ def prepare_metrics(service_name: str) -> None:
     metrics.set_meter_provider(MeterProvider([PeriodicExportingMetricReader(exporter)], resource))
 
 
-def _exporters() -> list[SpanExporter]:
+def _exporters(default_place: Callable[[], SpanExporter]) -> list[SpanExporter]:
+    is_named = any(os.environ.get(name, "").strip() for name in _ENDPOINTS)
+    otlp = _otlp_exporter if is_named else default_place
     names = os.environ.get("OTEL_TRACES_EXPORTER", "").strip() or "otlp"
-    make: dict[str, Callable[[], SpanExporter]] = {"otlp": _otlp_exporter, "console": ConsoleSpanExporter}
+    make: dict[str, Callable[[], SpanExporter]] = {"otlp": otlp, "console": ConsoleSpanExporter}
     return [
         make[name]() if name in make else _installed_exporter(name)
         for name in dict.fromkeys(part.strip() for part in names.split(","))

@@ -10,9 +10,10 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -23,13 +24,20 @@ from otel_feedback.settings.values import (
     a_number,
     a_path,
     a_text,
+    a_topic,
     addresses,
     one_of,
     patterns,
     price_list,
+    require,
     some_of,
     whole,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from otel_feedback.settings.options import SettingsOptions
 
 __all__ = ["SETTINGS", "KafkaConfig", "Setting", "Settings", "get_settings", "require_codec"]
 
@@ -66,7 +74,7 @@ SETTINGS: tuple[Setting, ...] = (
             "`OTEL_EXPORTER_OTLP_LOGS_ENDPOINT` is set and `OTEL_LOGS_EXPORTER` is not `none`.", _E),
     Setting("kafka_bootstrap_servers", "KAFKA_BOOTSTRAP_SERVERS", "localhost:9092", addresses,
             "Brokers to ask first: `host:port`, several separated by commas.", _K),
-    Setting("kafka_outcome_topic", "KAFKA_OUTCOME_TOPIC", "agent-outcomes", a_text,
+    Setting("kafka_outcome_topic", "KAFKA_OUTCOME_TOPIC", "agent-outcomes", a_topic,
             "The topic of the outcome events.", _K),
     Setting("kafka_batch_size", "KAFKA_BATCH_SIZE", "100", whole(1, 10_000),
             "Events handed to the producer at once.", _K),
@@ -262,7 +270,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def get_settings(
-    *, environ: Mapping[str, str] | None = None, kafka: KafkaConfig | None = None, **overrides: Any
+    *,
+    environ: Mapping[str, str] | None = None,
+    kafka: KafkaConfig | None = None,
+    **overrides: Unpack[SettingsOptions],
 ) -> Settings:
     """Read the settings: an argument goes before the environment, the environment before the default.
 
@@ -277,7 +288,11 @@ def get_settings(
     environment = os.environ if environ is None else environ
     for name in overrides:
         if name not in _BY_NAME:
-            raise ConfigError(name, "…", "a setting: " + ", ".join(sorted(_BY_NAME)))
+            near = get_close_matches(name, _BY_NAME, 1)
+            hint = f"did you mean {near[0]}? All: " if near else ""
+            raise ConfigError(name, "…", f"a setting; {hint}{', '.join(sorted(_BY_NAME))}")
+    if kafka is not None:
+        require("kafka", kafka, KafkaConfig, "a KafkaConfig; brokers alone are kafka_bootstrap_servers='host:9092'")
     values: dict[str, Any] = {}
     given: set[str] = set()
     for setting in SETTINGS:

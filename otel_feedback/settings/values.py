@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -21,10 +22,12 @@ __all__ = [
     "a_number",
     "a_path",
     "a_text",
+    "a_topic",
     "addresses",
     "one_of",
     "patterns",
     "price_list",
+    "require",
     "some_of",
     "whole",
 ]
@@ -33,6 +36,19 @@ Reader = Callable[[Any], Any]
 
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,240}")
+_HOST = re.compile(r"[^\s:;,/?#@\[\]'\"]+|\[[0-9A-Fa-f:.]+(%\w+)?\]")
+"""A host by name or address; of IPv6 in brackets. Whatever may have been meant to part two is in none."""
+
+
+def require(name: str, value: object, kind: type, expected: str) -> None:
+    """Check the type of an argument.
+
+    Raises:
+        ConfigError: It is of another.
+    """
+    if not isinstance(value, kind):
+        raise ConfigError(name, value, expected)
 
 
 def a_flag(value: Any) -> bool:
@@ -90,6 +106,13 @@ def a_text(value: Any) -> str:
     return value.strip()
 
 
+def a_topic(value: Any) -> str:
+    """Read the name of a Kafka topic; those for refused events and for the account have five or six letters more."""
+    if not (isinstance(value, str) and _TOPIC.fullmatch(value.strip())):
+        raise ValueError("the name of a topic: up to 240 of A-Z a-z 0-9 . _ -")
+    return value.strip()
+
+
 def a_path(value: Any) -> str:
     """Read the path of a file or folder."""
     return a_text(os.fspath(value) if isinstance(value, os.PathLike) else value)
@@ -135,14 +158,15 @@ def patterns(value: Any) -> tuple[str, ...]:
     if not isinstance(given, (list, tuple)) or not all(isinstance(name, str) for name in given):
         raise ValueError(expected)
     names: list[str] = [str(name).strip() for name in given]
-    if not any(names):
+    # `a;b` as one name would deny nothing, and say nothing
+    if not any(names) or (isinstance(value, str) and ";" in value):
         raise ValueError(expected)
     return tuple(dict.fromkeys(name for name in names if name))
 
 
 def addresses(value: Any) -> tuple[str, ...]:
     """Read `host:port` pairs: separated by commas, or a list of them."""
-    expected = "host:port, several separated by commas"
+    expected = "host:port, several separated by commas, IPv6 in brackets"
     if isinstance(value, str):
         value = value.split(",")
     if not isinstance(value, Iterable):
@@ -153,7 +177,7 @@ def addresses(value: Any) -> tuple[str, ...]:
         if not text and isinstance(item, str):
             continue
         host, colon, port = text.rpartition(":")
-        if not (colon and host and port.isdigit() and 0 < int(port) < 65_536) or "://" in host:
+        if not (colon and _HOST.fullmatch(host) and port.isdecimal() and 0 < int(port) < 65_536):
             raise ValueError(expected)
         read.append(text)
     if not read:

@@ -32,6 +32,12 @@ def genai() -> Path:
 
 
 @pytest.fixture(scope="session")
+def servers() -> Path:
+    """The programs of an environment with web servers, frameworks and task queues."""
+    return environment_of("servers")
+
+
+@pytest.fixture(scope="session")
 def vendors() -> Path:
     """The programs of an environment with the vendors' SDKs."""
     return environment_of("vendors")

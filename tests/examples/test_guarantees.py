@@ -61,9 +61,9 @@ def test_a_killed_process_leaves_its_log_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM to handle")
-def test_the_quickstarts_handler_makes_sigterm_an_ordinary_end(tmp_path: Path) -> None:
+def test_the_handler_of_the_page_makes_sigterm_an_ordinary_end(tmp_path: Path) -> None:
     """At once, so that what is delivered was delivered at the end."""
     log = tmp_path / "outcomes.jsonl"
-    handler = next(b.text for b in blocks(ROOT / "docs" / "quickstart.md", "python") if "SIGTERM" in b.text)
+    handler = next(b.text for b in blocks(ROOT / "docs" / "deployment.md", "python") if "signal.SIGTERM" in b.text)
     assert end(start(handler, log), signal.SIGTERM) == 128 + signal.SIGTERM
     assert is_complete(log)

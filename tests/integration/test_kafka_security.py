@@ -156,7 +156,7 @@ def trials(secure: SecureBroker, tmp_path_factory: pytest.TempPathFactory) -> It
             variables = {**base, "OTEL_SERVICE_NAME": name, **settings[name](secure)}
             return pool.submit(_run, arguments, tmp_path_factory.mktemp("trial"), variables)
 
-        agent, doctor = ("-c", textwrap.dedent(AGENT)), ("-m", "otel_feedback.cli", "doctor", "--json")
+        agent, doctor = ("-c", textwrap.dedent(AGENT)), ("-m", "otel_feedback", "doctor", "--json")
         yield {name: (start(name, *agent), start(name, *doctor)) for name in settings}
         pool.shutdown(cancel_futures=True)
 

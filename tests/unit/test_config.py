@@ -78,6 +78,14 @@ def test_destinations_are_on_when_their_address_is_given(
         ("KAFKA_BOOTSTRAP_SERVERS", "localhost", "host:port"),
         ("KAFKA_BOOTSTRAP_SERVERS", "http://localhost:9092", "host:port"),
         ("KAFKA_BOOTSTRAP_SERVERS", ",", "host:port"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "a:1;b:2", "host:port, several separated by commas"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "a:1 b:2", "host:port, several separated by commas"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "'a:1'", "host:port"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "a/b:1", "host:port"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "::1:9092", "IPv6 in brackets"),
+        ("KAFKA_OUTCOME_TOPIC", "agent outcomes", "the name of a topic"),
+        ("KAFKA_OUTCOME_TOPIC", "a" * 241, "the name of a topic"),
+        ("OTEL_FEEDBACK_METADATA_DENY", "secret;password", "names separated by commas"),
         ("OTEL_FEEDBACK_SHUTDOWN_TIMEOUT", "inf", "a number from 0 to 3600"),
         ("OTEL_FEEDBACK_RING_SIZE", "1.5", "a whole number"),
         ("KAFKA_SECURITY_PROTOCOL", "tls", "one of plaintext, ssl, sasl_plaintext, sasl_ssl"),
@@ -91,6 +99,13 @@ def test_a_bad_value_names_variable_value_and_what_is_right(variable: str, value
     setting = next(row for row in SETTINGS if row.variable == variable)
     with pytest.raises(feedback.ConfigError, match=setting.name):
         any_settings(environ={}, **{setting.name: value})
+
+
+def test_addresses_as_people_have_them() -> None:
+    text = "kafka-0.kafka.svc.cluster.local:9092, 10.0.0.7:9093,[::1]:9094,[fe80::1%eth0]:1,broker_1:65535"
+    assert feedback.get_settings(environ={"KAFKA_BOOTSTRAP_SERVERS": text}).kafka.bootstrap_servers == (
+        "kafka-0.kafka.svc.cluster.local:9092", "10.0.0.7:9093", "[::1]:9094", "[fe80::1%eth0]:1", "broker_1:65535",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("value", [True, 3.5, None.__class__, [1], {"a": 1}, ""])
@@ -107,8 +122,8 @@ def test_an_argument_of_a_wrong_type_is_a_config_error(value: Any) -> None:
 
 
 def test_an_unknown_setting_is_named() -> None:
-    with pytest.raises(feedback.ConfigError, match="kafka_topc"):
-        feedback.get_settings(environ={}, kafka_topc="x")
+    with pytest.raises(feedback.ConfigError, match=r"kafka_topc.*did you mean kafka_outcome_topic"):
+        any_settings(environ={}, kafka_topc="x")
 
 
 def test_security_settings_pass_to_kafka_python_and_stay_out_of_sight() -> None:
@@ -132,7 +147,7 @@ def test_security_settings_pass_to_kafka_python_and_stay_out_of_sight() -> None:
     }
     assert "s3cret" not in repr(settings)
     with pytest.raises(feedback.ConfigError) as caught:
-        feedback.get_settings(environ={}, kafka_sasl_plain_password=123)
+        any_settings(environ={}, kafka_sasl_plain_password=123)
     assert "123" not in str(caught.value)
 
 

@@ -76,7 +76,8 @@ def test_switched_off_everything_is_a_no_op(switch: str) -> None:
         pipeline = feedback.configure()
         with feedback.action("a") as act:
             act.add_usage(input_tokens=1); act.partial("x"); act.tag("y")
-            assert feedback.current_action() is None
+            assert feedback.current_action() is act
+        assert feedback.current_action() is None
         @feedback.action("b")
         def f(): return 7
         print(f(), act.event, pipeline.get_recent_events(), pipeline.metrics()["exporters"], threading.active_count())

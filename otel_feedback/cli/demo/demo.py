@@ -37,13 +37,14 @@ ALL = 1_000
 INTERRUPTED = 130
 
 NEXT = """\
-docker compose up -d                             Kafka, collector, Jaeger
-export KAFKA_BOOTSTRAP_SERVERS=localhost:9092    and: otel-feedback doctor
+docker compose up -d        Kafka, collector, Jaeger
+export KAFKA_BOOTSTRAP_SERVERS=localhost:9092
+otel-feedback doctor        is all of it there?
 
 import otel_feedback as feedback
 feedback.configure(service_name="my-agents")
-with feedback.action("reasoning", agent="researcher") as act:
-    act.add_usage(model="gpt-4o", input_tokens=900, output_tokens=120)
+with feedback.action("plan", agent="planner") as act:
+    act.add_usage(model="gpt-4o", input_tokens=900)
 """
 
 

@@ -26,6 +26,8 @@ __all__ = ["Feed", "LiveFeed", "PlainFeed", "SilentFeed", "tally"]
 
 WIDE = 104
 """Columns from which there is room to say why an action ended as it did."""
+NARROW = 78
+"""Columns below which the table has fewer and smaller ones."""
 AROUND_TABLE = 6
 """Lines of the live view that are not outcomes: title, head, tally, the blank ones, and the cursor's own."""
 
@@ -84,11 +86,13 @@ class _Rows:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.marks = marks(console)
+        self._gap = "  " if console.width >= NARROW else " "
+        self._columns = _COLUMNS if console.width >= NARROW else _COLUMNS[:-2]
 
     def head(self) -> Text:
         line = Text("  ", style="bold", no_wrap=True, overflow="ellipsis")
-        for column in _COLUMNS:
-            line.append(_fitted(column.title, column) + "  ")
+        for column in self._columns:
+            line.append(_fitted(column.title, column) + self._gap)
         if self.console.width >= WIDE:
             line.append("Why")
         line.rstrip()
@@ -97,12 +101,12 @@ class _Rows:
     def row(self, event: OutcomeEvent) -> Text:
         line = Text("  ", no_wrap=True, overflow="ellipsis")
         mark = self.marks[event.status]
-        for index, column in enumerate(_COLUMNS):
+        for index, column in enumerate(self._columns):
             if index == _OUTCOME:
                 line.append(_fitted(f"{mark.symbol} {column.cell(event)}", column), mark.style)
             else:
                 line.append(_fitted(column.cell(event), column), "dim" if index == 0 else "")
-            line.append("  ")
+            line.append(self._gap)
         if self.console.width >= WIDE:
             line.append(why(event), "dim" if event.status is OutcomeStatus.SUCCESS else "")
         line.rstrip()

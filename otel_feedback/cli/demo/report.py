@@ -15,7 +15,7 @@ from rich.text import Text
 
 from otel_feedback import OutcomeEvent, OutcomeStatus
 from otel_feedback.cli.console import UNKNOWN, can_write, count, dollars, duration, marks, percent, write
-from otel_feedback.cli.demo.feed import why
+from otel_feedback.cli.demo.feed import NARROW, why
 from otel_feedback.cli.demo.summary import Node, Summary, nested, origins, slowest
 
 __all__ = ["Report"]
@@ -84,16 +84,19 @@ class Report:
     def _agents(self, summary: Summary) -> RenderableType:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
         table.add_column("Agent", width=12, no_wrap=True)
-        for title in ("Actions", "Success", "p50", "p95", "Quality", "Tokens", "Cost"):
+        is_wide = self._console.width >= NARROW
+        between = ("p95", "Quality") if is_wide else ()
+        for title in ("Actions", "Success", "p50", *between, "Tokens", "Cost"):
             table.add_column(title, justify="right", min_width=7, no_wrap=True)
         for line in summary.by_agent:
+            more = (duration(line.p95_ms), UNKNOWN if line.quality is None else f"{line.quality:.2f}")
             table.add_row(
-                line.agent, str(line.actions), percent(line.success_rate), duration(line.p50_ms), duration(line.p95_ms),
-                UNKNOWN if line.quality is None else f"{line.quality:.2f}", count(line.tokens), dollars(line.cost),
+                line.agent, str(line.actions), percent(line.success_rate), duration(line.p50_ms), *more[: len(between)],
+                count(line.tokens), dollars(line.cost),
             )  # fmt: skip
         ended_well = summary.by_status[OutcomeStatus.SUCCESS.value] / max(1, summary.actions)
         table.add_row(
-            Text("all", "bold"), str(summary.actions), percent(ended_well), "", "", "",
+            Text("all", "bold"), str(summary.actions), percent(ended_well), "", *("" for _ in between),
             count(summary.tokens), dollars(summary.cost), style="dim",
         )  # fmt: skip
         return table

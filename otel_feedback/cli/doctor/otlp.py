@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 from otel_feedback.cli.doctor.findings import Finding, State
@@ -16,6 +16,7 @@ from otel_feedback.cli.listening import listening
 from otel_feedback.cli.network import CONNECT_S, REQUEST_S, UnreachableError, reach, within
 from otel_feedback.errors import ConfigError, ExportError
 from otel_feedback.exporters.otlp.advice import advice_on
+from otel_feedback.exporters.otlp.spans import traces_endpoint
 from otel_feedback.exporters.otlp.transport import OtlpEndpoint, open_transport
 from otel_feedback.settings.table import Settings
 
@@ -74,7 +75,7 @@ def check_traces(settings: Settings) -> Iterator[Finding]:
         yield Finding(name, State.OFF, f"spans are not sent by OTLP: {why}", todo)
         return
     try:
-        endpoint = _traces_endpoint(os.environ)
+        endpoint = traces_endpoint(os.environ)
     except ConfigError as exc:
         yield Finding(name, State.FAILED, str(exc), f"correct {exc.variable}")
         return
@@ -87,24 +88,6 @@ def check_traces(settings: Settings) -> Iterator[Finding]:
             state=State.WARNING, found=f"{finding.found} (the default); spans are lost", todo=todo
         )
     yield finding
-
-
-def _traces_endpoint(environ: Mapping[str, str]) -> OtlpEndpoint:
-    """Read the variables for traces by the reader of those for logs: the specification has the same for both."""
-    renamed = {name: value for name, value in environ.items() if not name.startswith(_LOGS)}
-    for name, value in environ.items():
-        if name.startswith(_TRACES):
-            renamed[_LOGS + name.removeprefix(_TRACES)] = value
-    try:
-        endpoint = OtlpEndpoint.from_environment(renamed)
-    except ConfigError as exc:
-        raise ConfigError(exc.variable.replace(_LOGS, _TRACES), exc.value, exc.expected) from None
-    if renamed.get(f"{_LOGS}ENDPOINT", "").strip():
-        return endpoint
-    # the general endpoint, to which HTTP adds the signal's path
-    return endpoint._replace(
-        url=endpoint.url.removesuffix("/v1/logs") + "/v1/traces" * endpoint.url.endswith("/v1/logs")
-    )
 
 
 def _check(name: str, signal: str, endpoint: OtlpEndpoint, send: Callable[[], None]) -> Finding:

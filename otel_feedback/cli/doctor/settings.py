@@ -5,18 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 
 from otel_feedback.cli.doctor.findings import Finding, State
 from otel_feedback.cli.env_file import EnvFile
 from otel_feedback.errors import ConfigError
+from otel_feedback.settings.misspelt import misspelt
 from otel_feedback.settings.table import SETTINGS, Settings
 
 __all__ = ["check_log_tier", "check_settings"]
-
-_OURS = "OTEL_FEEDBACK_"
-_OF_THE_TESTS = "OTEL_FEEDBACK_TEST_"
 
 
 def check_settings(
@@ -35,12 +32,9 @@ def check_settings(
         )
         yield Finding("settings", State.FAILED, str(settings), f"correct {given}")
         return
-    known = {setting.variable for setting in SETTINGS}
-    for name in sorted(set(environment) - known):
-        if name.startswith(_OURS) and not name.startswith(_OF_THE_TESTS):
-            close = get_close_matches(name, known, n=1)
-            todo = f"did you mean {close[0]}?" if close else "remove it"
-            yield Finding("settings", State.WARNING, f"{name} is no setting and changes nothing", todo)
+    for name, near in misspelt(environment).items():
+        todo = "remove it" if near is None else f"did you mean {near}?"
+        yield Finding("settings", State.WARNING, f"{name} is no setting and changes nothing", todo)
     if settings.disabled:
         switches = "OTEL_FEEDBACK_DISABLED and OTEL_SDK_DISABLED"
         yield Finding(

@@ -28,7 +28,7 @@ from tests.pace import Patience, slowness
 from tests.stack.waiting import wait_until
 from tests.support import environment, run_cli
 
-COMMAND = [sys.executable, "-m", "otel_feedback.cli", "demo"]
+COMMAND = [sys.executable, "-m", "otel_feedback", "demo"]
 QUICK = ["--seconds", "0.4"]
 ESCAPE = "\x1b"
 BY_STATUS = {"success": 34, "failure": 6, "partial": 2, "timeout": 2, "cancelled": 2, "pending": 0}
@@ -149,7 +149,19 @@ def test_one_run_is_shown_as_a_tree(text: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("columns", [80, 120])
+def test_in_60_columns_nothing_that_counts_is_cut() -> None:
+    told = demo(*QUICK, COLUMNS="60").stdout
+    feed, _, rest = told.partition("Outcomes")
+    assert "Took\n" in feed
+    assert "…" not in feed
+    agents, following = rest.partition("Agents")[2].partition("Where")[0], rest.partition("\nNext\n")[2]
+    assert "Tokens     Cost\n" in agents
+    assert "  coordinator  " in agents
+    assert "…" not in agents + following
+    assert 'with feedback.action("plan", agent="planner") as act:' in following
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
 def test_lines_fit_the_width_and_end_without_blanks(columns: int) -> None:
     lines = demo(*QUICK, COLUMNS=str(columns)).stdout.splitlines()
     assert max(map(len, lines)) <= columns
@@ -204,7 +216,7 @@ def test_a_second_demo_in_the_same_process(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_reader_who_has_seen_enough_is_no_error() -> None:
-    pipeline = f"{sys.executable} -m otel_feedback.cli demo --seconds 0.4 --json | head -1"
+    pipeline = f"{sys.executable} -m otel_feedback demo --seconds 0.4 --json | head -1"
     done = subprocess.run(["bash", "-c", pipeline], env=environment(), capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("{\n", "")
 

@@ -191,7 +191,7 @@ def test_nothing_listens(
 def test_ctrl_c_leaves_what_is_not_delivered(directory: Path, closed_port: str, tmp_path: Path) -> None:
     made = dead(directory, ("kafka", f"{closed_port}/agent-outcomes"), events=4)
     with subprocess.Popen(
-        [sys.executable, "-m", "otel_feedback.cli", "journal", "replay", str(directory)],
+        [sys.executable, "-m", "otel_feedback", "journal", "replay", str(directory)],
         cwd=tmp_path, env=environment(KAFKA_BOOTSTRAP_SERVERS=closed_port),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip

@@ -236,7 +236,7 @@ def test_progress_is_shown_where_somebody_watches_and_stdout_stays_clean(tmp_pat
     dead(tmp_path, KAFKA)
     terminal, its_end = pty.openpty()
     with subprocess.Popen(
-        [sys.executable, "-m", "otel_feedback.cli", "journal", "verify", str(tmp_path), "--json"],
+        [sys.executable, "-m", "otel_feedback", "journal", "verify", str(tmp_path), "--json"],
         env=environment(TERM="xterm"), stdout=subprocess.PIPE, stderr=its_end, text=True,
     ) as process:  # fmt: skip
         os.close(its_end)

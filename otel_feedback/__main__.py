@@ -1,4 +1,4 @@
-"""`python -m otel_feedback.cli`: the command line where the script is not on the path."""
+"""`python -m otel_feedback`: the command line where the script is not on the path."""
 
 from __future__ import annotations
 
