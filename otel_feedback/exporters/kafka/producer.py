@@ -13,6 +13,8 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaConfigurationError, KafkaTimeoutError
 from kafka.partitioner.default import murmur2
 
+from otel_feedback.exporters.kafka.sockets import closed_on_failure
+from otel_feedback.exporters.kafka.tls import with_context
 from otel_feedback.sdk.forks import import_host_lookup
 from otel_feedback.settings.table import KafkaConfig
 
@@ -81,14 +83,13 @@ class OutcomeProducer(KafkaProducer):
             "metrics_enabled": False,
             "selector": QuietSelector,
         }
-        options = {**options, **config.client_options, **(more or {})}
+        options = {**options, **with_context(config.client_options), **(more or {})}
         unknown = sorted(options.keys() - self.DEFAULT_CONFIG.keys())
         if unknown:  # kafka-python would say so with their values, among which may be a password
             self._closed = self._disowned = True
             raise KafkaConfigurationError(f"kafka-python knows no option {', '.join(unknown)}")
-        if options.get("ssl_certfile") and options.get("ssl_password") is None:
-            options["ssl_password"] = ""  # without one OpenSSL would ask at the terminal, and wait for an answer
-        super().__init__(**options)
+        with closed_on_failure(options) as opening:
+            super().__init__(**opening)
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait for what is unsent; with a timeout of 0 not even look, and never raise because of it."""

@@ -58,6 +58,7 @@ class KafkaNotices:
         self._dead_letters = NoticeLane(dead_letter_topic(self._config))
         self._audit = NoticeLane(audit_topic(self._config))
         self._lanes = (self._dead_letters, self._audit)
+        self._lost_unmade = 0
         self._is_wanted = False  # a connection, before there is a notice
         self._stop_by = 0.0
         self._thread: threading.Thread | None = None
@@ -73,19 +74,26 @@ class KafkaNotices:
             refusal: Why.
             culprit: Who refused it.
         """
-        told = [
+        try:
+            letter = self._letter(record, refusal, culprit)
+        except Exception as exc:  # whatever was given is no record
+            self._lose_unmade(exc)
+        else:
+            self._put(self._dead_letters, letter)
+
+    def _letter(self, record: Record, refusal: Refusal, culprit: str) -> Notice:
+        producer_id = _bytes(record.origin.producer_id)
+        try:
+            headers = record_headers(record)
+        except ValueError:  # an id that is no text, which may be why it was refused
+            headers = [_JSON, ("producer_id", producer_id), ("sequence", b"%d" % record.sequence)]
+        headers += [
             ("error.reason", _bytes(refusal.reason)),
             ("error.detail", _bytes(refusal.detail)),
             ("error.culprit", _bytes(culprit)),
             ("original.topic", _bytes(self._config.topic)),
         ]
-        producer_id = _bytes(record.origin.producer_id)
-        try:
-            headers = record_headers(record)
-        except Exception:  # an id that is no text, for example, which may be why it was refused
-            headers = [_JSON, ("producer_id", producer_id), ("sequence", b"%d" % record.sequence)]
-        letter = Notice(_bytes(record.key), record.payload, [*headers, *told], is_event=True, producer_id=producer_id)
-        self._put(self._dead_letters, letter)
+        return Notice(_bytes(record.key), record.payload, headers, is_event=True, producer_id=producer_id)
 
     def audit(self, key: str, payload: bytes) -> None:
         """Send one record of the account; `key` is the producer's id, `payload` JSON."""
@@ -103,7 +111,7 @@ class KafkaNotices:
             return {
                 "sent": sum(lane.sent for lane in self._lanes),
                 "pending": sum(lane.pending for lane in self._lanes),
-                "lost": sum(lane.lost for lane in self._lanes),
+                "lost": sum(lane.lost for lane in self._lanes) + self._lost_unmade,
             }
 
     def flush(self, timeout_s: float) -> bool:
@@ -149,6 +157,11 @@ class KafkaNotices:
             self._wake()
         if gone:
             self._say_gone(lane)
+
+    def _lose_unmade(self, exc: Exception) -> None:
+        with self._changed:
+            self._lost_unmade += 1
+        self._log.warning("unmade", "a dead letter could not be made: %r", exc)
 
     def _hurry(self) -> None:
         for lane in self._lanes:
