@@ -201,8 +201,11 @@ def _build(
     notices: Notices | None = None
     if settings.enable_kafka:
         from otel_feedback.exporters.kafka.exporter import KafkaExporter
+        from otel_feedback.exporters.kafka.library import limit_of_interpreter
         from otel_feedback.exporters.kafka.notices.notices import KafkaNotices
 
+        if (limit := limit_of_interpreter()) is not None:
+            logger.warning("%s", limit)
         require_codec(settings.kafka.compression)
         exporters.append(KafkaExporter(settings.kafka, connected=lambda: _run_first_at_exit(pipeline)))
         notices = KafkaNotices(settings.kafka, connected=lambda: _run_first_at_exit(pipeline))

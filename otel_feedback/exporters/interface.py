@@ -66,10 +66,18 @@ class Exporter(Protocol):
 
     name: str
     destination: str
-    lease_events: int
     linger_s: float
-    max_leases: int
     durable: bool
+
+    @property
+    def lease_events(self) -> int:
+        """How many records a lease may have now, at least 1."""
+        ...
+
+    @property
+    def max_leases(self) -> int:
+        """How many leases may be in flight now, at least 1."""
+        ...
 
     def export(self, lease: Sequence[Record]) -> Receipt:
         """Hand over one lease, whose records are all of one origin.

@@ -11,12 +11,25 @@ import warnings
 
 from otel_feedback.errors import ExportError
 
-__all__ = ["import_kafka"]
+__all__ = ["import_kafka", "limit_of_interpreter"]
+
+PYTHON = sys.version_info[:3]
+_NO_THREADS_AT_THE_END = ((3, 12, 0), (3, 12, 1))
 
 _WARNED_OF = r"\w+ is deprecated\. Use files\(\) instead"
 """What Pythons 3.11 and 3.12 say of the function by which it reads its schemas; with `-W error` it cannot be imported."""
 
 _TAGGED_FIELDS = "kafka.protocol.schemas.fields.codecs.tagged_fields"
+
+
+def limit_of_interpreter() -> str | None:
+    """Return what Kafka cannot do in this version of Python, and what to do about it; None where it can do all."""
+    if PYTHON not in _NO_THREADS_AT_THE_END:
+        return None
+    return (
+        f"Python {'.'.join(map(str, PYTHON))} starts no threads at the end of a program, so one that ends before Kafka is "
+        "connected leaves its events to the next process: use Python 3.12.2 or later, or call force_flush()"
+    )
 
 
 def import_kafka() -> None:
@@ -40,8 +53,7 @@ def _read_without_assert() -> None:
         read_number = codecs.UnsignedVarInt32.decode
         tagged_fields = codecs.TaggedFields
     except (ImportError, AttributeError) as exc:
-        todo = "run it without -O and without PYTHONOPTIMIZE"
-        detail = f"this version of kafka-python may not work with python -O: {todo}"
+        detail = "this kafka-python does not work with python -O: run it without, and without PYTHONOPTIMIZE"
         raise ExportError("unavailable", detail, retryable=True) from exc
 
     def decode_empty(data: object) -> None:

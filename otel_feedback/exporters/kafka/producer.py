@@ -67,7 +67,7 @@ class OutcomeProducer(KafkaProducer):
     """
 
     def __init__(self, config: KafkaConfig, more: Mapping[str, Any] | None = None) -> None:
-        self._disowned = False
+        self._closed = self._disowned = True  # so far there is nothing to close
         options: dict[str, Any] = {
             "bootstrap_servers": list(config.bootstrap_servers),
             "client_id": config.client_id,
@@ -86,8 +86,8 @@ class OutcomeProducer(KafkaProducer):
         options = {**options, **with_context(config.client_options), **(more or {})}
         unknown = sorted(options.keys() - self.DEFAULT_CONFIG.keys())
         if unknown:  # kafka-python would say so with their values, among which may be a password
-            self._closed = self._disowned = True
             raise KafkaConfigurationError(f"kafka-python knows no option {', '.join(unknown)}")
+        self._disowned = False
         with closed_on_failure(options) as opening:
             super().__init__(**opening)
 
