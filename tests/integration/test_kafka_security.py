@@ -213,9 +213,7 @@ def test_an_agent_with_wrong_settings_goes_on_and_accounts_for_everything(
     assert (live["appended"], live["delivered"], live["pending"], live["lost"]) == (ACTIONS + 1, 0, ACTIONS + 1, {})
     assert live["healthy"] is False
     named = (
-        "KAFKA_SSL_PASSWORD"
-        if name == "wrong key password"
-        else WRONG[name].settings(secure)["KAFKA_BOOTSTRAP_SERVERS"]
+        "KAFKA_SSL_KEYFILE" if name == "wrong key password" else WRONG[name].settings(secure)["KAFKA_BOOTSTRAP_SERVERS"]
     )
     assert named in live["last_error"]
     assert f"kafka did not take events ({live['last_error']})" in agent.err

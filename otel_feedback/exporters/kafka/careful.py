@@ -6,7 +6,8 @@
          └─ one record ─┬─ refused: for its size, with less text; for its date, dated otherwise; else it is lost
                         └─ whatever else: is it the record, or Kafka?
                               another record of its partition goes, and this one fails again: it is lost
-                              none goes: it waits, with those behind it in its partition, and all others go
+                              none goes: it waits, with those behind it in its partition, and all others go;
+                              after `HOLD_S` the worker goes back to it
 
 kafka-python fails all batches with the error of the one that the broker refused, and what a record can provoke has many
 names: so what an error says is believed only of a record that was sent alone. Used on the worker's thread only.
@@ -56,6 +57,10 @@ MOST_WITNESSES = 6
 """How many other records of a partition are tried, when one has failed, before the partition is left alone."""
 
 
+HOLD_S = 5.0
+"""How long others go on before a partition that takes nothing is tried again."""
+
+
 class Wire(Protocol):
     """What sends."""
 
@@ -71,8 +76,8 @@ class Wire(Protocol):
         """Return the partition that a record goes to; ValueError where its key is no text."""
         ...
 
-    def abandon(self) -> None:
-        """Drop the producer with all that is in flight."""
+    def drop(self) -> None:
+        """Give up the producer with all that is in flight."""
         ...
 
 
@@ -93,13 +98,24 @@ class CarefulSender:
         self._give_up_s = give_up_s
         self._trimmed = trimmed
         self._acknowledged: dict[int, Record] = {}  # by partition: one that went
+        self._held: dict[int, Exception] = {}  # partitions that wait, and why
+        self._held_until = 0.0  # monotonic
+
+    @property
+    def is_holding(self) -> bool:
+        """True while a partition waits: until then nothing of it may be sent, nor by others."""
+        return bool(self._held)
+
+    def release(self) -> None:
+        """Hold nothing any more: all goes again, from the lowest record that is not settled."""
+        self._held.clear()
 
     def export(self, lease: Sequence[Record]) -> Receipt:
-        """Send a lease; the receipt has the answers already."""
+        """Send a lease; the receipt has the answers already, but for what is held."""
         results: list[Result] = []
-        rest = list(lease)
+        rest = [record for record in lease if self._partition(record) not in self._held] if self._held else list(lease)
+        has_held = len(rest) < len(lease)
         size = max(1, len(rest) // 4)
-        held: Exception | None = None  # why some records have to wait
         try:
             while rest:
                 portion, rest = rest[:size], rest[size:]
@@ -112,14 +128,19 @@ class CarefulSender:
                 elif is_refusal(failure):
                     results.append((failed[0], self._send_otherwise(failed[0], failure)))
                 elif not self._tell_apart(failed[0], failure, rest, results):
-                    held = failure
-                    partition = self._partition(failed[0])
-                    rest = [record for record in rest if self._partition(record) != partition]
-            if held is not None:
-                raise unavailable(held) from held
+                    self._hold(failed[0], failure)
+                    has_held = True
+                    rest = [record for record in rest if self._partition(record) not in self._held]
         except ExportError as exc:
             return PartReceipt(results, exc)
+        if has_held:
+            return PartReceipt(results, unavailable(next(iter(self._held.values()))), self._held_until)
         return Settled(results)
+
+    def _hold(self, record: Record, failure: Exception) -> None:
+        if not self._held:
+            self._held_until = time.monotonic() + HOLD_S
+        self._held[self._partition(record)] = failure
 
     def _tell_apart(self, record: Record, failure: Exception, rest: list[Record], results: list[Result]) -> bool:
         """Settle a record that failed alone; False when it may be Kafka that fails, and the record has to wait."""
@@ -156,7 +177,7 @@ class CarefulSender:
             if results and results[-1][1] is None:
                 self._acknowledged[self._partition(portion[-1])] = portion[-1]
             return None, []
-        self._wire.abandon()  # the producer refuses everything after a refusal
+        self._wire.drop()  # the producer refuses everything after a refusal
         self._dates.learn(failure)
         return failure, receipt.unsettled
 
@@ -184,7 +205,7 @@ class CarefulSender:
                 if len(payload) < len(record.payload):
                     self._trimmed(record, payload)
                 return None
-            self._wire.abandon()
+            self._wire.drop()
             refusal, is_date = refusal_of(again), is_about_date(again)
 
     def _receipt(self, sent: list[Portion], refused: list[Result]) -> KafkaReceipt:

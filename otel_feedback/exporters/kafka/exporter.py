@@ -97,7 +97,7 @@ class KafkaExporter:
     def export(self, lease: Sequence[Record]) -> Receipt:
         producer_id = lease[0].origin.producer_id
         self._highest[producer_id] = max(self._highest.get(producer_id, -1), lease[-1].sequence)
-        if lease[0].sequence <= self._careful_to.get(producer_id, -1):
+        if lease[0].sequence <= self._careful_to.get(producer_id, -1) or self._careful.is_holding:
             self._answered()  # as soon as it returns
             return self._careful.export(lease)
         sent, refused = self.send(lease, more=len(lease) == self.lease_events)
@@ -174,6 +174,11 @@ class KafkaExporter:
         self._answered = answered
 
     def abandon(self) -> None:
+        self._careful.release()
+        self.drop()
+
+    def drop(self) -> None:
+        """Give up the producer with all that is in flight."""
         self._line = None
         self._connection.abandon()
 
@@ -182,6 +187,7 @@ class KafkaExporter:
 
     def after_fork(self) -> None:
         self._line = None
+        self._careful.release()
         self._connection.after_fork()
         self._log = ThrottledLog(logger)
         self._highest, self._troubled_to, self._careful_to = {}, {}, {}

@@ -185,17 +185,18 @@ class KafkaReceipt:
 
 
 class PartReceipt:
-    """What became of a part of a lease, and then the error that ended it."""
+    """What became of a part of a lease, and then, not before `due_s` by the monotonic clock, the error that ended it."""
 
     done = False
 
-    def __init__(self, results: list[Result], error: ExportError) -> None:
+    def __init__(self, results: list[Result], error: ExportError, due_s: float = 0.0) -> None:
         self._results = results
         self._error = error
+        self._due_s = due_s
 
     def poll(self) -> Iterable[Result]:
         results, self._results = self._results, []
-        if results:
+        if results or time.monotonic() < self._due_s:
             return results
         raise self._error
 
