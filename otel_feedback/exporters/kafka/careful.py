@@ -56,7 +56,6 @@ PAUSE_S = 0.3
 MOST_WITNESSES = 6
 """How many other records of a partition are tried, when one has failed, before the partition is left alone."""
 
-
 HOLD_S = 5.0
 """How long others go on before a partition that takes nothing is tried again."""
 
@@ -161,21 +160,31 @@ class CarefulSender:
         partition = self._partition(record)
         known = self._acknowledged.get(partition)
         if known is not None and self._partition(known) == partition:
-            return self._try([known], [])[0] is None  # once more: a repeat overtakes nobody
+            return self._goes(known, [])  # once more: a repeat overtakes nobody
         behind = [other for other in rest if self._partition(other) == partition]
         for other in islice(_witnesses(record, behind), MOST_WITNESSES):
-            if self._try([other], results)[0] is None:
+            settled = len(results)
+            goes = self._goes(other, results)
+            if len(results) > settled:
                 rest.remove(other)
+            if goes:
                 return True
         return False
+
+    def _goes(self, record: Record, results: list[Result]) -> bool:
+        """Send one record; tell whether it was acknowledged."""
+        return self._try([record], results)[0] is None and results[-1][1] is None
 
     def _try(self, portion: Sequence[Record], results: list[Result]) -> tuple[Exception | None, list[Record]]:
         """Send a portion and wait; return the error, if any, and the records that are not settled."""
         receipt = self._receipt(*self._wire.send(portion))
-        failure = self._await(receipt, results)
+        settled: list[Result] = []
+        try:
+            failure = self._await(receipt, settled)
+        finally:
+            results += settled
+        self._acknowledged.update({self._partition(record): record for record, refusal in settled if refusal is None})
         if failure is None:
-            if results and results[-1][1] is None:
-                self._acknowledged[self._partition(portion[-1])] = portion[-1]
             return None, []
         self._wire.drop()  # the producer refuses everything after a refusal
         self._dates.learn(failure)

@@ -8,34 +8,42 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Mapping
+from functools import cache
 from typing import Any
 
-from kafka.net.compat import KafkaNetClient
-from kafka.net.inet import KafkaNetSocket
+from kafka import KafkaProducer
 
-__all__ = ["ClosingSocket", "closed_on_failure"]
+__all__ = ["closed_on_failure"]
 
 _SCHEME = "otel-feedback-direct"
 
 
-class ClosingSocket(KafkaNetSocket):
-    """Connects as the class above it. kafka-python chooses it by the scheme of what it takes for a proxy's URL."""
+@cache
+def _proxy_url() -> str | None:
+    """Return what has kafka-python connect by a class of ours, which it chooses by the scheme of a proxy's URL."""
+    try:
+        from kafka.net.inet import KafkaNetSocket
+    except ImportError:  # another version: then the garbage collector closes them
+        return None
 
-    SCHEMES = (_SCHEME,)
+    class ClosingSocket(KafkaNetSocket):
+        SCHEMES = (_SCHEME,)
 
-    async def sock_connect(self, net: Any, sock: Any, sockaddr: Any, timeout_at: float | None = None) -> Any:
-        try:
-            return await super().sock_connect(net, sock, sockaddr, timeout_at=timeout_at)
-        except BaseException:  # also when it is cancelled
-            sock.close()
-            raise
+        async def sock_connect(self, net: Any, sock: Any, *args: Any, **more: Any) -> Any:
+            try:
+                return await super().sock_connect(net, sock, *args, **more)
+            except BaseException:  # also when it is cancelled
+                sock.close()
+                raise
+
+    return f"{ClosingSocket.SCHEMES[0]}://"
 
 
 @contextlib.contextmanager
 def closed_on_failure(options: Mapping[str, Any]) -> Generator[dict[str, Any], None, None]:
-    """Yield the options for a client of kafka-python's; what that opens is closed again if its constructor raises."""
+    """Yield the options for a producer of kafka-python's; what that opens is closed again if its constructor raises."""
     made: list[Any] = []
-    factory = options.get("kafka_client", KafkaNetClient)
+    factory = options.get("kafka_client", KafkaProducer.DEFAULT_CONFIG["kafka_client"])
 
     def make_client(**settings: Any) -> Any:
         made.append(factory(**settings))
@@ -43,7 +51,7 @@ def closed_on_failure(options: Mapping[str, Any]) -> Generator[dict[str, Any], N
 
     more: dict[str, Any] = {"kafka_client": make_client}
     if not options.get("proxy_url") and not options.get("socks5_proxy"):
-        more["proxy_url"] = f"{_SCHEME}://"
+        more["proxy_url"] = _proxy_url()
     try:
         yield {**options, **more}
     except BaseException:
