@@ -234,7 +234,10 @@ def build_exporters(
     exporters: list[Exporter] = []
     if settings.enable_kafka:
         from otel_feedback.exporters.kafka.exporter import KafkaExporter
+        from otel_feedback.exporters.kafka.library import limit_of_interpreter
 
+        if (limit := limit_of_interpreter()) is not None:
+            logger.warning("%s", limit)
         require_codec(settings.kafka.compression)
         exporters.append(KafkaExporter(settings.kafka, connected=connected))
     if settings.enable_otlp:

@@ -69,14 +69,22 @@ class Exporter(Protocol):
     """
 
     name: str
-    lease_events: int
     linger_s: float
-    max_leases: int
     durable: bool
 
     @property
     def destination(self) -> str:
         """Where this leads, as it is written down and shown."""
+        ...
+
+    @property
+    def lease_events(self) -> int:
+        """How many records a lease may have now, at least 1."""
+        ...
+
+    @property
+    def max_leases(self) -> int:
+        """How many leases may be in flight now, at least 1."""
         ...
 
     def export(self, lease: Sequence[Record]) -> Receipt:

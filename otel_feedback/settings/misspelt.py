@@ -6,7 +6,6 @@ Input: the environment. Output: names, each with the nearest one that is right; 
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -14,11 +13,12 @@ from difflib import get_close_matches
 from opentelemetry import environment_variables as of_the_api
 from opentelemetry.sdk import environment_variables as of_the_sdk
 
+from otel_feedback.logger import get_logger
 from otel_feedback.settings.table import SETTINGS
 
 __all__ = ["OURS", "misspelt", "tell_misspelt"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 OURS = "OTEL_FEEDBACK_"
 """What begins so can be nobody else's."""

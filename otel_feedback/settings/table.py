@@ -109,7 +109,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("kafka_ssl_crlfile", "KAFKA_SSL_CRLFILE", None, a_text,
             "File with revoked certificates (PEM).", _TLS),
     Setting("kafka_ssl_ciphers", "KAFKA_SSL_CIPHERS", None, a_text,
-            "Ciphers allowed, in OpenSSL's notation.", _TLS),
+            "Ciphers allowed up to TLS 1.2, in OpenSSL's notation; those of TLS 1.3 always are.", _TLS),
     Setting("kafka_ssl_check_hostname", "KAFKA_SSL_CHECK_HOSTNAME", None, a_flag,
             "Whether the broker's certificate must name its host. Unset: true.", _TLS),
     Setting("log_file", "OTEL_FEEDBACK_LOG_FILE", None, a_path,

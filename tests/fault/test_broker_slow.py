@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
+import otel_feedback as feedback
+from otel_feedback.exporters.kafka.exporter import KafkaExporter
 from tests.fault.stream import (
+    DELIVERY_TIMEOUT_S,
     SLOWER_AT_MOST,
     Stream,
     account,
@@ -14,6 +19,7 @@ from tests.fault.stream import (
     configure,
     median_without_kafka_s,
 )
+from tests.stack import kafka_clients
 from tests.stack.kafka import KafkaBroker
 from tests.stack.slow_proxy import SlowProxy
 
@@ -57,3 +63,28 @@ def test_the_agent_goes_on_at_its_pace_and_everything_arrives(proxy: SlowProxy, 
     ratio = min(slow_s) / min(off_s)
     print(f"\naction with a slow broker / with Kafka off: {ratio:.2f}")
     assert ratio < SLOWER_AT_MOST, (slow_s, off_s)
+
+
+def test_what_does_not_get_through_in_time_goes_in_smaller_batches(
+    proxy: SlowProxy, broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full batch takes longer than the worker waits for it. A tenth of the time, on a line as much wider, is the same."""
+    proxy.delay_s, proxy.bytes_per_s = 0.02, 100_000
+    monkeypatch.setattr("otel_feedback.exporters.kafka.exporter.KafkaExporter", partial(KafkaExporter, give_up_s=2.0))
+    broker.create_topic("narrow", partitions=1)
+    pipeline = configure(proxy.address, "narrow", kafka_compression="none")
+    events = 1_500
+    for number in range(events):
+        with feedback.action("step", run_id="one", metadata={"step": number, "text": "x" * 500}):
+            pass
+    assert pipeline.force_flush(DELIVERY_TIMEOUT_S * 4) is True, account(pipeline)
+    kafka = account(pipeline)
+    records = kafka_clients.read_to_end(broker.bootstrap_servers, "narrow")
+    steps = list(dict.fromkeys(json.loads(record.value or b"")["metadata"]["step"] for record in records))
+    assert steps == list(range(events)), "all, in order"
+    print(f"\n{len(records) - events} sent twice, {kafka['retries']} retries")
+    assert kafka["retries"] > 0, "otherwise this test does not show what it is for"
+    assert kafka["retries"] <= 12
+    assert len(records) < 2 * events
+    proxy.bytes_per_s = None
+    assert pipeline.shutdown(10) is True

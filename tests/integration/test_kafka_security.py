@@ -95,6 +95,7 @@ class Wrong(NamedTuple):
 
 RIGHT: dict[str, Callable[[SecureBroker], Variables]] = {
     "TLS": lambda secure: secure.by_tls(),
+    "TLS, another is revoked": lambda secure: secure.by_tls_without("another"),
     "mutual TLS": lambda secure: secure.by_certificate(),
     "SCRAM-SHA-256": lambda secure: secure.by_login("SCRAM-SHA-256"),
     "SCRAM-SHA-512": lambda secure: secure.by_login("SCRAM-SHA-512"),
@@ -110,6 +111,10 @@ WRONG = {
     "unknown authority": Wrong(
         lambda secure: secure.by_tls(authority="unknown"),
         "protocol", ("certificate verify failed",), "set KAFKA_SSL_CAFILE to the authority",
+    ),
+    "revoked certificate": Wrong(
+        lambda secure: secure.by_tls_without("broker"),
+        "protocol", ("certificate revoked",), "the authority has revoked the broker's certificate",
     ),
     "another host's certificate": Wrong(
         lambda secure: secure.by_tls(secure.astray),
@@ -207,7 +212,10 @@ def test_an_agent_with_wrong_settings_goes_on_and_accounts_for_everything(
     live, after = told["live"], told["metrics"]["exporters"]["kafka"]
     assert (live["appended"], live["delivered"], live["pending"], live["lost"]) == (ACTIONS + 1, 0, ACTIONS + 1, {})
     assert live["healthy"] is False
-    assert WRONG[name].settings(secure)["KAFKA_BOOTSTRAP_SERVERS"] in live["last_error"]
+    named = (
+        "KAFKA_SSL_KEYFILE" if name == "wrong key password" else WRONG[name].settings(secure)["KAFKA_BOOTSTRAP_SERVERS"]
+    )
+    assert named in live["last_error"]
     assert f"kafka did not take events ({live['last_error']})" in agent.err
     assert (after["delivered"], after["pending"], after["lost"]) == (0, ACTIONS + 1, {})
     assert f"{ACTIONS + 1} events were not delivered to kafka" in agent.err

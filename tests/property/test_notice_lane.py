@@ -85,7 +85,11 @@ TestLane.settings = settings(max_examples=100, stateful_step_count=40, deadline=
 
 @settings(deadline=None, max_examples=30)
 @given(text=st.integers(0, 5_000))
-def test_the_values_of_a_dead_letter_end_with_nothing(text: int) -> None:
-    values = list(Notice(b"k", record(text).payload, [], is_event=True).values())
-    assert values[-1] == b""
-    assert [len(value) for value in values] == sorted({len(value) for value in values}, reverse=True)
+def test_the_smaller_forms_of_a_dead_letter_end_with_nothing_of_the_event(text: int) -> None:
+    headers = [("ce_id", b"an id"), ("sequence", b"7"), ("error.reason", b"policy"), ("error.detail", b"a text")]
+    letter = Notice(b"k", record(text).payload, headers, is_event=True, producer_id=b"p")
+    *forms, empty, bare = letter.smaller()
+    sizes = [len(form.value) for form in (letter, *forms, empty)]
+    assert sizes == sorted(set(sizes), reverse=True)
+    assert empty == letter._replace(value=b"")
+    assert (bare.key, bare.value, bare.headers) == (b"p", b"", [headers[1], headers[2]])

@@ -75,6 +75,15 @@ class Authority:
             builder = builder.add_extension(x509.SubjectAlternativeName(list(map(_host, hosts))), critical=False)
         return Certificate(_signed(builder, self._key), key)
 
+    def revoke(self, certificate: Certificate) -> str:
+        """Return the list of what is revoked, as PEM, with this certificate and no other in it."""
+        now = datetime.now(timezone.utc)
+        serial_number = x509.load_pem_x509_certificate(certificate.pem.encode()).serial_number
+        revoked = x509.RevokedCertificateBuilder().serial_number(serial_number).revocation_date(now - _LIFE).build()
+        builder = x509.CertificateRevocationListBuilder().issuer_name(self._name)
+        builder = builder.last_update(now - _LIFE).next_update(now + _LIFE).add_revoked_certificate(revoked)
+        return builder.sign(self._key, SHA256()).public_bytes(Encoding.PEM).decode()
+
     def write(self, directory: Path, name: str) -> Path:
         """Write the authority's own certificate and return the file."""
         path = directory / f"{name}.pem"

@@ -28,7 +28,8 @@ class SecureBroker:
     """A broker of our own, and a folder with what its clients need.
 
     The authority that the broker trusts is `trusted`, another one `unknown`; of each there are `NAME.pem`, and a client's
-    `NAME-cert.pem` and `NAME-key.pem`. The user `agent` may log in.
+    `NAME-cert.pem` and `NAME-key.pem`. `broker-revoked.pem` and `another-revoked.pem` are lists of revoked certificates. The
+    user `agent` may log in.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -48,6 +49,11 @@ class SecureBroker:
         """Let a user log in by either mechanism, now or moments later."""
         for mechanism in MECHANISMS:  # Kafka takes one change of a user at a time
             kafka_clients.set_scram_password(self.plain, user, mechanism, password)
+
+    def by_tls_without(self, revoked: str) -> Variables:
+        """Return a client's settings for TLS where the certificate of the `broker`, or of `another`, is revoked."""
+        ciphers = {"KAFKA_SSL_CIPHERS": "ECDHE+AESGCM"}
+        return {**self.by_tls(), **ciphers, "KAFKA_SSL_CRLFILE": str(self.folder / f"{revoked}-revoked.pem")}
 
     def by_tls(self, server: str | None = None, *, authority: str = "trusted") -> Variables:
         """Return a client's settings for TLS at `tls`, or at another server."""
@@ -87,6 +93,8 @@ class SecureBroker:
     def _properties(self, authority: Authority) -> dict[str, str]:
         here = authority.issue("broker", LOOPBACK, "localhost")
         elsewhere = authority.issue("broker", "kafka.elsewhere.invalid")
+        for name, revoked in (("broker", here), ("another", elsewhere)):
+            (self.folder / f"{name}-revoked.pem").write_text(authority.revoke(revoked))
         # Names without SSL or SASL_: where it finds those, the Docker image asks for files that we do not have.
         listeners = f"TLS://{self.tls},ASTRAY://{self.astray},MUTUAL://{self.mutual},SCRAM://{self.scram}"
         plain = f"PLAINTEXT://{LOOPBACK}:{{broker_port}}"

@@ -36,13 +36,18 @@ class SlowProxy:
     Args:
         delay_s: How long each chunk is on its way, in each direction. May be changed at any time.
         bytes_per_s: Width of each connection, in each direction; None for as wide as can be. May be changed, too.
+        forbidden: Bytes at which a connection is cut, as a firewall does that looks into what passes.
     """
 
-    def __init__(self, *, delay_s: float = 0.0, bytes_per_s: float | None = None) -> None:
+    def __init__(
+        self, *, delay_s: float = 0.0, bytes_per_s: float | None = None, forbidden: bytes | None = None
+    ) -> None:
         self.port = free_port()
         self.target_port = free_port()
         self.delay_s = delay_s
         self.bytes_per_s = bytes_per_s
+        self.cuts = 0  # written by the proxy's thread
+        self._forbidden = forbidden
         self.forwarded_bytes = 0  # written by the proxy's thread
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
@@ -123,11 +128,14 @@ class SlowProxy:
             await asyncio.gather(*ended, return_exceptions=True)
 
     async def _read(self, source: asyncio.StreamReader, line: asyncio.Queue[Chunk]) -> None:
-        data = b"."
+        data = before = b"."
         while data:
             try:
                 data = await source.read(CHUNK_BYTES)
             except OSError:
+                data = b""
+            if self._forbidden is not None and self._forbidden in (before := before[-CHUNK_BYTES:] + data):
+                self.cuts += 1
                 data = b""
             await line.put((self._loop.time() + self.delay_s, data))
 

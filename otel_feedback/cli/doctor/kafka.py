@@ -16,7 +16,8 @@ from otel_feedback.cli.kafka.admin import Admin, check_network, open_admin
 from otel_feedback.cli.kafka.problem import KafkaSetupError, refusal
 from otel_feedback.cli.kafka.topics import topic_names
 from otel_feedback.cli.network import LIMIT_S, within
-from otel_feedback.errors import ConfigError
+from otel_feedback.errors import ConfigError, ExportError
+from otel_feedback.exporters.kafka.library import import_kafka, limit_of_interpreter
 from otel_feedback.settings.table import KafkaConfig, Settings, require_codec
 
 __all__ = ["check_kafka"]
@@ -41,6 +42,7 @@ def check_kafka(settings: Settings) -> Iterator[Finding]:
         return
     config = settings.kafka
     yield _codec(config)
+    yield from _interpreter()
     step = ""
     try:
         for finding in _steps(config):
@@ -54,6 +56,18 @@ def check_kafka(settings: Settings) -> Iterator[Finding]:
         stopped = after[min(after.index(step) + 1 if step in after else 0, len(after) - 1)]
         found, todo = " ".join(f"{type(exc).__name__}: {exc}".split())[:200], "look at the broker's log"
     yield from _stopped_at(stopped, step, found, todo)
+
+
+def _interpreter() -> Iterator[Finding]:
+    name, limit = "Kafka and Python", limit_of_interpreter()
+    if limit is not None:
+        found, _, todo = limit.partition(": ")
+        yield Finding(name, State.WARNING, found, todo)
+    try:
+        import_kafka()
+    except ExportError as exc:
+        found, _, todo = exc.detail.partition(": ")
+        yield Finding(name, State.FAILED, found, todo)
 
 
 def _steps(config: KafkaConfig) -> Iterator[Finding]:

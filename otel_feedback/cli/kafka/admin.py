@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import warnings
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -12,6 +11,8 @@ from typing import Any, NamedTuple
 from otel_feedback.cli.kafka.problem import KafkaSetupError, judge
 from otel_feedback.cli.listening import listening
 from otel_feedback.cli.network import LIMIT_S, UnreachableError, reach, within
+from otel_feedback.exporters.kafka.library import import_kafka
+from otel_feedback.exporters.kafka.tls import make_context, with_context
 from otel_feedback.settings.table import KafkaConfig
 
 __all__ = ["Admin", "check_network", "check_tls_files", "open_admin", "speaks_tls"]
@@ -83,45 +84,48 @@ def check_tls_files(options: Mapping[str, Any]) -> None:
     """
     if not _with_tls(options) or options.get("ssl_context") is not None:
         return
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    cafile, certfile = options.get("ssl_cafile"), options.get("ssl_certfile")
-    if cafile:
-        try:
-            context.load_verify_locations(cafile)
-        except OSError as exc:
-            found = f"no certificates can be read from {cafile}: {exc.strerror or exc}"
-            raise KafkaSetupError("protocol", found, "correct KAFKA_SSL_CAFILE") from exc
-    if certfile:
-        keyfile, password = options.get("ssl_keyfile") or certfile, options.get("ssl_password")
-        asked: list[bool] = []
+    for option, check in (("ssl_cafile", "certificates"), ("ssl_crlfile", "revoked certificates")):
+        path = options.get(option)
+        if path:
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+            except OSError as exc:
+                found = f"no {check} can be read from {path}: {exc.strerror or exc}"
+                raise KafkaSetupError("protocol", found, f"correct KAFKA_{option.upper()}") from exc
+    asked: list[bool] = []
+    password = options.get("ssl_password")
 
-        def answer() -> str:
-            asked.append(True)
-            return password or ""
+    def answer() -> str:
+        asked.append(True)
+        return password or ""
 
-        try:
-            context.load_cert_chain(certfile, keyfile, password=answer)
-        except (OSError, ValueError) as exc:  # ValueError: no password can be that long
-            if asked and not password:
-                problem = f"the key in {keyfile} is encrypted", "set KAFKA_SSL_PASSWORD"
-            elif asked:
-                problem = f"the password does not open the key in {keyfile}", "correct KAFKA_SSL_PASSWORD"
-            elif "KEY_VALUES_MISMATCH" in str(exc):
-                found = f"the key in {keyfile} is not that of the certificate in {certfile}"
-                problem = found, "correct KAFKA_SSL_CERTFILE or KAFKA_SSL_KEYFILE"
-            else:
-                files = " and ".join(dict.fromkeys((str(certfile), str(keyfile))))
-                found = f"no certificate with its key can be read from {files}"
-                problem = found, "correct KAFKA_SSL_CERTFILE and KAFKA_SSL_KEYFILE; both are to be PEM"
-            raise KafkaSetupError("protocol", *problem) from exc
+    try:
+        make_context(options, answer)
+    except (OSError, ValueError) as exc:  # ValueError: no password can be that long
+        raise KafkaSetupError("protocol", *_wrong_context(options, exc, is_encrypted=bool(asked))) from exc
+
+
+def _wrong_context(options: Mapping[str, Any], exc: Exception, *, is_encrypted: bool) -> tuple[str, str]:
+    certfile, ciphers = options.get("ssl_certfile"), options.get("ssl_ciphers")
+    if "cipher" in str(exc):
+        return f"OpenSSL knows no cipher of {ciphers}", "correct KAFKA_SSL_CIPHERS; `openssl ciphers` lists them"
+    keyfile = options.get("ssl_keyfile") or certfile
+    if is_encrypted and not options.get("ssl_password"):
+        return f"the key in {keyfile} is encrypted", "set KAFKA_SSL_PASSWORD"
+    if is_encrypted:
+        return f"the password does not open the key in {keyfile}", "correct KAFKA_SSL_PASSWORD"
+    if "KEY_VALUES_MISMATCH" in str(exc):
+        found = f"the key in {keyfile} is not that of the certificate in {certfile}"
+        return found, "correct KAFKA_SSL_CERTFILE or KAFKA_SSL_KEYFILE"
+    files = " and ".join(dict.fromkeys((str(certfile), str(keyfile))))
+    found = f"no certificate with its key can be read from {files}"
+    return found, "correct KAFKA_SSL_CERTFILE and KAFKA_SSL_KEYFILE; both are to be PEM"
 
 
 def _connect(config: KafkaConfig, made: list[Any]) -> Any:
-    with warnings.catch_warnings():
-        # kafka-python reads its schemas by a function that newer Pythons call deprecated
-        warnings.simplefilter("ignore", DeprecationWarning)
-        import kafka
-        from kafka.net.compat import KafkaNetClient
+    import_kafka()
+    import kafka
+    from kafka.net.compat import KafkaNetClient
 
     def make_client(**settings: Any) -> Any:
         made.append(KafkaNetClient(**settings))
@@ -134,7 +138,7 @@ def _connect(config: KafkaConfig, made: list[Any]) -> Any:
         bootstrap_timeout_ms=int(BOOTSTRAP_S * 1e3),
         request_timeout_ms=int(BOOTSTRAP_S * 1e3),
         kafka_client=make_client,
-        **config.client_options,
+        **with_context(config.client_options),
     )
 
 

@@ -38,6 +38,17 @@ _TELLING: tuple[tuple[str, str, str], ...] = (
     ("IllegalSaslStateError", "login", "this listener takes no login: set KAFKA_SECURITY_PROTOCOL to PLAINTEXT or SSL"),
     ("mismatch", "protocol", "use a host name that the broker's certificate has, or KAFKA_SSL_CHECK_HOSTNAME=false"),
     ("certificate has expired", "protocol", "renew the broker's certificate, unless it is this clock that is wrong"),
+    (
+        "certificate revoked",
+        "protocol",
+        "the authority has revoked the broker's certificate: give the broker a new one",
+    ),
+    (
+        "certificate CRL",
+        "protocol",
+        "KAFKA_SSL_CRLFILE must have the list of the authority of the broker's certificate",
+    ),
+    ("CRL has expired", "protocol", "get a newer KAFKA_SSL_CRLFILE from the authority"),
     ("CERTIFICATE_VERIFY_FAILED", "protocol", "set KAFKA_SSL_CAFILE to the authority of the broker's certificate"),
     (
         "Handshake failed",

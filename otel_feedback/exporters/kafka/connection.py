@@ -7,12 +7,13 @@ failures.
 from __future__ import annotations
 
 import contextlib
-import logging
 import re
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from otel_feedback.exporters.kafka.library import import_kafka
+from otel_feedback.exporters.kafka.quiet import hearing, quieten
 from otel_feedback.exporters.kafka.receipt import Future, unavailable
 from otel_feedback.sdk.forks import import_guard
 from otel_feedback.settings.table import KafkaConfig
@@ -62,10 +63,12 @@ class KafkaConnection:
             ExportError: No broker answered, or none took us; retryable.
         """
         if self._producer is None:
-            with _hearing() as heard:
+            with hearing() as heard:
                 try:
                     with import_guard:
+                        import_kafka()
                         from otel_feedback.exporters.kafka.producer import OutcomeProducer
+                    quieten(self._config.client_id)
                     waits = {"max_block_ms": self._wait_ms, "bootstrap_timeout_ms": self._wait_ms}
                     self._producer = OutcomeProducer(self._config, {**waits, **(self._options or {})})
                 except Exception as exc:
@@ -100,27 +103,6 @@ class KafkaConnection:
             self._producer.disown()
             self._of_parent.append(self._producer)
         self._producer = self.last = None
-
-
-class _Ear(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.heard: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        with contextlib.suppress(Exception):  # a message whose arguments do not fit
-            self.heard.append(" ".join(record.getMessage().split()))
-
-
-@contextlib.contextmanager
-def _hearing() -> Generator[list[str], None, None]:
-    """Hear kafka-python's log: only there it says why it could not connect."""
-    ear, logger = _Ear(), logging.getLogger("kafka")
-    logger.addHandler(ear)
-    try:
-        yield ear.heard
-    finally:
-        logger.removeHandler(ear)
 
 
 _ERROR = re.compile(r"\b(?:\w+Error|SSL\w*)\b.*")

@@ -20,19 +20,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otel_feedback.errors import ExportError
 from otel_feedback.events.record import Record
-from otel_feedback.events.trim import smaller_forms
-from otel_feedback.exporters.interface import Receipt, Refusal, Settled
-from otel_feedback.exporters.kafka.connection import POLL_S, KafkaConnection
+from otel_feedback.exporters.interface import Receipt, Refusal
+from otel_feedback.exporters.kafka.careful import CarefulSender
+from otel_feedback.exporters.kafka.connection import KafkaConnection
+from otel_feedback.exporters.kafka.dates import RecordDates
 from otel_feedback.exporters.kafka.destination import KafkaDestination
+from otel_feedback.exporters.kafka.pace import Pace
 from otel_feedback.exporters.kafka.receipt import (
+    TIMEOUT,
     TOO_LARGE,
     KafkaReceipt,
-    PartReceipt,
     Portion,
-    RefusedError,
     Result,
+    concerns_all,
     is_about_one_record,
-    refusal_of,
     unavailable,
 )
 from otel_feedback.logger import get_logger
@@ -78,14 +79,23 @@ class KafkaExporter:
         self._line: _Known | None = None
         self._answered: Callable[[], None] = lambda: None
         self._highest: dict[str, int] = {}  # of each producer, the newest record ever sent
-        self._careful_to: dict[str, int] = {}  # records up to this one were in flight when one of them was refused
+        self._troubled_to: dict[str, int] = {}  # records up to this one were in flight when something failed
+        self._careful_to: dict[str, int] = {}  # and these when one of them was refused, or when it failed again
+        self._dates = RecordDates()
+        self._careful = CarefulSender(self, self._dates, give_up_s, self._say_trimmed)
+        # each in flight takes some 2.5 KB here and in kafka-python
+        self._pace = Pace(config.batch_size, max(4, 4_000 // config.batch_size))
         self._where = KafkaDestination(config.bootstrap_servers, config.topic)
         self._met: tuple[OutcomeProducer, str | None] | None = None  # whose cluster was looked at, and which it is
-        self.lease_events = config.batch_size
         self.linger_s = config.linger_ms / 1e3
-        self.max_leases = max(
-            4, 4_000 // config.batch_size
-        )  # each in flight takes some 2.5 KB here and in kafka-python
+
+    @property
+    def lease_events(self) -> int:
+        return self._pace.lease_events
+
+    @property
+    def max_leases(self) -> int:
+        return self._pace.max_leases
 
     @property
     def destination(self) -> str:
@@ -108,101 +118,57 @@ class KafkaExporter:
     def export(self, lease: Sequence[Record]) -> Receipt:
         producer_id = lease[0].origin.producer_id
         self._highest[producer_id] = max(self._highest.get(producer_id, -1), lease[-1].sequence)
-        if lease[0].sequence <= self._careful_to.get(producer_id, -1):
+        if lease[0].sequence <= self._careful_to.get(producer_id, -1) or self._careful.is_holding:
             self._answered()  # as soon as it returns
-            return self._export_carefully(lease)
-        sent, refused = self._send(lease, more=len(lease) == self.lease_events)
+            return self._careful.export(lease)
+        sent, refused = self.send(lease, more=len(lease) == self.lease_events)
         if refused:
             self._answered()
-        return KafkaReceipt(sent, refused, self._judge, time.monotonic() + self._give_up_s)
+        give_up_at = time.monotonic() + self._give_up_s
+        return KafkaReceipt(sent, refused, self._judge, give_up_at, self._pace.acknowledge)
 
-    def _send(self, lease: Sequence[Record], *, more: bool = False) -> tuple[list[Portion], list[Result]]:
+    def send(self, records: Sequence[Record], *, more: bool = False) -> tuple[list[Portion], list[Result]]:
         """Hand records to the producer; those that it does not even take are refused."""
         line = self._ready_line()
         try:
-            return line.send(lease, more=more)
+            return line.send(records, more=more)
         finally:
             self._connection.last = line.last
 
-    def _judge(self, exc: Exception) -> Never:
-        """Raise what became of everything in flight, after one record failed with `exc`.
+    def send_as(self, record: Record, payload: bytes, date_ms: int) -> Portion | Refusal:
+        """Hand one record over, with another payload, or dated otherwise."""
+        line = self._ready_line()
+        try:
+            return line.send_as(record, payload, date_ms)
+        finally:
+            self._connection.last = line.last
+
+    def partition_of(self, record: Record) -> int:
+        """Return the partition that a record goes to."""
+        return self._ready_line().partition_of(record)
+
+    def _judge(self, exc: Exception, record: Record) -> Never:
+        """Raise what became of everything in flight, after this record failed with `exc`.
 
         kafka-python fails all batches with the error of the one that the broker refused, so an error that is
-        about one record does not say which. Everything in flight goes again, in ever smaller portions.
+        about one record does not say which; and about which one an error of another name is, if any, nobody knows.
+        Everything in flight goes again: where limits for dates were learned, or for the first time of what may pass, as
+        before; else in ever smaller portions.
         """
-        if is_about_one_record(exc):
+        if isinstance(exc, ExportError) and exc.reason == TIMEOUT:
+            self._pace.slow_down()
+        is_known = self._dates.learn(exc) or not is_about_one_record(exc)
+        if not is_known or record.sequence <= self._troubled_to.get(record.origin.producer_id, -1):
             self._careful_to = self._highest.copy()
+        elif not concerns_all(exc):
+            self._troubled_to = self._highest.copy()
         raise unavailable(exc) from exc
-
-    def _export_carefully(self, lease: Sequence[Record]) -> Receipt:
-        """Send in portions, each alone on the wire, until a refusal can only be about one record."""
-        results: list[Result] = []
-        rest = list(lease)
-        size = max(1, len(rest) // 4)
-        try:
-            while rest:
-                portion, later = rest[:size], rest[size:]
-                sent, refused = self._send(portion)
-                receipt = KafkaReceipt(sent, refused, self._judge_portion, time.monotonic() + self._give_up_s)
-                failure = self._await(receipt, results)
-                if failure is None:
-                    size = min(size * 2, self.lease_events)
-                else:
-                    self.abandon()  # the producer refuses everything after a refusal
-                    unsettled = receipt.unsettled
-                    if len(unsettled) == 1:
-                        results.append((unsettled[0], self._send_smaller(unsettled[0], refusal_of(failure))))
-                    else:
-                        later = [*unsettled, *later]
-                        size = max(1, len(unsettled) // 4)
-                rest = later
-        except ExportError as exc:
-            return PartReceipt(results, exc)
-        return Settled(results)
-
-    def _send_smaller(self, record: Record, refusal: Refusal) -> Refusal | None:
-        """Send a record that the broker has refused by itself with ever less text, if that is the reason."""
-        if refusal.reason != TOO_LARGE:
-            return refusal
-        for payload in smaller_forms(record.payload):
-            line = self._ready_line()
-            taken = line.send_as(record, payload)
-            self._connection.last = line.last
-            if isinstance(taken, Refusal):
-                continue
-            receipt = KafkaReceipt([taken], [], self._judge_portion, time.monotonic() + self._give_up_s)
-            failure = self._await(receipt, [])
-            if failure is None:
-                self._say_trimmed(record, payload)
-                return None
-            self.abandon()
-            if refusal_of(failure).reason != TOO_LARGE:
-                return refusal_of(failure)
-        return refusal
 
     def _say_trimmed(self, record: Record, payload: bytes) -> None:
         self._log.warning(
             TOO_LARGE, "event %s is too large for %s and is sent with less text: %d bytes of %d; what was cut is flagged",
             record.event_id, self._config.topic, len(payload), len(record.payload),
         )  # fmt: skip
-
-    def _await(self, receipt: KafkaReceipt, results: list[Result]) -> Exception | None:
-        """Collect one portion's results; return the error that is about one of its records, if any."""
-        try:
-            while not receipt.done:
-                settled = list(receipt.poll())
-                results.extend(settled)
-                if not settled:
-                    time.sleep(POLL_S)
-        except RefusedError as exc:
-            return exc.cause
-        return None
-
-    @staticmethod
-    def _judge_portion(exc: Exception) -> Never:
-        if is_about_one_record(exc):
-            raise RefusedError(exc) from exc
-        raise unavailable(exc) from exc
 
     def _ready_line(self) -> Line:
         producer = self._connection.producer()
@@ -216,7 +182,9 @@ class KafkaExporter:
         known = self._line
         if known is not None and known.producer is producer and known.partitions == len(partitions):
             return known.line
-        line = _line_into(producer, self._config.topic, sorted(partitions), self._say_trimmed, self._say_answered)
+        line = _line_into(
+            producer, self._config.topic, sorted(partitions), self._dates, self._say_trimmed, self._say_answered
+        )
         self._line = _Known(producer, len(partitions), line)
         return line
 
@@ -250,6 +218,11 @@ class KafkaExporter:
         self._answered = answered
 
     def abandon(self) -> None:
+        self._careful.release()
+        self.drop()
+
+    def drop(self) -> None:
+        """Give up the producer with all that is in flight."""
         self._line = self._met = None
         self._connection.abandon()
 
@@ -258,10 +231,11 @@ class KafkaExporter:
 
     def after_fork(self) -> None:
         self._line = self._met = None
+        self._careful.release()
         self._where.forget()
         self._connection.after_fork()
         self._log = ThrottledLog(logger)
-        self._highest, self._careful_to = {}, {}
+        self._highest, self._troubled_to, self._careful_to = {}, {}, {}
 
 
 class _Known(NamedTuple):

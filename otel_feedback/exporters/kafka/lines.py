@@ -15,11 +15,11 @@ from typing import Any, Protocol
 
 from kafka.errors import MessageSizeTooLargeError
 
-from otel_feedback.events.model import epoch_us
 from otel_feedback.events.record import Record
 from otel_feedback.events.trim import smaller_forms
 from otel_feedback.exporters.interface import Refusal
 from otel_feedback.exporters.kafka.batches import BatchAnswer, BatchPortion, BatchRecords, codec_of
+from otel_feedback.exporters.kafka.dates import RecordDates
 from otel_feedback.exporters.kafka.headers import record_headers
 from otel_feedback.exporters.kafka.inside import Inside
 from otel_feedback.exporters.kafka.receipt import TOO_LARGE, Future, FuturePortion, Portion, Result, refusal_of
@@ -31,8 +31,8 @@ PartitionOf = Callable[[bytes], int]
 Trimmed = Callable[[Record, bytes], None]
 """Told of a record that goes with less text, and the payload that it goes with."""
 
-_Entry = tuple[Record, bytes, bytes]
-"""A record, its key as on the wire, and its payload."""
+_Entry = tuple[Record, bytes, bytes, int]
+"""A record, its key as on the wire, its payload, and its date in milliseconds since 1970."""
 
 KEYS = 16_384
 """Keys whose place is remembered: a run has many events and one key."""
@@ -51,13 +51,22 @@ class Line(Protocol):
         """
         ...
 
-    def send_as(self, record: Record, payload: bytes) -> Portion | Refusal:
-        """Hand one record over, with another payload."""
+    def send_as(self, record: Record, payload: bytes, date_ms: int) -> Portion | Refusal:
+        """Hand one record over, with another payload, or dated otherwise."""
+        ...
+
+    def partition_of(self, record: Record) -> int:
+        """Return the partition that a record goes to; ValueError where its key is no text."""
         ...
 
 
 def line_into(
-    producer: Any, topic: str, partition_of: PartitionOf, trimmed: Trimmed, answered: Callable[[], None]
+    producer: Any,
+    topic: str,
+    partition_of: PartitionOf,
+    dates: RecordDates,
+    trimmed: Trimmed,
+    answered: Callable[[], None],
 ) -> Line:
     """Return the cheapest way into a producer.
 
@@ -66,18 +75,25 @@ def line_into(
     """
     inside = Inside.of(producer, topic)
     if inside is None:
-        return RecordLine(producer, topic, partition_of, trimmed, answered)
-    return BatchLine(inside, producer, partition_of, trimmed, answered)
+        return RecordLine(producer, topic, partition_of, dates, trimmed, answered)
+    return BatchLine(inside, producer, partition_of, dates, trimmed, answered)
 
 
 class RecordLine:
     """Each record by the producer's public `send()`."""
 
     def __init__(
-        self, producer: Any, topic: str, partition_of: PartitionOf, trimmed: Trimmed, answered: Callable[[], None]
+        self,
+        producer: Any,
+        topic: str,
+        partition_of: PartitionOf,
+        dates: RecordDates,
+        trimmed: Trimmed,
+        answered: Callable[[], None],
     ) -> None:
         self.last: Future | None = None
         self._answered: Callable[[Any], None] = lambda _value: answered()
+        self._dates = dates
         self._producer = producer
         self._topic = topic
         self._partition_of = lru_cache(KEYS)(partition_of)
@@ -86,10 +102,12 @@ class RecordLine:
     def send(self, lease: Sequence[Record], *, more: bool) -> tuple[list[Portion], list[Result]]:
         portions: list[Portion] = []
         refused: list[Result] = []
+        limits = self._dates.limits()
         for record in lease:
-            taken = self.send_as(record, record.payload)
+            date_ms = self._dates.date_ms(record, limits)
+            taken = self.send_as(record, record.payload, date_ms)
             if isinstance(taken, Refusal) and taken.reason == TOO_LARGE:
-                taken = self._send_smaller(record, taken)
+                taken = self._send_smaller(record, date_ms, taken)
             if isinstance(taken, Refusal):
                 refused.append((record, taken))
             else:
@@ -98,21 +116,23 @@ class RecordLine:
             self.last.add_both(self._answered)
         return portions, refused
 
-    def send_as(self, record: Record, payload: bytes) -> Portion | Refusal:
-        timestamp_ms = epoch_us(record.timestamp) // 1_000
+    def send_as(self, record: Record, payload: bytes, date_ms: int) -> Portion | Refusal:
         try:
             key = record.key.encode()
             future: Future = self._producer.send(
-                self._topic, payload, key, record_headers(record), self._partition_of(key), timestamp_ms
+                self._topic, payload, key, record_headers(record), self._partition_of(key), date_ms
             )
         except Exception as exc:
             return refusal_of(exc)
         self.last = future
         return FuturePortion(record, future)
 
-    def _send_smaller(self, record: Record, refusal: Refusal) -> Portion | Refusal:
+    def partition_of(self, record: Record) -> int:
+        return self._partition_of(record.key.encode())
+
+    def _send_smaller(self, record: Record, date_ms: int, refusal: Refusal) -> Portion | Refusal:
         for payload in smaller_forms(record.payload):
-            taken = self.send_as(record, payload)
+            taken = self.send_as(record, payload, date_ms)
             if not isinstance(taken, Refusal):
                 self._trimmed(record, payload)
                 return taken
@@ -140,10 +160,17 @@ class BatchLine:
     """
 
     def __init__(
-        self, inside: Inside, producer: Any, partition_of: PartitionOf, trimmed: Trimmed, answered: Callable[[], None]
+        self,
+        inside: Inside,
+        producer: Any,
+        partition_of: PartitionOf,
+        dates: RecordDates,
+        trimmed: Trimmed,
+        answered: Callable[[], None],
     ) -> None:
         config = producer.config
         self.last: Future | None = None
+        self._dates = dates
         self._inside = inside
         self._trimmed = trimmed
         self._answered: Callable[[Any], None] = lambda _value: answered()
@@ -164,13 +191,16 @@ class BatchLine:
         portions: list[Portion] = []
         refused: list[Result] = []
         by_partition: dict[int, list[_Entry]] = {}
+        limits = self._dates.limits()
         for record in lease:
             try:
                 partition, key = self._place(record.key)
             except Exception as exc:
                 refused.append((record, refusal_of(exc)))
                 continue
-            by_partition.setdefault(partition, []).append((record, key, record.payload))
+            by_partition.setdefault(partition, []).append(
+                (record, key, record.payload, self._dates.date_ms(record, limits))
+            )
         is_news = [
             self._fill(partition, entries, portions, refused, more=more) for partition, entries in by_partition.items()
         ]
@@ -181,16 +211,19 @@ class BatchLine:
         self._cut.clear()
         return portions, refused
 
-    def send_as(self, record: Record, payload: bytes) -> Portion | Refusal:
+    def send_as(self, record: Record, payload: bytes, date_ms: int) -> Portion | Refusal:
         portions: list[Portion] = []
         refused: list[Result] = []
         partition, key = self._place(record.key)  # it had one when it was sent with the others
-        if self._fill(partition, [(record, key, payload)], portions, refused, more=False, cuts=False):
+        if self._fill(partition, [(record, key, payload, date_ms)], portions, refused, more=False, cuts=False):
             self._inside.wake()
         for _, refusal in refused:
             if refusal is not None:
                 return refusal
         return portions[0]
+
+    def partition_of(self, record: Record) -> int:
+        return self._place(record.key)[0]
 
     def _fill(
         self,
@@ -211,8 +244,8 @@ class BatchLine:
             was_ready = batch is not None and batch.records.is_ready
             first_ms, count = (0, 0) if batch is None else (batch.records.first_ms, batch.records.count)
             taken: list[Record] = []  # those that went into this batch
-            for record, key, payload in entries:
-                timestamp_ms, sent = epoch_us(record.timestamp) // 1_000, payload
+            for record, key, payload, timestamp_ms in entries:
+                sent = payload
                 if batch is None:
                     first_ms = timestamp_ms
                 try:

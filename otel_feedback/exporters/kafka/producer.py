@@ -15,6 +15,8 @@ from kafka.net.compat import KafkaNetClient
 from kafka.partitioner.default import murmur2
 
 from otel_feedback.exporters.kafka.destination import ClusterSeen
+from otel_feedback.exporters.kafka.sockets import closed_on_failure
+from otel_feedback.exporters.kafka.tls import with_context
 from otel_feedback.sdk.forks import import_host_lookup
 from otel_feedback.settings.table import KafkaConfig
 
@@ -67,7 +69,7 @@ class OutcomeProducer(KafkaProducer):
     """
 
     def __init__(self, config: KafkaConfig, more: Mapping[str, Any] | None = None) -> None:
-        self._disowned = False
+        self._closed = self._disowned = True  # so far there is nothing to close
         options: dict[str, Any] = {
             "bootstrap_servers": list(config.bootstrap_servers),
             "client_id": config.client_id,
@@ -83,7 +85,7 @@ class OutcomeProducer(KafkaProducer):
             "metrics_enabled": False,
             "selector": QuietSelector,
         }
-        options = {**options, **config.client_options, **(more or {})}
+        options = {**options, **with_context(config.client_options), **(more or {})}
         make_client = options.get("kafka_client", KafkaNetClient)
         made: list[Any] = []
 
@@ -94,11 +96,10 @@ class OutcomeProducer(KafkaProducer):
         options["kafka_client"] = remember
         unknown = sorted(options.keys() - self.DEFAULT_CONFIG.keys())
         if unknown:  # kafka-python would say so with their values, among which may be a password
-            self._closed = self._disowned = True
             raise KafkaConfigurationError(f"kafka-python knows no option {', '.join(unknown)}")
-        if options.get("ssl_certfile") and options.get("ssl_password") is None:
-            options["ssl_password"] = ""  # without one OpenSSL would ask at the terminal, and wait for an answer
-        super().__init__(**options)
+        self._disowned = False
+        with closed_on_failure(options) as opening:
+            super().__init__(**opening)
         self._cluster: Any = made[0].cluster
 
     def cluster_seen(self) -> ClusterSeen:

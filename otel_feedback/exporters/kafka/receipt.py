@@ -21,19 +21,24 @@ Result = tuple[Record, Refusal | None]
 
 __all__ = [
     "REFUSED_NAMES",
+    "TIMEOUT",
     "TOO_LARGE",
     "Future",
     "FuturePortion",
+    "Judge",
     "KafkaReceipt",
     "PartReceipt",
     "Portion",
     "RefusedError",
     "Result",
+    "concerns_all",
     "is_about_one_record",
+    "is_refusal",
     "refusal_of",
     "unavailable",
 ]
 
+TIMEOUT = "timeout"
 TOO_LARGE = "too_large"
 REFUSED_NAMES = {
     "MessageSizeTooLargeError": TOO_LARGE,
@@ -44,6 +49,15 @@ REFUSED_NAMES = {
     "PolicyViolationError": "policy",
 }
 """Errors that are about one record and will not pass. All others may: a grant, a leader, a topic can come."""
+
+_OF_ALL_NAMES = frozenset({"AuthorizationError", "SaslAuthenticationFailedError", "InvalidTopicError"})
+"""Errors that no record can cause. Whether others do is tried out."""
+
+_PART_OF_A_BATCH = "KafkaError"
+"""What kafka-python says of records that the broker does not take because of another one in their batch."""
+
+Judge = Callable[[Exception, Record], "Never"]
+"""Raises for a record that failed, or was not acknowledged in time."""
 
 
 class Future(Protocol):
@@ -106,13 +120,24 @@ class _Failed:
 
 
 class KafkaReceipt:
-    """Follows the portions of one lease. `judge` raises for a record that failed."""
+    """Follows the portions of one lease.
 
-    __slots__ = ("_give_up_at", "_judge", "_refused", "_waiting")
+    Args:
+        give_up_at: By the monotonic clock: then what is not acknowledged has failed.
+        acknowledge: Told how many records were acknowledged.
+    """
+
+    __slots__ = ("_acknowledge", "_give_up_at", "_judge", "_refused", "_waiting")
 
     def __init__(
-        self, waiting: list[Portion], refused: list[Result], judge: Callable[[Exception], Never], give_up_at: float
+        self,
+        waiting: list[Portion],
+        refused: list[Result],
+        judge: Judge,
+        give_up_at: float,
+        acknowledge: Callable[[int], None] = lambda _count: None,
     ) -> None:
+        self._acknowledge = acknowledge
         self._waiting = waiting
         self._refused = refused
         self._judge = judge
@@ -129,9 +154,10 @@ class KafkaReceipt:
 
     def poll(self) -> Iterable[Result]:
         settled: list[Result] = self._refused
+        refused = len(settled)
         self._refused = []
         waiting: list[Portion] = []
-        failure: Exception | None = None
+        failures: list[tuple[Record, Exception]] = []
         for portion in self._waiting:
             if not portion.is_done:
                 waiting.append(portion)
@@ -145,29 +171,33 @@ class KafkaReceipt:
             failed = [(record, error) for record, error in pairs if error is not None]
             if failed:
                 waiting.append(_Failed([record for record, _ in failed], [error for _, error in failed]))
-                failure = failed[-1][1]
+                failures += failed
         self._waiting = waiting
         if settled:
+            self._acknowledge(len(settled) - refused)
             return settled  # first account for what is known; a failure is still there at the next poll
-        if failure is not None:
-            self._judge(failure)
+        if failures:
+            record, error = max(failures, key=_tells)
+            self._judge(error, record)
         if waiting and time.monotonic() >= self._give_up_at:
-            raise ExportError("timeout", "records were not acknowledged in time", retryable=True)
+            late = ExportError(TIMEOUT, "records were not acknowledged in time", retryable=True)
+            self._judge(late, waiting[0].records[0])
         return settled
 
 
 class PartReceipt:
-    """What became of a part of a lease, and then the error that ended it."""
+    """What became of a part of a lease, and then, not before `due_s` by the monotonic clock, the error that ended it."""
 
     done = False
 
-    def __init__(self, results: list[Result], error: ExportError) -> None:
+    def __init__(self, results: list[Result], error: ExportError, due_s: float = 0.0) -> None:
         self._results = results
         self._error = error
+        self._due_s = due_s
 
     def poll(self) -> Iterable[Result]:
         results, self._results = self._results, []
-        if results:
+        if results or time.monotonic() < self._due_s:
             return results
         raise self._error
 
@@ -181,7 +211,24 @@ class RefusedError(Exception):
 
 
 def is_about_one_record(exc: Exception) -> bool:
+    """Tell whether a record was refused, this one or another in its batch."""
+    return is_refusal(exc) or type(exc).__name__ == _PART_OF_A_BATCH
+
+
+def concerns_all(exc: Exception) -> bool:
+    """Tell whether no record can have caused this."""
+    return isinstance(exc, OSError) or not _OF_ALL_NAMES.isdisjoint(cls.__name__ for cls in type(exc).__mro__)
+
+
+def is_refusal(exc: Exception) -> bool:
+    """Tell whether the broker says that it will never take a record."""
     return not REFUSED_NAMES.keys().isdisjoint(cls.__name__ for cls in type(exc).__mro__)
+
+
+def _tells(failed: tuple[Record, Exception]) -> int:
+    """Return how much an error tells of what was wrong."""
+    error = failed[1]
+    return 2 if is_refusal(error) else int(is_about_one_record(error))
 
 
 def refusal_of(exc: Exception) -> Refusal:

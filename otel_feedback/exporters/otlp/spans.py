@@ -7,7 +7,6 @@ Guarantee: no request before there are spans; a refused one costs no wait, and o
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_feedback.errors import ConfigError, ExportError
 from otel_feedback.exporters.otlp.transport import OtlpEndpoint, open_transport
+from otel_feedback.logger import get_logger
 from otel_feedback.sdk.forks import import_guard, import_host_lookup
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DefaultPlaceExporter", "traces_endpoint"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _LOGS, _TRACES = "OTEL_EXPORTER_OTLP_LOGS_", "OTEL_EXPORTER_OTLP_TRACES_"
 _METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"

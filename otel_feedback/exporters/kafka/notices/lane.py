@@ -35,13 +35,24 @@ class Notice(NamedTuple):
     value: bytes
     headers: list[tuple[str, bytes]]
     is_event: bool
+    producer_id: bytes = b""
+    """Of an event: whose it is, which is the key of its barest form."""
 
-    def values(self) -> Iterator[bytes]:
-        """Yield what may be sent: the value, the event with ever less text, and nothing: the headers say what it was."""
-        yield self.value
+    def smaller(self) -> Iterator[Notice]:
+        """Yield what may be sent where the notice is too large: the event with ever less text, at last nothing of it."""
         if self.is_event:
-            yield from smaller_forms(self.value)
-            yield b""
+            for value in smaller_forms(self.value):
+                yield self._replace(value=value)
+            yield self._replace(value=b"")  # the headers say what it was
+            yield self.bare()
+
+    def bare(self) -> Notice:
+        """Return what cannot be the reason of a refusal: no text of the event's, not even in headers or the key."""
+        headers = [pair for pair in self.headers if pair[0] in _BARE]
+        return self._replace(key=self.producer_id, value=b"", headers=headers)
+
+
+_BARE = frozenset({"content-type", "producer_id", "sequence", "error.reason", "error.culprit", "original.topic"})
 
 
 class NoticeLane:

@@ -75,22 +75,25 @@ class KafkaNotices:
             culprit: Who refused it.
         """
         try:
-            notice = Notice(
-                _bytes(record.key),
-                record.payload,
-                [
-                    *record_headers(record),
-                    ("error.reason", _bytes(refusal.reason)),
-                    ("error.detail", _bytes(refusal.detail)),
-                    ("error.culprit", _bytes(culprit)),
-                    ("original.topic", _bytes(self._config.topic)),
-                ],
-                is_event=True,
-            )
-        except Exception as exc:  # an id that is no text, for example, which may be why it was refused
+            letter = self._letter(record, refusal, culprit)
+        except Exception as exc:  # whatever was given is no record
             self._lose_unmade(exc)
         else:
-            self._put(self._dead_letters, notice)
+            self._put(self._dead_letters, letter)
+
+    def _letter(self, record: Record, refusal: Refusal, culprit: str) -> Notice:
+        producer_id = _bytes(record.origin.producer_id)
+        try:
+            headers = record_headers(record)
+        except ValueError:  # an id that is no text, which may be why it was refused
+            headers = [_JSON, ("producer_id", producer_id), ("sequence", b"%d" % record.sequence)]
+        headers += [
+            ("error.reason", _bytes(refusal.reason)),
+            ("error.detail", _bytes(refusal.detail)),
+            ("error.culprit", _bytes(culprit)),
+            ("original.topic", _bytes(self._config.topic)),
+        ]
+        return Notice(_bytes(record.key), record.payload, headers, is_event=True, producer_id=producer_id)
 
     def audit(self, key: str, payload: bytes) -> None:
         """Send one record of the account; `key` is the producer's id, `payload` JSON."""

@@ -1,6 +1,7 @@
 """Sends the notices for one topic and waits for the answers, on the side lane's thread.
 
-All together; when one is refused, those that are left one by one, with ever less of what may be cut. Each is settled
+All together; when that fails, those that are left one by one: with ever less of what may be cut where one is too large,
+dated otherwise where it is the date, else empty, and at last with nothing in it that can have got the original refused. Each is settled
 as sent or refused for good, or `ExportError` says why it has to wait.
 """
 
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING
 from otel_feedback.errors import ExportError
 from otel_feedback.exporters.interface import Refusal
 from otel_feedback.exporters.kafka.connection import KafkaConnection
+from otel_feedback.exporters.kafka.dates import NO_DATE_MS, RecordDates, is_about_date
 from otel_feedback.exporters.kafka.notices.lane import Notice
-from otel_feedback.exporters.kafka.receipt import TOO_LARGE, refusal_of, unavailable
+from otel_feedback.exporters.kafka.receipt import TIMEOUT, TOO_LARGE, concerns_all, is_refusal, refusal_of, unavailable
 
 if TYPE_CHECKING:
     from kafka.producer.future import FutureRecordMetadata
@@ -32,7 +34,6 @@ NOT_ALLOWED = "not_allowed"
 PRODUCER_OPTIONS = {"max_block_ms": 2_000}
 
 GIVE_UP_S = 30.0
-"""How long a notice may stay unacknowledged before the producer is built anew, in seconds."""
 
 WAIT_S = 0.1
 """How long to wait at a time, so that the end is noticed."""
@@ -49,11 +50,15 @@ class NoticeSender:
     Args:
         connection: Used on this thread only.
         is_over: Tells that it is too late to wait any longer.
+        give_up_s: How long notices may stay unacknowledged before the producer is built anew, in seconds.
     """
 
-    def __init__(self, connection: KafkaConnection, is_over: Callable[[], bool]) -> None:
+    def __init__(self, connection: KafkaConnection, is_over: Callable[[], bool], give_up_s: float = GIVE_UP_S) -> None:
         self._connection = connection
         self._is_over = is_over
+        self._give_up_s = give_up_s
+        self._dates = RecordDates()
+        self._has_date, self._has_learned = True, False
 
     def send(self, topic: str, notices: Sequence[Notice], settle: Settle) -> None:
         """Send these; `settle` hears of each that was taken (None) or refused for good.
@@ -61,40 +66,56 @@ class NoticeSender:
         Raises:
             ExportError: The others have to wait. Its reason is `NO_TOPIC`, `NOT_ALLOWED` or something that passes.
         """
-        left, _ = self._exchange(topic, [(notice, notice.value) for notice in notices], settle)
+        left, failure = self._exchange(topic, [(notice, notice) for notice in notices], settle)
+        if failure is not None:
+            _raise_if_for_all(failure, topic)
         for notice in left:
             self._send_alone(topic, notice, settle)
 
     def _send_alone(self, topic: str, notice: Notice, settle: Settle) -> None:
-        refusal: Refusal | None = None
-        for value in notice.values():
-            if value and refusal is not None and refusal.reason != TOO_LARGE:
-                continue  # less text would not help; the headers alone may be taken
-            _, refusal = self._exchange(topic, [(notice, value)], settle)
-            if refusal is None:
+        form, bare = notice, notice.bare() if notice.is_event else notice
+        smaller, emptier = notice.smaller(), iter([notice._replace(value=b"")])
+        while True:
+            _, failure = self._exchange(topic, [(notice, form)], settle)
+            if failure is None:
                 return
-        settle(notice, refusal)
+            _raise_if_for_all(failure, topic)
+            if is_about_date(failure) and self._date_otherwise(failure):
+                continue
+            refusal = refusal_of(failure) if is_refusal(failure) or form == bare else None  # what passes is raised
+            if form == bare:
+                settle(notice, refusal)
+                return
+            form = next(smaller if refusal is not None and refusal.reason == TOO_LARGE else emptier, bare)
+
+    def _date_otherwise(self, failure: Exception) -> bool:
+        """Date notices within the limits that the broker names, or else not at all; False when they are not already."""
+        had_date, had_learned = self._has_date, self._has_learned
+        self._has_learned = self._dates.learn(failure)
+        self._has_date = had_date and self._has_learned and not had_learned
+        return had_date
 
     def _exchange(
-        self, topic: str, pairs: Sequence[tuple[Notice, bytes]], settle: Settle
-    ) -> tuple[list[Notice], Refusal | None]:
-        """Send values, wait; return the notices that were not taken, and why one of them was not."""
+        self, topic: str, pairs: Sequence[tuple[Notice, Notice]], settle: Settle
+    ) -> tuple[list[Notice], Exception | None]:
+        """Send notices in their forms, wait; return those that were not taken, and why one of them was not."""
         producer = self._ready_producer(topic)
         if self._is_over():  # connecting took too long: these are counted as lost by now
             raise ExportError("over", "the end came first", retryable=True)
+        # dated now: a date that was refused would be so again, and old records are deleted soon
+        date_ms = self._dates.limits()[1] if self._has_date else NO_DATE_MS
         sent: list[tuple[Notice, FutureRecordMetadata]] = []
         failure: Exception | None = None
-        for notice, value in pairs:
+        for notice, form in pairs:
             try:
-                # dated now: a date that was refused would be so again, and old records are deleted soon
-                future = producer.send(topic, value, notice.key, notice.headers)
+                future = producer.send(topic, form.value, form.key, form.headers, timestamp_ms=date_ms)
             except Exception as exc:
                 failure = exc
                 break
             self._connection.last = future
             sent.append((notice, future))
         failed: list[Notice] = []
-        until = time.monotonic() + GIVE_UP_S
+        until = time.monotonic() + self._give_up_s
         for notice, future in sent:
             error = self._wait(future, until)
             if error is None:
@@ -104,14 +125,16 @@ class NoticeSender:
                 failure = error
         if failed:
             self._connection.abandon()  # the producer refuses everything after a refusal
-        left = [*failed, *(notice for notice, _ in pairs[len(sent) :])]
-        return left, None if failure is None else _judge(failure, topic)
+        return [*failed, *(notice for notice, _ in pairs[len(sent) :])], failure
 
     def _wait(self, future: FutureRecordMetadata, until: float) -> Exception | None:
         while not future.is_done:
-            if time.monotonic() >= until or self._is_over():
+            late = ExportError(TIMEOUT, "records were not acknowledged in time", retryable=True)
+            if self._is_over():
                 self._connection.abandon()
-                raise ExportError("timeout", "records were not acknowledged in time", retryable=True)
+                raise late
+            if time.monotonic() >= until:
+                return late
             with contextlib.suppress(Exception):  # it is asked below
                 future.get(timeout=WAIT_S)
         return future.exception
@@ -132,11 +155,10 @@ class NoticeSender:
         return self._ready_producer(topic)
 
 
-def _judge(failure: Exception, topic: str) -> Refusal:
-    """Return why one record is refused for good, or raise what concerns all."""
-    if _names(failure) & (_NO_TOPIC_NAMES | _NOT_ALLOWED_NAMES):
+def _raise_if_for_all(failure: Exception, topic: str) -> None:
+    """Raise what no notice can have caused."""
+    if concerns_all(failure) or _names(failure) & (_NO_TOPIC_NAMES | _NOT_ALLOWED_NAMES):
         raise _trouble(failure, topic) from failure
-    return refusal_of(failure)
 
 
 def _trouble(exc: Exception, topic: str) -> ExportError:

@@ -14,6 +14,7 @@ import pytest
 
 from otel_feedback.cli.kafka.admin import check_tls_files, speaks_tls
 from otel_feedback.cli.kafka.problem import KafkaSetupError
+from otel_feedback.exporters.kafka.tls import with_context
 from tests.stack.kafka_certificates import Authority
 from tests.support import run_python
 
@@ -64,6 +65,31 @@ def test_files_that_cannot_be_right(
     assert found.replace("FOLDER", str(folder)) in raised.value.found
     assert todo in raised.value.todo
     assert not password or password not in raised.value.found
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "found", "todo"),
+    [
+        ("ssl_ciphers", "NO-SUCH-CIPHER", "knows no cipher of NO-SUCH-CIPHER", "correct KAFKA_SSL_CIPHERS"),
+        (
+            "ssl_crlfile",
+            "FOLDER/notes.txt",
+            "revoked certificates can be read from FOLDER/notes.txt",
+            "KAFKA_SSL_CRLFILE",
+        ),
+    ],
+)
+def test_ciphers_and_lists_that_cannot_be_right(folder: Path, option: str, value: str, found: str, todo: str) -> None:
+    with pytest.raises(KafkaSetupError) as raised:
+        check_tls_files({**tls(folder), option: value.replace("FOLDER", str(folder))})
+    assert found.replace("FOLDER", str(folder)) in raised.value.found
+    assert todo in raised.value.todo
+
+
+def test_only_the_ciphers_that_are_asked_for_are_offered_up_to_tls_1_2(folder: Path) -> None:
+    context = with_context({**tls(folder), "ssl_ciphers": "ECDHE-ECDSA-AES256-GCM-SHA384"})["ssl_context"]
+    older = [cipher["name"] for cipher in context.get_ciphers() if cipher["protocol"] != "TLSv1.3"]
+    assert older == ["ECDHE-ECDSA-AES256-GCM-SHA384"]
 
 
 def test_nobody_is_asked_for_a_password(folder: Path) -> None:

@@ -90,7 +90,9 @@ class FakeProducer:
             raise KafkaTimeoutError("Failed to update metadata")
         return {0}
 
-    def send(self, topic: str, value: bytes, key: bytes, headers: list[tuple[str, bytes]]) -> FakeFuture | NeverFuture:
+    def send(
+        self, topic: str, value: bytes, key: bytes, headers: list[tuple[str, bytes]], timestamp_ms: int
+    ) -> FakeFuture | NeverFuture:
         if not self.kafka.answers:
             return NeverFuture()
         if len(value) > self.kafka.client_limit:

@@ -156,13 +156,17 @@ def test_where_no_thread_can_be_started(kafka: FakeKafka, monkeypatch: pytest.Mo
     assert notices.account() == {"sent": 0, "pending": 0, "lost": 1}
 
 
-def test_a_dead_letter_that_cannot_be_made_is_counted(notices: KafkaNotices) -> None:
+def test_a_dead_letter_that_cannot_be_made_is_counted(notices: KafkaNotices, kafka: FakeKafka) -> None:
+    """One whose ids are no text, which is why it was refused, goes without them."""
     broken: Any = "not a record"
     notices.dead_letter(broken, REFUSAL)
     notices.dead_letter(msgspec.structs.replace(record(), event_id="\ud800"), REFUSAL)
     notices.dead_letter(msgspec.structs.replace(record(), key="\ud800"), Refusal("policy", "\ud800"))
     assert notices.flush(5) is True
-    assert notices.account() == {"sent": 1, "pending": 0, "lost": 2}
+    assert notices.account() == {"sent": 2, "pending": 0, "lost": 1}
+    headers = kafka.arrived["mine-dlq"][0][2]
+    assert (headers["sequence"], headers["error.reason"]) == (b"41", b"policy")
+    assert "ce_id" not in headers
 
 
 def test_a_defect_does_not_end_the_thread(

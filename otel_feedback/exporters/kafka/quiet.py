@@ -1,0 +1,77 @@
+"""kafka-python's log, of what it does for us: each kind of warning or error at most once a minute.
+
+While a broker is away it says the same several times a second, at every try; what that comes to, our own line says. Its
+loggers get a filter, since those who use kafka-python themselves share them: it looks at what is logged on our threads
+only, and at nothing where somebody looks at DEBUG. `hearing()` has all of it: only there kafka-python says why it could
+not connect.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import threading
+import time
+from collections.abc import Generator
+
+__all__ = ["hearing", "quieten"]
+
+INTERVAL_S = 60.0
+
+_NUMBERS = re.compile(r"\d+")
+_OUR_THREADS = ("otel-feedback-kafka", "otel-feedback-notices")
+_KIND_LENGTH = 80
+
+
+class _OncePerMinute(logging.Filter):
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: set[str] = set(_OUR_THREADS)  # names
+        self.ears: dict[int, list[str]] = {}  # by the thread that listens
+        self._due_s: dict[tuple[str, str], float] = {}
+        self._held: dict[tuple[str, str], int] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        thread = threading.current_thread()
+        heard = self.ears.get(thread.ident or 0)
+        if heard is not None and record.levelno >= logging.WARNING:
+            with contextlib.suppress(Exception):  # a message whose arguments do not fit
+                heard.append(" ".join(record.getMessage().split()))
+        is_told = record.levelno < logging.WARNING or logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
+        return is_told or thread.name not in self.threads or self._is_due(record)
+
+    def _is_due(self, record: logging.LogRecord) -> bool:
+        kind = (record.name, _NUMBERS.sub("", str(record.msg))[:_KIND_LENGTH])
+        now_s = time.monotonic()
+        if now_s < self._due_s.get(kind, 0.0):
+            self._held[kind] = self._held.get(kind, 0) + 1
+            return False
+        self._due_s[kind] = now_s + INTERVAL_S
+        held = self._held.pop(kind, 0)
+        if held:
+            with contextlib.suppress(Exception):
+                record.msg, record.args = f"{record.getMessage()} (and {held} more like it)", ()
+        return True
+
+
+_filter = _OncePerMinute()
+
+
+def quieten(client_id: str) -> None:
+    """Let what kafka-python's loggers say on our threads, and on those of this client, be said once a minute."""
+    _filter.threads.add(f"{client_id}-network-thread")
+    for name in list(logging.Logger.manager.loggerDict):
+        if name.startswith("kafka."):
+            logging.getLogger(name).addFilter(_filter)  # a second time changes nothing
+
+
+@contextlib.contextmanager
+def hearing() -> Generator[list[str], None, None]:
+    """Collect the warnings and errors that kafka-python logs on this thread."""
+    here = threading.get_ident()
+    _filter.ears[here] = heard = []
+    try:
+        yield heard
+    finally:
+        del _filter.ears[here]
