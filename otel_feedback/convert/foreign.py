@@ -171,7 +171,7 @@ def place_of(node: Node) -> tuple[str | None, str, int, bool]:
     above = node.above
     if above is None:
         return None, node.of_event, 0, node.open_below == 0
-    return above.of_event, (node.root or above).of_event, node.depth, node.open_below == 0
+    return above.of_event, node.root_id, node.depth, node.open_below == 0
 
 
 def with_news(node: Node, event: OutcomeEvent) -> OutcomeEvent:
@@ -179,6 +179,9 @@ def with_news(node: Node, event: OutcomeEvent) -> OutcomeEvent:
     told: dict[str, Any] = dict(zip(_OF_OTHERS, (*place_of(node), *told_amounts(node)), strict=True))
     if told["own_tokens"] is None:  # its tokens are on the events below
         told |= _NO_USAGE
+    elif event.input_tokens is event.output_tokens is None and node.said is not None and node.said.usage is not None:
+        usage = node.said.usage  # another span was to tell them, and tells less
+        told |= dict(zip(_NO_USAGE, (usage.input, usage.output, usage.cached, usage.reasoning), strict=True))
     if event.agent_name is None and event.action_type not in ("agent", "workflow"):
         told["agent_name"] = node.agent
     changes = {field: value for field, value in told.items() if getattr(event, field) != value}

@@ -21,7 +21,7 @@ import msgspec
 from otel_feedback import semconv
 from otel_feedback.convert.additions import Addition, added
 from otel_feedback.convert.amounts import Amounts
-from otel_feedback.convert.reader import Reader, pass_on
+from otel_feedback.convert.reader import LOGFIRE_TYPE, Reader, pass_on
 from otel_feedback.convert.rules import Emit, Emitted, Ended, FindOwn, OwnAction, Rules
 from otel_feedback.convert.settling import Settling
 from otel_feedback.convert.span import Convention, FinishedSpan
@@ -87,6 +87,8 @@ class Outcomes(Settling):
                 else:
                     node = self._tree.begin(trace_id, span_id, parent, scope, start_ns, live)
                     node.cause_id = cause_id
+                    if parent is None:
+                        node.caller_id = parent_id
                     if semconv.OUTCOME_ACTION_TYPE in attributes:
                         self._note_own(node, attributes)
                     if self._changed:
@@ -106,6 +108,10 @@ class Outcomes(Settling):
         run_id = attributes.get(semconv.OUTCOME_RUN_ID)
         if isinstance(run_id, str):
             node.key = run_id
+        if node.above is None and isinstance(parent_id := attributes.get(semconv.OUTCOME_PARENT_EVENT_ID), str):
+            root_id, depth = attributes.get(semconv.OUTCOME_ROOT_EVENT_ID), attributes.get(semconv.OUTCOME_DEPTH)
+            if isinstance(root_id, str) and isinstance(depth, int):
+                node.said_place, node.depth = (parent_id, root_id, depth), depth
 
     # -- a span ends ---------------------------------------------------------------------------------------
 
@@ -141,7 +147,9 @@ class Outcomes(Settling):
                     if cause_id in (0, node.cause_id):
                         span.in_flight = None
                     node.sampled = sampled
-                    event = self._end(node, span)
+                    if attributes.get(LOGFIRE_TYPE) == "log":
+                        event = self._answer(node, span)
+                    event = event or self._end(node, span)
                     self._note_ended(trace_id, span_id)
                 elif node is not None:
                     self._end(node, None)
@@ -274,10 +282,9 @@ class Outcomes(Settling):
         with self._lock:
             self._owner = threading.get_ident()
             try:
-                for node in self._tree.open_nodes():
-                    if node.begun_s > oldest_s:
-                        break
-                    self._give_up(node)
+                for node in reversed(self._tree.open_nodes()):
+                    if node.begun_s <= oldest_s:
+                        self._give_up(node)
                 self._revise()
             finally:
                 ready, self._ready, self._owner = self._ready, [], 0
@@ -288,7 +295,7 @@ class Outcomes(Settling):
         with self._lock:
             self._owner = threading.get_ident()
             try:
-                for node in self._tree.open_nodes():
+                for node in reversed(self._tree.open_nodes()):
                     self._give_up(node)
                     self._end_pending(node)
                 self._revise()

@@ -10,6 +10,7 @@ from otel_feedback.convert.amounts import Intervals
 from otel_feedback.convert.content import read_content
 from otel_feedback.convert.conventions.own import OwnConvention
 from otel_feedback.convert.costs import priced_own
+from otel_feedback.convert.doubles import Doubles, call_of
 from otel_feedback.convert.evaluations import read_evaluations
 from otel_feedback.convert.foreign import provider_of, to_event
 from otel_feedback.convert.pricing import Price
@@ -23,10 +24,10 @@ from otel_feedback.convert.usage import normalise
 from otel_feedback.convert.values import plain
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity
 
-__all__ = ["Reader", "pass_on"]
+__all__ = ["FAILED", "LOGFIRE_TYPE", "Reader", "pass_on"]
 
-_LOGFIRE_TYPE = "logfire.span_type"
-_FAILED = frozenset({OutcomeStatus.FAILURE, OutcomeStatus.TIMEOUT})
+LOGFIRE_TYPE = "logfire.span_type"
+FAILED = frozenset({OutcomeStatus.FAILURE, OutcomeStatus.TIMEOUT})
 _CALLS = frozenset({"llm", "embedding"})
 
 
@@ -42,6 +43,7 @@ class Reader:
         self._markers = frozenset({semconv.OUTCOME_ACTION_TYPE}).union(*(known.markers for known in conventions))
         self._rules = rules
         self._own = OwnConvention()
+        self.doubles = Doubles()
 
     def is_marked(self, attributes: Mapping[str, Any]) -> bool:
         """Tell whether a convention may have something to say of these attributes. One pass, in C."""
@@ -70,7 +72,7 @@ class Reader:
         node.summed = None
         if semconv.OUTCOME_ACTION_TYPE in span.attributes:
             return self._convert_own(node, span)
-        if span.attributes.get(_LOGFIRE_TYPE) != "pending_span":  # Logfire's own copy of a span that is open
+        if span.attributes.get(LOGFIRE_TYPE) != "pending_span":  # Logfire's own copy of a span that is open
             for convention in self._conventions:
                 if convention.matches(span):
                     return self._convert_foreign(node, span, convention.read(span), above)
@@ -117,20 +119,36 @@ class Reader:
             reading.metadata = {**reading.metadata, **evaluated.metadata}
         reading.provider = provider_of(reading.provider)
         if reading.usage is not None:
-            reading.usage = normalise(reading.usage, reading.total_tokens)
+            reading.usage = normalise(reading.usage, reading.total_tokens, is_beside=reading.is_cache_beside)
         judged = self._judge(node, span, reading, is_root=above is None)
         node.is_told = judged.is_told
         is_action = reading.kind in self._rules.kinds
         node.is_call = reading.kind in _CALLS
+        if reading.kind == "tool" and is_action and node.event is None:
+            is_action = self._is_first(node, span, reading, judged)
+        elif node.is_call and is_action and not span.never_ended:
+            node.call = call_of(node, span, reading)
         if not span.never_ended:  # it may still end, and is noted then
             self._note_for_parents(node, reading, judged, is_action=is_action)
-        price = self._note_usage(node, span, reading, is_action=is_action)
+        price = self._note_usage(node, span, reading, judged, is_action=is_action)
         if reading.kind == "llm" and not span.never_ended:
             if node.intervals is None:
                 node.intervals = Intervals(span.start_ns, span.end_ns)
             else:
                 node.intervals.add(span.start_ns, span.end_ns)
         return to_event(node, span, reading, judged, price) if is_action else None
+
+    def _is_first(self, node: Node, span: FinishedSpan, reading: Reading, judged: Judgement) -> bool:
+        """Tell whether no other span has recorded, or records in the process that called, this call of a tool."""
+        live = node.live
+        if ("mcp.method.name" in span.attributes or "mcp" in span.scope) and live is not None:
+            caller = live.parent
+            if node.parent is None and caller is not None and caller.is_remote:
+                return False
+        call = call_of(node, span, reading)
+        call.of, call.judged = self.doubles.find(call), None if span.never_ended else judged
+        node.call = call
+        return call.of is None
 
     def _judge(self, node: Node, span: FinishedSpan, reading: Reading, *, is_root: bool) -> Judgement:
         """Return how the span ended: by its own word, else by that of the spans below it."""
@@ -151,11 +169,16 @@ class Reader:
         last: Judgement | None = node.last_below
         if judged.error_type == OTHER and last is not None and last.status is judged.status:
             judged = judged._replace(error_type=last.error_type, message=judged.message or last.message)
-        if span.never_ended:
-            return self._judge_never_ended(node)
+        if not span.never_ended:
+            return judged
+        judged = self._judge_never_ended(node)
+        if node.parent is not None and judged.status in FAILED:
+            node.parent.last_below = judged
         return judged
 
-    def _note_usage(self, node: Node, span: FinishedSpan, reading: Reading, *, is_action: bool) -> Price | None:
+    def _note_usage(
+        self, node: Node, span: FinishedSpan, reading: Reading, judged: Judgement, *, is_action: bool
+    ) -> Price | None:
         """Note what the span says that it used, and what that cost; return the price, where that is ours."""
         price: Price | None = None
         usage = reading.usage
@@ -170,7 +193,8 @@ class Reader:
                 price = self._rules.price(reading.model, reading.provider, usage, span.end_ns)
                 cost = None if price is None else price.usd
             usage_of = reading.usage_of if not node.is_call else CallUsage.CALL
-            node.said = Said(tokens, cost, usage_of, price is not None)
+            is_whole = judged.note not in (ABANDONED, NO_ANSWER)
+            node.said = Said(tokens, cost, usage_of, price is not None, usage=usage, is_whole=is_whole)
         return price
 
     def _is_wrapper(self, node: Node, reading: Reading) -> bool:
@@ -179,20 +203,13 @@ class Reader:
         return bool(below) and (reading.may_be_wrapper or reading.agent_name is None or reading.agent_name in below)  # type: ignore[operator]
 
     def _judge_never_ended(self, node: Node) -> Judgement:
-        root = node.run.root
-        is_over = (
-            root is None
-            or root is node
-            or not root.is_ended
-            or root.event is None
-            or root.event.status is not OutcomeStatus.SUCCESS
-        )
-        last: Judgement | None = node.last_below
-        if is_over and last is not None and last.status in _FAILED:  # by the same error, for all that can be seen
+        root, last = node.run.root, node.last_below
+        if last is not None and last.status in FAILED:  # by the same error, for all that can be seen
             return last._replace(note="the span never ended")
-        if is_over:
-            return Judgement(OutcomeStatus.CANCELLED, Severity.WARNING, note="the span never ended")
-        return Judgement(OutcomeStatus.PENDING, Severity.WARNING, note="the span was open when its root ended")
+        event = None if root is None or root is node or not root.is_ended else root.event
+        if event is not None and event.status is OutcomeStatus.SUCCESS:
+            return Judgement(OutcomeStatus.PENDING, Severity.WARNING, note="the span was open when its root ended")
+        return Judgement(OutcomeStatus.CANCELLED, Severity.WARNING, note="the span never ended")
 
     def _note_for_parents(self, node: Node, reading: Reading, judged: Judgement, *, is_action: bool) -> None:
         if reading.kind == "agent":
@@ -204,11 +221,12 @@ class Reader:
         parent = node.parent
         parent.last_below = judged
         if is_action:
-            parent.child_errors += judged.status in _FAILED
+            parent.child_errors += judged.status in FAILED
         else:
             parent.child_errors += node.child_errors
         _pass_on_agents(node)
-        node.is_broken_off = judged.note in (ABANDONED, NO_ANSWER) and parent.is_ended
+        is_answered = parent.is_call and parent.said is not None and parent.said.usage is not None
+        node.is_broken_off = judged.note in (ABANDONED, NO_ANSWER) and parent.is_ended and not is_answered
         if reading.kind == "agent" or judged.status is OutcomeStatus.PENDING:
             parent.last_agent = judged
         elif not is_action and node.last_agent is not None:

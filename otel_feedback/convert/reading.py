@@ -53,6 +53,7 @@ class Reading(msgspec.Struct, gc=False, kw_only=True):
     correlation_id: str | None = None
 
     usage: TokenUsage | None = None
+    is_cache_beside: bool = False  # known to be beside of the input
     usage_of: str = CallUsage.CALL
     total_tokens: int | None = None
     cost: float | None = None

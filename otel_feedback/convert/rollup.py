@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from otel_feedback.convert.amounts import Amounts, Intervals
 from otel_feedback.convert.reading import CallUsage
 from otel_feedback.convert.tree import Node
+from otel_feedback.convert.usage import TokenUsage
 
 __all__ = ["AMOUNTS", "Said", "pass_up", "told_amounts"]
 
@@ -20,6 +21,8 @@ class Said(NamedTuple):
     is_priced: bool = False
     calls: int = 0
     llm_ms: float = 0.0
+    usage: TokenUsage | None = None
+    is_whole: bool = True  # the answer was told to its end
 
 
 def own_amounts(node: Node) -> tuple[Amounts, int | None, float | None]:
@@ -41,7 +44,10 @@ def own_amounts(node: Node) -> tuple[Amounts, int | None, float | None]:
         own.seen_calls = 0 if below is None else -min(said.calls, below.seen_calls)
         own.calls = said.calls + own.seen_calls
         return own, tokens, cost
-    if below is not None:
+    if node.better is not None:
+        told = node.better.said
+        tokens, cost = None, None if said.is_priced or (told is not None and told.cost is not None) else cost
+    elif below is not None:
         if below.counted_calls:
             tokens = None
             if said.is_priced or below.cost_parts:
@@ -50,7 +56,7 @@ def own_amounts(node: Node) -> tuple[Amounts, int | None, float | None]:
             tokens = max(0, tokens - below.tokens)
         if below.cost_parts and cost is not None and (node.is_call or said.usage_of == CallUsage.TOTAL):
             cost = max(0.0, cost - below.cost)
-    calls = node.kind == "llm" and not (below is not None and below.calls)
+    calls = node.kind == "llm" and node.better is None and not (below is not None and below.calls)
     own.add_own(tokens, cost, int(calls), is_call=node.is_call)
     return own, tokens, cost
 
@@ -99,8 +105,8 @@ def pass_up(node: Node) -> list[Node]:
     while (parent := current.parent) is not None:
         total = summed(current)[0]
         passed = current.passed
-        is_same = passed is not None and total.equals(passed)
-        if not is_same and (passed is not None or total.token_parts or total.cost_parts or total.calls):
+        is_same = total.equals(passed or _NOTHING[0])
+        if not is_same:
             parent.amounts = parent.amounts or Amounts()
             parent.amounts.add(total)
             if passed is not None:
@@ -109,10 +115,12 @@ def pass_up(node: Node) -> list[Node]:
             current.passed = total
         if current.intervals is not None:
             parent.intervals = parent.intervals or Intervals()
+            before = parent.intervals.length
             parent.intervals.add_all(current.intervals)
-        if not current.own or current.foreign_below:
-            parent.foreign_below = True
-        if not (parent.is_ended or parent.is_given_up):
+            is_same = is_same and parent.intervals.length == before
+        if not parent.foreign_below and (not current.own or current.foreign_below):
+            parent.foreign_below, is_same = True, False
+        if is_same or not (parent.is_ended or parent.is_given_up):  # nobody further above learns anything
             break
         if parent.event is not None:
             revised.append(parent)

@@ -93,8 +93,9 @@ def judge(span: FinishedSpan, reading: Reading, *, is_root: bool) -> Judgement:
     if error is not None and is_ended_by:
         return _judge_error(span, error, reading, is_root=is_root)
     status = _of_reasons(reading.finish_reasons)
-    if reading.kind == "llm" and reading.is_stream and reading.usage is None and (
-        not reading.finish_reasons or status is _S.FAILURE
+    if reading.kind == "llm" and reading.is_stream and (
+        (not reading.finish_reasons and (reading.usage is None or span.status != "ok"))
+        or (reading.usage is None and status is _S.FAILURE)
     ):  # fmt: skip
         return Judgement(_S.PARTIAL, Severity.WARNING, note=ABANDONED)
     if status is not None and reading.kind in ("llm", "agent", "workflow", "chain"):

@@ -12,7 +12,7 @@ Not thread-safe: used with a lock held. Everything takes the same time, however 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -65,6 +65,7 @@ class Node(msgspec.Struct, eq=False):
     is_given_up: bool = False
     is_action: bool | None = None  # None: not known before its end
     is_call: bool = False
+    better: Node | None = None  # the span that tells the same call better, whose tokens count
     is_told: bool = True  # whether it said itself how it ended
     kind: str = ""
     name: str | None = None  # of the agent that it is
@@ -79,6 +80,8 @@ class Node(msgspec.Struct, eq=False):
     amounts: Amounts | None = None  # of those below it
     summed: tuple[Amounts, int | None, float | None] | None = None  # see `rollup`
     passed: Amounts | None = None  # what its parent got of it
+    call: Any = None  # what it tells of a call, until that is looked for among the latest
+    caller_id: int = 0  # the span above that has ended, or is of another process
     said: Any = None  # what it says that it used
     intervals: Intervals | None = None
     agents_below: frozenset[str | None] | None = None
@@ -105,6 +108,12 @@ class Node(msgspec.Struct, eq=False):
             self.identity = parent.identity
 
     @property
+    def root_id(self) -> str:
+        """The id of the topmost event above it, or its own: of an action of our own, which may be in another process."""
+        root = self.root or self
+        return root.said_place[1] or root.of_event
+
+    @property
     def of_event(self) -> str:
         """The id of its event, should it have one."""
         if not self.event_id:
@@ -115,7 +124,7 @@ class Node(msgspec.Struct, eq=False):
         """Say which action is above it."""
         self.above = above
         if above is None:
-            self.depth, self.root, self.agent = 0, None, None
+            self.depth, self.root, self.agent = self.said_place[2] or 0, None, None
         else:
             self.depth, self.root = above.depth + 1, above.root or above
             self.agent = above.name if above.kind == "agent" or above.own else above.agent
@@ -205,6 +214,8 @@ class Tree:
         """Return the nearest action above, as far as is known."""
         if node.parent is not None and node.parent.is_action:
             return node.parent
+        while node.next_up is not None and node.next_up.is_action is False and node.next_up.is_ended:
+            node.next_up = node.next_up.next_up  # those that end outside first: each of them once
         up = node.next_up
         while up is not None and up.is_action is False:
             node, up = up, up.next_up
@@ -265,7 +276,7 @@ class Tree:
             guess = node.guess = self._look(node.live, node.scope)
         if guess is None:
             # nothing is known of it: what is at the top is what the others of its making are for
-            return node.parent is None and node.scope == scope and not node.live.attributes
+            return node.scope == scope and not node.live.attributes and self.above(node) is None
         if guess.is_agent and node.kind == "":
             node.kind, node.name = "agent", guess.name
         return guess.is_action or (guess.is_chain and self.above(node) is None)
@@ -279,21 +290,52 @@ class Tree:
             return False
         return not guess.is_chain and (not guess.is_agent or node.name is not None)
 
-    def end(self, node: Node) -> None:
-        """A span has ended: forget it, and those above that waited for it, unless something is open below."""
+    def end(self, node: Node) -> list[Node]:
+        """A span has ended: forget it, and those above that waited for it, unless something is open below.
+
+        Returns:
+            The spans above that have nothing open below them any more, and ended or were given up before.
+        """
         node.is_ended, node.live = True, None
         node.run.open.pop(node.span_id, None)
-        current: Node | None = node
-        while current is not None and current.is_ended and current.open_below == 0:
-            if self._nodes.get(current.span_id) is current:
-                del self._nodes[current.span_id]
-            if current.parent is None and not current.run.open:
-                current.run.root = None
-            current = current.parent
-            if current is not None:  # what is open anywhere below a span is open below it
-                current.open_below -= 1
+        if node.open_below:
+            return []
+        self._forget(node)
+        return self._leave(node.parent)
 
-    def open_below(self, root: Node) -> Iterable[Node]:
+    def adopt(self, node: Node, parent: Node) -> list[Node]:
+        """Put a span that has ended below another one; return as `end()` does."""
+        complete: list[Node] = []
+        if node.open_below:
+            complete = self._leave(node.parent)
+            above: Node | None = parent
+            while above is not None:
+                above.open_below += 1
+                above = above.parent if above.is_ended and above.open_below == 1 else None
+        node.parent = node.next_up = parent
+        return complete
+
+    def _leave(self, above: Node | None) -> list[Node]:
+        """Count one less that is open below a span: what is open anywhere below is."""
+        complete: list[Node] = []
+        while above is not None:
+            above.open_below -= 1
+            if above.open_below or not (above.is_ended or above.is_given_up):
+                break
+            complete.append(above)
+            if not above.is_ended:
+                break
+            self._forget(above)
+            above = above.parent
+        return complete
+
+    def _forget(self, node: Node) -> None:
+        if self._nodes.get(node.span_id) is node:
+            del self._nodes[node.span_id]
+        if node.parent is None and not node.run.open:
+            node.run.root = None
+
+    def open_below(self, root: Node) -> list[Node]:
         """Return the spans that are open below a local root."""
         return list(root.run.open.values())
 

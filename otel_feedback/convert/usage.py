@@ -21,16 +21,24 @@ class TokenUsage(msgspec.Struct, gc=False):
     reasoning: int | None = None
 
 
-def normalise(usage: TokenUsage, total: int | None) -> TokenUsage:
-    """Return the usage with cached tokens inside of `input`, as far as the numbers tell where they are.
+def normalise(usage: TokenUsage, total: int | None, *, is_beside: bool = False) -> TokenUsage:
+    """Return the usage with cached tokens inside of `input`, and reasoning inside of `output`.
 
-    Some providers count them inside, some beside; the total tells, and that a part is not larger than the whole.
+    Some providers count them inside, some beside; the total tells, and that a part is not larger than the whole. What a
+    total has beyond all parts is output that no part tells, such as thoughts.
+
+    Args:
+        is_beside: The cache is beside, whatever the total says.
     """
-    cache = (usage.cached or 0) + (usage.cache_write or 0)
-    given, gotten = usage.input, usage.output
-    if given is None or not cache:
+    given, gotten = usage.input or 0, usage.output or 0
+    cache, reasoning = (usage.cached or 0) + (usage.cache_write or 0), usage.reasoning or 0
+    more = 0 if total is None else total - given - gotten
+    if not (cache or reasoning or more > 0):
         return usage
-    is_beside = cache > given or (total is not None and total == given + (gotten or 0) + cache)
-    if not is_beside:
-        return usage
-    return TokenUsage(given + cache, gotten, usage.cached, usage.cache_write, usage.reasoning)
+    if cache and (is_beside or cache > given or (more > 0 and more in (cache, cache + reasoning))):
+        given, more = given + cache, more - cache
+    if reasoning > gotten or (reasoning and more == reasoning):
+        gotten, more = gotten + reasoning, more - reasoning
+    if more > 0:
+        gotten += more
+    return TokenUsage(given or usage.input, gotten or usage.output, usage.cached, usage.cache_write, usage.reasoning)

@@ -80,9 +80,7 @@ class OutcomeSpanProcessor(SpanProcessor):
                     self.outcomes.begin_own(action)
                 return
             parent = span.parent
-            parent_id = (
-                0 if parent is None or parent.is_remote or parent.trace_id != context.trace_id else parent.span_id
-            )
+            parent_id = 0 if parent is None or parent.trace_id != context.trace_id else parent.span_id
             scope = span.instrumentation_scope
             cause = sys.exc_info()[1]
             self.outcomes.begin(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.replay.captures import load_runs
+from tests.replay.captures import FILES, load_runs
 from tests.replay.replaying import VARIANTS, events_of
 from tests.replay.scoring import Miss, Table, misses_of
 
@@ -13,7 +13,7 @@ def main() -> int:
     for name, variant in VARIANTS.items():
         table = Table()
         missed: list[Miss] = []
-        for run in load_runs():
+        for run in (run for file in FILES for run in load_runs(file)):
             misses = misses_of(run, events_of(run, variant))
             table.add(run, misses)
             missed += misses

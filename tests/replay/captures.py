@@ -1,7 +1,8 @@
 """The recorded runs: the spans as frameworks and their instrumentation made them, and what really happened.
 
-`captures.jsonl.xz` has one run a line; `python -m tools.captures` made it. No model was asked: each call that a run says
-nothing else about used 100 tokens, of them 40 from a cache, and 20 for the answer.
+Both files have one run a line; `python -m tools.captures` made them. No model was asked: each call that a run says nothing
+else about used 100 tokens and 20 for the answer; of the first 40 were from a cache in `captures.jsonl.xz`, and 30 from one
+and 10 for one in `more.jsonl.xz`, where the provider has that.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["FILE", "Context", "Moment", "Row", "Run", "Scope", "Status", "Tool", "Truth", "load_runs"]
+from otel_feedback.convert.conventions.builtin import CONVENTIONS
+from otel_feedback.convert.span import FinishedSpan
 
-FILE = Path(__file__).with_name("captures.jsonl.xz")
+__all__ = ["FILES", "Context", "Moment", "Row", "Run", "Scope", "Status", "Tool", "Truth", "load_runs"]
+
+FILES = tuple(Path(__file__).with_name(f"{name}.jsonl.xz") for name in ("captures", "more"))
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -73,6 +77,7 @@ class Tool(msgspec.Struct, frozen=True, omit_defaults=True):
 
     name: str
     status: tuple[str, ...]
+    visible: bool = True
     status_visible: bool = True
     never_ended: bool = False
 
@@ -90,6 +95,7 @@ class Truth(msgspec.Struct, frozen=True, omit_defaults=True):
     not_run_span_ids: tuple[str, ...]
     workflow_names: tuple[str, ...] = ()
     handoffs: tuple[dict[str, str], ...] = ()
+    cost_usd: float | None = None
     tokens_visible: bool = True
     agents_visible: bool = True
     status_visible: bool = True
@@ -107,12 +113,18 @@ class Run(msgspec.Struct, frozen=True):
 
     @property
     def group(self) -> str:
-        """Framework and instrumentation."""
-        return "-".join(self.name.split("-")[:2])
+        """The conventions by which its spans are read."""
+        found = {_convention_of(row) for row in self.rows} - {""}
+        return " + ".join(sorted(found)) or "none"
+
+
+def _convention_of(row: Row) -> str:
+    span = FinishedSpan("", None, None, 0, 0, row.attributes, None, None, name=row.name, scope=row.scope.name)
+    return next((known.name for known in CONVENTIONS if known.matches(span)), "")
 
 
 @functools.cache
-def load_runs() -> tuple[Run, ...]:
-    """Return all runs."""
-    with lzma.open(FILE, "rb") as file:
+def load_runs(path: Path) -> tuple[Run, ...]:
+    """Return all runs of a file."""
+    with lzma.open(path, "rb") as file:
         return tuple(msgspec.json.Decoder(Run).decode_lines(file.read()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import functools
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple
@@ -21,6 +22,8 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
+from otel_feedback.convert.pricing import Prices
+from otel_feedback.convert.rules import Rules
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.journal.memory import MemoryJournal
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
@@ -66,11 +69,15 @@ VARIANTS = {
 
 def events_of(run: Run, variant: Variant = AS_IT_WAS) -> list[OutcomeEvent]:
     """Return the newest revision of each outcome event of a run."""
-    pipeline = FeedbackPipeline(new_journal=lambda: MemoryJournal(1 << 26), ring_size=MOST_EVENTS)
+    rules = Rules(price=_prices().price)
+    pipeline = FeedbackPipeline(new_journal=lambda: MemoryJournal(1 << 26), ring_size=MOST_EVENTS, rules=rules)
     replay(run.rows, [OutcomeSpanProcessor(pipeline)], variant)
     pipeline.shutdown()
     assert pipeline.metrics()["not_recorded"] == {}, pipeline.metrics()
     return pipeline.get_recent_events(MOST_EVENTS)
+
+
+_prices = functools.cache(Prices)
 
 
 def replay(rows: Sequence[Row], processors: Iterable[SpanProcessor], variant: Variant = AS_IT_WAS) -> None:

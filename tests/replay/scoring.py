@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from math import isclose
 from typing import NamedTuple
 
 from otel_feedback.events.model import OutcomeEvent
@@ -11,7 +12,7 @@ from tests.replay.captures import Run, Truth
 
 __all__ = ["FACTS", "Miss", "Table", "misses_of", "visible"]
 
-FACTS = ("status", "error", "agents", "tools", "tokens")
+FACTS = ("status", "error", "agents", "tools", "tokens", "cost")
 
 _NO_NAMES = frozenset({"", "unknown", "unnamed", "anonymous", "none", "null", "undefined", "n/a", "<not specified>"})
 _NO_AGENTS = _NO_NAMES | {
@@ -35,6 +36,7 @@ def visible(truth: Truth) -> frozenset[str]:
         "error": not truth.error_type_visible,
         "agents": not truth.agents_visible,
         "tokens": not truth.tokens_visible,
+        "cost": not truth.tokens_visible or truth.cost_usd is None,
     }
     return frozenset(fact for fact in FACTS if not hidden.get(fact))
 
@@ -44,7 +46,7 @@ def misses_of(run: Run, events: Sequence[OutcomeEvent]) -> list[Miss]:
 
     status, error: those of the events of the run itself. agents: all are there, and none has a name that is none. tools:
     the same names as often, with a status that is right. tokens: inclusive ones of the roots, own ones, and input and
-    output of all events add up to what was used.
+    output of all events add up to what was used. cost: so do inclusive and own costs.
     """
     truth = run.truth
     wrong = {
@@ -53,6 +55,7 @@ def misses_of(run: Run, events: Sequence[OutcomeEvent]) -> list[Miss]:
         "agents": _wrong_agents(truth, events),
         "tools": _wrong_tools(truth, events),
         "tokens": _wrong_tokens(truth, events),
+        "cost": _wrong_cost(truth.cost_usd or 0.0, events),
     }
     seen = visible(truth)
     return [Miss(run.name, fact, why) for fact, why in wrong.items() if why and fact in seen]
@@ -103,11 +106,11 @@ def _wrong_agents(truth: Truth, events: Sequence[OutcomeEvent]) -> str:
 def _wrong_tools(truth: Truth, events: Sequence[OutcomeEvent]) -> str:
     left = [(event.tool_name, event.status.value) for event in events if event.action_type == "tool"]
     missing: list[str] = []
-    for tool in sorted(truth.tools, key=lambda tool: not tool.status_visible):
+    for tool in sorted(truth.tools, key=lambda tool: (not tool.status_visible, not tool.visible)):
         same = [one for one in left if one[0] == tool.name and (not tool.status_visible or one[1] in tool.status)]
         if same:
             left.remove(same[0])
-        elif not tool.never_ended:
+        elif tool.visible and not tool.never_ended:
             missing.append(f"{tool.name} {tool.status}")
     if truth.handoffs:
         left = [one for one in left if not str(one[0]).lower().startswith(("transfer_to", "handoff"))]
@@ -125,8 +128,18 @@ def _wrong_tokens(truth: Truth, events: Sequence[OutcomeEvent]) -> str:
     return ", ".join(f"{name} {got}, not {want}" for name, (got, want) in sums.items() if got != want)
 
 
+def _wrong_cost(right: float, events: Sequence[OutcomeEvent]) -> str:
+    sums = {
+        "inclusive of the roots": sum(event.cost_estimate or 0.0 for event in _roots(events)),
+        "own": sum(event.own_cost or 0.0 for event in events),
+    }
+    return ", ".join(
+        f"{name} {got}, not {right}" for name, got in sums.items() if not isclose(got, right, abs_tol=1e-11)
+    )
+
+
 class Table:
-    """What was right of what is visible, for each framework and instrumentation."""
+    """What was right of what is visible, for each convention, or for those that a run has spans of."""
 
     def __init__(self) -> None:
         self._runs: Counter[str] = Counter()

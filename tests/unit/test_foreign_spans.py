@@ -236,3 +236,35 @@ def test_a_call_is_priced_and_its_cost_counts_above_it():
     assert (traced.event(call).own_cost, traced.event(call).metadata["price_source"]) == (0.25, "test")
     assert (traced.event(said).own_cost, "price_source" in traced.event(said).metadata) == (0.5, False)
     assert (traced.event(agent).own_cost, traced.event(agent).cost_estimate) == (None, 0.75)
+
+
+# -- an action above that is of another process ------------------------------------------------------------
+
+
+def test_what_is_below_an_action_whose_parent_is_elsewhere_stands_where_that_says(ours: Traced):
+    """An action of our own that says so in its attributes, as one does in a forked child."""
+    place = {"outcome.parent_event_id": "up", "outcome.root_event_id": "top", "outcome.depth": 3}
+    own = ours.start("own", {"outcome.action_type": "serve", **place})
+    agent = ours.start("a", AGENT, own)
+    with trace.use_span(agent), feedback.action("inner") as inner:
+        pass
+    call = ours.start("chat", CALL, agent)
+    for span in (call, agent, own):
+        span.end()
+    assert inner.event is not None
+    assert ours.event(own).depth == 3
+    for event, depth, above in ((ours.event(agent), 4, own), (ours.event(call), 5, agent), (inner.event, 5, agent)):
+        assert (event.root_event_id, event.depth) == ("top", depth)
+        assert event.parent_event_id == ours.event(above).event_id
+
+
+def test_of_several_that_never_end_each_ends_as_what_is_below_it_did(traced: Traced):
+    agent = traced.start("a", AGENT)
+    tool = traced.start("t", TOOL, agent)
+    call = traced.start("chat", {"gen_ai.operation.name": "chat"}, tool)
+    call.record_exception(ValueError("no"))
+    call.set_status(trace.Status(trace.StatusCode.ERROR))
+    call.end()
+    traced.pipeline.shutdown()
+    found = [(event.action_type, event.status.value, event.error_type) for event in traced.events()]
+    assert found == [(kind, "failure", "ValueError") for kind in ("llm", "tool", "agent")]

@@ -31,8 +31,11 @@ _FROM_METADATA: Final = (
     ("tenant_id", ("tenant", "tenant_id", "org_id")),
     ("agent_name", ("lc_agent_name",)),
 )
-_PREFIXES: Final = ("invoke_agent ", "create_agent ", "execute_tool ", "running tool: ", "invoke_workflow ")
-_SUFFIXES: Final = (".agent", ".workflow", ".tool", ".task", ".run", ".kickoff")
+_PREFIXES: Final = (
+    "invoke_agent ", "create_agent ", "execute_tool ", "running tool: ", "invoke_workflow ", "MCP send ", "MCP handle ",
+    "tools/call ",
+)  # fmt: skip
+_SUFFIXES: Final = (".agent", ".workflow", ".tool", ".task", ".run", ".kickoff", ".__call__", ".acall")
 
 
 def stripped(name: str) -> str | None:

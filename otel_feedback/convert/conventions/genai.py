@@ -6,6 +6,7 @@ Source: open-telemetry/semantic-conventions and semantic-conventions-genai, regi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final, cast
 
 from otel_feedback.convert.conventions import common
@@ -28,6 +29,10 @@ KINDS: Final = {
     "text_completion": "llm",
     "completion": "llm",
     "generate_content": "llm",
+    "message": "llm",
+    "messages": "llm",
+    "response": "llm",
+    "responses": "llm",
     "realtime_inference": "llm",
     "embeddings": "embedding",
     "embedding": "embedding",
@@ -48,7 +53,9 @@ KINDS: Final = {
 """Operation to kind. One that is not here is a step: it is kept, but it is not known to be an action."""
 
 OPERATION: Final = "gen_ai.operation.name"
+_MCP_METHOD: Final = "mcp.method.name"
 _FIRST_CHUNK: Final = ("gen_ai.response.time_to_first_chunk", "gen_ai.client.operation.time_to_first_chunk")
+_SHOWN: Final = frozenset({"gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens", "gen_ai.usage.total_tokens"})
 _MODEL_SYSTEMS: Final = ("gen_ai.system", "gen_ai.provider.name")
 
 TABLE: Final = Table(
@@ -57,7 +64,7 @@ TABLE: Final = Table(
         "agent_name": (
             "gen_ai.agent.name", "agent.name", "agent_name", "traceloop.association.properties.lc_agent_name",
         ),
-        "tool_name": ("gen_ai.tool.name", "tool.name"),
+        "tool_name": ("gen_ai.tool.name", "tool.name", "mcp.tool.name"),
         "model": ("gen_ai.response.model", "gen_ai.request.model", "llm.model_name"),
         "provider": ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system"),
         "workflow_id": ("gen_ai.workflow.name", "traceloop.workflow.name"),
@@ -84,11 +91,14 @@ TABLE: Final = Table(
         "gen_ai.usage.details.reasoning_tokens", "llm.token_count.completion_details.reasoning",
     ),
     total=("gen_ai.usage.total_tokens", "llm.usage.total_tokens", "llm.token_count.total"),
-    cost=("operation.cost", "gen_ai.usage.cost", "llm.cost.total"),
+    cost=(
+        "operation.cost", "gen_ai.usage.cost", "gen_ai.cost.total_cost", "gen_ai.usage.total_cost", "gen_ai.cost.total",
+        "llm.cost.total",
+    ),
     finish_reasons=(
         "gen_ai.response.finish_reasons", "gen_ai.response.finish_reason", "gen_ai.response.stop_reason",
         "llm.response.finish_reason", "llm.response.stop_reason", "gen_ai.completion.0.finish_reason",
-        "llm.finish_reason",
+        "llm.finish_reason", "anthropic.message.stop_reason",
     ),
     output=(
         "gen_ai.output.messages", "gen_ai.response.id", "gen_ai.completion.0.content", "gen_ai.completion.0.role",
@@ -98,12 +108,23 @@ TABLE: Final = Table(
 )  # fmt: skip
 
 
+@lru_cache(maxsize=256)
+def kind_of_operation(operation: str) -> str:
+    """Return the kind of an operation, also of one that is named as a function of a client is: `aembedding`."""
+    name = operation.strip().lower()
+    name = name if name in KINDS or not name.startswith("a") else name[1:]
+    return KINDS.get(name) or KINDS.get(name.removesuffix("_stream").rpartition("_")[2], "step")
+
+
 def kind_of(span: FinishedSpan) -> str:
     """Return the kind by the operation; a model and who serves it, without an operation, is a model call."""
-    operation = span.attributes.get(OPERATION)
+    attributes = span.attributes
+    operation = attributes.get(OPERATION)
     if not isinstance(operation, str):
-        return "llm"
-    kind = KINDS.get(operation.strip().lower(), "step")
+        return "tool" if _MCP_METHOD in attributes else "llm"
+    kind = kind_of_operation(operation)
+    if kind == "step" and "gen_ai.request.model" in attributes and not _SHOWN.isdisjoint(attributes):
+        return "llm"  # what names a model and shows usage is a call of it, whatever it is called
     if kind == "tool" and (
         "gen_ai.transfer.target.agent.name" in span.attributes or "gen_ai.transfer.type" in span.attributes
     ):
@@ -129,6 +150,8 @@ def read_genai(span: FinishedSpan, kind: str, table: Table = TABLE) -> Reading:
         reading.metadata = {**reading.metadata, "operation": operation[:256]}
     if kind not in ("tool", "handoff"):
         reading.tool_name = None
+    # Bedrock counts its cache beside, and what wraps its client passes that on; frameworks count it inside
+    reading.is_cache_beside = "bedrock" in span.scope and reading.provider in ("aws.bedrock", "aws_bedrock")
     if "metadata" in attributes:
         common.add_metadata(reading, attributes["metadata"])
     for name in _FIRST_CHUNK:
@@ -154,11 +177,13 @@ class GenAiConvention:
     """Spans with an operation name, or with a model and who serves it."""
 
     name = "otel_genai"
-    markers = frozenset({OPERATION, *_MODEL_SYSTEMS})
+    markers = frozenset({OPERATION, _MCP_METHOD, *_MODEL_SYSTEMS})
 
     def matches(self, span: FinishedSpan) -> bool:
         attributes = span.attributes
         if OPERATION not in attributes:
+            if attributes.get(_MCP_METHOD) == "tools/call":
+                return True
             return "gen_ai.request.model" in attributes and any(name in attributes for name in _MODEL_SYSTEMS)
         other = attributes.get("openinference.span.kind")
         if other is None:

@@ -76,24 +76,33 @@ class LangfuseConvention:
 
 
 def _usage(details: Mapping[str, Any]) -> TokenUsage | None:
-    """Add up the buckets: they are disjoint, so cached input is beside `input`."""
-    given, gotten = _sum(details, "input"), _sum(details, "output")
-    if given is None and gotten is None:  # its wrapper of a client library passes on what that says
-        given, gotten = count(details.get("prompt_tokens")), count(details.get("completion_tokens"))
+    """Add up the buckets: they are disjoint, so cached input is beside `input`, unless the total says otherwise."""
+    given, gotten = _sums(details, "input", "prompt"), _sums(details, "output", "completion")
     if given is None and gotten is None:
         return None
-    cached = _first(details, "input_cached_tokens", "cache_read_input_tokens", "input_cache_read")
-    reasoning = _first(details, "output_reasoning_tokens", "output_reasoning")
-    return TokenUsage(given, gotten, cached, _first(details, "input_cache_creation"), reasoning)
+    total = _first(details, "total", "total_tokens")
+    whole = (given or (0, 0))[0] + (gotten or (0, 0))[0]
+    at = 0 if whole and total == whole else 1
+    # its wrapper of a client library passes on what that says, with the parts in maps of their own
+    inside = json_map(details.get("prompt_tokens_details") or details.get("input_tokens_details"))
+    thought = json_map(details.get("completion_tokens_details") or details.get("output_tokens_details"))
+    return TokenUsage(
+        given and given[at], gotten and gotten[at],
+        _first({**inside, **details}, "cached_tokens", "input_cached_tokens", "cache_read_input_tokens", "input_cache_read"),
+        _first(details, "input_cache_creation", "cache_creation_input_tokens", "input_cache_write"),
+        _first({**thought, **details}, "reasoning_tokens", "output_reasoning_tokens", "output_reasoning"),
+    )  # fmt: skip
 
 
-def _sum(details: Mapping[str, Any], side: str) -> int | None:
-    found = [
-        number
+def _sums(details: Mapping[str, Any], *sides: str) -> tuple[int, int] | None:
+    """Return the bucket of the side itself, and the sum of all of that side."""
+    found = {
+        name: number
         for name, value in details.items()
-        if (name == side or name.startswith(f"{side}_")) and (number := count(value)) is not None
-    ]
-    return sum(found) if found else None
+        if any(side in name for side in sides) and (number := count(value)) is not None
+    }
+    own = next((found[name] for side in sides for name in (side, f"{side}_tokens") if name in found), 0)
+    return (own, sum(found.values())) if found else None
 
 
 def _first(details: Mapping[str, Any], *names: str) -> int | None:

@@ -76,8 +76,11 @@ class OpenInferenceConvention:
             reading.cost = sum(known) if known else None
         if kind == "llm":
             self._look_for_end(span, reading)
-            if reading.model is None:  # until the answer comes, only the request says it
-                reading.model = text(json_map(attributes.get("llm.invocation_parameters")).get("model"))
+            if reading.model is None or (span.status == "unset" and not reading.finish_reasons):
+                # until the answer comes, only the request says it
+                request = json_map(attributes.get("llm.invocation_parameters"))
+                reading.model = reading.model or text(request.get("model"))
+                reading.is_stream = reading.is_stream or request.get("stream") is True
         return reading
 
     def _look_for_end(self, span: FinishedSpan, reading: Reading) -> None:
@@ -99,3 +102,5 @@ class OpenInferenceConvention:
             reading.finish_reasons = (reason,)
         elif answer.get("status") in ("incomplete", "failed", "cancelled"):
             reading.finish_reasons = (str(answer["status"]),)
+        elif (reason := text(answer.get("stop_reason"))) is not None:
+            reading.finish_reasons = (reason,)

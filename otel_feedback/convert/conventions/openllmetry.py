@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from otel_feedback.convert.conventions import common
 from otel_feedback.convert.conventions.genai import KINDS as OPERATIONS
-from otel_feedback.convert.conventions.genai import OPERATION, read_genai
+from otel_feedback.convert.conventions.genai import OPERATION, kind_of_operation, read_genai
 from otel_feedback.convert.reading import Reading
 from otel_feedback.convert.span import FinishedSpan
+from otel_feedback.convert.usage import TokenUsage
 from otel_feedback.convert.values import text
 
 __all__ = ["OpenLlmetryConvention"]
@@ -19,9 +21,15 @@ _KIND: Final = "traceloop.span.kind"
 _REQUEST: Final = "llm.request.type"
 
 KINDS: Final = {"agent": "agent", "workflow": "workflow", "task": "step", "tool": "tool", "handoff": "handoff"}
-REQUESTS: Final = {"chat": "llm", "completion": "llm", "embedding": "embedding", "rerank": "retrieval"}
 _ASSOCIATIONS: Final = "traceloop.association.properties."
+_CREW_USAGE: Final = "crewai.crew.token_usage"  # a text: total_tokens=240 prompt_tokens=200 …
+_COUNTS: Final = re.compile(r"(\w+)=(\d{1,15})\b")
 _CHUNKS: Final = ("gen_ai.content.completion.chunk", "llm.content.completion.chunk")
+
+
+def _is_unmarked_workflow(span: FinishedSpan) -> bool:
+    """Tell whether it is a framework's workflow, of which only the name says so."""
+    return "gen_ai.system" in span.attributes and span.name.endswith(".workflow")
 
 
 class OpenLlmetryConvention:
@@ -32,19 +40,23 @@ class OpenLlmetryConvention:
 
     def matches(self, span: FinishedSpan) -> bool:
         attributes = span.attributes
-        return _KIND in attributes or (_REQUEST in attributes and OPERATION not in attributes)
+        if _KIND in attributes:
+            return True
+        return OPERATION not in attributes and (_REQUEST in attributes or _is_unmarked_workflow(span))
 
     def read(self, span: FinishedSpan) -> Reading:
         attributes = span.attributes
         word = attributes.get(_KIND)
         kind = KINDS.get(str(word).lower(), "step") if word is not None else None
-        if kind in (None, "step"):
+        if kind is None and _is_unmarked_workflow(span):
+            kind = "workflow"
+        elif kind in (None, "step"):
             operation = OPERATIONS.get(str(attributes.get(OPERATION, "")))
             # a task that says that it is a model call or a retrieval is one
             if operation not in (None, "agent", "workflow"):
                 kind = operation
             elif kind is None:
-                kind = REQUESTS.get(str(attributes.get(_REQUEST)).lower(), "step")
+                kind = kind_of_operation(str(attributes.get(_REQUEST)))
         reading = read_genai(span, kind)
         entity = text(attributes.get("traceloop.entity.name"))
         if kind == "agent":
@@ -53,6 +65,11 @@ class OpenLlmetryConvention:
             reading.agent_name = common.agent_name_of(entity or common.stripped(span.name))
             if entity is not None and reading.workflow_id is None:
                 reading.workflow_id = entity
+            if reading.usage is None and isinstance(told := attributes.get(_CREW_USAGE), str):
+                used = {name: int(number) for name, number in _COUNTS.findall(told[:1_000])}
+                reading.usage = TokenUsage(
+                    *map(used.get, ("prompt_tokens", "completion_tokens", "cached_prompt_tokens"))
+                )
         elif kind == "tool":
             reading.tool_name = text(attributes.get("gen_ai.tool.name")) or entity or reading.tool_name
         common.add_associations(reading, attributes, _ASSOCIATIONS)
