@@ -55,6 +55,8 @@ _FIXTURES = {
     "collector": [_COLLECTOR, _JAEGER],
     "collector_of_spans": [_COLLECTOR],
     "genai": [Kept("environment beside-genai", "beside-genai-", 40, 170)],
+    "processes": [Kept("environment beside-processes", "beside-processes-", 60, 150)],
+    "servers": [Kept("environment beside-servers", "beside-servers-", 40, 200)],
     "vendors": [Kept("environment beside-vendors", "beside-vendors-", 60, 260)],
 }
 _FILES = {

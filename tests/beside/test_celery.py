@@ -68,7 +68,7 @@ def test_children_that_end_after_each_task_deliver_while_the_load_lasts(
     assert_each_once(log, count, said)
 
 
-@pytest.mark.parametrize("tasks_per_child", [1, 1_000])
+@pytest.mark.parametrize("tasks_per_child", [pytest.param(1, marks=pytest.mark.brief), 1_000])
 def test_a_warm_shutdown_sends_nothing_twice(tasks_per_child: int, processes: Path, log: Path, tmp_path: Path) -> None:
     """The children end without exit handlers, right after their last tasks."""
     count = 8

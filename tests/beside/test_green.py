@@ -21,7 +21,7 @@ LIBRARIES = ("gevent", "eventlet")
 PATCHED_LATE = "Patch first: monkey.patch_all() or eventlet.monkey_patch()"
 
 
-@pytest.mark.parametrize("order", ["first", "last"])
+@pytest.mark.parametrize("order", ["first", pytest.param("last", marks=pytest.mark.brief)])
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_events_arrive_whether_it_is_patched_before_configure_or_after(
     library: str, order: str, processes: Path, log: Path, kafka_broker: KafkaBroker

@@ -92,7 +92,7 @@ def test_a_request_under_way_ends_and_all_is_delivered(
     assert set(delivered(variables, 2)) == {"success"}
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize("pool", ["prefork", pytest.param("threads", marks=pytest.mark.brief)])
 def test_a_task_under_way_ends_and_all_is_delivered(
     pool: str, servers: Path, folder: Path, variables: dict[str, str]
 ) -> None:

@@ -80,6 +80,7 @@ def test_it_lasts_until_the_body_was_sent(place: tuple[Server, str], events: Any
     assert answer["duration_ms"] >= generate["duration_ms"]
 
 
+@pytest.mark.brief
 def test_one_that_the_client_left_is_no_success(place: tuple[Server, str], events: Any, log: Path) -> None:
     server, framework = place
     with server.answer(f"/{framework}/endless") as answer:

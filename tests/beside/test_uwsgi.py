@@ -99,6 +99,7 @@ def test_workers_have_journals_of_their_own_and_deliver(
     assert folders(tmp_path / "state" / "otel-feedback" / "agents") == []
 
 
+@pytest.mark.brief
 def test_of_workers_that_are_killed_nothing_is_lost(processes: Path, log: Path) -> None:
     """Their destination is away, so all is in their journals, whose owners' locks end with them."""
     log.mkdir()

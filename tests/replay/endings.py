@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tests.replay.captures import Run, load_runs
+from tests.replay.captures import FILES, Run, load_runs
 from tests.replay.replaying import VARIANTS, events_of
 from tests.replay.scoring import misses_of, visible
 
@@ -21,7 +21,7 @@ _HAPPENED = {
 def table() -> str:
     """Return the runs by what happened, with what the span at the top says, and how many events say it right."""
     counts: dict[str, Counter[str]] = {happened: Counter() for happened in _HAPPENED}
-    for run in load_runs():
+    for run in (run for file in FILES for run in load_runs(file)):
         for happened, statuses in _HAPPENED.items():
             if run.is_certain and run.truth.status[0] in statuses:
                 counts[happened].update(("runs", _says(run)))
