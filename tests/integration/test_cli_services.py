@@ -312,7 +312,7 @@ def test_a_server_of_traces_that_takes_no_logs(jaeger: Jaeger, tmp_path: Path, p
         OTEL_TRACES_EXPORTER="otlp",
     )
     assert (code, found["OTLP traces"]["state"], found["OTLP logs"]["state"]) == (1, "ok", "failed")
-    assert found["OTLP logs"]["todo"] == "give the collector a pipeline for logs with the otlp receiver"
+    assert found["OTLP logs"]["todo"].startswith("give the collector a pipeline for logs with the otlp receiver")
 
 
 def test_logs_and_traces_to_different_servers(collector: Collector, jaeger: Jaeger, tmp_path: Path) -> None:
