@@ -40,7 +40,7 @@ def test_events_arrive(options: list[str], kafka_broker: KafkaBroker) -> None:
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert len(kafka_clients.read_to_end(kafka_broker.bootstrap_servers, topic)) == 20
     doctor = subprocess.run(
-        [sys.executable, *options, "-m", "otel_feedback.cli", "doctor"],
+        [sys.executable, *options, "-m", "otel_feedback", "doctor"],
         env=given, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert doctor.returncode == 0, doctor.stdout + doctor.stderr
