@@ -227,6 +227,8 @@ class FeedbackPipeline:
 
     def forget_start(self, event_id: str) -> None:
         """Forget an action that began and ended without an event."""
+        if not HERE[0]:
+            begin_anew()
         self._delivery.journal.forget_start(event_id)
 
     def record_outcome(self, event: OutcomeEvent) -> bool:
@@ -320,6 +322,8 @@ class FeedbackPipeline:
         `elsewhere` is what dead processes left for destinations that are none of these, with what sends it here.
         For each exporter `appended = delivered + pending + sum(lost)`. Safe from any thread.
         """
+        if not HERE[0]:
+            begin_anew()
         delivery = self._delivery
         with self._count_lock:
             sampled_out, hook_failures = self._sampled_out, dict(self._hook_failures)
@@ -410,13 +414,13 @@ class FeedbackPipeline:
 
     def renew_after_fork(self) -> None:
         """In a forked child: a journal, workers and locks of its own. What is pending belongs to the parent."""
+        self._delivery.leave_to_parent()  # first of all: whatever fails below, nothing of the parent's is written to
         self._count_lock = threading.RLock()
         self._shutdown_lock = threading.RLock()
         self._log = ThrottledLog(logger)
         self._not_recorded, self._hook_failures = {}, {}
         self._screen.renew_after_fork()
         self.outcomes.renew_after_fork()
-        self._delivery.leave_to_parent()
         for exporter in self._exporters:
             exporter.after_fork()
         if self._notices is not None:

@@ -89,7 +89,7 @@ class Worker:
         self._sources: tuple[Cursor, ...] = (cursor,)  # this process's own first; replaced as a whole
         self._turns = 0  # leases made; whose turn it is
         self._in_flight = InFlight(exporter, self._wake.set)
-        self._defects: dict[Cursor, int] = {}  # errors in a row that no exporter should raise, by whose records they were
+        self._defects: dict[Cursor, int] = {}  # in a row that no exporter should raise, by whose records they were
         self._most_defects = MOST_DEFECTS
         self._refuses = False  # records for good, and has taken none since
         self._idle = True  # an append wakes us

@@ -19,10 +19,15 @@ from collections.abc import Callable
 from importlib import import_module
 from types import TracebackType
 
+from otel_feedback.logger import get_logger
+
 __all__ = [
     "HERE", "begin_anew", "call_at_end_of_child", "call_in_child", "import_guard", "import_host_lookup", "is_patched",
     "is_pool_child", "leaves_to_children", "may_be_patched", "will_fork",
 ]  # fmt: skip
+
+
+logger = get_logger(__name__)
 
 
 class _Pid:
@@ -93,11 +98,17 @@ def call_in_child(renew: Callable[[], object]) -> None:
 
 
 def begin_anew() -> None:
-    """Renew all that a child renews, unless that was done. Where something is recorded it is called if not `HERE[0]`."""
+    """Renew all that a child renews, unless that was done. Where something is recorded it is called if not `HERE[0]`.
+
+    Never raises: what cannot be renewed keeps nothing else from it, and the program's own code, which may call this, goes on.
+    """
     with _begin_lock:
         if not HERE[0]:
             for renew in _renewals:
-                renew()
+                try:
+                    renew()
+                except Exception:
+                    logger.exception("a forked child could not begin anew in everything")
             HERE[0] = True
 
 
