@@ -15,15 +15,17 @@ import mmap
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from importlib import import_module
 from types import TracebackType
+from typing import Protocol
 
 from otel_feedback.logger import get_logger
 
 __all__ = [
     "HERE", "begin_anew", "call_at_end_of_child", "call_in_child", "import_guard", "import_host_lookup", "is_patched",
-    "is_pool_child", "leaves_to_children", "may_be_patched", "will_fork",
+    "is_pool_child", "leaves_to_children", "may_be_patched", "renew_in_child", "will_fork",
 ]  # fmt: skip
 
 
@@ -63,6 +65,14 @@ HERE = _mark()
 HERE[0] = True
 
 
+class Renewable(Protocol):
+    """What has locks, threads or files that a forked child needs of its own."""
+
+    def renew_after_fork(self) -> None:
+        """In a forked child: begin anew, and leave to the parent what is the parent's."""
+        ...
+
+
 class _ImportGuard:
     """A re-entrant lock for `with`, which a child has anew."""
 
@@ -95,6 +105,17 @@ def import_host_lookup() -> None:
 def call_in_child(renew: Callable[[], object]) -> None:
     """Have this called in each forked child, in the order of these calls."""
     _renewals.append(renew)
+
+
+def renew_in_child(owner: Renewable) -> None:
+    """Have this renewed in each forked child, as long as somebody has it."""
+    reference = weakref.ref(owner)
+
+    def renew() -> None:
+        if (alive := reference()) is not None:
+            alive.renew_after_fork()
+
+    call_in_child(renew)
 
 
 def begin_anew() -> None:
