@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import sys
 import threading
-import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from otel_feedback.errors import ExportError
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Receipt, Refusal, Settled
 from otel_feedback.exporters.log_file import LogFile
-from otel_feedback.sdk.forks import call_in_child
+from otel_feedback.sdk.forks import renew_in_child
 
 __all__ = ["LogExporter", "LogWriter"]
 
@@ -36,7 +35,7 @@ class LogWriter:
         self.destination = "stderr" if place is None else str(place)
         self.is_file = place is not None
         self._lock = threading.Lock()
-        _renew_after_fork(self)
+        renew_in_child(self)
         self._file = None if place is None else LogFile(place, max_bytes, backups)  # guarded by self._lock
 
     def write(self, lines: Sequence[bytes]) -> None:
@@ -67,17 +66,6 @@ class LogWriter:
         """In a forked child: a lock that no thread of the parent's holds, and a file that is not locked with its own."""
         self._lock = threading.Lock()
         self.close()
-
-
-def _renew_after_fork(writer: LogWriter) -> None:
-    reference = weakref.ref(writer)
-
-    def renew() -> None:
-        alive = reference()
-        if alive is not None:
-            alive.renew_after_fork()
-
-    call_in_child(renew)
 
 
 def _write_to_stderr(text: str) -> None:

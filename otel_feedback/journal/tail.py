@@ -5,6 +5,8 @@ Written with the journal's lock held; a read of one record is atomic and needs n
 
 from __future__ import annotations
 
+import contextlib
+
 from otel_feedback.events.record import Record
 
 __all__ = ["Tail"]
@@ -40,13 +42,17 @@ class Tail:
         return self.first < sequence
 
     def take(self, start: int, most: int, end: int) -> tuple[list[Record], int]:
-        """Return up to `most` records from `start` on that follow each other, and where they end."""
+        """Return up to `most` records from `start` on that follow each other, and where they end.
+
+        One that cannot be read back is left out: it must not hold up all others.
+        """
         taken: list[Record] = []
         get = self.get
         while start < end and len(taken) < most:
             record = get(start)
             if record is None:
                 break
-            taken.append(record.whole())
             start += 1
+            with contextlib.suppress(Exception):
+                taken.append(record.whole())
         return taken, start

@@ -9,10 +9,6 @@ Safe from any thread. A forked child starts with a journal and workers of its ow
 
 from __future__ import annotations
 
-import threading
-import time
-import traceback
-import weakref
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
@@ -30,20 +26,18 @@ from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
 from otel_feedback.events.started import StartedAction
 from otel_feedback.exporters.interface import Exporter, Notices
 from otel_feedback.journal.interface import Account, Journal
-from otel_feedback.logger import get_logger
 from otel_feedback.pipeline.delivery import Delivery, Refused
+from otel_feedback.pipeline.end import PipelineEnd
 from otel_feedback.pipeline.ledger import observe
 from otel_feedback.pipeline.recorder import ActionRecorder
 from otel_feedback.pipeline.ring import Ring
 from otel_feedback.pipeline.screen import Dropped, Screen
+from otel_feedback.pipeline.unrecorded import Unrecorded
 from otel_feedback.redaction.redaction import Redaction
-from otel_feedback.sdk.forks import HERE, begin_anew, call_at_end_of_child, call_in_child, is_patched, is_pool_child
+from otel_feedback.sdk.forks import HERE, begin_anew, call_at_end_of_child, is_patched, is_pool_child, renew_in_child
 from otel_feedback.settings.values import require
-from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["FeedbackPipeline"]
-
-logger = get_logger(__name__)
 
 AnEnded = TypeVar("AnEnded", bound=EndedAction)
 
@@ -90,47 +84,35 @@ class FeedbackPipeline:
         enabled: bool = True,
         new_screen: Callable[[Callable[[str, Exception], None]], Screen] = lambda failed: Screen(failed=failed),
     ) -> None:
-        self.service_name = service_name
-        self.enabled = enabled
+        self.service_name, self.enabled = service_name, enabled
         self._new_journal = new_journal
         self._exporters = tuple(exporters)
         self._refused = refused
         self._notices = notices
-        self.emit_start = emit_start
-        self.emit_pending = emit_pending
-        self._rescan_s = rescan_s
-        self._audit_s = audit_s
+        self.emit_start, self.emit_pending = emit_start, emit_pending
+        self._rescan_s, self._audit_s = rescan_s, audit_s
         self._shutdown_timeout_s = shutdown_timeout_s
-        self._on_shutdown = on_shutdown
-        self._log = ThrottledLog(logger)
         self._ring = Ring(ring_size)
         self.outcomes = Outcomes(self.accept, CONVENTIONS, rules or Rules(), open_actions.get)
         """What turns spans into events, for all providers whose spans come here."""
-        self._screen = new_screen(self._note_hook_failure)
+        self.unrecorded = Unrecorded()
+        """What was not recorded, and what failed on the way."""
+        self._screen = new_screen(self.unrecorded.note_hook_failure)
         self.redaction: Redaction = self._screen.redaction
         """What takes secrets out of texts."""
         self.recorder = ActionRecorder(self)
         """What takes the events of actions."""
-        self._count_lock = threading.RLock()
-        self._not_recorded: dict[str, int] = {}  # guarded by self._count_lock
-        self._hook_failures: dict[str, int] = {}  # guarded by self._count_lock
-        self._sampled_out = 0  # guarded by self._count_lock
-        self._shutdown_lock = threading.RLock()
         self.closed = not enabled
         """True after `shutdown()` began, and where everything is switched off."""
-        self._is_finishing = False  # guarded by self._shutdown_lock
-        self._finished: bool | None = None  # guarded by self._shutdown_lock: what shutdown() returned
+        self._ending = PipelineEnd(on_shutdown)
         self._begin_delivery(is_child=is_pool_child())
-        _after_fork(self)
+        renew_in_child(self)
 
     def _begin_delivery(self, *, is_child: bool) -> None:
-        self._delivery = self._new_delivery(is_child=is_child)
-        self.journal = self._delivery.journal
+        self.journal = self._new_journal()
         """The journal of this process; a forked child has another one."""
-
-    def _new_delivery(self, *, is_child: bool) -> Delivery:
-        return Delivery(
-            self._new_journal(),
+        self._delivery = Delivery(
+            self.journal,
             self._exporters,
             refused=self._refused,
             notices=self._notices,
@@ -154,13 +136,6 @@ class FeedbackPipeline:
 
     # -- in ------------------------------------------------------------------------------------------------
 
-    def accept(self, event: OutcomeEvent, key: str, sampled: bool) -> OutcomeEvent | None:
-        """Take an event that is known to be valid; return it as it was recorded, None where it was not.
-
-        On the agent's thread: cheap, never waits, never raises.
-        """
-        return self._accept(event, key, sampled, is_clean=False)
-
     def accept_ended(self, ended: AnEnded, key: str, sampled: bool) -> AnEnded | OutcomeEvent | None:
         """Take what an action left, of which everything, and the key, went through this pipeline's redaction when said.
 
@@ -172,16 +147,20 @@ class FeedbackPipeline:
         try:
             packed = pack(ended)
         except Exception:  # what cannot be written is seen to there
-            return self._accept(ended.event(), key, sampled, is_clean=True)
+            return self.accept(ended.event(), key, sampled, is_clean=True)
         if screen.has_hooks or len(packed) + MOST_MORE > screen.max_bytes or self.closed:
-            return self._accept(ended.event(), key, sampled, is_clean=True)
+            return self.accept(ended.event(), key, sampled, is_clean=True)
         self._ring.append(ended)
         if not self._delivery.append(key, packed, ended, sampled):
             self._reject_late(ended.event_id)
             return None
         return ended
 
-    def _accept(self, event: OutcomeEvent, key: str, sampled: bool, *, is_clean: bool) -> OutcomeEvent | None:
+    def accept(self, event: OutcomeEvent, key: str, sampled: bool, *, is_clean: bool = False) -> OutcomeEvent | None:
+        """Take an event that is known to be valid; return it as it was recorded, None where it was not.
+
+        On the agent's thread: cheap, never waits, never raises. `is_clean`: its texts went through the redaction.
+        """
         if not HERE[0]:
             begin_anew()
         if self.closed:
@@ -196,7 +175,7 @@ class FeedbackPipeline:
         if isinstance(screened, Dropped):
             if event.revision:
                 self.forget_start(event.event_id)
-            self._count(screened.reason)
+            self.unrecorded.count(screened.reason)
             return None
         if key != event.trace_id:
             key = self._key_of(key, event, screened.event)
@@ -216,10 +195,10 @@ class FeedbackPipeline:
     def _close_lost(self, action: StartedAction, died: datetime) -> OutcomeEvent | None:
         """Return the final event of an action whose process died, as it is to be recorded, if it is."""
         screened = self._screen.pass_through(lost_action(action, died))
-        if isinstance(screened, Dropped):
-            self._count(screened.reason)
-            return None
-        return screened.event
+        if not isinstance(screened, Dropped):
+            return screened.event
+        self.unrecorded.count(screened.reason)
+        return None
 
     def _reject_late(self, event_id: str) -> None:
         self.forget_start(event_id)
@@ -227,6 +206,8 @@ class FeedbackPipeline:
 
     def forget_start(self, event_id: str) -> None:
         """Forget an action that began and ended without an event."""
+        if not HERE[0]:
+            begin_anew()
         self._delivery.journal.forget_start(event_id)
 
     def record_outcome(self, event: OutcomeEvent) -> bool:
@@ -245,37 +226,8 @@ class FeedbackPipeline:
 
     def reject(self, reason: str, message: str, *args: object) -> None:
         """Count an outcome that could not be recorded, and say so at most once a minute."""
-        if not self.enabled:
-            return
-        self._count(reason)
-        self._log.warning(reason, message, *args)
-
-    def _count(self, reason: str) -> None:
-        with self._count_lock:
-            self._not_recorded[reason] = self._not_recorded.get(reason, 0) + 1
-
-    def _note_hook_failure(self, hook: str, exc: Exception) -> None:
-        with self._count_lock:
-            self._hook_failures[hook] = self._hook_failures.get(hook, 0) + 1
-        kept = "kept" if hook == "filter" else "recorded without its texts"
-        # not what it says: that may be a text of the event
-        frames = traceback.extract_tb(exc.__traceback__)
-        where = f" in {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-        self._log.warning(
-            hook, "the function that was given as %s failed with %s%s: the event is %s",
-            hook, type(exc).__name__, where, kept,
-        )  # fmt: skip
-
-    def note_sampled_out(self) -> None:
-        """Count an action whose span the provider's sampler dropped; the action has its event all the same."""
-        with self._count_lock:
-            self._sampled_out += 1
-            first = self._sampled_out == 1
-        if first:
-            logger.warning(
-                "the TracerProvider's sampler drops spans: actions made by action() have their outcome events all "
-                "the same, spans of other instrumentation that it drops have none"
-            )
+        if self.enabled:
+            self.unrecorded.reject(reason, message, *args)
 
     # -- out -----------------------------------------------------------------------------------------------
 
@@ -312,23 +264,22 @@ class FeedbackPipeline:
         """Return the account: what was recorded, and for each exporter what became of it.
 
         Shape: `{"producer_id", "recorded", "not_recorded": {reason: n}, "hook_failures": {"redact" or "filter": n},
-        "sampled_out", "exporters": {name: {"destination",
-        "appended", "delivered", "pending", "lost": {reason: n}, "retries", "healthy", "last_error"}}, "journal": {"kind":
-        "disk" or "memory", "path", "bytes", "segments", "problem", "open_actions", "damaged_bytes"}, "adopted":
-        {producer_id: {"service_name", "exporters": {name: …}}}, "elsewhere": [{"exporter",
-        "destination", "address", "journals", "events", "command"}], "notices": {"sent", "pending", "lost"}}`.
+        "sampled_out", "exporters": {name: {"destination", "appended", "delivered", "pending", "lost": {reason: n},
+        "retries", "healthy", "last_error"}}, "journal": {"kind": "disk" or "memory", "path", "bytes", "segments", "problem",
+        "open_actions", "damaged_bytes"}, "adopted": {producer_id: {"service_name", "exporters": {name: …}}}, "elsewhere":
+        [{"exporter", "destination", "address", "journals", "events", "command"}], "notices": {"sent", "pending", "lost"}}`.
         `elsewhere` is what dead processes left for destinations that are none of these, with what sends it here.
         For each exporter `appended = delivered + pending + sum(lost)`. Safe from any thread.
         """
+        if not HERE[0]:
+            begin_anew()
         delivery = self._delivery
-        with self._count_lock:
-            sampled_out, hook_failures = self._sampled_out, dict(self._hook_failures)
         return {
             "producer_id": self.producer_id,
             "recorded": delivery.journal.end,
             "not_recorded": self._count_not_recorded(),
-            "hook_failures": hook_failures,
-            "sampled_out": sampled_out,
+            "hook_failures": self.unrecorded.hook_failures(),
+            "sampled_out": self.unrecorded.sampled_out,
             "exporters": delivery.accounts(),
             "journal": delivery.journal.health()._asdict(),
             "adopted": delivery.ledger.adopted(),
@@ -344,8 +295,7 @@ class FeedbackPipeline:
         return self._delivery.ledger.totals()
 
     def _count_not_recorded(self) -> dict[str, int]:
-        with self._count_lock:
-            not_recorded = dict(self._not_recorded)
+        not_recorded = self.unrecorded.by_reason()
         if self.enabled and (early := unrecorded()):
             not_recorded["before_configure"] = early
         return not_recorded
@@ -365,9 +315,8 @@ class FeedbackPipeline:
         """Deliver what is pending, stop the workers, close the destinations; at most `timeout_s` seconds.
 
         What could not be delivered stays in the journal on disk and goes out with the next process of the service;
-        from a journal in memory it is lost, as `lost["shutdown"]`. A log line says which. Later outcomes are counted and
-        not recorded.
-        Calling it again does nothing. Runs by itself at the end of the interpreter.
+        from a journal in memory it is lost, as `lost["shutdown"]`. A log line says which. Later outcomes are counted, not
+        recorded. Calling it again does nothing. Runs by itself at the end of the interpreter.
 
         Returns:
             True when everything that was ever recorded has been acknowledged by every exporter.
@@ -375,62 +324,27 @@ class FeedbackPipeline:
         limit_s = self._shutdown_timeout_s if timeout_s is None else max(0.0, timeout_s)
         if not HERE[0]:
             begin_anew()
-        return self._end(limit_s, self._delivery.finish)
+        return self._ending.run(limit_s, self._close, self._delivery.finish)
 
     def end_in_child(self) -> bool:
         """Shut down in a pool's child that ends: leave to others what would take a while, and spans to the SDK."""
-        return self._end(0.0, lambda _deadline: self._delivery.finish_in_child(self._shutdown_timeout_s))
+        most_s = self._shutdown_timeout_s
+        return self._ending.run(0.0, self._close, lambda _deadline: self._delivery.finish_in_child(most_s))
 
-    def _end(self, limit_s: float, finish: Callable[[float], bool]) -> bool:
-        deadline = time.monotonic() + limit_s
-        with self._shutdown_lock:
-            if self._finished is not None:
-                return self._finished
-            if self._is_finishing:  # by a signal handler, in the middle of this very call
-                return False
-            self._is_finishing = True
-            self.outcomes.finish()
-            self.closed = True
-            beside = self._begin_shutdown(limit_s)
-            self._finished = finish(deadline)
-            if beside is not None:
-                beside.join(max(0.0, deadline - time.monotonic()))
-            return self._finished
-
-    def _begin_shutdown(self, limit_s: float) -> threading.Thread | None:
-        """Start what goes on beside the delivery of events; a hanging collector must not take their time."""
-        if self._on_shutdown is None or not self.enabled or limit_s <= 0:
-            return None
-        thread = threading.Thread(target=self._on_shutdown, args=(limit_s,), name="otel-feedback-shutdown", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:  # the interpreter is going down and starts no more threads
-            return None
-        return thread
+    def _close(self) -> None:
+        self.outcomes.finish()
+        self.closed = True
 
     def renew_after_fork(self) -> None:
         """In a forked child: a journal, workers and locks of its own. What is pending belongs to the parent."""
-        self._count_lock = threading.RLock()
-        self._shutdown_lock = threading.RLock()
-        self._log = ThrottledLog(logger)
-        self._not_recorded, self._hook_failures = {}, {}
+        self._delivery.leave_to_parent()  # first of all: whatever fails below, nothing of the parent's is written to
+        self.unrecorded.renew_after_fork()
+        self._ending.renew_after_fork()
         self._screen.renew_after_fork()
         self.outcomes.renew_after_fork()
-        self._delivery.leave_to_parent()
         for exporter in self._exporters:
             exporter.after_fork()
         if self._notices is not None:
             self._notices.after_fork()
         if not self.closed:
             self._begin_delivery(is_child=True)
-
-
-def _after_fork(pipeline: FeedbackPipeline) -> None:
-    reference = weakref.ref(pipeline)
-
-    def renew() -> None:
-        alive = reference()
-        if alive is not None:
-            alive.renew_after_fork()
-
-    call_in_child(renew)

@@ -66,7 +66,7 @@ class ActionRecorder:
     def record(self, event: OutcomeEvent, key: str, *, sampled: bool, sampled_out: bool) -> OutcomeEvent | None:
         """Record the event of an action whose span reached no processor of ours."""
         if sampled_out and not self.pipeline.closed:
-            self.pipeline.note_sampled_out()
+            self.pipeline.unrecorded.note_sampled_out()
         return self.pipeline.accept(event, key, sampled)
 
     def lose(self, event_id: str, exc: Exception) -> None:

@@ -89,7 +89,7 @@ class Worker:
         self._sources: tuple[Cursor, ...] = (cursor,)  # this process's own first; replaced as a whole
         self._turns = 0  # leases made; whose turn it is
         self._in_flight = InFlight(exporter, self._wake.set)
-        self._defects = 0  # errors in a row that no exporter should raise
+        self._defects: dict[Cursor, int] = {}  # in a row that no exporter should raise, by whose records they were
         self._most_defects = MOST_DEFECTS
         self._refuses = False  # records for good, and has taken none since
         self._idle = True  # an append wakes us
@@ -119,6 +119,7 @@ class Worker:
     def remove(self, cursor: Cursor) -> None:
         """Deliver no more from a cursor that was added."""
         self._sources = tuple(known for known in self._sources if known is not cursor)
+        self._defects.pop(cursor, None)
 
     def find_out(self) -> None:
         """Find out which destination this is, also with nothing to deliver."""
@@ -210,7 +211,7 @@ class Worker:
                 return
             if source is not None:
                 # one by one after a defect, so that a record which provokes it is found
-                lease = source.lease(1 if self._defects else self.exporter.lease_events)
+                lease = source.lease(1 if source in self._defects else self.exporter.lease_events)
                 if lease:
                     self._export(lease, source)
                 else:  # what was there could not be read, and is accounted for
@@ -219,7 +220,6 @@ class Worker:
         except ExportError as exc:
             self._go_back(exc)
         except Exception as exc:  # a defect of ours, or of a library: the thread must survive it
-            self._defects += 1
             self._log.warning("defect", "the %s exporter failed: %s", self.exporter.name, describe(exc), exc_info=exc)
             self._go_back(ExportError("defect", describe(exc), retryable=True))
 
@@ -288,9 +288,11 @@ class Worker:
                 raise
             self._refuse(lease, source, Refusal(exc.reason, exc.detail))
         except Exception as exc:
-            if len(lease) > 1 or self._defects < self._most_defects:
+            defects = self._defects.get(source, 0)
+            if len(lease) > 1 or defects < self._most_defects:
+                self._defects[source] = defects + 1
                 raise
-            self._defects, self._most_defects = 1, self._most_defects * 2
+            self._defects[source], self._most_defects = 1, self._most_defects * 2
             self._refuse(lease, source, Refusal("defect", describe(exc)))
 
     def _refuse(self, lease: Sequence[Record], source: Cursor, refusal: Refusal) -> None:
@@ -307,7 +309,9 @@ class Worker:
         finally:
             if moved:
                 self._backoff.reset()
-                self._defects, self._most_defects = 0, MOST_DEFECTS
+                self._most_defects = MOST_DEFECTS
+                for source in moved:
+                    self._defects.pop(source, None)
                 self._announce(*moved)
 
     def _lose(self, record: Record, source: Cursor, refusal: Refusal) -> None:

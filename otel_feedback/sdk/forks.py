@@ -15,14 +15,21 @@ import mmap
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from importlib import import_module
 from types import TracebackType
+from typing import Protocol
+
+from otel_feedback.logger import get_logger
 
 __all__ = [
     "HERE", "begin_anew", "call_at_end_of_child", "call_in_child", "import_guard", "import_host_lookup", "is_patched",
-    "is_pool_child", "leaves_to_children", "may_be_patched", "will_fork",
+    "is_pool_child", "leaves_to_children", "may_be_patched", "renew_in_child", "will_fork",
 ]  # fmt: skip
+
+
+logger = get_logger(__name__)
 
 
 class _Pid:
@@ -56,6 +63,14 @@ def _mark() -> mmap.mmap | _Pid:
 HERE = _mark()
 """`HERE[0]` is false in a child that has not begun anew."""
 HERE[0] = True
+
+
+class Renewable(Protocol):
+    """What has locks, threads or files that a forked child needs of its own."""
+
+    def renew_after_fork(self) -> None:
+        """In a forked child: begin anew, and leave to the parent what is the parent's."""
+        ...
 
 
 class _ImportGuard:
@@ -92,12 +107,29 @@ def call_in_child(renew: Callable[[], object]) -> None:
     _renewals.append(renew)
 
 
+def renew_in_child(owner: Renewable) -> None:
+    """Have this renewed in each forked child, as long as somebody has it."""
+    reference = weakref.ref(owner)
+
+    def renew() -> None:
+        if (alive := reference()) is not None:
+            alive.renew_after_fork()
+
+    call_in_child(renew)
+
+
 def begin_anew() -> None:
-    """Renew all that a child renews, unless that was done. Where something is recorded it is called if not `HERE[0]`."""
+    """Renew all that a child renews, unless that was done. Where something is recorded it is called if not `HERE[0]`.
+
+    Never raises: what cannot be renewed keeps nothing else from it, and the program's own code, which may call this, goes on.
+    """
     with _begin_lock:
         if not HERE[0]:
             for renew in _renewals:
-                renew()
+                try:
+                    renew()
+                except Exception:
+                    logger.exception("a forked child could not begin anew in everything")
             HERE[0] = True
 
 

@@ -276,15 +276,17 @@ def test_a_fork_that_python_does_not_see_is_noticed_by_the_first_action(log: Pat
             return pipeline.metrics()
 
         before = pipeline.metrics()
-        for way in "acts", "ends":
+        for way in "acts", "ends", "asks":
             if not (child := fork()):
+                if way == "asks":  # and is told of itself
+                    os._exit(0 if pipeline.metrics()["producer_id"] != before["producer_id"] else 3)
                 if way == "ends":  # without an action of its own, as by an exit handler
                     os._exit(0 if pipeline.shutdown(5) else 3)
                 told = act(5)
                 assert told["producer_id"] != before["producer_id"]
                 assert (told["recorded"], told["journal"]["kind"], told["journal"]["problem"]) == (5, "disk", None), told
                 os.kill(os.getpid(), signal.SIGKILL)
-            assert os.waitpid(child, 0)[1] == (0 if way == "ends" else signal.SIGKILL)
+            assert os.waitpid(child, 0)[1] == (signal.SIGKILL if way == "acts" else 0)
         told = act(10)
         assert (told["producer_id"], told["recorded"], told["journal"]["problem"]) == (before["producer_id"], 10, None), told
         os.kill(os.getpid(), signal.SIGKILL)
@@ -298,3 +300,26 @@ def test_a_fork_that_python_does_not_see_is_noticed_by_the_first_action(log: Pat
     )
     assert sorted(numbers(log)) == sorted([*range(5), *range(10)])
     assert {json.loads(line)["status"] for line in log.read_text("utf-8").splitlines()} == {"success"}
+
+
+def test_what_cannot_be_renewed_in_a_child_keeps_nothing_else_from_it(log: Path) -> None:
+    """Whether Python calls us after the fork, or the child's first action does."""
+    program = """
+        import ctypes, os
+        import otel_feedback as feedback
+        from otel_feedback.sdk.forks import call_in_child
+
+        call_in_child(lambda: 1 / 0)
+        pipeline = feedback.configure()
+        for fork in os.fork, ctypes.PyDLL(None).fork:
+            if not (child := fork()):
+                with feedback.action("child"): pass
+                os._exit(0 if pipeline.shutdown(20) else 3)
+            assert os.waitpid(child, 0)[1] == 0
+        with feedback.action("parent"): pass
+        pipeline.shutdown(20)
+    """
+    done = run_python(program, variables(log))
+    assert done.returncode == 0, done.stderr
+    assert {kind: len(events) for kind, events in outcomes(log).items()} == {"child": 2, "parent": 1}
+    assert done.stderr.count("ZeroDivisionError") == 2, done.stderr

@@ -11,10 +11,12 @@ import pytest
 
 import otel_feedback as feedback
 from otel_feedback.errors import ExportError
+from otel_feedback.events import codec
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Receipt, Refusal, Settled
 from otel_feedback.journal.memory import MemoryJournal
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
+from otel_feedback.pipeline.worker import Worker
 from otel_feedback.retry import Backoff
 from tests.pace import slowness
 from tests.stack.waiting import wait_for
@@ -282,3 +284,37 @@ def test_backoff_grows_is_jittered_and_respects_what_the_server_asks() -> None:
     assert high.next_s(asked_s=30) == 30
     high.reset()
     assert high.next_s() == pytest.approx(0.1)
+
+
+def test_a_record_of_a_dead_process_that_provokes_a_defect_is_found_while_others_are_delivered() -> None:
+    """What is taken of this process's own records says nothing about those of the other one."""
+
+    def answer(lease: Sequence[Record]) -> Receipt:
+        if lease[0].origin is theirs.origin and any(record.sequence == 4 for record in lease):
+            raise ZeroDivisionError("a bug")
+        if lease[0].origin is own.origin:  # this process goes on recording
+            append(own, 2)
+        return deliver(lease)
+
+    def append(journal: MemoryJournal, count: int) -> None:
+        for _ in range(count):
+            event = feedback.OutcomeEvent(action_type="a", status=feedback.OutcomeStatus.SUCCESS)
+            journal.append("key", codec.encode(event), event, False)
+
+    own, theirs = MemoryJournal(10**9), MemoryJournal(10**9)
+    exporter = ScriptedExporter(*[answer] * 10_000, lease_events=2)
+    refused: list[tuple[str, int]] = []
+    worker = Worker(
+        exporter,
+        own.cursor("scripted", "nowhere", durable=True),
+        lambda record, _name, why: refused.append((why.reason, record.sequence)),
+        Backoff(first_s=0.001, most_s=0.001),
+    )
+    adopted = theirs.cursor("scripted", "nowhere", durable=True)
+    append(theirs, 10)
+    append(own, 2)
+    worker.add(adopted)
+    wait_for(lambda: adopted.low == 10 or len(exporter.leases) > 1_000 or None, timeout_s=60, what="all of theirs")
+    worker.stop(time.monotonic() + 10)
+    assert (adopted.low, refused) == (10, [("defect", 4)])
+    assert adopted.account().delivered == 9

@@ -50,6 +50,9 @@ __all__ = ["KafkaExporter"]
 
 logger = get_logger(__name__)
 
+MOST_PRODUCERS = 1_000
+"""Of how many processes, those whose records were sent last, it is known how far they are: most are dead, and were adopted."""
+
 GIVE_UP_S = 60.0
 """How long a record may stay unacknowledged before the producer is built anew, in seconds."""
 
@@ -117,7 +120,9 @@ class KafkaExporter:
 
     def export(self, lease: Sequence[Record]) -> Receipt:
         producer_id = lease[0].origin.producer_id
-        self._highest[producer_id] = max(self._highest.get(producer_id, -1), lease[-1].sequence)
+        self._highest[producer_id] = max(self._highest.pop(producer_id, -1), lease[-1].sequence)
+        if len(self._highest) > MOST_PRODUCERS:
+            del self._highest[next(iter(self._highest))]
         if lease[0].sequence <= self._careful_to.get(producer_id, -1) or self._careful.is_holding:
             self._answered()  # as soon as it returns
             return self._careful.export(lease)

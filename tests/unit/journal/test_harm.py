@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from otel_feedback.events import codec
+from otel_feedback.events.ended import EndedAction
+from otel_feedback.events.model import OutcomeStatus, Severity
 from otel_feedback.journal.cursor import JournalCursor
 from otel_feedback.journal.disk import DiskJournal
 from otel_feedback.journal.frames import Kind, scan
+from otel_feedback.journal.memory import MemoryJournal
 from tests.journals.disk import (
     KAFKA,
     SMALL,
@@ -25,6 +29,7 @@ from tests.journals.disk import (
     folder_of,
     journal_in,
     lease_all,
+    outcome,
     segment_bytes,
     segments,
     started,
@@ -230,3 +235,27 @@ def test_segments_that_somebody_removed_do_not_count_against_the_cap_for_ever(tm
     append_many(journal, 20, size=500)
     assert len(lease_all(cursor)) == 20
     assert cursor.account().lost == before
+
+
+@pytest.mark.parametrize("where", ["disk", "memory", "read back"])
+def test_one_record_that_cannot_be_made_an_event_holds_up_no_other(root: Path, where: str) -> None:
+    journal = MemoryJournal(10**9) if where == "memory" else journal_in(root, ROOMY if where == "disk" else SMALL)[0]
+    cursor = journal.cursor(*KAFKA, durable=True)
+    for number in range(9):
+        event = outcome(f"e{number}", size=400 if where == "read back" else 0)
+        if number in (4, 5):
+            journal.append("key", b'["not what an action leaves"]', ended(f"e{number}"), True)
+        else:
+            journal.append("key", codec.encode(event), event, True)
+    leased = lease_all(cursor)
+    assert [record.sequence for record in leased] == [0, 1, 2, 3, 6, 7, 8]
+    deliver(cursor, leased)
+    assert cursor.low == 9
+    assert sum(cursor.account().lost.values()) == 2
+
+
+def ended(event_id: str) -> EndedAction:
+    return EndedAction(
+        event_id, False, {}, 0, 1, OutcomeStatus.SUCCESS, Severity.INFO, None, None, None, None, None, None, None, None, None,
+        None, None, None, None,
+    )  # fmt: skip

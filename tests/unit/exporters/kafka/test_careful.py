@@ -8,17 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import otel_feedback as feedback
 from otel_feedback.errors import ExportError
-from otel_feedback.events.record import Record
+from otel_feedback.events.record import Origin, Record
 from otel_feedback.exporters.interface import Receipt, Refusal
 from otel_feedback.exporters.kafka import careful
 from otel_feedback.exporters.kafka import producer as kafka_producer
-from otel_feedback.exporters.kafka.exporter import KafkaExporter
+from otel_feedback.exporters.kafka.destination import ClusterSeen
+from otel_feedback.exporters.kafka.exporter import MOST_PRODUCERS, KafkaExporter
 from tests.unit.exporters.kafka.test_too_large import FakeFuture, record
 
 PARTITIONS = 3
@@ -79,6 +81,9 @@ class FakeProducer:
     def __init__(self, kafka: FakeKafka) -> None:
         self.kafka = kafka
         self.failed: Exception | None = None
+
+    def cluster_seen(self) -> ClusterSeen:
+        return ClusterSeen("MkU3OEVBNTcwNTJENDM2Qk", ["127.0.0.1:9092"])
 
     def partitions_for(self, topic: str) -> set[int]:
         return set(range(PARTITIONS))
@@ -201,3 +206,13 @@ def test_a_record_that_nothing_is_said_of(monkeypatch: pytest.MonkeyPatch) -> No
     records = [record(n, "ab"[n % 2], 0) for n in range(30)]
     settled = deliver(exporter_to(kafka, monkeypatch, give_up_s=0.05), records, rounds=10)
     assert (len(settled), refused(settled)) == (30, {7: "fails_alone"})
+
+
+def test_what_is_known_of_dead_processes_does_not_grow_with_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    kafka = FakeKafka(lambda _sequence, _partition: None)
+    exporter = exporter_to(kafka, monkeypatch)
+    one = record(0, "a", 1)
+    for number in range(MOST_PRODUCERS + 200):
+        theirs = msgspec.structs.replace(one, origin=Origin(f"{number:032x}", "agents"))
+        assert deliver(exporter, [theirs], 1) == {0: None}
+    assert len(exporter._highest) == MOST_PRODUCERS  # pyright: ignore[reportPrivateUsage]

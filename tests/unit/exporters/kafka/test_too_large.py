@@ -20,6 +20,7 @@ from otel_feedback.events.record import Origin, Record
 from otel_feedback.events.trim import smaller_forms
 from otel_feedback.exporters.interface import Refusal
 from otel_feedback.exporters.kafka import producer as kafka_producer
+from otel_feedback.exporters.kafka.destination import ClusterSeen
 from otel_feedback.exporters.kafka.exporter import KafkaExporter
 
 ORIGIN = Origin("0" * 32, "test")
@@ -62,6 +63,9 @@ class FakeProducer:
     def __init__(self, broker: FakeBroker) -> None:
         self.broker = broker
         self.failed: Exception | None = None
+
+    def cluster_seen(self) -> ClusterSeen:
+        return ClusterSeen("MkU3OEVBNTcwNTJENDM2Qk", ["127.0.0.1:9092"])
 
     def partitions_for(self, topic: str) -> set[int]:
         return {0, 1}
