@@ -292,7 +292,7 @@ class Delivery:
         return is_flushed and lost == 0
 
     def _say_what_is_left(self, worker: Worker, given_up: int, pending: int) -> None:
-        why = worker.last_error or "time ran out"
+        why = worker.trouble or "time ran out"
         name, destination = worker.exporter.name, shown(worker.exporter.destination, address_of(worker.exporter))
         if given_up:
             logger.warning(
@@ -322,6 +322,6 @@ class Delivery:
                 "lost": dict(account.lost),
                 "retries": worker.retries,
                 "healthy": worker.healthy,
-                "last_error": worker.last_error,
+                "last_error": worker.trouble,
             }
         return told
