@@ -119,7 +119,7 @@ def test_what_is_wrong_is_known_before_the_first_try_is_over(address: str, why: 
     assert why in done.stdout
     [left] = [line for line in done.stderr.splitlines() if "before shutdown" in line]
     assert why in left
-    assert "they stay in the journal" in left
+    assert "kept in the journal" in left
 
 
 def test_a_broker_that_dies_is_said_while_records_wait_for_it(

@@ -274,3 +274,17 @@ def test_the_text_fits_the_terminal(
     assert "1 action never ended" in out
     assert "1,200" in out
     assert "otel-feedback journal replay" in out
+
+
+def test_where_nothing_waits_other_services_that_have_journals_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever named the service in code, and not in the environment, looks at the wrong one."""
+    (tmp_path / "empty").mkdir()
+    dead(tmp_path / "support-bot", KAFKA)
+    beside = f"{tmp_path} has journals of support-bot: set OTEL_SERVICE_NAME, or give a PATH"
+    assert beside in run(capsys, "inspect", tmp_path / "empty")[1].replace("\n  ", " ")
+    monkeypatch.setenv("OTEL_FEEDBACK_JOURNAL_DIR", str(tmp_path / "not-there"))
+    for action in ("inspect", "verify", "replay"):
+        code, _, complaint = run(capsys, action)
+        assert (code, beside in complaint) == (2, True), complaint

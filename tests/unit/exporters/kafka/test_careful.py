@@ -18,6 +18,7 @@ from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Receipt, Refusal
 from otel_feedback.exporters.kafka import careful
 from otel_feedback.exporters.kafka import producer as kafka_producer
+from otel_feedback.exporters.kafka.destination import ClusterSeen
 from otel_feedback.exporters.kafka.exporter import KafkaExporter
 from tests.unit.exporters.kafka.test_too_large import FakeFuture, record
 
@@ -82,6 +83,9 @@ class FakeProducer:
 
     def partitions_for(self, topic: str) -> set[int]:
         return set(range(PARTITIONS))
+
+    def cluster_seen(self) -> ClusterSeen:
+        return ClusterSeen("fake", ["broker:9092"])
 
     def send(self, topic: str, value: bytes, key: bytes, headers: Any, partition: int, timestamp_ms: int) -> Any:
         self.kafka.sends += 1

@@ -20,6 +20,7 @@ from otel_feedback.events.record import Origin, Record
 from otel_feedback.events.trim import smaller_forms
 from otel_feedback.exporters.interface import Refusal
 from otel_feedback.exporters.kafka import producer as kafka_producer
+from otel_feedback.exporters.kafka.destination import ClusterSeen
 from otel_feedback.exporters.kafka.exporter import KafkaExporter
 
 ORIGIN = Origin("0" * 32, "test")
@@ -65,6 +66,9 @@ class FakeProducer:
 
     def partitions_for(self, topic: str) -> set[int]:
         return {0, 1}
+
+    def cluster_seen(self) -> ClusterSeen:
+        return ClusterSeen("fake", ["broker:9092"])
 
     def send(self, topic: str, value: bytes, key: bytes, headers: Any, partition: int, timestamp_ms: int) -> FakeFuture:
         broker = self.broker
