@@ -29,6 +29,9 @@ POLL_S = 0.005
 TOLD_POLL_S = 0.1
 """The same where the exporter says when there is an answer."""
 
+LATE_S = 1.0
+"""How long an answer may take before anybody is asked why: a partition that moves is no trouble."""
+
 SILENT_S = 5.0
 """How long nothing may be answered before that is worth a word."""
 
@@ -72,7 +75,8 @@ class InFlight:
         """Return what stands in the way of what has not failed yet, where the exporter knows. Safe from any thread."""
         if self._telling is None:
             return None
-        told = self._telling.trouble(self._since_s if self._receipts else math.inf)
+        is_late = bool(self._receipts) and time.monotonic() - self._since_s > LATE_S
+        told = self._telling.trouble(self._since_s if is_late else math.inf)
         if told is None and self._is_silent():
             told = "no answer so far"
         return None if told is None else f"unavailable: {told}"

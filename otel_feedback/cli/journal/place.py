@@ -76,7 +76,8 @@ def others_beside(directory: Path) -> str | None:
     if not names:
         return None
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return f"{directory.parent} has journals of {', '.join(names[:MOST_NAMES])}{more}: set OTEL_SERVICE_NAME, or give a PATH"
+    told = ", ".join(names[:MOST_NAMES]) + more
+    return f"{directory.parent} has journals of {told}: set OTEL_SERVICE_NAME, or give a PATH"
 
 
 def _from_settings() -> tuple[Path, str]:

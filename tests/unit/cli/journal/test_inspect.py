@@ -283,8 +283,12 @@ def test_where_nothing_waits_other_services_that_have_journals_are_named(
     (tmp_path / "empty").mkdir()
     dead(tmp_path / "support-bot", KAFKA)
     beside = f"{tmp_path} has journals of support-bot: set OTEL_SERVICE_NAME, or give a PATH"
-    assert beside in run(capsys, "inspect", tmp_path / "empty")[1].replace("\n  ", " ")
+    monkeypatch.setenv("COLUMNS", "1000")
+    monkeypatch.setenv("OTEL_FEEDBACK_LOG_FILE", str(tmp_path / "log"))
+    for action in ("inspect", "verify", "replay"):
+        code, shown, complaint = run(capsys, action, tmp_path / "empty")
+        assert (code, beside in shown, complaint) == (0, True, ""), shown
     monkeypatch.setenv("OTEL_FEEDBACK_JOURNAL_DIR", str(tmp_path / "not-there"))
     for action in ("inspect", "verify", "replay"):
-        code, _, complaint = run(capsys, action)
-        assert (code, beside in complaint) == (2, True), complaint
+        code, shown, complaint = run(capsys, action)
+        assert (code, beside in complaint, shown) == (2, True, ""), complaint
