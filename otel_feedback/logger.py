@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-__all__ = ["SafeLogger", "get_logger"]
+__all__ = ["SafeLogger", "get_logger", "number_of"]
 
 
 class SafeLogger:
@@ -45,3 +45,8 @@ class SafeLogger:
 def get_logger(name: str) -> SafeLogger:
     """Return the logger of a module; `name` is its `__name__`."""
     return SafeLogger(logging.getLogger(name))
+
+
+def number_of(number: int, thing: str) -> str:
+    """Return a number with its noun, for a line that people read: `1 event`, `2,000 events`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -15,6 +15,7 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from otel_feedback import OutcomeStatus
+from otel_feedback.logger import number_of
 
 __all__ = [
     "Mark",
@@ -114,11 +115,6 @@ def dollars(cost: float | None) -> str:
 def count(number: int | None) -> str:
     """Return a whole number with its thousands apart; nothing and none look the same."""
     return f"{number:,}" if number else UNKNOWN
-
-
-def number_of(number: int, thing: str) -> str:
-    """Return a number with its noun: `1 journal`, `2,000 journals`."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def size(number: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -52,16 +53,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command is None:
         parser.print_help()
         return 0
+    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]  # closed by who started us
+        return _cannot_write("it is closed")
     try:
         code = _run(options)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # the reader, for example `head`, has seen enough; the interpreter's own flush must not complain again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()  # the reader, for example `head`, has seen enough
         return PIPE_CLOSED
+    except OSError as exc:
+        if exc.filename is not None:  # not a stream's
+            raise
+        _write_no_more()
+        return _cannot_write(exc.strerror or str(exc))
     return code
+
+
+def _cannot_write(why: str) -> int:
+    with contextlib.suppress(OSError, AttributeError):  # nor on stderr
+        sys.stderr.write(f"error: nothing can be written to standard output: {why}\n")
+    return 1
+
+
+def _write_no_more() -> None:
+    """Keep the interpreter's own flush at the end from complaining again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from otel_feedback.errors import ExportError
 from otel_feedback.events.record import Record
 
-__all__ = ["Answering", "Exporter", "Identifying", "Notices", "Receipt", "Refusal", "Settled"]
+__all__ = ["Answering", "Exporter", "Identifying", "Notices", "Receipt", "Refusal", "Settled", "Telling"]
 
 
 class Refusal(NamedTuple):
@@ -147,6 +147,15 @@ class Identifying(Protocol):
 
         Until it is identified, by the address; then ask again.
         """
+        ...
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """An exporter that knows what it waits for before that has failed."""
+
+    def trouble(self, since_s: float) -> str | None:
+        """Return what has stood in the way since then, by the monotonic clock, or does now. Safe from any thread."""
         ...
 
 

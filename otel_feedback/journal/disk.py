@@ -125,11 +125,11 @@ class DiskJournal(AppendingJournal):
 
     def _try_again(self, problem: str) -> bool:
         self._log.warning(
-            "problem", "%s: events are kept in memory, up to %d MB, until the disk takes them again; they would not "
-            "survive the death of this process", problem, self._limits.memory_bytes // 10**6,
+            "problem", "%s: events are kept in memory, up to %d MiB, until the disk takes them again; they would not "
+            "survive the death of this process", problem, self._limits.memory_bytes // 2**20,
         )  # fmt: skip
         if self._is_short_of_space():
-            self._problem = f"{self._root}: less than {self._limits.min_free_bytes} bytes are free"
+            self._problem = f"{self._root}: less than {self._limits.min_free_bytes:,} bytes are free"
             return False
         with self._lock:
             if self._is_closed:
@@ -187,7 +187,7 @@ class DiskJournal(AppendingJournal):
                 if len(self._segments) > 1:
                     self._drop_segment()
                 else:
-                    self._stop_writing(OSError(0, f"less than {self._limits.min_free_bytes} bytes are free"))
+                    self._stop_writing(OSError(0, f"less than {self._limits.min_free_bytes:,} bytes are free"))
 
     def _drop_adopted(self) -> bool:
         return any(adopted.drop_segment() for adopted in self._in_hand())

@@ -22,7 +22,7 @@ from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Exporter, Notices, Refusal
 from otel_feedback.journal.interface import CLOSED, Adopted, CloseAction, Cursor, Journal
-from otel_feedback.logger import get_logger
+from otel_feedback.logger import get_logger, number_of
 from otel_feedback.pipeline.destinations import address_of, recognize, shown
 from otel_feedback.pipeline.elsewhere import ElsewhereWatch
 from otel_feedback.pipeline.keeper import Keeper
@@ -172,8 +172,8 @@ class Delivery:
                 self._durable[exporter].add(cursor)
         if waiting and not adopted.is_announced:
             logger.warning(
-                "the process %s ended with %d events undelivered; this process delivers them",
-                adopted.origin.producer_id, waiting,
+                "the process %s ended with %s undelivered; this process takes over",
+                adopted.origin.producer_id, number_of(waiting, "event"),
             )  # fmt: skip
 
     def _recognize(self, exporter: str, destination: str, address: str) -> tuple[str, str] | None:
@@ -292,17 +292,21 @@ class Delivery:
         return is_flushed and lost == 0
 
     def _say_what_is_left(self, worker: Worker, given_up: int, pending: int) -> None:
-        why = worker.last_error or "time ran out"
+        why = worker.trouble or "time ran out"
         name, destination = worker.exporter.name, shown(worker.exporter.destination, address_of(worker.exporter))
         if given_up:
             logger.warning(
-                "%d events were not delivered to %s (%s) before shutdown: %s", given_up, name, destination, why
+                "%s not delivered to %s (%s) before shutdown, and lost: %s",
+                number_of(given_up, "event"),
+                name,
+                destination,
+                why,
             )
         if pending:
             logger.warning(
-                "%d events were not delivered to %s (%s) before shutdown (%s); they stay in the journal %s and go out "
-                "with the next process of this service",
-                pending, name, destination, why, self.journal.health().path,
+                "%s not delivered to %s (%s) before shutdown (%s), and kept in the journal %s: the next process of this "
+                "service delivers what is there",
+                number_of(pending, "event"), name, destination, why, self.journal.health().path,
             )  # fmt: skip
 
     def leave_to_parent(self) -> None:
@@ -322,6 +326,6 @@ class Delivery:
                 "lost": dict(account.lost),
                 "retries": worker.retries,
                 "healthy": worker.healthy,
-                "last_error": worker.last_error,
+                "last_error": worker.trouble,
             }
         return told

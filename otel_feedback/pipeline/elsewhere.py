@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from otel_feedback.journal.interface import Elsewhere, Journal
-from otel_feedback.logger import get_logger
+from otel_feedback.logger import get_logger, number_of
 from otel_feedback.pipeline.destinations import is_identified, shown, take_command
 from otel_feedback.pipeline.worker import Worker
 
@@ -40,12 +40,12 @@ class ElsewhereWatch:
     @staticmethod
     def _say(waiting: Elsewhere, worker: Worker | None) -> None:
         if worker is None:
-            todo = f"{waiting.exporter} is not switched on here"
+            todo = f"{waiting.exporter} is not switched on here; a process that has this destination delivers them"
         else:
             todo = f"to send them to {worker.exporter.destination}: {take_command(waiting.destination)}"
         logger.warning(
-            "%d events of %d dead processes wait for %s (%s), which is none of the destinations here; %s",
-            waiting.events, waiting.journals, waiting.exporter, shown(waiting.destination, waiting.address), todo,
+            "%s in %s of dead processes for %s (%s), which is none of the destinations here; %s",
+            number_of(waiting.events, "event"), number_of(waiting.journals, "journal"), waiting.exporter, shown(waiting.destination, waiting.address), todo,
         )  # fmt: skip
 
     def as_data(self) -> list[dict[str, Any]]:

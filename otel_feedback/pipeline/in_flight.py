@@ -9,20 +9,31 @@ and now and then besides; else every few milliseconds.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
 from otel_feedback.events.record import Record
-from otel_feedback.exporters.interface import Answering, Exporter, Receipt, Refusal
+from otel_feedback.exporters.interface import Answering, Exporter, Receipt, Refusal, Telling
 from otel_feedback.journal.interface import Cursor
+from otel_feedback.logger import get_logger
+from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["InFlight"]
+
+logger = get_logger(__name__)
 
 POLL_S = 0.005
 """How often receipts are asked while something is in flight."""
 
 TOLD_POLL_S = 0.1
 """The same where the exporter says when there is an answer."""
+
+LATE_S = 1.0
+"""How long an answer may take before anybody is asked why: a partition that moves is no trouble."""
+
+SILENT_S = 5.0
+"""How long nothing may be answered before that is worth a word."""
 
 
 class InFlight:
@@ -34,6 +45,10 @@ class InFlight:
 
     def __init__(self, exporter: Exporter, wake: Callable[[], None]) -> None:
         self.poll_s = POLL_S
+        self._name = exporter.name
+        self._log = ThrottledLog(logger)
+        self._telling = exporter if isinstance(exporter, Telling) else None
+        self._since_s = 0.0  # monotonic: the last progress, or the first lease after there was none
         self._wake = wake
         self._receipts: list[tuple[Receipt, Cursor]] = []
         self._is_told = False
@@ -48,11 +63,26 @@ class InFlight:
 
     def add(self, receipt: Receipt, source: Cursor) -> None:
         """Follow one more lease."""
+        if not self._receipts:
+            self._since_s = time.monotonic()
         self._receipts.append((receipt, source))
 
     def clear(self) -> None:
         """Follow none any more."""
         self._receipts = []
+
+    def trouble(self) -> str | None:
+        """Return what stands in the way of what has not failed yet, where the exporter knows. Safe from any thread."""
+        if self._telling is None:
+            return None
+        is_late = bool(self._receipts) and time.monotonic() - self._since_s > LATE_S
+        told = self._telling.trouble(self._since_s if is_late else math.inf)
+        if told is None and self._is_silent():
+            told = "no answer so far"
+        return None if told is None else f"unavailable: {told}"
+
+    def _is_silent(self) -> bool:
+        return bool(self._receipts) and time.monotonic() - self._since_s > SILENT_S
 
     def _say_answered(self) -> None:
         self._has_answers = True
@@ -84,5 +114,8 @@ class InFlight:
             for source, sequences in delivered.items():
                 source.deliver(sequences)
             if moved:
+                self._since_s = time.monotonic()
                 self._receipts = [pair for pair in self._receipts if not pair[0].done]
+        if self._is_silent() and (told := self.trouble()) is not None:
+            self._log.warning("silent", "%s does not answer (%s); events wait", self._name, told)
         return bool(delivered)

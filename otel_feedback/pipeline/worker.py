@@ -164,8 +164,13 @@ class Worker:
 
     @property
     def healthy(self) -> bool:
-        """True unless the last try failed, or nothing of it was taken."""
-        return self._backoff.tries == 0 and not self._refuses
+        """True unless the last try failed, or nothing of it was taken, or something stands in the way of this one."""
+        return self._backoff.tries == 0 and not self._refuses and self.trouble is None
+
+    @property
+    def trouble(self) -> str | None:
+        """What was wrong last, or stands in the way of what is tried now."""
+        return self.last_error or self._in_flight.trouble()
 
     @property
     def is_in_touch(self) -> bool:

@@ -10,7 +10,11 @@ from __future__ import annotations
 
 import gc
 import sys
-from threading import get_ident
+from collections.abc import Callable
+from functools import partial
+from threading import local
+from types import SimpleNamespace
+from typing import ClassVar
 
 from opentelemetry import context as context_api
 from opentelemetry.context import Context
@@ -26,13 +30,30 @@ _attach = context_api.attach if _variable is None else _variable.set
 
 
 class _Collector:
-    """Where the garbage collector is at work."""
+    """Where the garbage collector is at work.
 
-    thread = 0
+    Told in C alone. A callback of the collector that is written in Python is where the interpreter first looks for signals
+    after a collection: what the program's handlers raise there, Ctrl-C above all, is printed and forgotten.
+    """
+
+    phase: ClassVar[set[str]] = set()  # the letters of the last one, "start" or "stop", and the keys of its info
+    now = SimpleNamespace()  # the info of the last of each phase: a new object each time
+    here = local()  # the same, of this thread
 
     @classmethod
-    def note(cls, phase: str, _info: dict[str, int]) -> None:
-        cls.thread = get_ident() if phase == "start" else 0
+    def is_here(cls) -> bool:
+        """Tell whether it is this thread's finaliser that asks."""
+        return "a" in cls.phase and getattr(cls.here, "start", None) is cls.now.start
+
+    @classmethod
+    def watch(cls) -> None:
+        """Let the collector call, with the name of the phase and its info, what remembers them."""
+        told: list[Callable[..., object]] = [partial(setattr, cls.now), partial(setattr, cls.here)]
+        # no letter is a key: the first empties the set
+        gc.callbacks.extend([*told, cls.phase.intersection_update, cls.phase.update])
+
+
+_phase = _Collector.phase
 
 
 def make_current(context: Context) -> None:
@@ -41,9 +62,9 @@ def make_current(context: Context) -> None:
     There is no way back but to make another one current: a stream may end in another context than it began in, where
     the API logs a detach as an error.
     """
-    if _Collector.thread == 0 or _Collector.thread != get_ident():
+    if "a" not in _phase or not _Collector.is_here():
         _attach(context)
 
 
 if sys.version_info < (3, 12):
-    gc.callbacks.append(_Collector.note)
+    _Collector.watch()

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 
+import otel_feedback as feedback
 from tests.logs import lines_in
 from tests.pace import slowness
 from tests.stack.kafka import KafkaBroker
 from tests.stack.processes import free_port
+from tests.stack.waiting import wait_until
 from tests.support import run_python
 
 AGENT = """
@@ -91,3 +94,56 @@ def test_the_agent_goes_on_at_its_pace(unreachable: str, tmp_path: Path) -> None
     print(f"\naction with {unreachable} / with Kafka off: {ratio:.2f}")
     assert ratio < 2.0, medians
     assert statistics.median(medians["dead"]) / statistics.median(medians["off"]) < 3.0, medians
+
+
+IMPATIENT = """
+    import otel_feedback as feedback
+
+    pipeline = feedback.configure(service_name="agent")
+    with feedback.action("step", agent="a"): pass
+    while pipeline.metrics()["exporters"]["kafka"]["last_error"] is None: pass
+    live = pipeline.metrics()["exporters"]["kafka"]
+    print(live["retries"], live["healthy"], live["last_error"])
+    pipeline.shutdown(timeout_s=0.2)
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "why"), [("127.0.0.1:1", "ECONNREFUSED"), ("no-such-host.invalid:9092", "DNS Resolution failure")]
+)
+def test_what_is_wrong_is_known_before_the_first_try_is_over(address: str, why: str) -> None:
+    """A program that is over sooner than that says the reason, too."""
+    variables = {"KAFKA_BOOTSTRAP_SERVERS": address, "ENABLE_OUTCOME_LOGGING": "false", "OTEL_TRACES_EXPORTER": "none"}
+    done = run_python(IMPATIENT, variables)
+    assert done.stdout.startswith("0 False unavailable: "), done.stdout + done.stderr
+    assert why in done.stdout
+    [left] = [line for line in done.stderr.splitlines() if "before shutdown" in line]
+    assert why in left
+    assert "kept in the journal" in left
+
+
+def test_a_broker_that_dies_is_said_while_records_wait_for_it(
+    provider: TracerProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Long before they are given up: `retries` is still 0."""
+    with KafkaBroker.launch_own() as broker:
+        pipeline = feedback.configure(tracer_provider=provider, kafka_bootstrap_servers=broker.bootstrap_servers)
+
+        def kafka() -> dict[str, Any]:
+            told: dict[str, Any] = pipeline.metrics()["exporters"]["kafka"]
+            return told
+
+        with feedback.action("step", agent="a"):
+            pass
+        assert pipeline.force_flush(timeout_s=60)
+        assert (kafka()["healthy"], kafka()["last_error"]) == (True, None)
+        broker.kill()
+        with feedback.action("step", agent="a"):
+            pass
+        wait_until(lambda: "kafka does not answer" in caplog.text, timeout_s=60, what="a line in the log")
+        told = kafka()
+        assert (told["retries"], told["pending"], told["healthy"]) == (0, 1, False)
+        assert "Connection" in told["last_error"]
+        broker.start()
+        assert pipeline.force_flush(timeout_s=60)
+        assert (kafka()["healthy"], kafka()["last_error"], kafka()["delivered"]) == (True, None, 2)

@@ -144,6 +144,6 @@ def test_what_is_said_to_be_undelivered_is_what_is_delivered(tmp_path: Path, cap
     left = {dead(directory, to(log), events=number % 3 + 1).producer_id: number % 3 + 1 for number in range(20)}
     feedback.configure(tracer_provider=TracerProvider(), service_name="agents", log_file=str(log))
     wait_for(lambda: not folders(directory) or None, timeout_s=60, what="all journals to be delivered")
-    said = [re.search(r"process (\w+) ended with (\d+) events undelivered", line) for line in caplog.messages]
+    said = [re.search(r"process (\w+) ended with (\d+) events? undelivered", line) for line in caplog.messages]
     assert {match[1]: int(match[2]) for match in said if match} == left
     assert len(lines_in(log)) == sum(left.values())

@@ -96,3 +96,30 @@ def test_what_the_garbage_collector_ends_or_starts_is_recorded_wherever_that_hap
     assert all(event.get("tokens_used") == 1 for event in newest(events) if event["action_type"] != "farewell")
     kinds = [event["status"] for event in newest(events)]
     assert {kind: kinds.count(kind) for kind in kinds} == {"success": 2_000, "partial": 1_000}
+
+
+def test_a_signal_that_comes_while_the_garbage_collector_runs_is_not_lost() -> None:
+    """Where it is over, a callback in Python would be the first to see the signal, and what is raised in one is dropped."""
+    done = run_python("""
+        import gc, signal
+        import otel_feedback as feedback
+
+        feedback.configure()
+        with feedback.action("step"): pass
+
+        def stop(*_):
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGALRM, stop)
+        gc.disable()
+        kept = [[] for _ in range(2_000_000)]  # takes long to look through
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.005)
+            gc.collect()
+            [None for _ in range(1_000)]
+        except KeyboardInterrupt:
+            print("stopped")
+        else:
+            print("went on")
+    """)
+    assert done.stdout == "stopped\n", done.stderr

@@ -116,7 +116,7 @@ def test_an_end_that_cannot_deliver_says_what_it_leaves_and_where(log: Path, tmp
     done = run(program, log)
     assert done.returncode == 0, done.stderr
     (folder,) = journals(tmp_path)
-    said = [line for line in done.stderr.splitlines() if "20 events were not delivered to log" in line]
+    said = [line for line in done.stderr.splitlines() if "20 events not delivered to log" in line]
     assert len(said) == 1, done.stderr
     assert str(folder) in said[0]
     assert "next process" in said[0]
@@ -240,8 +240,8 @@ def test_a_journal_is_announced_once_however_many_take_it_over_and_die(log: Path
         wait_until(lambda: pipeline.metrics()["adopted"], timeout_s=20, what="the journal to be adopted")
         os.kill(os.getpid(), signal.SIGKILL)
     """
-    said = [run(adopt_and_die, log, PYTHONPATH=str(ROOT)).stderr.count("events undelivered") for _ in range(3)]
+    said = [run(adopt_and_die, log, PYTHONPATH=str(ROOT)).stderr.count("undelivered; this process") for _ in range(3)]
     log.rmdir()
-    said.append(run(NEXT, log).stderr.count("events undelivered"))
+    said.append(run(NEXT, log).stderr.count("undelivered; this process"))
     assert said == [1, 0, 0, 0]
     assert len(lines_in(log)) == 7

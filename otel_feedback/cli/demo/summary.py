@@ -86,11 +86,17 @@ def _agent_line(agent: str, events: Sequence[OutcomeEvent]) -> AgentLine:
 def origins(events: Sequence[OutcomeEvent]) -> tuple[list[OutcomeEvent], int]:
     """Return the outcomes with which trouble began, and how many others only followed from one of them.
 
-    An action that ended badly because one inside it did is a consequence; `parent_event_id` tells.
+    An action that ended badly because one inside it did is a consequence; `parent_event_id` tells. Nothing is cancelled
+    because something inside it failed.
     """
     bad = [event for event in events if event.status in NOT_WELL]
     parents = {event.parent_event_id for event in bad}
-    first = [event for event in bad if event.event_id not in parents]
+    of_cancelled = {event.parent_event_id for event in bad if event.status is OutcomeStatus.CANCELLED}
+    first = [
+        event
+        for event in bad
+        if event.event_id not in (of_cancelled if event.status is OutcomeStatus.CANCELLED else parents)
+    ]
     return first, len(bad) - len(first)
 
 

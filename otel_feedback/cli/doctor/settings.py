@@ -64,7 +64,11 @@ def check_log_tier(settings: Settings) -> Iterator[Finding]:
         yield Finding("log tier", State.FAILED, f"{path} is a folder", todo)
     elif not (os.access(path if path.exists() else folder, os.W_OK) and folder.is_dir()):
         yield Finding("log tier", State.FAILED, f"{path} cannot be written", todo)
-    elif shutil.disk_usage(folder).free < settings.log_max_bytes:
+    elif (free := shutil.disk_usage(folder).free) == 0:
+        yield Finding(
+            "log tier", State.FAILED, f"{path}: its disk is full", "make room, or move OTEL_FEEDBACK_LOG_FILE"
+        )
+    elif free < settings.log_max_bytes:
         found = f"{path}: less than OTEL_FEEDBACK_LOG_MAX_BYTES is free on its disk"
         yield Finding("log tier", State.WARNING, found, "make room, or lower OTEL_FEEDBACK_LOG_MAX_BYTES")
     else:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from otel_feedback.cli.console import count, failed, moment, number_of, open_console, size, write
-from otel_feedback.cli.journal.place import Place, PlaceError, find_places
+from otel_feedback.cli.journal.place import Place, PlaceError, find_places, others_beside
 from otel_feedback.cli.journal.survey import Kept, Owner, Survey, kept_in, survey
 from otel_feedback.pipeline.destinations import shown
 from otel_feedback.version import VERSION
@@ -154,6 +154,8 @@ def _summary(service: _Service) -> Iterator[Text]:
         yield Text(f"{number_of(len(journals), 'journal')}, {dead} of dead processes; {total}")
     else:
         yield Text("no journal: nothing is waiting")
+        if (beside := others_beside(service.place.directory)) is not None:
+            yield Text(beside, "yellow")
     if dead:
         yield Text("a new process of the service delivers them, or: otel-feedback journal replay")
     kept = service.kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,10 @@ from otel_feedback.errors import ConfigError
 from otel_feedback.journal.folder import QUARANTINE, folders, is_producer
 from otel_feedback.settings.table import get_settings
 
-__all__ = ["Place", "PlaceError", "find_places"]
+__all__ = ["Place", "PlaceError", "find_places", "others_beside"]
+
+MOST_NAMES = 5
+"""Other services that are named."""
 
 
 class PlaceError(Exception):
@@ -61,14 +65,29 @@ def find_places(given: str | None) -> list[Place]:
     return [Place(directory) for directory in services or [absolute]]
 
 
+def others_beside(directory: Path) -> str | None:
+    """Return which other services have journals beside this directory, and how to look there; None if none has."""
+    names: list[str] = []
+    with contextlib.suppress(OSError):
+        for entry in sorted(os.scandir(directory.parent), key=lambda entry: entry.name):
+            with contextlib.suppress(OSError):  # another user's
+                if entry.name != directory.name and entry.is_dir() and _has_journals(Path(entry.path)):
+                    names.append(entry.name)
+    if not names:
+        return None
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    told = ", ".join(names[:MOST_NAMES]) + more
+    return f"{directory.parent} has journals of {told}: set OTEL_SERVICE_NAME, or give a PATH"
+
+
 def _from_settings() -> tuple[Path, str]:
     env_file.load()
     try:
         directory = get_settings().journal_dir
     except ConfigError as exc:
         raise PlaceError(str(exc), "correct it in the environment or in .env, or give a PATH") from None
-    todo = "no process with these settings has left a journal; look at OTEL_SERVICE_NAME, or give a PATH"
-    return directory, todo
+    beside = others_beside(directory) or "look at OTEL_SERVICE_NAME, or give a PATH"
+    return directory, f"no process with these settings has left a journal; {beside}"
 
 
 def _has_journals(directory: Path) -> bool:

@@ -15,7 +15,7 @@ from otel_feedback.cli.console import count, number_of, open_console, write
 from otel_feedback.cli.journal.delivery import Foreign, Outcome, Plan
 from otel_feedback.cli.journal.inspect import lost_text
 from otel_feedback.cli.journal.ours import Ours
-from otel_feedback.cli.journal.place import Place
+from otel_feedback.cli.journal.place import Place, others_beside
 from otel_feedback.pipeline.destinations import shown
 from otel_feedback.version import VERSION
 
@@ -116,7 +116,8 @@ class Report:
                 yield Text(f"{row.producer_id}: {row.note}")
         if self._take is not None:
             journals = number_of(self._taken, "journal")
-            yield Text(f"taken from {self._take}: {journals}", "" if self._taken else "yellow")
+            hint = "" if self._taken else "; otel-feedback journal inspect shows who waits for what"
+            yield Text(f"taken from {self._take}: {journals}{hint}", "" if self._taken else "yellow")
         for foreign in self._plan.foreign:
             yield from self._not_touched(foreign)
         if self._plan.living:
@@ -125,6 +126,8 @@ class Report:
             yield Text(f"{seen.producer_id}: not touched: {seen.problem}", "bold red")
         for note in self._notes:
             yield Text(note, "yellow")
+        if not self._place.folders() and not self._outcome.rows and (beside := others_beside(self._place.directory)):
+            yield Text(beside, "yellow")
 
     def _not_touched(self, foreign: Foreign) -> Iterator[Text]:
         waiting = f"{number_of(foreign.events, 'event')} in {number_of(foreign.journals, 'journal')}"

@@ -19,7 +19,7 @@ from rich.text import Text
 from otel_feedback.cli.console import count, failed, number_of, open_console, progress_console, size, write
 from otel_feedback.cli.journal.check import CheckedJournal, CheckedSegment, check_journal
 from otel_feedback.cli.journal.inspect import heading
-from otel_feedback.cli.journal.place import Place, PlaceError, find_places
+from otel_feedback.cli.journal.place import Place, PlaceError, find_places, others_beside
 from otel_feedback.journal.segments import list_segments
 from otel_feedback.version import VERSION
 
@@ -56,6 +56,9 @@ def run(*, path: str | None, as_json: bool) -> int:
         for place, journals in checked:
             _write(console, place, journals)
         write(console, _verdict([journal for _, journals in checked for journal in journals]))
+        for place, journals in checked:
+            if not journals and (beside := others_beside(place.directory)) is not None:
+                write(console, Text(beside, "yellow"))
     return 0 if is_whole else 1
 
 

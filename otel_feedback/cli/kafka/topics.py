@@ -58,7 +58,9 @@ def run(*, partitions: int, replication_factor: int, dry_run: bool, bootstrap_se
         with open_admin(config) as admin:
             return _create(console, config, admin, partitions, replication_factor, dry_run=dry_run)
     except ConfigError as exc:
-        return _failed(console, str(exc), "correct it in the environment or in .env")
+        is_ours = exc.variable == "kafka_bootstrap_servers"
+        where = "correct --bootstrap-servers" if is_ours else "correct it in the environment or in .env"
+        return _failed(console, str(exc), where)
     except KafkaSetupError as exc:
         return _failed(console, f"Kafka: {exc.found}", exc.todo)
 

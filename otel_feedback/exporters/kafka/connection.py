@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from otel_feedback.exporters.kafka.library import import_kafka
-from otel_feedback.exporters.kafka.quiet import hearing, quieten
+from otel_feedback.exporters.kafka.quiet import heard_since, hearing, quieten
 from otel_feedback.exporters.kafka.receipt import Future, unavailable
 from otel_feedback.sdk.forks import import_guard
 from otel_feedback.settings.table import KafkaConfig
@@ -49,6 +49,7 @@ class KafkaConnection:
         self._wait_ms = FIRST_WAIT_MS
         self._producer: OutcomeProducer | None = None
         self.last: Future | None = None
+        self._heard: list[str] = []  # while a producer is built
         self._of_parent: list[OutcomeProducer] = []  # after a fork: kept, so that it is never collected
 
     @property
@@ -64,6 +65,7 @@ class KafkaConnection:
         """
         if self._producer is None:
             with hearing() as heard:
+                self._heard = heard
                 try:
                     with import_guard:
                         import_kafka()
@@ -74,8 +76,17 @@ class KafkaConnection:
                 except Exception as exc:
                     self.wait_longer()
                     raise unavailable(exc, why=_most_telling(heard)) from exc
+                finally:
+                    self._heard = []
             self._connected()
         return self._producer
+
+    def trouble(self, since_s: float) -> str | None:
+        """Return what keeps a producer from being built now, or has kept its requests from being answered since then.
+
+        By the monotonic clock. Safe from any thread: a worker that waits here cannot tell.
+        """
+        return _most_telling(self._heard or heard_since(self._config.client_id, since_s))
 
     def wait_longer(self) -> None:
         """Give the next producer more time: on a slow line, one that is given up too early never gets anywhere."""

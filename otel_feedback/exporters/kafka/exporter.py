@@ -118,6 +118,9 @@ class KafkaExporter:
     def is_same(self, destination: str, address: str) -> bool:
         return self._where.is_same(destination, address)
 
+    def trouble(self, since_s: float) -> str | None:
+        return self._connection.trouble(since_s)
+
     def export(self, lease: Sequence[Record]) -> Receipt:
         producer_id = lease[0].origin.producer_id
         self._highest[producer_id] = max(self._highest.pop(producer_id, -1), lease[-1].sequence)

@@ -2,8 +2,8 @@
 
 While a broker is away it says the same several times a second, at every try; what that comes to, our own line says. Its
 loggers get a filter, since those who use kafka-python themselves share them: it looks at what is logged on our threads
-only, and at nothing where somebody looks at DEBUG. `hearing()` has all of it: only there kafka-python says why it could
-not connect.
+only, and at nothing where somebody looks at DEBUG. `hearing()` has all of it, and `heard_since()` what its network thread
+said: only there kafka-python says why it cannot connect.
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ import logging
 import re
 import threading
 import time
+from collections import deque
 from collections.abc import Generator
 
-__all__ = ["hearing", "quieten"]
+__all__ = ["heard_since", "hearing", "quieten"]
 
 INTERVAL_S = 60.0
 
 _NUMBERS = re.compile(r"\d+")
 _OUR_THREADS = ("otel-feedback-kafka", "otel-feedback-notices")
 _KIND_LENGTH = 80
+_REMEMBERED = 20
 
 
 class _OncePerMinute(logging.Filter):
@@ -29,15 +31,19 @@ class _OncePerMinute(logging.Filter):
         super().__init__()
         self.threads: set[str] = set(_OUR_THREADS)  # names
         self.ears: dict[int, list[str]] = {}  # by the thread that listens
+        self.said: deque[tuple[float, str, str]] = deque(maxlen=_REMEMBERED)  # when, on which network thread, what
         self._due_s: dict[tuple[str, str], float] = {}
         self._held: dict[tuple[str, str], int] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         thread = threading.current_thread()
         heard = self.ears.get(thread.ident or 0)
-        if heard is not None and record.levelno >= logging.WARNING:
+        if record.levelno >= logging.WARNING and (heard is not None or thread.name in self.threads):
             with contextlib.suppress(Exception):  # a message whose arguments do not fit
-                heard.append(" ".join(record.getMessage().split()))
+                text = " ".join(record.getMessage().split())
+                if heard is not None:
+                    heard.append(text)
+                self.said.append((time.monotonic(), thread.name, text))
         is_told = record.levelno < logging.WARNING or logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
         return is_told or thread.name not in self.threads or self._is_due(record)
 
@@ -60,10 +66,20 @@ _filter = _OncePerMinute()
 
 def quieten(client_id: str) -> None:
     """Let what kafka-python's loggers say on our threads, and on those of this client, be said once a minute."""
-    _filter.threads.add(f"{client_id}-network-thread")
+    _filter.threads.add(_network_thread(client_id))
     for name in list(logging.Logger.manager.loggerDict):
         if name.startswith("kafka."):
             logging.getLogger(name).addFilter(_filter)  # a second time changes nothing
+
+
+def heard_since(client_id: str, since_s: float) -> list[str]:
+    """Return the newest warnings and errors of this client's network thread since then, by the monotonic clock."""
+    name = _network_thread(client_id)
+    return [text for at_s, thread, text in list(_filter.said) if thread == name and at_s >= since_s]
+
+
+def _network_thread(client_id: str) -> str:
+    return f"{client_id}-network-thread"
 
 
 @contextlib.contextmanager

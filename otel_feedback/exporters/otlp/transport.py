@@ -112,9 +112,9 @@ class OtlpEndpoint(NamedTuple):
         variable, url = find("ENDPOINT")
         url = url or ("http://localhost:4317" if grpc else "http://localhost:4318")
         insecure = read("INSECURE", "false", a_flag)
-        if "://" not in url:
-            # as the SDK has it: without a scheme gRPC is secure unless told otherwise
-            url = f"https://{url}" if grpc and not insecure else f"http://{url}"
+        if grpc and "://" not in url:
+            # as the SDK has it: without a scheme gRPC is secure unless told otherwise; over HTTP it sends nothing then
+            url = f"http://{url}" if insecure else f"https://{url}"
         if not _is_http_url(url):
             raise ConfigError(variable, without_login(url), "a URL such as http://localhost:4318")
         if not grpc and variable == "OTEL_EXPORTER_OTLP_ENDPOINT":
@@ -148,7 +148,7 @@ def _is_http_url(url: str) -> bool:
 
 def without_login(url: str) -> str:
     """Return the URL without user and password, as it may be shown."""
-    scheme, separator, rest = url.partition("://")
+    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
     address, slash, path = rest.partition("/")
     return f"{scheme}{separator}{address.rpartition('@')[2]}{slash}{path}"
 

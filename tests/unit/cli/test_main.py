@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -65,3 +66,17 @@ def test_help_and_version_import_neither_rich_nor_kafka_nor_the_sdk() -> None:
 def test_the_installed_script_and_the_module_are_the_same_command() -> None:
     done = run_cli("--version")
     assert (done.returncode, done.stdout) == (0, f"otel-feedback {otel_feedback.__version__}\n")
+
+
+@pytest.mark.parametrize("command", [["demo"], ["doctor"], ["topics"], ["journal", "inspect"]])
+@pytest.mark.parametrize(("stdout", "why"), [("/dev/full", "No space left on device"), ("&-", "it is closed")])
+def test_where_nothing_can_be_written_one_line_says_so(
+    command: list[str], stdout: str, why: str, tmp_path: Path
+) -> None:
+    if stdout == "/dev/full" and not Path(stdout).exists():
+        pytest.skip("there is no /dev/full here")
+    (tmp_path / "journals").mkdir()
+    line = f'exec "{sys.executable}" -m otel_feedback {" ".join(command)} >{stdout}'
+    variables = environment(OTEL_FEEDBACK_JOURNAL_DIR=str(tmp_path / "journals"))
+    done = subprocess.run(["/bin/sh", "-c", line], env=variables, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, f"error: nothing can be written to standard output: {why}\n")

@@ -316,6 +316,7 @@ def test_the_standard_variables_are_obeyed(environ: dict[str, str], url: str, pr
     [
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "udp"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://x"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4318"),  # events would arrive, and the SDK's spans would not
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://host:abc"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
         ("OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", "brotli"),
@@ -324,3 +325,10 @@ def test_the_standard_variables_are_obeyed(environ: dict[str, str], url: str, pr
 def test_bad_standard_variables_are_named(variable: str, value: str) -> None:
     with pytest.raises(feedback.ConfigError, match=variable):
         OtlpEndpoint.from_environment({variable: value})
+
+
+def test_a_password_in_an_address_without_a_scheme_is_not_shown_either() -> None:
+    with pytest.raises(feedback.ConfigError) as raised:
+        OtlpEndpoint.from_environment({"OTEL_EXPORTER_OTLP_ENDPOINT": "user:s3cret@host:4318"})
+    assert "host:4318" in str(raised.value)
+    assert "s3cret" not in str(raised.value)

@@ -245,7 +245,7 @@ def test_where_less_is_free_than_wanted_events_stay_in_memory(root: Path) -> Non
     for _ in range(2):
         health = journal.health()
         assert health.kind == "memory"
-        assert f"less than {2**62} bytes are free" in (health.problem or "")
+        assert f"less than {2**62:,} bytes are free" in (health.problem or "")
         append_many(journal, 1)
         tend(journal, clock)
     assert len(segments(folder_of(journal))) <= 1

@@ -23,7 +23,7 @@ from otel_feedback.exporters.kafka.headers import record_headers
 from otel_feedback.exporters.kafka.notices.lane import Notice, NoticeLane
 from otel_feedback.exporters.kafka.notices.sender import NO_TOPIC, NOT_ALLOWED, PRODUCER_OPTIONS, NoticeSender
 from otel_feedback.exporters.kafka.topics import audit_topic, dead_letter_topic
-from otel_feedback.logger import get_logger
+from otel_feedback.logger import get_logger, number_of
 from otel_feedback.sdk.compat import suppress_instrumentation
 from otel_feedback.settings.table import KafkaConfig
 from otel_feedback.throttle import ThrottledLog
@@ -142,7 +142,7 @@ class KafkaNotices:
             lost = {lane.topic: given_up for lane in self._lanes if (given_up := lane.give_up())}
             self._changed.notify_all()
         for topic, given_up in lost.items():
-            logger.warning("%d records were not delivered to %s before the end", given_up, topic)
+            logger.warning("%s not delivered to %s before the end", number_of(given_up, "record"), topic)
 
     def after_fork(self) -> None:
         """Drop, in a forked child, what belongs to the parent: its notices, its thread and its producer."""

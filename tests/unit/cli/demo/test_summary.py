@@ -77,6 +77,13 @@ def test_what_failed_because_something_inside_it_failed_is_no_origin() -> None:
     assert origins(events) == ([tool, recovered], 2)
 
 
+def test_nothing_is_cancelled_because_something_inside_it_failed() -> None:
+    """As after Ctrl-C, where a search had been tried again."""
+    search = event("search", "research", "failure")
+    research = event("research", "root", "cancelled")
+    assert origins([search, research, event("root", None, "cancelled")]) == ([search, research], 1)
+
+
 def test_partial_is_no_trouble() -> None:
     assert origins([event("root", None, "partial")]) == ([], 0)
 

@@ -274,3 +274,21 @@ def test_the_text_fits_the_terminal(
     assert "1 action never ended" in out
     assert "1,200" in out
     assert "otel-feedback journal replay" in out
+
+
+def test_where_nothing_waits_other_services_that_have_journals_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever named the service in code, and not in the environment, looks at the wrong one."""
+    (tmp_path / "empty").mkdir()
+    dead(tmp_path / "support-bot", KAFKA)
+    beside = f"{tmp_path} has journals of support-bot: set OTEL_SERVICE_NAME, or give a PATH"
+    monkeypatch.setenv("COLUMNS", "1000")
+    monkeypatch.setenv("OTEL_FEEDBACK_LOG_FILE", str(tmp_path / "log"))
+    for action in ("inspect", "verify", "replay"):
+        code, shown, complaint = run(capsys, action, tmp_path / "empty")
+        assert (code, beside in shown, complaint) == (0, True, ""), shown
+    monkeypatch.setenv("OTEL_FEEDBACK_JOURNAL_DIR", str(tmp_path / "not-there"))
+    for action in ("inspect", "verify", "replay"):
+        code, shown, complaint = run(capsys, action)
+        assert (code, beside in complaint, shown) == (2, True, ""), complaint

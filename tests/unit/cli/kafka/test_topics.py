@@ -53,3 +53,8 @@ def test_something_that_listens_and_never_answers(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "does not answer" in done.stdout
     assert (done.stderr, "Traceback" in done.stdout) == ("", False)
+
+
+def test_an_option_that_cannot_be_used_is_what_has_to_be_corrected(tmp_path: Path) -> None:
+    done = run_cli("topics", "--bootstrap-servers", "here", folder=tmp_path)
+    assert done.stdout.splitlines()[1] == "  -> correct --bootstrap-servers"

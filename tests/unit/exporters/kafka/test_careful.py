@@ -88,6 +88,9 @@ class FakeProducer:
     def partitions_for(self, topic: str) -> set[int]:
         return set(range(PARTITIONS))
 
+    def cluster_seen(self) -> ClusterSeen:
+        return ClusterSeen("fake", ["broker:9092"])
+
     def send(self, topic: str, value: bytes, key: bytes, headers: Any, partition: int, timestamp_ms: int) -> Any:
         self.kafka.sends += 1
         sequence = int(dict(headers)["sequence"])

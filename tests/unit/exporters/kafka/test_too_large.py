@@ -70,6 +70,9 @@ class FakeProducer:
     def partitions_for(self, topic: str) -> set[int]:
         return {0, 1}
 
+    def cluster_seen(self) -> ClusterSeen:
+        return ClusterSeen("fake", ["broker:9092"])
+
     def send(self, topic: str, value: bytes, key: bytes, headers: Any, partition: int, timestamp_ms: int) -> FakeFuture:
         broker = self.broker
         if len(value) > broker.client_limit:

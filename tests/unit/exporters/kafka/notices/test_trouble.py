@@ -106,7 +106,7 @@ def test_a_broker_that_never_answers_is_given_up_and_the_end_does_not_wait_for_i
     assert notices.account() == {"sent": 0, "pending": 0, "lost": 2}
     wait_until(lambda: not threads(), timeout_s=10, what="the thread to end")
     said = [one.getMessage() for one in caplog.records]
-    assert said == [f"1 records were not delivered to mine-{side} before the end" for side in ("dlq", "audit")]
+    assert said == [f"1 record not delivered to mine-{side} before the end" for side in ("dlq", "audit")]
 
 
 def test_close_does_not_wait_for_a_connection(kafka: FakeKafka) -> None:
