@@ -118,9 +118,9 @@ def test_the_plain_producer_has_the_options_of_ours(monkeypatch: pytest.MonkeyPa
 
     expected = producer_options(config)
     assert {name: given[name] for name in expected} == expected
-    # what else ours sets is about names and waiting, not about speed; but the selector, which is ours
+    # what else ours sets is about names, waiting and sockets, not about speed; but the selector, which is ours
     assert given.keys() - expected.keys() == {
-        "client_id", "bootstrap_timeout_ms", "max_block_ms", "delivery_timeout_ms", "selector"
+        "client_id", "bootstrap_timeout_ms", "max_block_ms", "delivery_timeout_ms", "selector", "kafka_client", "proxy_url"
     }  # fmt: skip
 
 

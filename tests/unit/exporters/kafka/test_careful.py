@@ -82,9 +82,6 @@ class FakeProducer:
         self.kafka = kafka
         self.failed: Exception | None = None
 
-    def cluster_seen(self) -> ClusterSeen:
-        return ClusterSeen("MkU3OEVBNTcwNTJENDM2Qk", ["127.0.0.1:9092"])
-
     def partitions_for(self, topic: str) -> set[int]:
         return set(range(PARTITIONS))
 
