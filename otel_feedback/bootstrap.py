@@ -57,6 +57,9 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
+ADOPTS_S = 0.5
+"""How often a pipeline that is nobody's but the caller's looks for the journals that it is there for."""
+
 
 class _Process:
     """The pipeline of this process. One lock: configuring is rare."""
@@ -279,7 +282,8 @@ def _build(
         ring_size=settings.ring_size,
         emit_start=settings.emit_start and is_on_disk,
         emit_pending=settings.emit_pending,
-        rescan_s=settings.journal_rescan_s,
+        # one that is there to adopt does so now
+        rescan_s=settings.journal_rescan_s if adopts is None else min(ADOPTS_S, settings.journal_rescan_s),
         audit_s=settings.audit_interval_s,
         shutdown_timeout_s=settings.shutdown_timeout_s,
         on_shutdown=on_shutdown,

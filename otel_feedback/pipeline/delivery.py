@@ -27,8 +27,8 @@ from otel_feedback.pipeline.destinations import address_of, recognize, shown
 from otel_feedback.pipeline.elsewhere import ElsewhereWatch
 from otel_feedback.pipeline.keeper import Keeper
 from otel_feedback.pipeline.ledger import DeliveryLedger, Entry
-from otel_feedback.pipeline.worker import Worker
-from otel_feedback.sdk.forks import may_be_patched
+from otel_feedback.pipeline.worker import Refused, Worker
+from otel_feedback.sdk.forks import can_be_patched, is_patched, may_be_patched
 from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["LOST_SHUTDOWN", "Delivery", "Refused"]
@@ -39,8 +39,8 @@ LOST_SHUTDOWN = "shutdown"
 WAIT_S = 0.02
 CHILD_ADOPTS_S = 2.0
 """How old a forked process is when it first adopts: one that ends after its first task could not deliver anyway."""
-
-Refused = Callable[[Record, str, Refusal], None]
+PATCH_COMES_S = 10.0
+"""The same of one that gevent or eventlet may yet patch, which is to come before there are threads that do anything."""
 
 
 class Delivery:
@@ -72,6 +72,8 @@ class Delivery:
         also_tend: Callable[[], None] = lambda: None,
     ) -> None:
         self.journal = journal
+        self._begun = begun
+        self._began_unpatched = False  # whether a worker was started before gevent or eventlet patched the process
         self.workers = tuple(
             Worker(
                 exporter,
@@ -80,7 +82,7 @@ class Delivery:
                 ),
                 self._keep_refused,
                 identified=self._bind,
-                begun=begun,
+                begun=self._note_begun,
                 moved=self._say_settled,
             )
             for exporter in exporters
@@ -102,9 +104,11 @@ class Delivery:
         self._binding = threading.Lock()  # held while it is decided whose cursors of adopted journals are
         self._log = ThrottledLog(logger)
         self._rescan_s = rescan_s
+        waits_s = CHILD_ADOPTS_S if is_child else PATCH_COMES_S if can_be_patched() else 0.0
         self._keeper = Keeper(
-            self._tend, self._adopt, rescan_s, first_s=min(rescan_s, CHILD_ADOPTS_S) if is_child else 0.0
-        )
+            self._tend, self._adopt, rescan_s, first_s=min(rescan_s, waits_s),
+            is_alone=lambda: not self._began_unpatched,
+        )  # fmt: skip
         if journal.has_orphans() and not (is_child and may_be_patched()):
             self._keeper.start()
 
@@ -118,6 +122,10 @@ class Delivery:
             worker.notify(end)
         self._keeper.notify()
         return True
+
+    def _note_begun(self) -> None:
+        self._began_unpatched = self._began_unpatched or not is_patched()
+        self._begun()
 
     def _say_settled(self) -> None:
         # the keeper may have gone to sleep when all was on disk, and nothing may ever follow that would wake it
@@ -235,15 +243,16 @@ class Delivery:
         """End a pool's child, within so many seconds; True when everything ever was delivered.
 
         Many may end after one task each. One at a time connects, and delivers what all of them leave; one that is connected
-        delivers its own. The others leave their journals, which is as it should be, and say nothing.
+        to a destination delivers its own there. The others leave their journals, which is as it should be, and say nothing.
         """
         from otel_feedback.journal.turns import Turn
 
         deadline = time.monotonic() + most_s
-        for worker in self.workers:
-            if not worker.exporter.durable:
-                worker.hurry(self.journal.end)
-                worker.wait_until(self.journal.end, deadline)
+        connected = [worker for worker in self.workers if worker.is_in_touch or not worker.exporter.durable]
+        for worker in connected:
+            worker.hurry(self.journal.end)
+        for worker in connected:
+            worker.wait_until(self.journal.end, deadline)
         path = self.journal.health().path
         is_kept = path is not None and self.journal.secure() >= self.journal.end
         if path is None or not is_kept or all(worker.is_in_touch for worker in self.workers):

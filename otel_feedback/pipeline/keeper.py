@@ -31,15 +31,23 @@ class Keeper:
     Args:
         tend: Returns after how many seconds it wants to be called again, should nothing be appended meanwhile.
         first_s: When to call `rescan` first, in seconds after the start.
+        is_alone: Tells whether no other thread of the pipeline was started before gevent or eventlet patched the process.
     """
 
     def __init__(
-        self, tend: Callable[[], float], rescan: Callable[[], None], rescan_s: float, *, first_s: float = 0.0
+        self,
+        tend: Callable[[], float],
+        rescan: Callable[[], None],
+        rescan_s: float,
+        *,
+        first_s: float = 0.0,
+        is_alone: Callable[[], bool] = lambda: False,
     ) -> None:
         self._tend = tend
         self._rescan = rescan
         self._rescan_s = rescan_s
         self._first_s = first_s
+        self._is_alone = is_alone
         self._log = ThrottledLog(logger)
         self._start_lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -74,11 +82,19 @@ class Keeper:
 
     def rescan(self, timeout_s: float) -> None:
         """Look for journals of dead processes now; wait for it at most so many seconds."""
-        self.start()
-        self._rescanned.clear()
-        self._rescan_now.set()
-        self._wake.set()
-        self._rescanned.wait(timeout_s)
+        until = time.monotonic() + timeout_s
+        is_over = False
+        while not is_over:
+            self.start()
+            thread = self._thread
+            if thread is None:  # and there will be none: nothing is to be waited for
+                return
+            self._rescanned.clear()
+            self._rescan_now.set()
+            self._wake.set()
+            while self._thread is thread and not self._rescanned.is_set() and (left := until - time.monotonic()) > 0:
+                self._rescanned.wait(min(left, TICK_S))
+            is_over = self._thread is thread  # else it made way for one of gevent's or eventlet's
 
     def look_again(self) -> None:
         """Look for journals of dead processes soon, without waiting for it."""
@@ -89,27 +105,33 @@ class Keeper:
         """End the thread, waiting at most so many seconds."""
         self._stop.set()
         self._wake.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout_s)
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout_s)
 
     def _run(self) -> None:
         locks = _thread.allocate_lock
         due = time.monotonic() + self._first_s
         with suppress_instrumentation():
             while not self._stop.is_set():
-                if time.monotonic() >= due or self._rescan_now.is_set():
-                    self._rescan_now.clear()
-                    # not all processes of a service at the same moment
-                    due = time.monotonic() + self._rescan_s * random.uniform(0.8, 1.2)  # noqa: S311
-                    self._look_after(self._rescan)
-                    self._rescanned.set()
                 if locks is not _thread.allocate_lock:
+                    if self._is_alone():
+                        self._thread = (
+                            None  # what is recorded next starts it anew, as a thread of gevent's or eventlet's
+                        )
+                        return
                     locks = _thread.allocate_lock
                     logger.error(
                         "gevent or eventlet patched this process when otel_feedback had started its threads already: events "
                         "may be late, and the end may hang. Patch first: monkey.patch_all() or eventlet.monkey_patch() "
                         "belong before the first action, best into the first lines of the program"
                     )
+                if time.monotonic() >= due or self._rescan_now.is_set():
+                    self._rescan_now.clear()
+                    # not all processes of a service at the same moment
+                    due = time.monotonic() + self._rescan_s * random.uniform(0.8, 1.2)  # noqa: S311
+                    self._look_after(self._rescan)
+                    self._rescanned.set()
                 if self._look_after(self._tend) > TICK_S:
                     self._wake.clear()
                     self._is_idle = True
@@ -117,6 +139,8 @@ class Keeper:
                     if not self._rescan_now.is_set() and not self._stop.is_set():
                         self._wake.wait(min(wanted_s, due - time.monotonic()))
                     self._is_idle = False
+                    if locks is not _thread.allocate_lock:
+                        continue
                 self._stop.wait(0.0 if self._rescan_now.is_set() else TICK_S)
 
     def _look_after(self, duty: Callable[[], float | None]) -> float:

@@ -29,7 +29,7 @@ from otel_feedback.sdk.compat import suppress_instrumentation
 from otel_feedback.sdk.forks import will_fork
 from otel_feedback.throttle import ThrottledLog
 
-__all__ = ["Worker"]
+__all__ = ["Refused", "Worker"]
 
 logger = get_logger(__name__)
 
@@ -70,16 +70,13 @@ class Worker:
         begun: Callable[[], None] = lambda: None,
         moved: Callable[[], None] = lambda: None,
     ) -> None:
-        self.exporter = exporter
-        self.cursor = cursor
+        self.exporter, self.cursor = exporter, cursor
         self.retries = 0  # written by the worker's thread
         self.last_error: str | None = None  # written by the worker's thread
-        self._refused = refused
-        self._identified = identified
+        self._refused, self._identified = refused, identified
         self._unidentified = exporter if isinstance(exporter, Identifying) else None
         self._is_curious = False  # asked to find out where this leads
-        self._begun = begun
-        self._moved = moved
+        self._begun, self._moved = begun, moved
         self._backoff = backoff or Backoff()
         self._log = ThrottledLog(logger)
         self._wake = Wake()
@@ -98,8 +95,7 @@ class Worker:
         self._wakes_at = max(exporter.lease_events, MANY_EVENTS if looks_soon else 1)
         self._gather_until = 0.0  # monotonic: until then records wait for company
         self._hurry_to = 0  # records below this one do not wait for company
-        self._stopping = False
-        self._stop_by = 0.0
+        self._stopping, self._stop_by = False, 0.0
 
     # -- from any thread -----------------------------------------------------------------------------------
 
@@ -136,11 +132,11 @@ class Worker:
         self._wake.set()
 
     def wait_until(self, end: int, deadline_s: float) -> bool:
-        """Wait until every record below `end` is settled; False when the monotonic deadline came first."""
+        """Wait until every record below `end` is settled; False when the monotonic deadline came first, or is sure to."""
         with self._settled:
             while self.cursor.low < end:
                 left = deadline_s - time.monotonic()
-                if left <= 0:
+                if left <= 0 or (self._thread is None and will_fork()):
                     return False
                 # the cursor may also move without us (retention), hence the bound
                 self._settled.wait(min(left, 0.1))
@@ -309,8 +305,7 @@ class Worker:
         moved: set[Cursor] = set()
         try:
             if self._in_flight.collect(self._lose, moved):
-                self.last_error = None
-                self._refuses = False
+                self.last_error, self._refuses = None, False
         finally:
             if moved:
                 self._backoff.reset()

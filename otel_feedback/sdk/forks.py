@@ -18,13 +18,15 @@ import threading
 import weakref
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Protocol
 
 from otel_feedback.logger import get_logger
 
 __all__ = [
-    "HERE", "begin_anew", "call_at_end_of_child", "call_in_child", "import_guard", "import_host_lookup", "is_patched",
+    "HERE", "begin_anew", "call_at_end_of_child", "call_in_child", "can_be_patched", "import_guard", "import_host_lookup",
+    "is_patched",
     "is_pool_child", "leaves_to_children", "may_be_patched", "renew_in_child", "will_fork",
 ]  # fmt: skip
 
@@ -134,8 +136,12 @@ def begin_anew() -> None:
 
 
 def will_fork() -> bool:
-    """Tell whether this is uWSGI's master, which goes on in its workers: a thread of it would be a lock in theirs."""
-    return (uwsgi := sys.modules.get("uwsgi")) is not None and uwsgi.worker_id() == 0
+    """Tell whether this is uWSGI's master, which goes on in its workers: a thread of it would be a lock in theirs.
+
+    Its mules and spoolers have no number of a worker's either, and are forked already.
+    """
+    uwsgi = sys.modules.get("uwsgi")
+    return uwsgi is not None and uwsgi.worker_id() == 0 and uwsgi.masterpid() in (0, os.getpid())
 
 
 def leaves_to_children() -> bool:
@@ -146,6 +152,11 @@ def leaves_to_children() -> bool:
 def may_be_patched() -> bool:
     """Tell whether gevent or eventlet is there, so that a server may patch this child next: a thread should wait for that."""
     return "gevent" in sys.modules or "eventlet" in sys.modules
+
+
+def can_be_patched() -> bool:
+    """Tell whether gevent or eventlet is installed, so that this process may be patched by and by."""
+    return may_be_patched() or find_spec("gevent") is not None or find_spec("eventlet") is not None
 
 
 def is_patched() -> bool:

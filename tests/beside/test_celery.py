@@ -64,7 +64,7 @@ def test_children_that_end_after_each_task_deliver_while_the_load_lasts(
         assert len(lines_in(log)) >= count / 2, "they arrive while others begin"
         wait_until(lambda: len(lines_in(log)) >= count, timeout_s=60, what="all to arrive, the worker being idle")
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate()
     assert_each_once(log, count, said)
 
 
@@ -76,7 +76,7 @@ def test_a_warm_shutdown_sends_nothing_twice(tasks_per_child: int, processes: Pa
     with worker(processes, log, tasks_per_child) as process:
         wait_until(lambda: not list((tmp_path / "broker").glob("*.msg")), timeout_s=100, what="all tasks to be taken")
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate()
     assert process.returncode == 0
     assert_each_once(log, count, said)
     assert folders(tmp_path / "state" / "otel-feedback" / "agents") == []

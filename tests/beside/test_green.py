@@ -49,6 +49,24 @@ def test_patching_after_the_first_action_is_said_once_and_hangs_nothing(
     assert len(lines_in(log)) == 101
 
 
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_what_a_dead_process_left_is_taken_over_when_the_process_is_patched(
+    library: str, processes: Path, log: Path
+) -> None:
+    """`configure()` finds it, and does not begin at once with threads that the patch would come too late for."""
+    leaves = (
+        "import os, otel_feedback as feedback\nfeedback.configure()\nwith feedback.action('left'): pass\nos._exit(0)"
+    )
+    log.mkdir()
+    subprocess.run([processes / "python", "-c", leaves], env=surroundings(log), stderr=subprocess.DEVNULL, check=True)
+    log.rmdir()
+    ran = run(processes, ["-W", "ignore", str(PROGRAMS / "green.py"), library, "last"], log, hook=False)
+    assert (ran.code, ran.out) == (0, "pending 0\n"), ran.err
+    assert PATCHED_LATE not in ran.err
+    assert len(lines_in(log)) == 101
+    assert len(ran.of_type("left")) == 1
+
+
 @pytest.mark.parametrize("at_load", ["", "yes"], ids=["", "acts-at-load"])
 def test_gunicorn_with_preload_patches_its_workers_after_the_fork(at_load: str, processes: Path, log: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
@@ -78,7 +96,7 @@ def test_gunicorn_with_preload_patches_its_workers_after_the_fork(at_load: str, 
                 what="all events, gunicorn being up",
             )  # fmt: skip
             process.terminate()
-            _, said = process.communicate(timeout=60)
+            _, said = process.communicate()
         finally:
             process.kill()
     assert process.returncode == 0

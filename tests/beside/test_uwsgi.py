@@ -95,8 +95,16 @@ def test_workers_have_journals_of_their_own_and_deliver(
             timeout_s=60, what="all events, uWSGI being up",
         )  # fmt: skip
         server.process.terminate()
-        assert server.process.wait(60) == 0
+        assert server.process.wait() == 0
     assert folders(tmp_path / "state" / "otel-feedback" / "agents") == []
+
+
+def test_a_mule_delivers_while_it_lives(processes: Path, log: Path) -> None:
+    """It is forked as a worker is, and has no number of a worker's, as the master."""
+    with uwsgi(processes, log, f"--mule={PROGRAMS / 'uwsgi_mule.py'}", ACTIONS_AT_LOAD="3"):
+        wait_until(
+            lambda: count(log, "mule") == 1 and count(log, "load") == 3, timeout_s=60, what="all events, uWSGI being up"
+        )
 
 
 @pytest.mark.brief

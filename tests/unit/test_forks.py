@@ -203,7 +203,7 @@ def test_a_pool_that_is_closed_sends_nothing_twice(method: str, log: Path, tmp_p
     program.write_text(textwrap.dedent(CLOSED.format(method=method)))
     done = subprocess.run(
         [sys.executable, str(program)], env=environment(**variables(log, OTEL_FEEDBACK_JOURNAL_RESCAN_INTERVAL="3600")),
-        capture_output=True, text=True, timeout=90, check=False,
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert sorted(numbers(log)) == list(range(61))
@@ -323,3 +323,30 @@ def test_what_cannot_be_renewed_in_a_child_keeps_nothing_else_from_it(log: Path)
     assert done.returncode == 0, done.stderr
     assert {kind: len(events) for kind, events in outcomes(log).items()} == {"child": 2, "parent": 1}
     assert done.stderr.count("ZeroDivisionError") == 2, done.stderr
+
+
+def test_uwsgis_master_waits_for_nothing_that_only_its_workers_do(log: Path) -> None:
+    """It has no threads: neither for its own events nor for what a dead process left."""
+    log.mkdir()
+    ends = "with feedback.action('before'): pass\nimport os\nos._exit(0)"
+    run_python(f"import otel_feedback as feedback\nfeedback.configure()\n{ends}", variables(log))
+    log.rmdir()
+    program = """
+        import os, sys, threading, types
+
+        uwsgi = sys.modules["uwsgi"] = types.ModuleType("uwsgi")
+        uwsgi.worker_id, uwsgi.masterpid = lambda: 0, os.getpid
+        import otel_feedback as feedback
+
+        pipeline = feedback.configure()
+        with feedback.action("load"): pass
+        assert [thread.name for thread in threading.enumerate() if thread.name.startswith("otel-feedback")] == []
+        assert pipeline.force_flush(3600) is False
+        assert pipeline.shutdown(3600) is False
+    """
+    done = run_python(program, variables(log))
+    assert done.returncode == 0, done.stderr
+    run_python(
+        "import otel_feedback, time\np = otel_feedback.configure()\ntime.sleep(1)\np.shutdown(20)", variables(log)
+    )
+    assert {kind: len(events) for kind, events in outcomes(log).items()} == {"before": 1, "load": 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import time
@@ -86,3 +87,17 @@ def test_a_step_that_stands_still_is_ended(tmp_path: Path) -> None:
 def test_a_step_that_fails_says_its_last_words(tmp_path: Path) -> None:
     with pytest.raises(ServiceUnavailable, match="no such thing"):
         run_step([sys.executable, "-c", "raise SystemExit('no such thing')"], tmp_path)
+
+
+def test_nothing_that_a_test_starts_has_a_limit_of_its_own() -> None:
+    """A program's seconds would be the machine's: the limit of the test, which grows with them, ends what hangs."""
+    limited = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("run", "communicate", "check_output", "check_call", "call")
+        and any(keyword.arg == "timeout" for keyword in node.keywords)
+    ]
+    assert limited == []

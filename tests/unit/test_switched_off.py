@@ -183,7 +183,7 @@ def test_the_examples_run_switched_off(program: str, switch: str) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "examples" / program)],
         env=environment(PYTHONPATH=str(ROOT), PYTHONWARNINGS="error", **{switch: "true"}),
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
 

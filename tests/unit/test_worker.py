@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,9 @@ from otel_feedback.errors import ExportError
 from otel_feedback.events import codec
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Receipt, Refusal, Settled
+from otel_feedback.journal.disk import DiskJournal
 from otel_feedback.journal.memory import MemoryJournal
+from otel_feedback.journal.turns import Turn
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.pipeline.worker import Worker
 from otel_feedback.retry import Backoff
@@ -318,3 +321,20 @@ def test_a_record_of_a_dead_process_that_provokes_a_defect_is_found_while_others
     worker.stop(time.monotonic() + 10)
     assert (adopted.low, refused) == (10, [("defect", 4)])
     assert adopted.account().delivered == 9
+
+
+def test_a_child_that_ends_delivers_where_it_is_connected_though_another_destination_is_away(tmp_path: Path) -> None:
+    """Somebody else has the turn to connect to that one."""
+    near, away = ScriptedExporter(name="near"), ScriptedExporter(*[fail(retryable=True)] * 1_000, name="away")
+    root = tmp_path / "journal"
+    pipeline = FeedbackPipeline(new_journal=lambda: DiskJournal(root, service_name="tested"), exporters=(near, away))
+    record(pipeline, 1)
+    wait_for(lambda: account(pipeline, "near")["delivered"] == 1 or None, timeout_s=30, what="the first one")
+    near.linger_s = 3_600.0
+    turn = Turn(root, 3_600)
+    assert turn.is_ours
+    record(pipeline, 5)
+    assert pipeline.end_in_child() is False
+    turn.pass_on(in_vain=False)
+    assert account(pipeline, "near") == {"appended": 6, "delivered": 6, "pending": 0, "lost": {}}
+    assert account(pipeline, "away") == {"appended": 6, "delivered": 0, "pending": 6, "lost": {}}
