@@ -116,6 +116,8 @@ HEADERS = {
     "ce_type": "CloudEvents: what the value is, with the schema's major version.",
     "ce_time": "CloudEvents: the event's `timestamp`.",
     "ce_specversion": "CloudEvents: the version of that specification.",
+    "schema_version": "The event's `schema_version`, so that a reader need not decode what it cannot use.",
+    "tenant_id": "The event's `tenant_id`, so that a reader of one client's events can skip the others. Absent without one.",
     "traceparent": "W3C trace context of the action's span. Absent where the event belongs to no trace.",
 }
 

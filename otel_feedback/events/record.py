@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 import msgspec
 
 from otel_feedback.events.ended import unpack
-from otel_feedback.events.model import OutcomeEvent, encode
+from otel_feedback.events.model import SCHEMA_VERSION, OutcomeEvent, encode
 
 __all__ = ["Origin", "Record"]
 
@@ -45,6 +45,8 @@ class Record(msgspec.Struct, gc=False):
     timestamp: datetime = datetime.fromtimestamp(0, timezone.utc)
     trace_id: str | None = None
     span_id: str | None = None
+    tenant_id: str | None = None
+    schema_version: str = SCHEMA_VERSION
 
     @classmethod
     def of(
@@ -53,7 +55,7 @@ class Record(msgspec.Struct, gc=False):
         """Return the record of an event and its encoded form."""
         return cls(
             origin, sequence, key, payload, sampled, event.event_id, False,
-            event.revision, event.timestamp, event.trace_id, event.span_id,
+            event.revision, event.timestamp, event.trace_id, event.span_id, event.tenant_id, event.schema_version,
         )  # fmt: skip
 
     def whole(self) -> Record:

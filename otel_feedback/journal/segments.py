@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from otel_feedback.events.model import Moment
+from otel_feedback.events.model import SCHEMA_VERSION, Moment
 from otel_feedback.events.record import Origin, Record
 from otel_feedback.journal.files import append, open_private, write_locked
 from otel_feedback.journal.frames import PACKED, SAMPLED, Frame, Kind, Scan, key_and_event, scan
@@ -139,6 +139,8 @@ class _Envelope(msgspec.Struct, gc=False):
     timestamp: Moment
     trace_id: str | None = None
     span_id: str | None = None
+    tenant_id: str | None = None
+    schema_version: str = SCHEMA_VERSION
 
 
 _envelope = msgspec.json.Decoder(_Envelope)
@@ -156,7 +158,8 @@ def record_of(frame: Frame, origin: Origin) -> Record | None:
         return None
     return Record(
         origin, frame.sequence, key, payload, sampled,
-        head.event_id, False, head.revision, head.timestamp, head.trace_id, head.span_id,
+        head.event_id, False, head.revision, head.timestamp, head.trace_id, head.span_id, head.tenant_id,
+        head.schema_version,
     )  # fmt: skip
 
 

@@ -34,7 +34,7 @@ Headers = list[tuple[str, bytes]]
 
 
 def record_headers(record: Record) -> Headers:
-    """Return the headers of one record; `traceparent` only where the event belongs to a trace.
+    """Return the headers of one record; `tenant_id` and `traceparent` only where the event has a tenant, or a trace.
 
     `wire.py` has the same ones in the same order, encoded; a test compares the two.
     """
@@ -48,7 +48,10 @@ def record_headers(record: Record) -> Headers:
         ("ce_type", TYPE),
         ("ce_time", ce_time(record)),
         ("ce_specversion", SPECVERSION),
+        ("schema_version", record.schema_version.encode()),
     ]
+    if record.tenant_id is not None:
+        headers.append(("tenant_id", record.tenant_id.encode()))
     parent = traceparent(record)
     if parent is not None:
         headers.append(("traceparent", parent))

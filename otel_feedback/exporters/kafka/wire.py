@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from otel_feedback.events.model import SCHEMA_VERSION
 from otel_feedback.events.record import Origin, Record
 from otel_feedback.exporters.kafka.headers import (
     JSON,
@@ -71,17 +72,23 @@ _CONTENT_TYPE = _header("content-type", JSON)
 _SEQUENCE = _field(b"sequence")
 _CE_ID = _field(b"ce_id")
 _TYPE_AND_TIME = _header("ce_type", TYPE) + _field(b"ce_time")
-_SPECVERSION = _header("ce_specversion", SPECVERSION)
-_SPECVERSION_AND_TRACEPARENT = _SPECVERSION + _field(b"traceparent")
-_EIGHT, _NINE = varint(8), varint(9)
+_SPECVERSION_TO_SCHEMA = _header("ce_specversion", SPECVERSION) + _field(b"schema_version")
+_SPECVERSION_AND_SCHEMA = _SPECVERSION_TO_SCHEMA + _field(SCHEMA_VERSION.encode())
+_TENANT = _field(b"tenant_id")
+_TRACEPARENT = _field(b"traceparent")
+_ALWAYS = 9
 
 
 @lru_cache(maxsize=64)
-def _constant(origin: Origin) -> tuple[bytes, bytes, bytes]:
-    """Return what is the same for all records of one producer: until the sequence, and from the id to the time."""
+def _constant(origin: Origin) -> tuple[tuple[bytes, bytes, bytes], bytes]:
+    """Return what is the same for all records of one producer: until the sequence, and from the id to the time.
+
+    The first is for records with none, one or two more headers than all have.
+    """
     producer_id, source = of_origin(origin)
     before = _CONTENT_TYPE + _header("producer_id", producer_id) + _SEQUENCE
-    return _EIGHT + before, _NINE + before, _header("ce_source", source) + _TYPE_AND_TIME
+    first = (varint(_ALWAYS) + before, varint(_ALWAYS + 1) + before, varint(_ALWAYS + 2) + before)
+    return first, _header("ce_source", source) + _TYPE_AND_TIME
 
 
 def encode_record(record: Record, key: bytes, payload: bytes, timestamp_delta_ms: int, offset_delta: int) -> bytes:
@@ -90,16 +97,24 @@ def encode_record(record: Record, key: bytes, payload: bytes, timestamp_delta_ms
     Args:
         key: From `key_field()`.
     """
-    without_trace, with_trace, source_to_time = _constant(record.origin)
+    until_sequence, source_to_time = _constant(record.origin)
     sequence, event_id, time = b"%d" % record.sequence, ce_id(record), ce_time(record)
+    more, size = 0, len(payload)
+    schema = _SPECVERSION_AND_SCHEMA
+    if record.schema_version != SCHEMA_VERSION:  # from the journal of an older version
+        schema = _SPECVERSION_TO_SCHEMA + _field(record.schema_version.encode())
+    tenant = trace = b""
+    if record.tenant_id is not None:
+        tenant, more = _TENANT + _field(record.tenant_id.encode()), 1
     parent = traceparent(record)
-    size = len(payload)
+    if parent is not None:
+        trace, more = _TRACEPARENT + _field(parent), more + 1
     body = b"".join((
         b"\x00", varint(timestamp_delta_ms), varint(offset_delta), key,
         _SMALL[size] if size < 8_192 else _varint(size), payload,
-        without_trace if parent is None else with_trace, _SMALL[len(sequence)], sequence,
+        until_sequence[more], _SMALL[len(sequence)], sequence,
         _CE_ID, varint(len(event_id)), event_id,
         source_to_time, _SMALL[len(time)], time,
-        _SPECVERSION if parent is None else _SPECVERSION_AND_TRACEPARENT + varint(len(parent)) + parent,
+        schema, tenant, trace,
     ))  # fmt: skip
     return varint(len(body)) + body

@@ -13,7 +13,7 @@ from kafka.producer.future import FutureProduceResult
 from kafka.record.memory_records import MemoryRecords
 from kafka.structs import TopicPartition
 
-from otel_feedback.events.model import epoch_us
+from otel_feedback.events.model import SCHEMA_VERSION, epoch_us
 from otel_feedback.events.record import Origin, Record
 from otel_feedback.exporters.kafka.batches import BatchAnswer, BatchPortion, BatchRecords, codec_of
 from otel_feedback.exporters.kafka.headers import record_headers
@@ -67,6 +67,8 @@ def as_given(records: list[Record]) -> list[tuple[Any, ...]]:
             timestamp=st.timedeltas(timedelta(days=-9_000), timedelta(days=9_000)).map(lambda after: NOW + after),
             trace_id=st.sampled_from([None, "c" * 32]),
             span_id=st.sampled_from([None, "d" * 16]),
+            tenant_id=st.sampled_from([None, "acme", "é" * 200, "x" * 9_000]),
+            schema_version=st.sampled_from([SCHEMA_VERSION, "0.9", "1.250"]),
         ),
         min_size=1,
         max_size=5,
