@@ -16,7 +16,13 @@ from tests.stack.cache import cache_root
 from tests.support import ROOT
 
 _OF_SERVICES = ("beside", "fault", "integration", "live")
-_THOROUGH = ("tests/beside/", "tests/fault/", "tests/live/", "tests/unit/test_benchmarks.py::test_a_quick_run_reports")
+_THOROUGH = (
+    "tests/beside/",
+    "tests/downstream/test_rebalances.py",
+    "tests/fault/",
+    "tests/live/",
+    "tests/unit/test_benchmarks.py::test_a_quick_run_reports",
+)
 _SLOW = (
     "tests/property/",
     "tests/unit/convert/test_hostile_spans.py",
@@ -30,8 +36,8 @@ _SLOW = (
 """With no service, and yet not in the quick part: they take as long as all others of it."""
 
 _SECONDS = {
-    "beside": 4.0, "conformance": 0.02, "examples": 0.1, "fault": 10.0, "integration": 2.0, "live": 1.5, "property": 0.1,
-    "replay": 0.6, "unit": 0.04,
+    "beside": 4.0, "conformance": 0.02, "downstream": 3.0, "examples": 0.1, "fault": 10.0, "integration": 2.0, "live": 1.5,
+    "property": 0.1, "replay": 0.6, "unit": 0.04,
 }  # fmt: skip
 _SLOW_UNIT_S = 1.3
 """What one test takes on two cores of a free machine, by folder; measured over all, from time to time."""

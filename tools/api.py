@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import otel_feedback as feedback
-from otel_feedback import conventions, testing
+from otel_feedback import conventions, downstream, testing
 
 __all__ = ["MEMBERS", "page"]
 
@@ -31,6 +31,7 @@ _PARTS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "OpenTelemetry": (feedback, ("OutcomeSpanProcessor", "OutcomeLogRecordProcessor")),
     "Errors": (feedback, ("FeedbackError", "ConfigError", "SchemaError", "ExportError")),
     "Conventions of your own: `otel_feedback.conventions`": (conventions, tuple(conventions.__all__)),
+    "Read the topic: `otel_feedback.downstream`": (downstream, tuple(downstream.__all__)),
     "Tests: `otel_feedback.testing`": (testing, ("captured_events", "CapturedEvents")),
 }
 
@@ -43,6 +44,9 @@ MEMBERS: dict[str, tuple[str, ...]] = {
     "OrchestrationDispatcher": ("execute_workflow",),
     "OutcomeEvent": ("from_json", "to_json", "to_dict"),
     "CapturedEvents": ("of",),
+    "OutcomeConsumer": ("run", "reject", "stop", "close", "metrics"),
+    "AsyncOutcomeConsumer": ("run", "reject", "stop", "close", "metrics"),
+    "ReceivedEvent": ("position", "headers", "unknown", "to_dict", "to_json"),
 }  # fmt: skip
 """What of a class is public; the rest of it is for the package's own use."""
 
@@ -54,7 +58,9 @@ _ELSEWHERE = {
     "Settings": "Everything that can be set, read and checked. Its fields: [configuration](configuration.md).",
     "OutcomeEvent": "How one action ended. Its fields: [events](events.md).",
 }
-_NOT_MADE_BY_USERS = frozenset({"Action", "FeedbackPipeline", "CapturedEvents", "CallUsage", "Convention"})
+_NOT_MADE_BY_USERS = frozenset({
+    "Action", "CallUsage", "CapturedEvents", "Convention", "FeedbackPipeline", "ReceivedEvent",
+})  # fmt: skip
 _OVERLOADED = {"action": (("action_type: Any", "action_type: str"), (") -> Any", ") -> ActionContext"))}
 """What a type checker sees, where the function itself says less."""
 

@@ -7,6 +7,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 
 from otel_feedback.version import VERSION
 
@@ -23,6 +24,7 @@ examples:
   otel-feedback topics --dry-run            which topics would be made
   KAFKA_BOOTSTRAP_SERVERS=localhost:9092 otel-feedback doctor
   otel-feedback journal inspect             what waits on disk, and for whom
+  otel-feedback verify --since 2h           is every event on the topic?
 
 Settings come from arguments, then from the environment, then from a file .env
 in the current directory, then from the defaults.
@@ -39,6 +41,17 @@ examples:
 
 PATH is the directory of a service's journals, or the folder of one journal;
 for inspect and verify also a directory with several services in it.
+"""
+
+
+VERIFY_EXAMPLES = """\
+examples:
+  otel-feedback verify                       all that the topic holds
+  otel-feedback verify --since 2h            or 90s, 30m, 7d, 2026-03-02T09:30Z
+  otel-feedback verify --json | jq .missing
+
+Of each producer: delivered, repeated, lost and why, pending, missing.
+Exit code 0: nothing is missing that nobody declared lost. 1: something is.
 """
 
 
@@ -99,6 +112,10 @@ def _run(options: argparse.Namespace) -> int:
         )
     if options.command == "journal":
         return _run_journal(options)
+    if options.command == "verify":
+        from otel_feedback.cli import verify
+
+        return verify.run(since=options.since, as_json=options.json, bootstrap_servers=options.bootstrap_servers)
     from otel_feedback.cli.doctor import doctor
 
     return doctor.run(as_json=options.json, jaeger_url=options.jaeger, bootstrap_servers=options.bootstrap_servers)
@@ -175,6 +192,19 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_actions(journal)
+
+    verify = commands.add_parser(
+        "verify",
+        help="prove that no event is missing on the topic",
+        description="Compare the outcome topic with the account on the audit topic, and say what became of each event.",
+        epilog=VERIFY_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verify.add_argument(
+        "--since", type=_since, metavar="WHEN", help="only what was recorded from then on: 2h ago, or a time (all)"
+    )
+    verify.add_argument("--json", action="store_true", help="write one JSON object")
+    _add_bootstrap_servers(verify)
     return parser
 
 
@@ -232,6 +262,15 @@ def _timeout(text: str) -> float:
     if not 0 < seconds <= 10**9:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
     return seconds
+
+
+def _since(text: str) -> datetime:
+    from otel_feedback.cli.since import moment_of
+
+    try:
+        return moment_of(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from None
 
 
 def _positive(text: str) -> int:

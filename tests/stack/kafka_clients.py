@@ -235,6 +235,22 @@ def read_to_end(bootstrap_servers: str, topic: str, *, timeout_s: float = 30.0) 
     return records
 
 
+def committed(bootstrap_servers: str, group: str, topic: str) -> dict[int, int]:
+    """Return how far a group has committed, by partition of a topic; without those where it has not."""
+    consumer = _kafka.KafkaConsumer(bootstrap_servers=bootstrap_servers, group_id=group, enable_auto_commit=False)
+    try:
+        found = {p: consumer.committed(_kafka.TopicPartition(topic, p)) for p in consumer.partitions_for_topic(topic)}
+    finally:
+        consumer.close()
+    return {partition: offset for partition, offset in found.items() if offset is not None}
+
+
+def delete_below(bootstrap_servers: str, topic: str, partition: int, offset: int) -> None:
+    """Delete the records of a partition below an offset, as an operator can."""
+    with _admin(bootstrap_servers, timeout_ms=30_000) as admin:
+        admin.delete_records({_kafka.TopicPartition(topic, partition): offset})
+
+
 def read_all(bootstrap_servers: str, topic: str) -> list[Record]:
     """Return the records that a topic holds now."""
     consumer = _kafka.KafkaConsumer(bootstrap_servers=bootstrap_servers, group_id=None)

@@ -21,7 +21,7 @@ from otel_feedback.settings.table import KafkaConfig
 if TYPE_CHECKING:
     from otel_feedback.exporters.kafka.producer import OutcomeProducer
 
-__all__ = ["POLL_S", "KafkaConnection"]
+__all__ = ["POLL_S", "KafkaConnection", "most_telling"]
 
 POLL_S = 0.001
 FIRST_WAIT_MS = 5_000
@@ -75,7 +75,7 @@ class KafkaConnection:
                     self._producer = OutcomeProducer(self._config, {**waits, **(self._options or {})})
                 except Exception as exc:
                     self.wait_longer()
-                    raise unavailable(exc, why=_most_telling(heard)) from exc
+                    raise unavailable(exc, why=most_telling(heard)) from exc
                 finally:
                     self._heard = []
             self._connected()
@@ -86,7 +86,7 @@ class KafkaConnection:
 
         By the monotonic clock. Safe from any thread: a worker that waits here cannot tell.
         """
-        return _most_telling(self._heard or heard_since(self._config.client_id, since_s))
+        return most_telling(self._heard or heard_since(self._config.client_id, since_s))
 
     def wait_longer(self) -> None:
         """Give the next producer more time: on a slow line, one that is given up too early never gets anywhere."""
@@ -120,7 +120,7 @@ _ERROR = re.compile(r"\b(?:\w+Error|SSL\w*)\b.*")
 _SAYS_LITTLE = ("KafkaConnectionError", "KafkaTimeoutError", "NodeNotReadyError", "Cancelled")
 
 
-def _most_telling(heard: Sequence[str]) -> str | None:
+def most_telling(heard: Sequence[str]) -> str | None:
     """Return what a line says that names an error, rather one that does not merely follow from another."""
     errors = [match[0] for line in heard if (match := _ERROR.search(line)) is not None]
     errors.sort(key=lambda error: ("SSL" not in error, error.startswith(_SAYS_LITTLE)))

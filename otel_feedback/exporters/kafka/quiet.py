@@ -21,7 +21,7 @@ __all__ = ["heard_since", "hearing", "quieten"]
 INTERVAL_S = 60.0
 
 _NUMBERS = re.compile(r"\d+")
-_OUR_THREADS = ("otel-feedback-kafka", "otel-feedback-notices")
+_OUR_THREADS = ("otel-feedback-kafka", "otel-feedback-notices", "otel-feedback-consumer")
 _KIND_LENGTH = 80
 _REMEMBERED = 20
 

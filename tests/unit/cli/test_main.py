@@ -23,7 +23,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     shown = capsys.readouterr().out
-    assert all(command in shown for command in ("demo", "topics", "doctor", "journal", "examples:"))
+    assert all(command in shown for command in ("demo", "topics", "doctor", "journal", "verify", "examples:"))
     assert max(map(len, shown.splitlines())) <= 80
 
 
@@ -39,6 +39,7 @@ def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str])
         (["journal", "replay", "--timeout", "0"], "'0' is not a number of seconds"),
         (["journal", "replay", "--timeout", "nan"], "'nan' is not a number of seconds"),
         (["journal", "inspect", "--take", "there"], "unrecognized arguments: --take"),
+        (["verify", "--since", "soon"], "'soon' is neither how long ago"),
         (["dance"], "invalid choice: 'dance'"),
     ],
 )

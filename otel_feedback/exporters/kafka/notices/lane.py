@@ -52,7 +52,10 @@ class Notice(NamedTuple):
         return self._replace(key=self.producer_id, value=b"", headers=headers)
 
 
-_BARE = frozenset({"content-type", "producer_id", "sequence", "error.reason", "error.culprit", "original.topic"})
+_BARE = frozenset({
+    "content-type", "producer_id", "sequence", "error.reason", "error.culprit",
+    "original.topic", "original.partition", "original.offset",
+})  # fmt: skip
 
 
 class NoticeLane:

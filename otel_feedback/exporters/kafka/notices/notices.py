@@ -81,6 +81,10 @@ class KafkaNotices:
         else:
             self._put(self._dead_letters, letter)
 
+    def put_dead_letter(self, key: bytes, value: bytes, headers: list[tuple[str, bytes]]) -> None:
+        """Send somebody else's dead letter: a record of Kafka's as it was read, with the reason among its headers."""
+        self._put(self._dead_letters, Notice(key, value, headers, is_event=True))
+
     def _letter(self, record: Record, refusal: Refusal, culprit: str) -> Notice:
         producer_id = _bytes(record.origin.producer_id)
         try:

@@ -1,0 +1,194 @@
+"""`otel-feedback verify`: is every event on the topic, or declared lost?
+
+Read-only; joins no group. Exit code 0 when nothing is missing that nobody declared, 1 when something is, or when it could
+not be found out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from otel_feedback.cli import env_file
+from otel_feedback.cli.console import failed, moment, number_of, open_console, progress_console, write
+from otel_feedback.cli.kafka.admin import check_network, open_admin
+from otel_feedback.cli.kafka.problem import KafkaSetupError
+from otel_feedback.cli.listening import listening
+from otel_feedback.downstream.account import COMPLETE, LOSSES, MISSING, PENDING, Run, Verdict
+from otel_feedback.downstream.verifying import Report, TopicMissingError, verify
+from otel_feedback.errors import ConfigError, describe
+from otel_feedback.settings.table import KafkaConfig, get_settings
+from otel_feedback.version import VERSION
+
+__all__ = ["run"]
+
+MOST_NAMED = 10
+"""Runs of sequences, and losses, of one producer that are named; JSON has all."""
+
+_STYLES = {COMPLETE: "green", LOSSES: "yellow", PENDING: "yellow", MISSING: "bold red"}
+
+
+def run(*, since: datetime | None, as_json: bool, bootstrap_servers: str | None) -> int:
+    """Compare topic and account, and return the exit code: 0, or 1 when something is missing or cannot be read.
+
+    Args:
+        since: Look at what was recorded from then on only.
+        as_json: Write one JSON object and nothing else.
+        bootstrap_servers: In place of the setting.
+    """
+    env_file.load()
+    try:
+        config = get_settings(kafka_bootstrap_servers=bootstrap_servers).kafka
+        check_network(config)
+        with open_admin(config):  # says in words what is wrong with protocol or login
+            pass
+        report = _read(config, since)
+    except ConfigError as exc:
+        failed(str(exc), "correct it in the environment or in .env")
+    except KafkaSetupError as exc:
+        failed(f"Kafka: {exc.found}", exc.todo)
+    except TopicMissingError as exc:
+        failed(f"Kafka: {exc}", "create it: `otel-feedback topics`; or correct KAFKA_OUTCOME_TOPIC")
+    except Exception as exc:  # kafka-python's, of which each has a class
+        failed(f"Kafka: {describe(exc)}", "look at the broker's log; `otel-feedback doctor` looks at permissions")
+    else:
+        if as_json:
+            print(json.dumps(_as_data(report), indent=2))
+        else:
+            _write(open_console(), config, report)
+        return 1 if report.missing else 0
+    return 1
+
+
+def _read(config: KafkaConfig, since: datetime | None) -> Report:
+    shown_on = progress_console()
+    bars = TextColumn("reading {task.description}"), BarColumn(), MofNCompleteColumn()
+    with (
+        listening("kafka"),
+        Progress(*bars, console=shown_on, transient=True, disable=shown_on is None) as progress,
+    ):
+        task = progress.add_task("")
+
+        def show(topic: str, read: int, total: int) -> None:
+            progress.update(task, description=topic, completed=read, total=total)
+
+        return verify(config, since, show)
+
+
+def _as_data(report: Report) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "topic": report.topic,
+        "since": None if report.since is None else report.since.isoformat(),
+        "complete": report.is_complete,
+        "missing": report.missing,
+        "producers": [_producer(one) for one in report.producers],
+        "records_of_nobody": report.foreign,
+        "audit_records_unread": report.unread,
+        "deleted_below": {str(partition): offset for partition, offset in report.deleted.items()},
+    }
+
+
+def _producer(one: Verdict) -> dict[str, Any]:
+    return {
+        "producer_id": one.producer_id,
+        "service_name": one.service_name,
+        "state": one.state,
+        "first": one.first,
+        "end": one.end,
+        "delivered": one.delivered,
+        "repeated": one.repeated,
+        "pending": _runs(one.pending),
+        "missing": _runs(one.missing),
+        "losses": [
+            {
+                "reason": loss.reason,
+                "first": loss.first_sequence,
+                "last": loss.last_sequence,
+                "count": loss.count,
+                "timestamp": loss.timestamp.isoformat(),
+            }
+            for loss in one.losses
+        ],
+        "closed": one.closed,
+        "told": None if one.told is None else one.told.isoformat(),
+    }
+
+
+def _runs(runs: Sequence[Run]) -> list[dict[str, int]]:
+    return [{"first": run.first, "last": run.last} for run in runs]
+
+
+def _write(console: Console, config: KafkaConfig, report: Report) -> None:
+    since = "" if report.since is None else f", since {moment(report.since)}"
+    title = Text(f"{report.topic} on {', '.join(config.bootstrap_servers)}{since}", "bold")
+    write(console, title, "", _table(report.producers), *_details(report), "", _result(report))
+
+
+def _table(producers: Sequence[Verdict]) -> RenderableType:
+    if not producers:
+        return Text("  no producer")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("producer", "service"):
+        table.add_column(name, overflow="fold")
+    for name in ("delivered", "repeated", "lost", "pending", "missing"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for one in producers:
+        lost = sum(loss.count for loss in one.losses)
+        numbers = (one.delivered, one.repeated, lost, _count(one.pending), _count(one.missing))
+        table.add_row(
+            one.producer_id[:8], one.service_name, *(f"{number:,}" for number in numbers),
+            Text(one.state, _STYLES[one.state]),
+        )  # fmt: skip
+    return table
+
+
+def _details(report: Report) -> Iterator[RenderableType]:
+    for one in report.producers:
+        lines = [f"missing: {_said(run)}" for run in one.missing]
+        lines += [f"pending: {_said(run)}" for run in one.pending]
+        lines += [
+            f"lost ({loss.reason}): {loss.count:,} of {_said(Run(loss.first_sequence, loss.last_sequence))}"
+            for loss in one.losses
+        ]
+        if lines:
+            told = "" if one.told is None else f", last heard of {moment(one.told)}"
+            yield Text("")
+            yield Text(f"{one.producer_id} ({one.service_name}){told}")
+            yield from (Text(f"  {line}") for line in lines[:MOST_NAMED])
+            if len(lines) > MOST_NAMED:
+                yield Text(f"  and {len(lines) - MOST_NAMED:,} more: --json has all")
+
+
+def _said(run: Run) -> str:
+    return f"sequence {run.first}" if run.length == 1 else f"sequences {run.first} to {run.last}"
+
+
+def _result(report: Report) -> Text:
+    said = Text()
+    if report.foreign:
+        said.append(f"{number_of(report.foreign, 'record')} without a producer's headers\n")
+    if report.unread:
+        said.append(f"{number_of(report.unread, 'record')} of the audit topic cannot be read\n", "yellow")
+    if report.missing and report.deleted:
+        where = ", ".join(
+            f"partition {partition} below {offset}" for partition, offset in sorted(report.deleted.items())
+        )
+        said.append(f"the topic has nothing any more of {where}: by its retention, use --since; or by hand\n", "yellow")
+    if report.missing:
+        return said.append(f"{number_of(report.missing, 'event')} missing that nobody declared lost", _STYLES[MISSING])
+    if report.is_complete:
+        return said.append("complete: every event is on the topic", _STYLES[COMPLETE])
+    return said.append("nothing is missing: what is not on the topic is declared lost, or may still come", "yellow")
+
+
+def _count(runs: Sequence[Run]) -> int:
+    return sum(run.length for run in runs)

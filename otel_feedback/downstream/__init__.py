@@ -1,0 +1,8 @@
+"""The reading side: for programs that use the events, and never imported by one with agents."""
+
+from __future__ import annotations
+
+from otel_feedback.downstream.consumer import AsyncOutcomeConsumer, OutcomeConsumer
+from otel_feedback.downstream.received import Position, ReceivedEvent
+
+__all__ = ["AsyncOutcomeConsumer", "OutcomeConsumer", "Position", "ReceivedEvent"]

@@ -1,0 +1,202 @@
+"""Read the audit topic, then the outcome topic, and say of each producer what became of its events.
+
+In this order, so that all that the account calls delivered is on the topic by then. Both are read up to where they ended
+when it began, headers alone are looked at, and no group is joined. For the one thread that calls it, which waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from otel_feedback.downstream.account import ProducerAccount, Verdict
+from otel_feedback.downstream.received import header
+from otel_feedback.errors import FeedbackError, SchemaError
+from otel_feedback.events import audit
+from otel_feedback.exporters.kafka.library import import_kafka
+from otel_feedback.exporters.kafka.tls import with_context
+from otel_feedback.exporters.kafka.topics import audit_topic
+from otel_feedback.settings.table import KafkaConfig
+
+if TYPE_CHECKING:
+    from kafka import KafkaConsumer
+
+__all__ = ["Report", "TopicMissingError", "verify"]
+
+POLL_MS = 500
+ANSWER_MS = 30_000
+AT_ONCE = 2_000
+
+Progress = Callable[[str, int, int], None]
+
+
+class TopicMissingError(FeedbackError):
+    """There is no such topic, or this client may not see it."""
+
+
+class Report(NamedTuple):
+    """What was found: producers in the order in which they were met.
+
+    `foreign`: records without the headers of a producer. `deleted`: offsets below which partitions have nothing any more.
+    """
+
+    topic: str
+    since: datetime | None
+    producers: list[Verdict]
+    foreign: int
+    deleted: Mapping[int, int]
+    unread: int  # records of the audit topic that are none
+
+    @property
+    def missing(self) -> int:
+        """How many events are missing that nobody declared lost."""
+        return sum(run.length for one in self.producers for run in one.missing)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every event is on the topic."""
+        return all(one.state == "complete" for one in self.producers)
+
+
+def verify(config: KafkaConfig, since: datetime | None = None, progress: Progress = lambda *_: None) -> Report:
+    """Compare the outcome topic with the account on the audit topic.
+
+    Args:
+        config: Where, and which topic.
+        since: Look for what was recorded from then on only.
+        progress: Called with a topic, how many of its records were read, and how many there are.
+
+    Raises:
+        TopicMissingError: One of the two is not there.
+        KafkaError: kafka-python's, where Kafka does not answer.
+    """
+    import_kafka()
+    from kafka import KafkaConsumer
+
+    from otel_feedback.exporters.kafka.sockets import closed_on_failure
+
+    options: dict[str, Any] = {
+        "bootstrap_servers": list(config.bootstrap_servers),
+        "client_id": f"{config.client_id}-verify",
+        "group_id": None,
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "allow_auto_create_topics": False,
+        "metrics_enabled": False,
+        **with_context(config.client_options),
+    }
+    with closed_on_failure(options) as opening:
+        consumer = KafkaConsumer(**opening)
+    try:
+        return _Reading(consumer, config, since, progress).report()
+    finally:
+        consumer.close()
+
+
+class _Reading:
+    def __init__(
+        self, consumer: KafkaConsumer, config: KafkaConfig, since: datetime | None, progress: Progress
+    ) -> None:
+        self._consumer: Any = consumer
+        self._config = config
+        self._since = since
+        self._progress = progress
+        self._accounts: dict[str, ProducerAccount] = {}
+        self._foreign = self._unread = 0
+
+    def report(self) -> Report:
+        topic = self._config.topic
+        partitions = self._partitions(topic)
+        for record in self._read(self._partitions(audit_topic(self._config)), None):
+            self._hear(record)
+        begins = self._consumer.beginning_offsets(partitions)
+        starts = begins if self._since is None else self._starts(partitions, self._since)
+        for record in self._read(partitions, starts):
+            self._see(record)
+        if self._since is not None and any(one.verdict().missing for one in self._of_interest()):
+            # dated, or told, otherwise than one would think: what is not there at all is missing, and nothing else
+            for record in self._read(partitions, begins, starts):
+                self._see_earlier(record)
+        return Report(
+            topic,
+            self._since,
+            [account.verdict() for account in self._of_interest()],
+            self._foreign,
+            {place.partition: offset for place, offset in begins.items() if offset > 0},
+            self._unread,
+        )
+
+    def _of_interest(self) -> list[ProducerAccount]:
+        return [account for account in self._accounts.values() if account.is_of_interest]
+
+    def _partitions(self, topic: str) -> list[Any]:
+        from kafka.structs import TopicPartition
+
+        numbers = self._consumer.partitions_for_topic(topic)
+        if not numbers:
+            raise TopicMissingError(f"there is no topic {topic}, or this client may not see it")
+        return [TopicPartition(topic, number) for number in sorted(numbers)]
+
+    def _starts(self, partitions: list[Any], since: datetime) -> dict[Any, int]:
+        ends = self._consumer.end_offsets(partitions)
+        found = self._consumer.offsets_for_times(dict.fromkeys(partitions, int(since.timestamp() * 1e3)), ANSWER_MS)
+        return {place: ends[place] if at is None else at.offset for place, at in found.items()}
+
+    def _read(
+        self, partitions: list[Any], starts: Mapping[Any, int] | None, ends: Mapping[Any, int] | None = None
+    ) -> Iterator[Any]:
+        consumer = self._consumer
+        ends = cast("Mapping[Any, int]", consumer.end_offsets(partitions) if ends is None else ends)
+        starts = cast("Mapping[Any, int]", consumer.beginning_offsets(partitions) if starts is None else starts)
+        left = {place for place in partitions if starts[place] < ends[place]}
+        total, read = sum(ends[place] - starts[place] for place in left), 0
+        if left:
+            consumer.assign(list(left))
+        for place in left:
+            consumer.seek(place, starts[place])
+        while left:
+            for place, records in consumer.poll(timeout_ms=POLL_MS, max_records=AT_ONCE).items():
+                for record in records:
+                    if record.offset < ends[place]:
+                        read += 1
+                        yield record
+            # by position, since the last offsets may hold no record
+            left = {place for place in left if consumer.position(place, ANSWER_MS) < ends[place]}
+            self._progress(partitions[0].topic, read, total)
+
+    def _hear(self, record: Any) -> None:
+        try:
+            told = audit.decode(record.value or b"")
+        except SchemaError:
+            self._unread += 1
+            return
+        if told.exporter == "kafka" and told.destination.rpartition("/")[2] == self._config.topic:
+            self._account(told.producer_id).tell(told)
+
+    def _see(self, record: Any) -> None:
+        known = _numbered(record)
+        if known is None:
+            self._foreign += 1
+            return
+        source = header(record.headers, "ce_source") or ""
+        self._account(known[0]).see(known[1], source.rpartition("/")[2])
+
+    def _see_earlier(self, record: Any) -> None:
+        known = _numbered(record)
+        if known is not None and known[0] in self._accounts:
+            self._accounts[known[0]].see_earlier(known[1])
+
+    def _account(self, producer_id: str) -> ProducerAccount:
+        account = self._accounts.get(producer_id)
+        if account is None:
+            account = self._accounts[producer_id] = ProducerAccount(producer_id, self._since)
+        return account
+
+
+def _numbered(record: Any) -> tuple[str, int] | None:
+    """Return whose a record is, and which one; None of a record that is nobody's."""
+    producer_id, sequence = header(record.headers, "producer_id"), header(record.headers, "sequence")
+    if not producer_id or sequence is None or not (sequence.isascii() and sequence.isdecimal()):
+        return None
+    return producer_id, int(sequence)
