@@ -90,6 +90,7 @@ def test_the_snippet_in_a_fresh_process(kafka_broker: KafkaBroker) -> None:
             "ce_type": b"agent.outcome.v1",
             "ce_time": event["timestamp"].encode(),
             "ce_specversion": b"1.0",
+            "schema_version": b"1.0",
         }
     logged = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
     assert logged == told["events"], "the log tier has them too"
