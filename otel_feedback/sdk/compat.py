@@ -32,7 +32,10 @@ from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext
 
-__all__ = ["SPAN_KEY", "DirectTracer", "Ending", "Ids", "direct_tracer", "ids_of", "suppress_instrumentation"]
+__all__ = [
+    "NO_STATE", "SPAN_KEY", "DirectTracer", "Ending", "Hearers", "Ids", "bounded_attributes", "current_variable",
+    "direct_tracer", "draws_bits", "hearers", "ids_of", "new_context", "suppress_instrumentation",
+]  # fmt: skip
 
 
 @contextmanager
@@ -171,9 +174,9 @@ def _does_something(processor: SpanProcessor, name: str) -> bool:
 _LIKE = SpanContext(1, 2, False)
 NO_STATE = _LIKE.trace_state
 """The trace state of a trace that has none."""
-has_six = tuple(_LIKE) == (1, 2, False, _LIKE.trace_flags, NO_STATE, True)
+_has_six = tuple(_LIKE) == (1, 2, False, _LIKE.trace_flags, NO_STATE, True)
 new_context: Callable[[Sequence[object]], SpanContext] = (
-    partial(tuple.__new__, SpanContext) if has_six else lambda six: SpanContext(*six[:5])  # type: ignore[arg-type]
+    partial(tuple.__new__, SpanContext) if _has_six else lambda six: SpanContext(*six[:5])  # type: ignore[arg-type]
 )
 """Make a span's context of its two ids, which must be valid, `False`, flags, state, and `True`; in one step, in C."""
 

@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,28 +36,28 @@ def _text(content: Any) -> str:
     return content if isinstance(content, str) else "\n".join(part.get("text") or "" for part in content or ())
 
 
-class Api:
+class Api(ABC):
     """What the ways of asking have in common."""
 
     def __init__(self, request: Json) -> None:
         self.request = request
         self.model: str = request["model"]
 
+    @abstractmethod
     def prompts(self) -> Iterator[str]:
         """Yield the system prompt, then what the user said."""
-        raise NotImplementedError
 
+    @abstractmethod
     def done(self) -> set[str]:
         """Return the tools whose results are there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def whole(self, calls: list[str]) -> Json:
         """Return the answer: calls of these tools, or the text."""
-        raise NotImplementedError
 
+    @abstractmethod
     def pieces(self, calls: list[str]) -> Iterator[str]:
         """Yield the same answer as events of a stream."""
-        raise NotImplementedError
 
     def asked(self) -> tuple[str, str]:
         """Return the verb and the rest of the first line that says what to do."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from types import TracebackType
 
 from typing_extensions import Self
@@ -12,7 +13,7 @@ from tests.stack.processes import Runnable, wait_ready
 READY_TIMEOUT_S = 60.0
 
 
-class Service:
+class Service(ABC):
     """A running service. One from the environment belongs to somebody else and is left alone."""
 
     kind = "service"
@@ -38,9 +39,9 @@ class Service:
         """
         self._own()
 
+    @abstractmethod
     def is_ready(self) -> bool:
         """Whether the service answers now."""
-        raise NotImplementedError
 
     def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Return once the service answers.

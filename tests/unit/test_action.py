@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from opentelemetry import context, trace
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import otel_feedback as feedback
@@ -340,3 +341,28 @@ def test_what_a_child_costs_by_the_price_table_counts_for_its_parents(
     assert child.own_cost == child.cost_estimate == pytest.approx(0.0035)
     assert (parent.own_cost, parent.cost_estimate) == (None, child.cost_estimate)
     assert all("outcome.cost_estimate" not in (span.attributes or {}) for span in spans.get_finished_spans())
+
+
+@pytest.mark.parametrize("usd", [0.1 + 0.2, 999.999_999_999_9, 1e9, 1e300])
+def test_what_a_price_function_answers_is_the_cost_whatever_its_size(usd: float, provider: TracerProvider) -> None:
+    feedback.configure(tracer_provider=provider, prices=lambda *_: usd)
+    with feedback.action("work") as act:
+        act.add_usage(model="m", input_tokens=1)
+    assert act.event is not None
+    assert act.event.own_cost == round(usd, 12)
+
+
+def test_a_processor_of_ours_with_an_on_start_of_its_own_hears_of_every_action(
+    pipeline: FeedbackPipeline, provider: TracerProvider
+) -> None:
+    heard: list[str] = []
+
+    class Hearing(feedback.OutcomeSpanProcessor):
+        def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+            heard.append(span.name)
+            super().on_start(span, parent_context)
+
+    provider.add_span_processor(Hearing(pipeline))
+    with feedback.action("above"), feedback.action("below"):
+        pass
+    assert heard == ["above", "below"]

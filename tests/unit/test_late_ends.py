@@ -142,15 +142,19 @@ class AtStep:
         return self._trace
 
 
+def begun_above(begin_late: Callable[[], Stream]) -> tuple[Any, Stream]:
+    """Begin a step that uses 10 tokens, and a stream below it; return what ends each."""
+    context = feedback.action("step")
+    context.__enter__().add_usage(input_tokens=10)
+    return context, begin_late()
+
+
 def test_wherever_in_the_end_of_the_one_above_it_ends(traced: FeedbackPipeline, begin_late: Callable[[], Stream]):
     step, wrong = 0, list[tuple[int, Any]]()
     is_past = False
     while not is_past:
         step += 1
-        context = feedback.action("step")
-        act = context.__enter__()
-        act.add_usage(input_tokens=10)
-        late = begin_late()
+        context, late = begun_above(begin_late)
         at = AtStep(step, late.close)
         with at:
             context.__exit__(None, None, None)
@@ -169,10 +173,7 @@ def test_wherever_it_is_when_another_thread_ends_the_one_above(
     is_past = False
     while not is_past:
         step += 1
-        context = feedback.action("step")
-        act = context.__enter__()
-        act.add_usage(input_tokens=10)
-        late = begin_late()
+        context, late = begun_above(begin_late)
         other = threading.Thread(target=context.__exit__, args=(None, None, None))
 
         def meet(other: threading.Thread = other) -> None:
