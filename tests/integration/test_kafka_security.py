@@ -62,10 +62,12 @@ AGENT = f"""
     wait(lambda: "kafka.net.manager" in sys.modules)  # the worker is now in the middle of its first try
     pace = work()
     wait(lambda: kafka()["last_error"] or not kafka()["pending"])
+    early = kafka()
+    wait(lambda: kafka()["retries"] or not kafka()["pending"])
     live = kafka()
     pipeline.shutdown(0.5)
     print(json.dumps({{
-        "slower": pace / pace_off, "live": live, "metrics": pipeline.metrics(),
+        "slower": pace / pace_off, "early": early, "live": live, "metrics": pipeline.metrics(),
         "reprs": [repr(get_settings()), repr(get_settings().kafka), repr(pipeline)],
     }}))
 """
@@ -209,12 +211,13 @@ def test_an_agent_with_wrong_settings_goes_on_and_accounts_for_everything(
     assert agent.code == 0, agent.err
     told = json.loads(agent.out)
     assert told["slower"] < 3, "times the pace with Kafka off"
-    live, after = told["live"], told["metrics"]["exporters"]["kafka"]
+    early, live, after = told["early"], told["live"], told["metrics"]["exporters"]["kafka"]
     assert (live["appended"], live["delivered"], live["pending"], live["lost"]) == (ACTIONS + 1, 0, ACTIONS + 1, {})
     assert live["healthy"] is False
     named = (
         "KAFKA_SSL_KEYFILE" if name == "wrong key password" else WRONG[name].settings(secure)["KAFKA_BOOTSTRAP_SERVERS"]
     )
+    assert named in early["last_error"], "also while it is tried for the first time"
     assert named in live["last_error"]
     assert f"kafka did not take events ({live['last_error']})" in agent.err
     assert (after["delivered"], after["pending"], after["lost"]) == (0, ACTIONS + 1, {})

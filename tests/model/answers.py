@@ -219,6 +219,9 @@ class Embeddings(Api):
         usage = {"prompt_tokens": INPUT_TOKENS, "total_tokens": INPUT_TOKENS}
         return {"object": "list", "data": [vector], "model": self.model, "usage": usage}
 
+    def pieces(self, calls: list[str]) -> Iterator[str]:
+        return iter(())
+
 
 APIS: dict[str, type[Api]] = {
     "/v1/chat/completions": Chat,

@@ -60,22 +60,24 @@ def run(*, seconds: float | None, as_json: bool) -> int:
     if seconds is None:
         seconds = WATCHED_S if watched else UNWATCHED_S
     with TemporaryDirectory(prefix="otel-feedback-demo-") as directory:
-        pipeline = _configure(Path(directory) / "outcomes.jsonl")
+        pipeline = _configure(Path(directory))
         try:
             return _run(pipeline, console, seconds, as_json=as_json)
         finally:
             pipeline.shutdown(timeout_s=1.0)
 
 
-def _configure(log_file: Path) -> FeedbackPipeline:
-    # an empty environment, and a provider without exporters: the demo is the same on every machine
+def _configure(directory: Path) -> FeedbackPipeline:
+    # an empty environment, a provider without exporters, a journal of its own: the demo is the same on every machine,
+    # and after a demo that was killed
     settings = feedback.get_settings(
         environ={},
         service_name="support-team",
         enable_kafka=False,
         enable_otlp=False,
         enable_outcome_logging=True,
-        log_file=str(log_file),
+        log_file=str(directory / "outcomes.jsonl"),
+        journal_dir=str(directory / "journal"),
     )
     return feedback.configure(tracer_provider=TracerProvider(sampler=ALWAYS_ON), settings=settings)
 

@@ -84,9 +84,10 @@ class KafkaConnection:
     def trouble(self, since_s: float) -> str | None:
         """Return what keeps a producer from being built now, or has kept its requests from being answered since then.
 
-        By the monotonic clock. Safe from any thread: a worker that waits here cannot tell.
+        With the brokers' addresses. By the monotonic clock. Safe from any thread: a worker that waits here cannot tell.
         """
-        return most_telling(self._heard or heard_since(self._config.client_id, since_s))
+        told = most_telling(self._heard or heard_since(self._config.client_id, since_s))
+        return None if told is None else f"{told} ({','.join(self._config.bootstrap_servers)})"
 
     def wait_longer(self) -> None:
         """Give the next producer more time: on a slow line, one that is given up too early never gets anywhere."""

@@ -205,8 +205,23 @@ def test_no_setting_of_the_machine_changes_it() -> None:
 
 
 def test_it_leaves_no_file(tmp_path: Path) -> None:
-    assert demo(*QUICK, TMPDIR=str(tmp_path)).returncode == 0
+    assert demo(*QUICK, TMPDIR=str(tmp_path), HOME=str(tmp_path)).returncode == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_demo_that_was_killed_is_none_of_the_next_one_s_business(tmp_path: Path) -> None:
+    own = {"TMPDIR": str(tmp_path / "tmp"), "HOME": str(tmp_path / "home")}
+    for folder in own.values():
+        Path(folder).mkdir()
+    arrived = functools.partial((tmp_path / "tmp").glob, "*/outcomes.jsonl")
+    with subprocess.Popen(
+        [*COMMAND, "--json", "--seconds", "20"], env=environment(**own), stdout=subprocess.PIPE
+    ) as killed:
+        wait_until(lambda: any(arrived()), timeout_s=30, what="the first outcome to reach the log tier")
+        killed.kill()
+    done = demo(*QUICK, "--json", **own)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list((tmp_path / "home").iterdir()) == []
 
 
 def test_a_second_demo_in_the_same_process(capsys: pytest.CaptureFixture[str]) -> None:
