@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ from otel_feedback.pipeline.pipeline import FeedbackPipeline
 # the machine may be busy: how long an example takes says nothing
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
+
+# a shell without job control lets what it starts in the background ignore Ctrl-C, and so would what the tests start
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.stack.fixtures", "tests.limits", "tests.plan"]
 
