@@ -81,7 +81,8 @@ class Outcomes(Settling):
             try:
                 parent = self._above(trace_id, parent_id) if parent_id else None
                 self._ended.pop(span_id, None)
-                if not semconv.INFRASTRUCTURE_MARKERS.isdisjoint(attributes) and not self._reader.is_marked(attributes):
+                names = attributes.keys()
+                if not names.isdisjoint(semconv.INFRASTRUCTURE_MARKERS) and not self._reader.is_marked(attributes):
                     if parent is not None:
                         self._tree.pass_over(span_id, parent)
                 else:

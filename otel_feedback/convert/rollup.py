@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from otel_feedback.convert.amounts import Amounts, Intervals
 from otel_feedback.convert.reading import CallUsage
@@ -12,7 +14,7 @@ from otel_feedback.convert.usage import TokenUsage
 __all__ = ["AMOUNTS", "Said", "pass_up", "told_amounts"]
 
 
-class Said(NamedTuple):
+class Said(msgspec.Struct, frozen=True, gc=False):
     """What a span says that it used."""
 
     tokens: int | None
@@ -105,7 +107,7 @@ def pass_up(node: Node) -> list[Node]:
     while (parent := current.parent) is not None:
         total = summed(current)[0]
         passed = current.passed
-        is_same = total.equals(passed or _NOTHING[0])
+        is_same = total == (passed or _NOTHING[0])
         if not is_same:
             parent.amounts = parent.amounts or Amounts()
             parent.amounts.add(total)
