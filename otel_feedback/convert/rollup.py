@@ -90,14 +90,10 @@ def told_amounts(node: Node) -> tuple[int | None, float | None, int | None, int 
     llm_ms = None if node.intervals is None else node.intervals.length / 1e6
     if total is _NOTHING[0]:
         return None, None, None, None, None, llm_ms
-    return (
-        total.tokens if total.token_parts else None,
-        round(total.cost, 12) if total.cost_parts else None,
-        total.calls or None,
-        tokens,
-        None if cost is None else round(cost, 12),
-        llm_ms,
-    )
+    all_cost = round(total.cost, 12) if total.cost_parts else None
+    if cost is not None:
+        cost = all_cost if cost == total.cost else round(cost, 12)
+    return total.tokens if total.token_parts else None, all_cost, total.calls or None, tokens, cost, llm_ms
 
 
 def pass_up(node: Node) -> list[Node]:
