@@ -78,6 +78,8 @@ class LangfuseConvention:
 
 def _usage(details: Mapping[str, Any]) -> TokenUsage | None:
     """Add up the buckets: they are disjoint, so cached input is beside `input`, unless the total says otherwise."""
+    if not details:
+        return None
     given, gotten = _sums(details, ("input", "prompt")), _sums(details, ("output", "completion"))
     if given is None and gotten is None:
         return None
@@ -108,7 +110,10 @@ def _sums(details: Mapping[str, Any], sides: tuple[str, ...]) -> tuple[int, int]
 
 
 def _first(details: Mapping[str, Any], *names: str) -> int | None:
-    return next((number for name in names if (number := count(details.get(name))) is not None), None)
+    for name in names:
+        if name in details and (number := count(details[name])) is not None:
+            return number
+    return None
 
 
 def _cost(details: Mapping[str, Any]) -> float | None:
