@@ -8,35 +8,24 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 
+import msgspec
+
 __all__ = ["Amounts", "Intervals"]
 
 
-class Amounts:
+class Amounts(msgspec.Struct, gc=False):
     """Sums over some spans. `tokens` and `cost` mean something where `token_parts` and `cost_parts` are not 0."""
 
-    __slots__ = (
-        "calls",
-        "cost",
-        "cost_parts",
-        "counted_calls",
-        "seen_calls",
-        "seen_cost",
-        "seen_tokens",
-        "token_parts",
-        "tokens",
-    )
-
-    def __init__(self) -> None:
-        self.tokens = 0
-        self.token_parts = 0  # how many spans said any
-        self.cost = 0.0
-        self.cost_parts = 0
-        self.calls = 0  # model calls
-        self.counted_calls = 0  # of them, and of embeddings, those whose tokens are known
-        # of instrumented spans, and not yet claimed by an action that says what they used
-        self.seen_calls = 0
-        self.seen_tokens = 0
-        self.seen_cost = 0.0
+    tokens: int = 0
+    token_parts: int = 0  # how many spans said any
+    cost: float = 0.0
+    cost_parts: int = 0
+    calls: int = 0  # model calls
+    counted_calls: int = 0  # of them, and of embeddings, those whose tokens are known
+    # of instrumented spans, and not yet claimed by an action that says what they used
+    seen_calls: int = 0
+    seen_tokens: int = 0
+    seen_cost: float = 0.0
 
     def add(self, other: Amounts) -> None:
         """Add other sums."""
@@ -52,7 +41,7 @@ class Amounts:
 
     def take(self, other: Amounts) -> None:
         """Take them away."""
-        for name in Amounts.__slots__:
+        for name in Amounts.__struct_fields__:
             setattr(self, name, getattr(self, name) - getattr(other, name))
 
     def add_own(self, tokens: int | None, cost: float | None, calls: int, *, is_call: bool) -> None:
@@ -78,10 +67,6 @@ class Amounts:
             self.cost += cost
             self.cost_parts += 1
         self.calls += calls or 0
-
-    def equals(self, other: Amounts) -> bool:
-        """Tell whether a reader could see a difference."""
-        return all(getattr(self, name) == getattr(other, name) for name in Amounts.__slots__)
 
 
 MOST_INTERVALS = 512

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -55,7 +56,11 @@ def call_of(node: Node, span: FinishedSpan, reading: Reading) -> Call:
     """Return what a span tells of a call."""
     name = reading.tool_name if reading.kind == "tool" else reading.model and _bare(reading.model)
     get = span.attributes.get
-    found = next((value for one in _IDS if isinstance(value := get(one), str)), None)
+    found = None
+    for one in _IDS:
+        if isinstance(value := get(one), str):
+            found = value
+            break
     usage = reading.usage
     return Call(
         node, node, reading.kind, span.start_ns, span.end_ns, () if name is None else (name,), found,
@@ -131,7 +136,7 @@ class Doubles:
         for call in reversed(self._latest):
             if any(node.span_id == caller_id for node in call.spans):
                 return call
-        name = _bare(model) if isinstance(model, str) else ""
+        name = _bare(model[:256]) if isinstance(model, str) else ""
         for call in () if caller_id else reversed(self._latest):
             if (
                 not call.usages and call.end_ns <= began_ns + SLACK_NS and call.recorders[-1][0] == scope
@@ -217,6 +222,7 @@ def _agree(call: Call, other: Call) -> bool:
     return any(_is_version(name, one) or _is_version(one, name) for one in other.names)
 
 
+@lru_cache(maxsize=256)
 def _bare(name: str) -> str:
     """Return the name of a model without who serves it: `openai/gpt-4o`, `anthropic.claude-3`."""
     name = name.rpartition("/")[2]

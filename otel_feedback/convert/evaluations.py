@@ -33,7 +33,7 @@ class Evaluations(NamedTuple):
 
 def read_evaluations(attributes: Mapping[str, Any], events: Iterable[SpanEvent]) -> Evaluations | None:
     """Return what a span says; None where it says nothing."""
-    if not events and _FIRST.isdisjoint(attributes):
+    if not events and attributes.keys().isdisjoint(_FIRST):  # few are looked for in many
         return None
     found: list[tuple[str | None, Any, str | None]] = [
         _of_event(event.attributes) for event in events if event.name == EVENT

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
+from operator import attrgetter
 from typing import Any, Final
-
-import msgspec
 
 from otel_feedback import semconv
 from otel_feedback.convert.costs import told_price
@@ -17,6 +16,7 @@ from otel_feedback.convert.rollup import AMOUNTS, told_amounts
 from otel_feedback.convert.span import FinishedSpan
 from otel_feedback.convert.status import Judgement
 from otel_feedback.convert.tree import Node
+from otel_feedback.convert.usage import TokenUsage
 from otel_feedback.events.model import SCHEMA_VERSION, OutcomeEvent, OutcomeStatus
 from otel_feedback.redaction.limits import (
     MAX_STACK,
@@ -28,7 +28,7 @@ from otel_feedback.redaction.limits import (
     plain_metadata,
 )
 
-__all__ = ["framework_of", "provider_of", "to_event", "with_news"]
+__all__ = ["framework_of", "news", "provider_of", "to_event"]
 
 _RENAMED: Final = {
     "vertex_ai": "gcp.vertex_ai",
@@ -63,8 +63,12 @@ _INHERITED: Final = (
     semconv.USER_ID, semconv.OUTCOME_TENANT_ID,
 )  # fmt: skip
 _FITTING: Final = frozenset({str, type(None)})
-_OF_OTHERS: Final = ("parent_event_id", "root_event_id", "depth", "usage_complete", *AMOUNTS)
-_NO_USAGE: Final = dict.fromkeys(("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens"))
+_OF_OTHERS: Final = (
+    "parent_event_id", "root_event_id", "depth", "usage_complete", *AMOUNTS,
+    "input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens", "agent_name",
+)  # fmt: skip
+_told: Final = attrgetter(*_OF_OTHERS)
+_NO_USAGE: Final = TokenUsage()
 MAX_NS: Final = 253_402_300_799 * 10**9  # the year 9999
 
 
@@ -112,35 +116,28 @@ def to_event(node: Node, span: FinishedSpan, reading: Reading, judged: Judgement
     workflow_id, run_id, correlation_id, session_id, user_id, tenant_id = _identifiers(reading, node.identity)
     parent_id, root_id, depth, is_complete = place_of(node)
     tokens_used, cost_estimate, llm_calls, own_tokens, own_cost, llm_ms = told_amounts(node)
-    usage = None if own_tokens is None else reading.usage
+    usage = (None if own_tokens is None else reading.usage) or _NO_USAGE
+    # by position: see there; in the order of its fields, and of the lines there
     return OutcomeEvent(
-        schema_version=SCHEMA_VERSION, event_id=span.event_id, revision=1, timestamp=end,
-        action_type=reading.kind, status=judged.status, severity=judged.severity,
-        agent_name=reading.agent_name, tool_name=reading.tool_name, service_name=span.service_name,
-        agent_type=framework_of(span.scope) if reading.kind in ("agent", "workflow") else None,
-        run_id=run_id or span.trace_id, workflow_id=workflow_id, correlation_id=correlation_id,
-        session_id=session_id, user_id=user_id, tenant_id=tenant_id,
-        trace_id=span.trace_id, span_id=span.span_id,
-        parent_event_id=parent_id, root_event_id=root_id, depth=depth,
-        start_time=datetime.fromtimestamp(start_ns / 1e9, timezone.utc), end_time=None if span.never_ended else end,
-        duration_ms=duration_ms, latency_ms=duration_ms,
-        error_type=error_type, error_message=message, stack_trace=stack,
-        llm_latency_ms=llm_ms, llm_calls=llm_calls, tokens_used=tokens_used, own_tokens=own_tokens,
-        input_tokens=None if usage is None else usage.input,
-        output_tokens=None if usage is None else usage.output,
-        cached_input_tokens=None if usage is None else usage.cached,
-        reasoning_tokens=None if usage is None else usage.reasoning,
-        model=reading.model, provider=reading.provider, cost_estimate=cost_estimate, own_cost=own_cost,
-        usage_complete=is_complete, quality_score=reading.quality_score, tags=reading.tags, metadata=metadata,
+        SCHEMA_VERSION, span.event_id, 1, end, reading.kind, judged.status, judged.severity,
+        reading.agent_name, framework_of(span.scope) if reading.kind in ("agent", "workflow") else None,
+        reading.tool_name, span.service_name,
+        run_id or span.trace_id, workflow_id, correlation_id, session_id, user_id, tenant_id,
+        span.trace_id, span.span_id, parent_id, root_id, depth, None,
+        datetime.fromtimestamp(start_ns / 1e9, timezone.utc), None if span.never_ended else end, duration_ms, duration_ms,
+        error_type, message, stack,
+        llm_ms, llm_calls, tokens_used, own_tokens, usage.input, usage.output, usage.cached, usage.reasoning,
+        reading.model, reading.provider, cost_estimate, own_cost, is_complete, None, None, reading.quality_score, None,
+        reading.tags, metadata,
     )  # fmt: skip
 
 
-def _identifiers(reading: Reading, identity: Mapping[str, Any] | None) -> list[str | None]:
+def _identifiers(reading: Reading, identity: Mapping[str, Any] | None) -> Sequence[str | None]:
     """Return what the span says, and what it does not say as the action of our own around it says it."""
-    said = [
+    said: Sequence[Any] = (
         reading.workflow_id, reading.run_id, reading.correlation_id, reading.session_id, reading.user_id,
         reading.tenant_id,
-    ]  # fmt: skip
+    )  # fmt: skip
     if identity is not None:
         said = [identity.get(name) if value is None else value for value, name in zip(said, _INHERITED, strict=True)]
     if _FITTING.issuperset(map(type, said)):
@@ -174,17 +171,20 @@ def place_of(node: Node) -> tuple[str | None, str, int, bool]:
     return above.of_event, node.root_id, node.depth, node.open_below == 0
 
 
-def with_news(node: Node, event: OutcomeEvent) -> OutcomeEvent:
-    """Return the event with what the spans above and below it say since it was made; the same where that is nothing."""
-    told: dict[str, Any] = dict(zip(_OF_OTHERS, (*place_of(node), *told_amounts(node)), strict=True))
-    if told["own_tokens"] is None:  # its tokens are on the events below
-        told |= _NO_USAGE
-    elif event.input_tokens is event.output_tokens is None and node.said is not None and node.said.usage is not None:
-        usage = node.said.usage  # another span was to tell them, and tells less
-        told |= dict(zip(_NO_USAGE, (usage.input, usage.output, usage.cached, usage.reasoning), strict=True))
-    if event.agent_name is None and event.action_type not in ("agent", "workflow"):
-        told["agent_name"] = node.agent
-    changes = {field: value for field, value in told.items() if getattr(event, field) != value}
+def news(node: Node, event: OutcomeEvent) -> dict[str, Any]:
+    """Return the fields that are others since the event was made, by what the spans above and below it say."""
+    was: tuple[Any, ...] = _told(event)
+    amounts, tokens, agent = told_amounts(node), was[-5:-1], was[-1]
+    said = node.said
+    if amounts[3] is None:  # its tokens are on the events below
+        tokens = None, None, None, None
+    elif event.input_tokens is event.output_tokens is None and said is not None and said.usage is not None:
+        usage = said.usage  # another span was to tell them, and tells less
+        tokens = usage.input, usage.output, usage.cached, usage.reasoning
+    if agent is None and event.action_type not in ("agent", "workflow"):
+        agent = node.agent
+    told = *place_of(node), *amounts, *tokens, agent
+    changes: dict[str, Any] = {field: new for field, new, old in zip(_OF_OTHERS, told, was, strict=True) if new != old}
     if node.child_errors and event.status is OutcomeStatus.SUCCESS:
         changes["metadata"] = {**event.metadata, "child_errors": node.child_errors}
-    return msgspec.structs.replace(event, **changes) if changes else event
+    return changes

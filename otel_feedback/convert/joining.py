@@ -15,7 +15,7 @@ import msgspec
 
 from otel_feedback import semconv
 from otel_feedback.convert.doubles import Call, Doubles, better, is_inner
-from otel_feedback.convert.foreign import with_news
+from otel_feedback.convert.foreign import news
 from otel_feedback.convert.reader import FAILED
 from otel_feedback.convert.rollup import AMOUNTS, pass_up, told_amounts
 from otel_feedback.convert.rules import Emitted
@@ -36,10 +36,10 @@ class Joining:
 
     # -- what the others add ------------------------------------------------------------------------------
 
-    def _with_others(self, node: Node, event: OutcomeEvent) -> OutcomeEvent:
-        """Return the event with what the spans above and below say."""
+    def _news(self, node: Node, event: OutcomeEvent) -> dict[str, Any]:
+        """Return the fields that are others by what the spans above and below say."""
         if not node.own:
-            return with_news(node, event)
+            return news(node, event)
         changes: dict[str, Any] = {}
         above = node.above
         # without one it may have a parent that is no span of ours
@@ -54,7 +54,7 @@ class Joining:
         is_complete = node.open_below == 0
         if event.usage_complete is not is_complete:
             changes["usage_complete"] = is_complete
-        return msgspec.structs.replace(event, **changes) if changes else event
+        return changes
 
     def _pass_up(self, node: Node) -> None:
         self._note_changed(pass_up(node))
@@ -70,13 +70,8 @@ class Joining:
     def _revise(self) -> None:
         changed, self._changed = self._changed, {}
         for node in changed.values():
-            event = node.event
-            if event is None:
-                continue
-            revised = self._with_others(node, event)
-            if revised is not event:
-                node.event = revised
-                self._correct(node)
+            if node.event is not None and (changes := self._news(node, node.event)):
+                self._correct(node, **changes)
 
     def _correct(self, node: Node, **changes: Any) -> None:
         """Send the event of a span again, with these changes."""

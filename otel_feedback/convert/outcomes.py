@@ -22,7 +22,7 @@ from otel_feedback import semconv
 from otel_feedback.convert.additions import Addition, added
 from otel_feedback.convert.amounts import Amounts
 from otel_feedback.convert.reader import LOGFIRE_TYPE, Reader, pass_on
-from otel_feedback.convert.rules import Emit, Emitted, Ended, FindOwn, OwnAction, Rules
+from otel_feedback.convert.rules import Emit, Emitted, FindOwn, OwnAction, Rules
 from otel_feedback.convert.settling import Settling
 from otel_feedback.convert.span import Convention, FinishedSpan
 from otel_feedback.convert.tree import Guess, Node
@@ -81,7 +81,8 @@ class Outcomes(Settling):
             try:
                 parent = self._above(trace_id, parent_id) if parent_id else None
                 self._ended.pop(span_id, None)
-                if not semconv.INFRASTRUCTURE_MARKERS.isdisjoint(attributes) and not self._reader.is_marked(attributes):
+                names = attributes.keys()
+                if not names.isdisjoint(semconv.INFRASTRUCTURE_MARKERS) and not self._reader.is_marked(attributes):
                     if parent is not None:
                         self._tree.pass_over(span_id, parent)
                 else:
@@ -115,19 +116,21 @@ class Outcomes(Settling):
 
     # -- a span ends ---------------------------------------------------------------------------------------
 
-    def end(self, ended: Ended, attributes: Mapping[str, Any], make: Callable[[], FinishedSpan]) -> OutcomeEvent | None:
-        """Take a span that has ended; return its event, if it has one.
+    def end(
+        self, trace_id: int, span_id: int, cause_id: int, sampled: bool, attributes: Mapping[str, Any],
+        make: Callable[[], FinishedSpan],
+    ) -> None:  # fmt: skip
+        """Take a span that has ended.
 
         Args:
+            cause_id: `id()` of the exception that is passing through, or 0.
             attributes: Of the span, as they are.
             make: Gives what is to be read of the span; called only where that may be something. Of a span that is no
                 action of our own, ids are filled in here.
         """
         if self._owner == threading.get_ident():
-            self._aside.append(lambda: self.end(ended, attributes, make))
-            return None
-        trace_id, span_id, cause_id, sampled = ended
-        event: OutcomeEvent | None = None
+            self._aside.append(lambda: self.end(trace_id, span_id, cause_id, sampled, attributes, make))
+            return
         with self._lock:
             self._owner = threading.get_ident()
             try:
@@ -147,20 +150,17 @@ class Outcomes(Settling):
                     if cause_id in (0, node.cause_id):
                         span.in_flight = None
                     node.sampled = sampled
-                    if attributes.get(LOGFIRE_TYPE) == "log":
-                        event = self._answer(node, span)
-                    event = event or self._end(node, span)
-                    self._note_ended(trace_id, span_id)
+                    if attributes.get(LOGFIRE_TYPE) != "log" or not self._answer(node, span):
+                        self._end(node, span)
+                    self._ended[span_id] = trace_id
+                    if len(self._ended) > MOST_ENDED:
+                        del self._ended[next(iter(self._ended))]
                 elif node is not None:
                     self._end(node, None)
             finally:
                 ready, self._ready, self._owner = self._ready, [], 0
-        return self._hand_out(ready, event)
-
-    def _note_ended(self, trace_id: int, span_id: int) -> None:
-        self._ended[span_id] = trace_id
-        if len(self._ended) > MOST_ENDED:
-            del self._ended[next(iter(self._ended))]
+        if ready or self._aside:
+            self._hand_out(ready)
 
     def _hand_out(self, ready: list[Emitted], awaited: OutcomeEvent | None = None) -> OutcomeEvent | None:
         """Emit what is ready, with no lock held; return the awaited one as it was taken. Then see to what was put aside."""
@@ -187,7 +187,7 @@ class Outcomes(Settling):
             finally:
                 self._is_catching_up = False
 
-    def _end(self, node: Node, span: FinishedSpan | None) -> OutcomeEvent | None:
+    def _end(self, node: Node, span: FinishedSpan | None) -> None:
         above = node.above
         if not self._tree.is_settled(node):
             above = self._tree.above(node)
@@ -199,7 +199,7 @@ class Outcomes(Settling):
             raise
         if span is None:
             pass_on(node)
-        return self._settle(node, event, span)
+        self._settle(node, event, span)
 
     # -- actions of our own that have others' spans around them --------------------------------------------
 

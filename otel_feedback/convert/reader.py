@@ -47,7 +47,7 @@ class Reader:
 
     def is_marked(self, attributes: Mapping[str, Any]) -> bool:
         """Tell whether a convention may have something to say of these attributes. One pass, in C."""
-        return not self._markers.isdisjoint(attributes)
+        return not attributes.keys().isdisjoint(self._markers)
 
     def look(self, live: Any, scope: str) -> Guess | None:
         """Tell what an open span seems to be."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from otel_feedback.convert.amounts import Amounts, Intervals
 from otel_feedback.convert.reading import CallUsage
@@ -12,7 +14,7 @@ from otel_feedback.convert.usage import TokenUsage
 __all__ = ["AMOUNTS", "Said", "pass_up", "told_amounts"]
 
 
-class Said(NamedTuple):
+class Said(msgspec.Struct, frozen=True, gc=False):
     """What a span says that it used."""
 
     tokens: int | None
@@ -88,14 +90,10 @@ def told_amounts(node: Node) -> tuple[int | None, float | None, int | None, int 
     llm_ms = None if node.intervals is None else node.intervals.length / 1e6
     if total is _NOTHING[0]:
         return None, None, None, None, None, llm_ms
-    return (
-        total.tokens if total.token_parts else None,
-        round(total.cost, 12) if total.cost_parts else None,
-        total.calls or None,
-        tokens,
-        None if cost is None else round(cost, 12),
-        llm_ms,
-    )
+    all_cost = round(total.cost, 12) if total.cost_parts else None
+    if cost is not None:
+        cost = all_cost if cost == total.cost else round(cost, 12)
+    return total.tokens if total.token_parts else None, all_cost, total.calls or None, tokens, cost, llm_ms
 
 
 def pass_up(node: Node) -> list[Node]:
@@ -105,7 +103,7 @@ def pass_up(node: Node) -> list[Node]:
     while (parent := current.parent) is not None:
         total = summed(current)[0]
         passed = current.passed
-        is_same = total.equals(passed or _NOTHING[0])
+        is_same = total == (passed or _NOTHING[0])
         if not is_same:
             parent.amounts = parent.amounts or Amounts()
             parent.amounts.add(total)

@@ -10,7 +10,7 @@ from otel_feedback.convert.span import Convention
 from otel_feedback.convert.usage import TokenUsage
 from otel_feedback.events.model import OutcomeEvent
 
-__all__ = ["DEFAULT_KINDS", "Emit", "Emitted", "Ended", "FindOwn", "OwnAction", "Pricing", "Rules"]
+__all__ = ["DEFAULT_KINDS", "Emit", "Emitted", "FindOwn", "OwnAction", "Pricing", "Rules"]
 
 DEFAULT_KINDS = frozenset(
     {"agent", "workflow", "tool", "llm", "embedding", "retrieval", "plan", "handoff", "guardrail"}
@@ -36,15 +36,6 @@ class Rules(NamedTuple):
     content: tuple[str, ...] = ()
     conventions: tuple[Convention, ...] = ()
     open_s: float = 3_600.0
-
-
-class Ended(NamedTuple):
-    """Which span has ended; `cause_id` is `id()` of the exception that is passing through, or 0."""
-
-    trace_id: int
-    span_id: int
-    cause_id: int
-    sampled: bool
 
 
 class OwnAction(Protocol):

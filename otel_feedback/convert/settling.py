@@ -65,8 +65,8 @@ class Settling(Joining):
         if node.is_broken_off and node.parent is not None:
             self._abandon(node.parent)
         if event is not None:
-            if node.own:
-                event = self._with_others(node, event)
+            if node.own and (changes := self._news(node, event)):
+                event = msgspec.structs.replace(event, **changes)
             node.event = event
             if node.additions:
                 event = node.event = added(event, node.additions)

@@ -101,7 +101,11 @@ def json_value(value: object) -> Any:
 
 def json_map(value: object) -> dict[str, Any]:
     """Return the map that a JSON text holds, or that a value is; else an empty one."""
-    found = dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else json_value(value)
+    found: object = None
+    if isinstance(value, str):
+        found = json_value(value)
+    elif value is not None and isinstance(value, Mapping):
+        found = dict(cast("Mapping[str, Any]", value))
     return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 

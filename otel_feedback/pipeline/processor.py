@@ -23,7 +23,6 @@ from otel_feedback.capture.runtime import SCOPE
 from otel_feedback.capture.told import Told
 from otel_feedback.convert.conventions.own import OwnConvention
 from otel_feedback.convert.costs import priced_own
-from otel_feedback.convert.rules import Ended
 from otel_feedback.convert.span import FinishedSpan, SpanError, SpanEvent
 from otel_feedback.convert.values import plain
 from otel_feedback.events.model import OutcomeEvent
@@ -73,18 +72,18 @@ class OutcomeSpanProcessor(SpanProcessor):
                 begin_anew()
             if self.pipeline.closed:
                 return
-            context = span.get_span_context()
-            action = open_actions.get(ids_of(context))
+            ids, parent = ids_of(span.get_span_context()), span.parent
+            action = open_actions.get(ids)
             if action is not None:
-                if span.parent is not None and action.is_below_others:
+                if parent is not None and action.is_below_others:
                     self.outcomes.begin_own(action)
                 return
-            parent = span.parent
-            parent_id = 0 if parent is None or parent.trace_id != context.trace_id else parent.span_id
+            trace_id, span_id = ids
+            above = (0, 0) if parent is None else ids_of(parent)
             scope = span.instrumentation_scope
             cause = sys.exc_info()[1]
             self.outcomes.begin(
-                context.trace_id, context.span_id, parent_id, "" if scope is None else scope.name,
+                trace_id, span_id, above[1] if above[0] == trace_id else 0, "" if scope is None else scope.name,
                 span.start_time or 0, span, 0 if cause is None else id(cause),
             )  # fmt: skip
         except Exception as exc:  # a defect of ours must not reach the program
@@ -103,7 +102,8 @@ class OutcomeSpanProcessor(SpanProcessor):
             if context is None:
                 return
             # by its ids: what comes here may have been made anew of what the action's span said
-            action = open_actions.get(ids_of(context))
+            ids = ids_of(context)
+            action = open_actions.get(ids)
             if action is not None:
                 # somebody else may end its span while it is under way, and two processors may be on one provider
                 told, takers = action.outcome, action.takers
@@ -127,12 +127,9 @@ class OutcomeSpanProcessor(SpanProcessor):
             attributes = plain(span.attributes)
             cause = sys.exc_info()[1]
             self.outcomes.end(
-                Ended(
-                    context.trace_id, context.span_id, 0 if cause is None else id(cause), context.trace_flags.sampled
-                ),
-                attributes,
+                *ids, 0 if cause is None else id(cause), context.trace_flags.sampled, attributes,
                 lambda: self._read(span, attributes),
-            )
+            )  # fmt: skip
         except Exception as exc:  # somebody else's span may carry anything
             pipeline.reject("unconvertible", "a span could not be turned into an outcome: %r", exc)
 

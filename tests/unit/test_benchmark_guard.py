@@ -1,4 +1,4 @@
-"""No feature makes an action dearer unnoticed: what it costs is compared with a bare span, never with a clock."""
+"""No feature makes an action, or a span of others, dearer unnoticed: it is compared with a bare span, never with a clock."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.guard import LIMIT, best_of, measuring
+from benchmarks.guard import LIMIT, LIMIT_OF_OTHERS, best_of, measuring, measuring_others
 from benchmarks.subjects.names import AT_START, AWAY, SET_ATTRIBUTE_FAILING
 
 
@@ -22,6 +22,15 @@ def test_an_action_is_not_dear() -> None:
         found = best_of(measure)
     assert found <= LIMIT, (
         f"an action costs {found:.2f} bare spans: `python -m benchmarks --only action,pieces` says more"
+    )
+
+
+def test_a_span_of_others_is_not_dear() -> None:
+    """Converted, with the journal on disk, on top of its own price; and it is seen to cost something."""
+    with measuring_others() as measure:
+        found = best_of(measure, LIMIT_OF_OTHERS)
+    assert 0.5 < found <= LIMIT_OF_OTHERS, (
+        f"a span of others costs {found:.2f} bare spans on top: `python -m benchmarks --only conversion` says more"
     )
 
 

@@ -40,10 +40,12 @@ _SUFFIXES: Final = (".agent", ".workflow", ".tool", ".task", ".run", ".kickoff",
 
 def stripped(name: str) -> str | None:
     """Return the name of a span without what instrumentation put around the name of what it is about."""
-    for prefix in _PREFIXES:
-        name = name.removeprefix(prefix)
-    for suffix in _SUFFIXES:
-        name = name.removesuffix(suffix)
+    if name.startswith(_PREFIXES):
+        for prefix in _PREFIXES:
+            name = name.removeprefix(prefix)
+    if name.endswith(_SUFFIXES):
+        for suffix in _SUFFIXES:
+            name = name.removesuffix(suffix)
     return text(name)
 
 

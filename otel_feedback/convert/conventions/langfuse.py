@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from otel_feedback.convert.conventions import common
@@ -77,7 +78,9 @@ class LangfuseConvention:
 
 def _usage(details: Mapping[str, Any]) -> TokenUsage | None:
     """Add up the buckets: they are disjoint, so cached input is beside `input`, unless the total says otherwise."""
-    given, gotten = _sums(details, "input", "prompt"), _sums(details, "output", "completion")
+    if not details:
+        return None
+    given, gotten = _sums(details, ("input", "prompt")), _sums(details, ("output", "completion"))
     if given is None and gotten is None:
         return None
     total = _first(details, "total", "total_tokens")
@@ -94,19 +97,23 @@ def _usage(details: Mapping[str, Any]) -> TokenUsage | None:
     )  # fmt: skip
 
 
-def _sums(details: Mapping[str, Any], *sides: str) -> tuple[int, int] | None:
+@lru_cache(maxsize=64)
+def _of_sides(names: tuple[str, ...], sides: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if any(side in name for side in sides))
+
+
+def _sums(details: Mapping[str, Any], sides: tuple[str, ...]) -> tuple[int, int] | None:
     """Return the bucket of the side itself, and the sum of all of that side."""
-    found = {
-        name: number
-        for name, value in details.items()
-        if any(side in name for side in sides) and (number := count(value)) is not None
-    }
+    found = {name: number for name in _of_sides(tuple(details), sides) if (number := count(details[name])) is not None}
     own = next((found[name] for side in sides for name in (side, f"{side}_tokens") if name in found), 0)
     return (own, sum(found.values())) if found else None
 
 
 def _first(details: Mapping[str, Any], *names: str) -> int | None:
-    return next((number for name in names if (number := count(details.get(name))) is not None), None)
+    for name in names:
+        if name in details and (number := count(details[name])) is not None:
+            return number
+    return None
 
 
 def _cost(details: Mapping[str, Any]) -> float | None:
