@@ -29,9 +29,10 @@ from otel_feedback.dispatch.hooks import Hook, Hooks
 from otel_feedback.dispatch.metrics import record
 from otel_feedback.dispatch.places import Places
 from otel_feedback.dispatch.requests import Request, check_count, check_hooks, check_loop, check_seconds, declare
-from otel_feedback.dispatch.results import Measured, event_of, result_of
+from otel_feedback.dispatch.results import Measured, outcome_of, result_of
 from otel_feedback.dispatch.running import Ended, finished, start
 from otel_feedback.errors import FeedbackError
+from otel_feedback.events.model import OutcomeEvent
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -216,12 +217,13 @@ class ActionDispatcher:
             if error is None:
                 take_metrics(act, came.output, self._extractor)
             act._end(error)
-            if self._enable_metrics and act.event is not None:
-                record(act.event)
+            if self._enable_metrics and act.recorded is not None:
+                record(act.recorded)
             latency_ms = (time.perf_counter_ns() - requested_ns) / 1e6
-            event = event_of(act, request.declared._declared, error, Measured(came.duration_ms, latency_ms))
-            result = result_of(event, came.output, came.attempts, error)
+            outcome = outcome_of(act, request.declared._declared, error, Measured(came.duration_ms, latency_ms))
+            result = result_of(outcome, came.output, came.attempts, error)
             if (self._post or request.post_hooks) and not isinstance(error, GeneratorExit):
+                event = outcome if isinstance(outcome, OutcomeEvent) else outcome.event()
                 await self._run_post(
                     request,
                     (request.agent, dict(result), event),

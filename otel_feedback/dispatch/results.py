@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 from otel_feedback.capture.declaration import Declaration
 from otel_feedback.capture.ending import judge
 from otel_feedback.capture.handle import Action
+from otel_feedback.events.ended import EndedAction
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.redaction.limits import Problems
 
-__all__ = ["Measured", "event_of", "result_of"]
+__all__ = ["Measured", "outcome_of", "result_of"]
 
 
 class Measured(NamedTuple):
@@ -20,10 +21,12 @@ class Measured(NamedTuple):
     latency_ms: float
 
 
-def event_of(act: Action, declared: Declaration, error: BaseException | None, measured: Measured) -> OutcomeEvent:
-    """Return the action's finished event; where nothing is recorded, one that says the most important all the same."""
-    if act.event is not None:
-        return act.event
+def outcome_of(
+    act: Action, declared: Declaration, error: BaseException | None, measured: Measured
+) -> EndedAction | OutcomeEvent:
+    """Return what was recorded of the action; where nothing was, an event that says the most important all the same."""
+    if act.recorded is not None:
+        return act.recorded
     ending, info = act.ending, act.error
     if ending is None:  # switched off: it did not even begin
         ending, info, _ = judge(error, Problems(), is_root=True, elapsed_ns=0, deadline_ns=None)
@@ -42,16 +45,16 @@ def event_of(act: Action, declared: Declaration, error: BaseException | None, me
     )
 
 
-def result_of(event: OutcomeEvent, output: Any, attempts: int, error: BaseException | None) -> dict[str, Any]:
+def result_of(outcome: EndedAction | OutcomeEvent, output: Any, attempts: int, error: BaseException | None) -> dict[str, Any]:
     """Return the dict that `dispatch()` promises."""
     return {
-        "status": event.status.value,
+        "status": outcome.status.value,
         "output": output,
-        "error": event.error_message or (None if error is None else type(error).__name__),
-        "error_type": event.error_type,
-        "duration_ms": event.duration_ms,
-        "latency_ms": event.latency_ms,
-        "event_id": event.event_id,
-        "trace_id": event.trace_id,
+        "error": outcome.error_message or (None if error is None else type(error).__name__),
+        "error_type": outcome.error_type,
+        "duration_ms": outcome.duration_ms,
+        "latency_ms": outcome.latency_ms,
+        "event_id": outcome.event_id,
+        "trace_id": outcome.trace_id,
         "attempts": attempts,
     }
