@@ -29,8 +29,8 @@ from otel_feedback.dispatch.hooks import Hook, Hooks
 from otel_feedback.dispatch.metrics import record
 from otel_feedback.dispatch.places import Places
 from otel_feedback.dispatch.requests import Request, check_count, check_hooks, check_loop, check_seconds, declare
-from otel_feedback.dispatch.results import Measured, outcome_of, result_of
-from otel_feedback.dispatch.running import Ended, finished, start
+from otel_feedback.dispatch.results import outcome_of, result_of
+from otel_feedback.dispatch.running import keep, start
 from otel_feedback.errors import FeedbackError
 from otel_feedback.events.model import OutcomeEvent
 
@@ -82,7 +82,6 @@ class ActionDispatcher:
         self._enable_metrics = enable_metrics
         self._pre = Hooks("pre", hook_timeout_s)
         self._post = Hooks("post", hook_timeout_s)
-        self._behind: set[asyncio.Task[Ended]] = set()  # post hooks; an event loop holds its tasks weakly
 
     def add_pre_hook(self, hook: Hook) -> Callable[[], None]:
         """Call `hook(agent, input_data, context)` before each action; return what removes it again."""
@@ -219,9 +218,8 @@ class ActionDispatcher:
             act._end(error)
             if self._enable_metrics and act.recorded is not None:
                 record(act.recorded)
-            latency_ms = (time.perf_counter_ns() - requested_ns) / 1e6
-            outcome = outcome_of(act, request.declared._declared, error, Measured(came.duration_ms, latency_ms))
-            result = result_of(outcome, came.output, came.attempts, error)
+            outcome = outcome_of(act, request.declared._declared, came, requested_ns)
+            result = result_of(outcome, came)
             if (self._post or request.post_hooks) and not isinstance(error, GeneratorExit):
                 event = outcome if isinstance(outcome, OutcomeEvent) else outcome.event()
                 await self._run_post(
@@ -237,16 +235,15 @@ class ActionDispatcher:
 
     async def _run_post(self, request: Request, told: tuple[Any, ...], *, is_cancelled: bool) -> None:
         """Run the post hooks; the first cancellation waits for them, the next leaves them to themselves."""
-        task = start(functools.partial(self._post.run, request.post_hooks, *told))
-        self._behind.add(task)
-        task.add_done_callback(self._behind.discard)
+        running = start(functools.partial(self._post.run, request.post_hooks, *told))
+        keep(running)
         try:
-            await finished(task)
+            await running.finished()
         except asyncio.CancelledError:
             if not is_cancelled:
-                await finished(task)
+                await running.finished()
             raise
-        error = None if task.cancelled() else task.result()[1]
+        error = None if running.ended is None else running.ended[1]
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             raise error
 

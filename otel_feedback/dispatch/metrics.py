@@ -1,7 +1,7 @@
 """OpenTelemetry metrics of dispatched actions: how many ended how, how long, and with how many tokens.
 
-Names and units of `gen_ai.*`: OpenTelemetry semantic conventions, GenAI metrics. Instruments of the API, which cost
-next to nothing while the program has no MeterProvider.
+Names and units of `gen_ai.*`: OpenTelemetry semantic conventions, GenAI metrics. Instruments of the API: while the
+program has no MeterProvider nothing is asked of them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from otel_feedback import semconv
 from otel_feedback.events.ended import EndedAction
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.logger import get_logger
+from otel_feedback.sdk.compat import leads_nowhere
 from otel_feedback.throttle import ThrottledLog
 from otel_feedback.version import VERSION
 
@@ -52,17 +53,17 @@ def record(outcome: EndedAction | OutcomeEvent) -> None:
 
 def _record(outcome: EndedAction | OutcomeEvent) -> None:
     outcomes, duration, tokens = _instruments()
-    agent, status = outcome.agent_name, outcome.status.value
-    outcomes.add(1, {"agent": agent or "", "action": outcome.action_type, "status": status})
-    common: dict[str, str] = {"gen_ai.operation.name": "invoke_agent"}
-    for name, value in (
-        (semconv.GEN_AI_AGENT_NAME, agent),
-        (semconv.GEN_AI_REQUEST_MODEL, outcome.model),
-        (semconv.GEN_AI_PROVIDER_NAME, outcome.provider),
-    ):
-        if value is not None:
-            common[name] = value
-    error_type, duration_ms = outcome.error_type, outcome.duration_ms
+    if leads_nowhere(outcomes):
+        return
+    agent, error_type, duration_ms = outcome.agent_name, outcome.error_type, outcome.duration_ms
+    outcomes.add(1, {"agent": agent or "", "action": outcome.action_type, "status": outcome.status.value})
+    common = {"gen_ai.operation.name": "invoke_agent"}
+    if agent is not None:
+        common[semconv.GEN_AI_AGENT_NAME] = agent
+    if outcome.model is not None:
+        common[semconv.GEN_AI_REQUEST_MODEL] = outcome.model
+    if outcome.provider is not None:
+        common[semconv.GEN_AI_PROVIDER_NAME] = outcome.provider
     if duration_ms is not None:
         duration.record(duration_ms / 1e3, common if error_type is None else {**common, semconv.ERROR_TYPE: error_type})
     for kind, count in (("input", outcome.input_tokens), ("output", outcome.output_tokens)):

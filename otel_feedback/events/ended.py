@@ -110,8 +110,8 @@ class EndedAction(msgspec.Struct, array_like=True, gc=False):
     @property
     def latency_ms(self) -> float | None:
         """Milliseconds since it was asked for."""
-        duration_ms = self.duration_ms
-        return duration_ms if self.noted is None else self.noted.get(semconv.OUTCOME_LATENCY_MS, duration_ms)
+        latency_ms = None if self.noted is None else self.noted.get(semconv.OUTCOME_LATENCY_MS)
+        return self.duration_ms if latency_ms is None else latency_ms
 
     @property
     def error_type(self) -> str | None:
