@@ -24,17 +24,11 @@ _log = ThrottledLog(logger)
 Extractor = Callable[[Any], "Mapping[str, Any] | None"]
 """Gets the answer; returns a mapping with the names above, or None where it says nothing."""
 
-_ANSWER = {
-    "tokens_used": "total_tokens",
-    "usage": "usage",
-    "cost": "cost",
-    "model": "model",
-    "provider": "provider",
-    "quality_score": "quality",
-    "confidence": "confidence",
-    "confidence_score": "confidence",
-}
-"""What is read of an answer, by the arguments of `add_usage()` and `score()`. Of two names of one its own is believed."""
+_USED = {"tokens_used": "total_tokens", "cost": "cost", "model": "model", "provider": "provider"}
+"""Names in an answer, and the arguments of `add_usage()` that they are. Of two names of one its own is believed."""
+
+_SCORES = {"quality_score": "quality", "confidence": "confidence", "confidence_score": "confidence"}
+"""The same of `score()`."""
 
 _USAGE = {
     "input_tokens": "input_tokens",
@@ -46,7 +40,7 @@ _USAGE = {
     "cache_read_input_tokens": "cached_input_tokens",
     "reasoning_tokens": "reasoning_tokens",
 }
-"""The same of its usage."""
+"""The same of its `usage`."""
 
 _BESIDE = ("cache_read_input_tokens", "cache_creation_input_tokens")
 """Anthropic's names: input that its `input_tokens` does not include; ours does."""
@@ -60,6 +54,8 @@ _PARTS = {
 }
 """OpenAI's names: mappings in the usage that say how much of it was cached, or reasoning."""
 
+_SELDOM = frozenset({*_BESIDE, *_PARTS})
+
 
 def take_metrics(act: Action, answer: Any, extractor: Extractor | None) -> None:
     """Tell the action what the answer says. Never raises."""
@@ -72,19 +68,16 @@ def take_metrics(act: Action, answer: Any, extractor: Extractor | None) -> None:
 
 
 def _take(act: Action, told: Mapping[str, Any]) -> None:
-    given = _read(told, _ANSWER)
-    if not given:
-        return
-    usage, quality, confidence = given.pop("usage", None), given.pop("quality", None), given.pop("confidence", None)
+    given, usage = _read(told, _USED), told.get("usage")
     if isinstance(usage, Mapping):
         given = {**_read_usage(cast("Mapping[str, Any]", usage)), **given}
     # an agent that counted its calls and returns their sum as well must not be counted twice
     if given and (act._usage is None or act._usage.calls is None):
         act.add_usage(**given)
-    if quality is not None or confidence is not None:
+    if scores := _read(told, _SCORES):
         act.score(
-            quality=quality if act._quality is None else None,
-            confidence=confidence if act._confidence is None else None,
+            quality=scores.get("quality") if act._quality is None else None,
+            confidence=scores.get("confidence") if act._confidence is None else None,
         )
 
 
@@ -99,6 +92,8 @@ def _read(said: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
 
 def _read_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
     given = _read(usage, _USAGE)
+    if _SELDOM.isdisjoint(usage):
+        return given
     for name in _BESIDE:
         if name in usage and isinstance(more := usage[name], int) and isinstance(given.get("input_tokens"), int):
             given["input_tokens"] += more

@@ -13,6 +13,8 @@ import random
 import time
 from typing import Any
 
+import msgspec
+
 from otel_feedback import semconv
 from otel_feedback.capture.ending import ending_of
 from otel_feedback.capture.handle import Action
@@ -26,16 +28,13 @@ BACKOFF_S = 0.5
 MOST_BACKOFF_S = 30.0
 
 
-class Came:
+class Came(msgspec.Struct, eq=False):
     """What has come of a request so far."""
 
-    __slots__ = ("attempts", "duration_ms", "error", "output")
-
-    def __init__(self) -> None:
-        self.output: Any = None
-        self.error: BaseException | None = None
-        self.attempts = 0
-        self.duration_ms = 0.0  # of the last attempt
+    output: Any = None
+    error: BaseException | None = None
+    attempts: int = 0
+    duration_ms: float = 0.0  # of the last attempt
 
 
 async def make_attempts(act: Action, call: Call, request: Request, came: Came, backoff_s: float) -> None:
@@ -57,7 +56,7 @@ async def make_attempts(act: Action, call: Call, request: Request, came: Came, b
             came.duration_ms = (time.perf_counter_ns() - started_ns) / 1e6
             if request.attempts > 1:
                 act.note({semconv.OUTCOME_ATTEMPT: number, semconv.OUTCOME_DURATION_MS: came.duration_ms})
-            if call.is_plain:
+            if not call.is_async:
                 _note_thread(act, call)
         error = came.error
         is_left = is_late and call.in_thread

@@ -238,14 +238,13 @@ class ActionDispatcher:
         running = start(functools.partial(self._post.run, request.post_hooks, *told))
         keep(running)
         try:
-            await running.finished()
+            ended = await running.finished()
         except asyncio.CancelledError:
             if not is_cancelled:
                 await running.finished()
             raise
-        error = None if running.ended is None else running.ended[1]
-        if isinstance(error, (KeyboardInterrupt, SystemExit)):
-            raise error
+        if ended is not None and isinstance(ended[1], (KeyboardInterrupt, SystemExit)):
+            raise ended[1]
 
 
 def _begin(request: Request, requested_ns: int, started: Callable[[Action], None]) -> Action:

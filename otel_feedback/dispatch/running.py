@@ -20,6 +20,8 @@ import types
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from typing import Any
 
+import msgspec
+
 from otel_feedback.dispatch.threads import run_in_thread
 
 __all__ = [
@@ -50,18 +52,16 @@ class LateError(Exception):
     """The time that we gave was up; not to be confused with a TimeoutError of the callee's own."""
 
 
-class Running:
+class Running(msgspec.Struct, eq=False):
     """A call that was started, and who waits for it: one at a time, on its event loop.
 
     `ended` is None until it has. `task` is None where a thread runs it.
     """
 
-    __slots__ = ("_waiter", "ended", "task")
-
-    def __init__(self) -> None:
-        self.ended: Ended | None = None
-        self.task: asyncio.Task[None] | None = None
-        self._waiter: asyncio.Future[None] | None = None
+    # a struct, since it is made in one step, in C
+    ended: Ended | None = None
+    task: asyncio.Task[None] | None = None
+    _waiter: asyncio.Future[None] | None = None
 
     def end(self, ended: Ended) -> None:
         """Take what came of it. Whoever does must not keep this: an exception's traceback has the frame."""
@@ -69,8 +69,8 @@ class Running:
         if self._waiter is not None:
             _wake(self._waiter)
 
-    async def finished(self, limit_s: float | None = None) -> bool:
-        """Wait until it has ended, and leave it alone if it does not; return whether it has.
+    async def finished(self, limit_s: float | None = None) -> Ended | None:
+        """Wait until it has ended, and leave it alone if it does not; return what came of it.
 
         Told by its last step, not by a callback of the task, which is a turn of the event loop later.
         """
@@ -83,7 +83,7 @@ class Running:
             finally:
                 if timer is not None:
                     timer.cancel()
-        return self.ended is not None
+        return self.ended
 
     def cancel(self) -> None:
         """Cancel it; nothing can stop a thread."""
@@ -186,46 +186,37 @@ async def within(
     """
     started_s = time.monotonic()
     try:
-        await running.finished(limit_s)
+        ended = await running.finished(limit_s)
     except asyncio.CancelledError:
         await stop(running)
         raise
     except GeneratorExit:  # closed by hand, where nothing may be awaited any more
         running.cancel()
         raise
-    if running.ended is None:
+    if ended is None:
         await stop(running)
         raise LateError
-    output, error, ended_s = running.ended
+    output, error, ended_s = ended
     if error is None and limit_s is not None and ended_s - started_s > limit_s:
         raise LateError
     return output, error
 
 
-class Call:
+class Call(msgspec.Struct, eq=False):
     """A call without arguments that can be made, several times, but not at once.
 
-    Args:
-        function: Called for each `outcome()`.
-        is_async: Whether it is a coroutine function. A plain one runs in a thread; an awaitable that it returns is
-            awaited on the event loop, within the same time.
+    `function` is called for each `outcome()`. Where it is no coroutine function it runs in a thread; an awaitable that it
+    returns is awaited on the event loop, within the same time.
     """
 
-    in_thread = False
+    function: Callable[[], Any]
+    is_async: bool
+    in_thread: bool = False
     """Whether it is, or was late or cancelled, in a thread of its own; nothing can stop that."""
-    is_over = True
+    is_over: bool = True
     """Whether that thread has ended, as far as we know."""
     cpu_ms: float | None = None
     """CPU time of the thread, in milliseconds, where it had one and it is over."""
-
-    def __init__(self, function: Callable[[], Any], *, is_async: bool) -> None:
-        self._function = function
-        self._is_async = is_async
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it runs in a thread."""
-        return not self._is_async
 
     def outcome(self, limit_s: float | None) -> Coroutine[Any, Any, Outcome]:
         """Make the call; return what it gave and what it raised, its own cancellation included.
@@ -234,7 +225,7 @@ class Call:
             LateError: It took longer than `limit_s` seconds.
             asyncio.CancelledError: We were cancelled, and the callee with us.
         """
-        return within(start(self._function), limit_s) if self._is_async else self._beside(limit_s)
+        return within(start(self.function), limit_s) if self.is_async else self._beside(limit_s)
 
     async def _beside(self, limit_s: float | None) -> Outcome:
         loop = asyncio.get_running_loop()
@@ -269,7 +260,7 @@ class Call:
         def run() -> Callable[[], None]:
             started_ns = time.thread_time_ns()
             try:
-                outcome: Ended = context.run(self._function), None, time.monotonic()
+                outcome: Ended = context.run(self.function), None, time.monotonic()
             except BaseException as exc:
                 outcome = None, _not_stopping(exc), time.monotonic()
             try:
