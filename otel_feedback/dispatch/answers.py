@@ -10,7 +10,7 @@ actions inside it. What the agent said of its action itself goes before what its
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, TypeGuard
 
 from otel_feedback.capture.handle import Action
 from otel_feedback.logger import get_logger
@@ -61,16 +61,16 @@ def take_metrics(act: Action, answer: Any, extractor: Extractor | None) -> None:
     """Tell the action what the answer says. Never raises."""
     try:
         told = extractor(answer) if extractor is not None else answer
-        if isinstance(told, Mapping):
-            _take(act, cast("Mapping[str, Any]", told))
+        if _is_mapping(told):
+            _take(act, told)
     except Exception as exc:  # an extractor's, or a mapping's that is not what it seems
         _log.warning("extractor", "the metrics in an agent's answer could not be read: %r", exc)
 
 
 def _take(act: Action, told: Mapping[str, Any]) -> None:
     given, usage = _read(told, _USED), told.get("usage")
-    if isinstance(usage, Mapping):
-        given = {**_read_usage(cast("Mapping[str, Any]", usage)), **given}
+    if _is_mapping(usage):
+        given = {**_read_usage(usage), **given}
     # an agent that counted its calls and returns their sum as well must not be counted twice
     if given and (act._usage is None or act._usage.calls is None):
         act.add_usage(**given)
@@ -79,6 +79,10 @@ def _take(act: Action, told: Mapping[str, Any]) -> None:
             quality=scores.get("quality") if act._quality is None else None,
             confidence=scores.get("confidence") if act._confidence is None else None,
         )
+
+
+def _is_mapping(value: object) -> TypeGuard[Mapping[str, Any]]:
+    return value.__class__ is dict or isinstance(value, Mapping)
 
 
 def _read(said: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
@@ -95,9 +99,9 @@ def _read_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
     if _SELDOM.isdisjoint(usage):
         return given
     for name in _BESIDE:
-        if name in usage and isinstance(more := usage[name], int) and isinstance(given.get("input_tokens"), int):
+        if isinstance(more := usage.get(name), int) and isinstance(given.get("input_tokens"), int):
             given["input_tokens"] += more
     for name, parts in _PARTS.items():
-        if name in usage and isinstance(details := usage[name], Mapping):
-            given = {**_read(cast("Mapping[str, Any]", details), parts), **given}
+        if _is_mapping(details := usage.get(name)):
+            given = {**_read(details, parts), **given}
     return given
