@@ -60,25 +60,22 @@ _SELDOM = frozenset({*_BESIDE, *_PARTS})
 def take_metrics(act: Action, answer: Any, extractor: Extractor | None) -> None:
     """Tell the action what the answer says. Never raises."""
     try:
-        told = extractor(answer) if extractor is not None else answer
-        if _is_mapping(told):
-            _take(act, told)
+        told = answer if extractor is None else extractor(answer)
+        if not _is_mapping(told):
+            return
+        given, usage = _read(told, _USED), told.get("usage")
+        if _is_mapping(usage):
+            given = {**_read_usage(usage), **given}
+        # an agent that counted its calls and returns their sum as well must not be counted twice
+        if given and (act._usage is None or act._usage.calls is None):
+            act.add_usage(**given)
+        if scores := _read(told, _SCORES):
+            act.score(
+                quality=scores.get("quality") if act._quality is None else None,
+                confidence=scores.get("confidence") if act._confidence is None else None,
+            )
     except Exception as exc:  # an extractor's, or a mapping's that is not what it seems
         _log.warning("extractor", "the metrics in an agent's answer could not be read: %r", exc)
-
-
-def _take(act: Action, told: Mapping[str, Any]) -> None:
-    given, usage = _read(told, _USED), told.get("usage")
-    if _is_mapping(usage):
-        given = {**_read_usage(usage), **given}
-    # an agent that counted its calls and returns their sum as well must not be counted twice
-    if given and (act._usage is None or act._usage.calls is None):
-        act.add_usage(**given)
-    if scores := _read(told, _SCORES):
-        act.score(
-            quality=scores.get("quality") if act._quality is None else None,
-            confidence=scores.get("confidence") if act._confidence is None else None,
-        )
 
 
 def _is_mapping(value: object) -> TypeGuard[Mapping[str, Any]]:

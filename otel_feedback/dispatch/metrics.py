@@ -46,26 +46,23 @@ def _instruments() -> tuple[Counter, Histogram, Histogram]:
 def record(outcome: EndedAction | OutcomeEvent) -> None:
     """Record one finished action. Never raises: a meter is somebody else's code."""
     try:
-        _record(outcome)
+        outcomes, duration, tokens = _instruments()
+        if leads_nowhere(outcomes):
+            return
+        agent, error_type, duration_ms = outcome.agent_name, outcome.error_type, outcome.duration_ms
+        outcomes.add(1, {"agent": agent or "", "action": outcome.action_type, "status": outcome.status.value})
+        said = {
+            "gen_ai.operation.name": "invoke_agent",
+            semconv.GEN_AI_AGENT_NAME: agent,
+            semconv.GEN_AI_REQUEST_MODEL: outcome.model,
+            semconv.GEN_AI_PROVIDER_NAME: outcome.provider,
+        }
+        common = {name: value for name, value in said.items() if value is not None}
+        if duration_ms is not None:
+            failed = {} if error_type is None else {semconv.ERROR_TYPE: error_type}
+            duration.record(duration_ms / 1e3, {**common, **failed})
+        for kind, count in (("input", outcome.input_tokens), ("output", outcome.output_tokens)):
+            if count is not None:
+                tokens.record(count, {**common, "gen_ai.token.type": kind})
     except Exception as exc:
         _log.warning("record", "the metrics of an action could not be recorded: %r", exc)
-
-
-def _record(outcome: EndedAction | OutcomeEvent) -> None:
-    outcomes, duration, tokens = _instruments()
-    if leads_nowhere(outcomes):
-        return
-    agent, error_type, duration_ms = outcome.agent_name, outcome.error_type, outcome.duration_ms
-    outcomes.add(1, {"agent": agent or "", "action": outcome.action_type, "status": outcome.status.value})
-    common = {"gen_ai.operation.name": "invoke_agent"}
-    if agent is not None:
-        common[semconv.GEN_AI_AGENT_NAME] = agent
-    if outcome.model is not None:
-        common[semconv.GEN_AI_REQUEST_MODEL] = outcome.model
-    if outcome.provider is not None:
-        common[semconv.GEN_AI_PROVIDER_NAME] = outcome.provider
-    if duration_ms is not None:
-        duration.record(duration_ms / 1e3, common if error_type is None else {**common, semconv.ERROR_TYPE: error_type})
-    for kind, count in (("input", outcome.input_tokens), ("output", outcome.output_tokens)):
-        if count is not None:
-            tokens.record(count, {**common, "gen_ai.token.type": kind})
