@@ -59,8 +59,7 @@ async def make_attempts(act: Action, call: Call, request: Request, came: Came, b
             if not call.is_async:
                 _note_thread(act, call)
         error = came.error
-        is_left = is_late and call.in_thread
-        if error is None or number == request.attempts or is_left or not _is_worth_another(error):
+        if error is None or number == request.attempts or (is_late and call.in_thread) or not _is_worth_another(error):
             return
         wait_s = min(MOST_BACKOFF_S, backoff_s * 2.0 ** (number - 1)) * random.uniform(0.5, 1.0)  # noqa: S311
         act._note_retry(number, error, wait_s)

@@ -92,20 +92,19 @@ class _Taking(NamedTuple):
 
 
 # a look at a signature costs 15 µs
-_known: weakref.WeakKeyDictionary[FunctionType, dict[bool, _Taking]] = weakref.WeakKeyDictionary()
+_functions: weakref.WeakKeyDictionary[FunctionType, _Taking] = weakref.WeakKeyDictionary()
+_methods: weakref.WeakKeyDictionary[FunctionType, _Taking] = weakref.WeakKeyDictionary()
 
 
 def _taking(method: Callable[..., Any]) -> _Taking:
     function = getattr(method, "__func__", method)
     if not isinstance(function, FunctionType):
         return _look_at(method)
-    is_bound = function is not method
-    known = _known.get(function)
-    if known is not None and is_bound in known:
-        return known[is_bound]
-    looked = _look_at(method)
-    _known.setdefault(function, {})[is_bound] = looked
-    return looked
+    known = _functions if function is method else _methods
+    taking = known.get(function)
+    if taking is None:
+        taking = known[function] = _look_at(method)
+    return taking
 
 
 def _look_at(method: Callable[..., Any]) -> _Taking:

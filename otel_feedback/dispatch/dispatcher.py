@@ -179,7 +179,8 @@ class ActionDispatcher:
             declare(agent, action_type, agent_type=agent_type, tags=tags, metadata=metadata, **identity),
             input_data, {} if context is None else context, timeout_s,
             self.attempts if retries is None else 1 + retries,
-            check_hooks("pre_hooks", pre_hooks), check_hooks("post_hooks", post_hooks),
+            () if pre_hooks == () else check_hooks("pre_hooks", pre_hooks),
+            () if post_hooks == () else check_hooks("post_hooks", post_hooks),
         )  # fmt: skip
         result, error = await self.perform(request)
         if error is not None and (self._raise_on_error if raise_on_error is None else raise_on_error):
@@ -202,7 +203,7 @@ class ActionDispatcher:
         came = Came()
         act: Action | None = None
         try:
-            if self._pre or request.pre_hooks:
+            if self._pre.added or request.pre_hooks:
                 await self._pre.run(request.pre_hooks, request.agent, request.input_data, request.context)
             async with self._places.one():
                 act = _begin(request, requested_ns, started)
@@ -220,7 +221,7 @@ class ActionDispatcher:
                 record(act.recorded)
             outcome = outcome_of(act, request.declared._declared, came, requested_ns)
             result = result_of(outcome, came)
-            if (self._post or request.post_hooks) and not isinstance(error, GeneratorExit):
+            if (self._post.added or request.post_hooks) and not isinstance(error, GeneratorExit):
                 event = outcome if isinstance(outcome, OutcomeEvent) else outcome.event()
                 await self._run_post(
                     request,

@@ -72,8 +72,6 @@ def check_hooks(name: str, hooks: Any) -> tuple[Hook, ...]:
     Raises:
         FeedbackError: It is no list of what can be called.
     """
-    if hooks == ():
-        return ()
     if not isinstance(hooks, Iterable):
         raise FeedbackError(f"{name} is {hooks!r}: expected a list of hooks")
     checked = tuple(cast("Iterable[Hook]", hooks))

@@ -45,7 +45,7 @@ def outcome_of(act: Action, declared: Declaration, came: Came, requested_ns: int
 def result_of(outcome: EndedAction | OutcomeEvent, came: Came) -> dict[str, Any]:
     """Return the dict that `dispatch()` promises."""
     return {
-        "status": outcome.status.value,
+        "status": str(outcome.status),
         "output": came.output,
         "error": outcome.error_message or (None if came.error is None else type(came.error).__name__),
         "error_type": outcome.error_type,
