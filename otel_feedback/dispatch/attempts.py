@@ -46,11 +46,9 @@ async def make_attempts(act: Action, call: Call, request: Request, came: Came, b
     for number in range(1, request.attempts + 1):
         came.attempts = number
         started_ns = time.perf_counter_ns()
-        is_late = False
         try:
             came.output, came.error = await call.outcome(request.timeout_s)
         except LateError:
-            is_late = True
             came.output, came.error = None, TimeoutError(f"took longer than timeout_s={request.timeout_s:g}")
         finally:
             came.duration_ms = (time.perf_counter_ns() - started_ns) / 1e6
@@ -59,7 +57,7 @@ async def make_attempts(act: Action, call: Call, request: Request, came: Came, b
             if not call.is_async:
                 _note_thread(act, call)
         error = came.error
-        if error is None or number == request.attempts or (is_late and call.in_thread) or not _is_worth_another(error):
+        if error is None or number == request.attempts or call.in_thread or not _is_worth_another(error):
             return
         wait_s = min(MOST_BACKOFF_S, backoff_s * 2.0 ** (number - 1)) * random.uniform(0.5, 1.0)  # noqa: S311
         act._note_retry(number, error, wait_s)
