@@ -10,7 +10,7 @@ actions inside it. What the agent said of its action itself goes before what its
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, TypeGuard
 
 from otel_feedback.capture.handle import Action
 from otel_feedback.logger import get_logger
@@ -24,67 +24,81 @@ _log = ThrottledLog(logger)
 Extractor = Callable[[Any], "Mapping[str, Any] | None"]
 """Gets the answer; returns a mapping with the names above, or None where it says nothing."""
 
-_INPUT = ("input_tokens", "prompt_tokens")
-_OUTPUT = ("output_tokens", "completion_tokens")
+_USED = {"tokens_used": "total_tokens", "cost": "cost", "model": "model", "provider": "provider"}
+"""Names in an answer, and the arguments of `add_usage()` that they are. Of two names of one its own is believed."""
+
+_SCORES = {"quality_score": "quality", "confidence": "confidence", "confidence_score": "confidence"}
+"""The same of `score()`."""
+
+_USAGE = {
+    "input_tokens": "input_tokens",
+    "prompt_tokens": "input_tokens",
+    "output_tokens": "output_tokens",
+    "completion_tokens": "output_tokens",
+    "total_tokens": "total_tokens",
+    "cached_input_tokens": "cached_input_tokens",
+    "cache_read_input_tokens": "cached_input_tokens",
+    "reasoning_tokens": "reasoning_tokens",
+}
+"""The same of its `usage`."""
+
 _BESIDE = ("cache_read_input_tokens", "cache_creation_input_tokens")
 """Anthropic's names: input that its `input_tokens` does not include; ours does."""
-_CACHED = ("cached_input_tokens", _BESIDE[0])
-_INPUT_PARTS = ("input_tokens_details", "prompt_tokens_details")
-_OUTPUT_PARTS = ("output_tokens_details", "completion_tokens_details")
-"""OpenAI's names: mappings that say how much of it was cached, or reasoning."""
+
+_CACHED, _REASONING = {"cached_tokens": "cached_input_tokens"}, {"reasoning_tokens": "reasoning_tokens"}
+_PARTS = {
+    "input_tokens_details": _CACHED,
+    "prompt_tokens_details": _CACHED,
+    "output_tokens_details": _REASONING,
+    "completion_tokens_details": _REASONING,
+}
+"""OpenAI's names: mappings in the usage that say how much of it was cached, or reasoning."""
+
+_SELDOM = frozenset({*_BESIDE, *_PARTS})
 
 
 def take_metrics(act: Action, answer: Any, extractor: Extractor | None) -> None:
     """Tell the action what the answer says. Never raises."""
     try:
-        told = extractor(answer) if extractor is not None else answer
-        if isinstance(told, Mapping):
-            _take(act, cast("Mapping[str, Any]", told))
+        told = answer if extractor is None else extractor(answer)
+        if not _is_mapping(told):
+            return
+        given, usage = _read(told, _USED), told.get("usage")
+        if _is_mapping(usage):
+            given = {**_read_usage(usage), **given}
+        # an agent that counted its calls and returns their sum as well must not be counted twice
+        if given and (act._usage is None or act._usage.calls is None):
+            act.add_usage(**given)
+        if scores := _read(told, _SCORES):
+            act.score(
+                quality=scores.get("quality") if act._quality is None else None,
+                confidence=scores.get("confidence") if act._confidence is None else None,
+            )
     except Exception as exc:  # an extractor's, or a mapping's that is not what it seems
         _log.warning("extractor", "the metrics in an agent's answer could not be read: %r", exc)
 
 
-def _take(act: Action, told: Mapping[str, Any]) -> None:
-    given = {**_tokens(told), "cost": told.get("cost"), "model": told.get("model"), "provider": told.get("provider")}
-    given = {name: value for name, value in given.items() if value is not None}
-    # an agent that counted its calls and returns their sum as well must not be counted twice
-    if given and (act._usage is None or act._usage.calls is None):
-        act.add_usage(**given)
-    quality, confidence = told.get("quality_score"), _first(told, ("confidence", "confidence_score"))
-    if quality is not None or confidence is not None:
-        act.score(
-            quality=quality if act._quality is None else None,
-            confidence=confidence if act._confidence is None else None,
-        )
+def _is_mapping(value: object) -> TypeGuard[Mapping[str, Any]]:
+    return value.__class__ is dict or isinstance(value, Mapping)
 
 
-def _tokens(told: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the tokens of an answer, by the arguments of `add_usage()`."""
-    total, usage = told.get("tokens_used"), _mapping(told.get("usage"))
-    if not usage:
-        return {"total_tokens": total}
-    tokens_in, tokens_out = _first(usage, _INPUT), _first(usage, _OUTPUT)
+def _read(said: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for name in names.keys() & said.keys():
+        value, argument = said[name], names[name]
+        if value is not None and (name == argument or argument not in given):
+            given[argument] = value
+    return given
+
+
+def _read_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
+    given = _read(usage, _USAGE)
+    if _SELDOM.isdisjoint(usage):
+        return given
     for name in _BESIDE:
-        if isinstance(tokens_in, int) and isinstance(more := usage.get(name), int):
-            tokens_in += more
-    cached, reasoning = _first(usage, _CACHED), usage.get("reasoning_tokens")
-    if cached is None:
-        cached = _mapping(_first(usage, _INPUT_PARTS)).get("cached_tokens")
-    if reasoning is None:
-        reasoning = _mapping(_first(usage, _OUTPUT_PARTS)).get("reasoning_tokens")
-    return {
-        "input_tokens": tokens_in,
-        "output_tokens": tokens_out,
-        "cached_input_tokens": cached,
-        "reasoning_tokens": reasoning,
-        # not looked at where the parts are known
-        "total_tokens": usage.get("total_tokens") if total is None else total,
-    }
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
-
-
-def _first(told: Mapping[str, Any], names: tuple[str, ...]) -> Any:
-    return next((told[name] for name in names if told.get(name) is not None), None)
+        if isinstance(more := usage.get(name), int) and isinstance(given.get("input_tokens"), int):
+            given["input_tokens"] += more
+    for name, parts in _PARTS.items():
+        if _is_mapping(details := usage.get(name)):
+            given = {**_read(details, parts), **given}
+    return given

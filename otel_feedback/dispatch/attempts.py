@@ -13,6 +13,8 @@ import random
 import time
 from typing import Any
 
+import msgspec
+
 from otel_feedback import semconv
 from otel_feedback.capture.ending import ending_of
 from otel_feedback.capture.handle import Action
@@ -26,16 +28,13 @@ BACKOFF_S = 0.5
 MOST_BACKOFF_S = 30.0
 
 
-class Came:
+class Came(msgspec.Struct, eq=False):
     """What has come of a request so far."""
 
-    __slots__ = ("attempts", "duration_ms", "error", "output")
-
-    def __init__(self) -> None:
-        self.output: Any = None
-        self.error: BaseException | None = None
-        self.attempts = 0
-        self.duration_ms = 0.0  # of the last attempt
+    output: Any = None
+    error: BaseException | None = None
+    attempts: int = 0
+    duration_ms: float = 0.0  # of the last attempt
 
 
 async def make_attempts(act: Action, call: Call, request: Request, came: Came, backoff_s: float) -> None:
@@ -47,21 +46,18 @@ async def make_attempts(act: Action, call: Call, request: Request, came: Came, b
     for number in range(1, request.attempts + 1):
         came.attempts = number
         started_ns = time.perf_counter_ns()
-        is_late = False
         try:
             came.output, came.error = await call.outcome(request.timeout_s)
         except LateError:
-            is_late = True
             came.output, came.error = None, TimeoutError(f"took longer than timeout_s={request.timeout_s:g}")
         finally:
             came.duration_ms = (time.perf_counter_ns() - started_ns) / 1e6
             if request.attempts > 1:
                 act.note({semconv.OUTCOME_ATTEMPT: number, semconv.OUTCOME_DURATION_MS: came.duration_ms})
-            if call.is_plain:
+            if not call.is_async:
                 _note_thread(act, call)
         error = came.error
-        is_left = is_late and call.in_thread
-        if error is None or number == request.attempts or is_left or not _is_worth_another(error):
+        if error is None or number == request.attempts or call.in_thread or not _is_worth_another(error):
             return
         wait_s = min(MOST_BACKOFF_S, backoff_s * 2.0 ** (number - 1)) * random.uniform(0.5, 1.0)  # noqa: S311
         act._note_retry(number, error, wait_s)

@@ -50,10 +50,11 @@ def call_agent(agent: Any, input_data: Any, context: Mapping[str, Any]) -> Call:
     """
     method = _method_of(agent)
     takes = _taking(method)
-    given = {"input_data": input_data, "context": context}
-    function = functools.partial(
-        method, *(input_data, context)[: takes.positional], **{name: given[name] for name in takes.named}
-    )
+    given = (input_data, context) if takes.positional == 2 else (input_data,) if takes.positional else ()
+    function = functools.partial(method, *given)
+    if takes.named:
+        both = {"input_data": input_data, "context": context}
+        function = functools.partial(function, **{name: both[name] for name in takes.named})
     if takes.collect is not None:
         function = functools.partial(takes.collect, function)
     return Call(function, is_async=takes.is_async)
@@ -63,11 +64,11 @@ def _method_of(agent: Any) -> Callable[..., Any]:
     for name in METHODS:
         method = getattr(agent, name, None)
         if callable(method):
-            if inspect.isclass(agent) and inspect.isfunction(inspect.getattr_static(agent, name)):
+            if isinstance(agent, type) and inspect.isfunction(inspect.getattr_static(agent, name)):
                 raise FeedbackError(f"{agent.__name__} is a class: expected an agent, perhaps {agent.__name__}()")
-            return cast("Callable[..., Any]", method)
+            return method
     if callable(agent):
-        return cast("Callable[..., Any]", agent)
+        return agent
     expected = "an object with execute(), run() or invoke(), or something that can be called"
     raise FeedbackError(f"{type(agent).__name__} is no agent: expected {expected}")
 
@@ -91,20 +92,19 @@ class _Taking(NamedTuple):
 
 
 # a look at a signature costs 15 µs
-_known: weakref.WeakKeyDictionary[FunctionType, dict[bool, _Taking]] = weakref.WeakKeyDictionary()
+_functions: weakref.WeakKeyDictionary[FunctionType, _Taking] = weakref.WeakKeyDictionary()
+_methods: weakref.WeakKeyDictionary[FunctionType, _Taking] = weakref.WeakKeyDictionary()
 
 
 def _taking(method: Callable[..., Any]) -> _Taking:
     function = getattr(method, "__func__", method)
     if not isinstance(function, FunctionType):
         return _look_at(method)
-    is_bound = function is not method
-    known = _known.get(function)
-    if known is not None and is_bound in known:
-        return known[is_bound]
-    looked = _look_at(method)
-    _known.setdefault(function, {})[is_bound] = looked
-    return looked
+    known = _functions if function is method else _methods
+    taking = known.get(function)
+    if taking is None:
+        taking = known[function] = _look_at(method)
+    return taking
 
 
 def _look_at(method: Callable[..., Any]) -> _Taking:

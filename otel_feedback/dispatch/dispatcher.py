@@ -29,9 +29,10 @@ from otel_feedback.dispatch.hooks import Hook, Hooks
 from otel_feedback.dispatch.metrics import record
 from otel_feedback.dispatch.places import Places
 from otel_feedback.dispatch.requests import Request, check_count, check_hooks, check_loop, check_seconds, declare
-from otel_feedback.dispatch.results import Measured, event_of, result_of
-from otel_feedback.dispatch.running import Ended, finished, start
+from otel_feedback.dispatch.results import outcome_of, result_of
+from otel_feedback.dispatch.running import keep, start
 from otel_feedback.errors import FeedbackError
+from otel_feedback.events.model import OutcomeEvent
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -81,7 +82,6 @@ class ActionDispatcher:
         self._enable_metrics = enable_metrics
         self._pre = Hooks("pre", hook_timeout_s)
         self._post = Hooks("post", hook_timeout_s)
-        self._behind: set[asyncio.Task[Ended]] = set()  # post hooks; an event loop holds its tasks weakly
 
     def add_pre_hook(self, hook: Hook) -> Callable[[], None]:
         """Call `hook(agent, input_data, context)` before each action; return what removes it again."""
@@ -179,7 +179,8 @@ class ActionDispatcher:
             declare(agent, action_type, agent_type=agent_type, tags=tags, metadata=metadata, **identity),
             input_data, {} if context is None else context, timeout_s,
             self.attempts if retries is None else 1 + retries,
-            check_hooks("pre_hooks", pre_hooks), check_hooks("post_hooks", post_hooks),
+            () if pre_hooks == () else check_hooks("pre_hooks", pre_hooks),
+            () if post_hooks == () else check_hooks("post_hooks", post_hooks),
         )  # fmt: skip
         result, error = await self.perform(request)
         if error is not None and (self._raise_on_error if raise_on_error is None else raise_on_error):
@@ -202,7 +203,7 @@ class ActionDispatcher:
         came = Came()
         act: Action | None = None
         try:
-            if self._pre or request.pre_hooks:
+            if self._pre.added or request.pre_hooks:
                 await self._pre.run(request.pre_hooks, request.agent, request.input_data, request.context)
             async with self._places.one():
                 act = _begin(request, requested_ns, started)
@@ -216,12 +217,12 @@ class ActionDispatcher:
             if error is None:
                 take_metrics(act, came.output, self._extractor)
             act._end(error)
-            if self._enable_metrics and act.event is not None:
-                record(act.event)
-            latency_ms = (time.perf_counter_ns() - requested_ns) / 1e6
-            event = event_of(act, request.declared._declared, error, Measured(came.duration_ms, latency_ms))
-            result = result_of(event, came.output, came.attempts, error)
-            if (self._post or request.post_hooks) and not isinstance(error, GeneratorExit):
+            if self._enable_metrics and act.recorded is not None:
+                record(act.recorded)
+            outcome = outcome_of(act, request.declared._declared, came, requested_ns)
+            result = result_of(outcome, came)
+            if (self._post.added or request.post_hooks) and not isinstance(error, GeneratorExit):
+                event = outcome if isinstance(outcome, OutcomeEvent) else outcome.event()
                 await self._run_post(
                     request,
                     (request.agent, dict(result), event),
@@ -235,18 +236,16 @@ class ActionDispatcher:
 
     async def _run_post(self, request: Request, told: tuple[Any, ...], *, is_cancelled: bool) -> None:
         """Run the post hooks; the first cancellation waits for them, the next leaves them to themselves."""
-        task = start(functools.partial(self._post.run, request.post_hooks, *told))
-        self._behind.add(task)
-        task.add_done_callback(self._behind.discard)
+        running = start(functools.partial(self._post.run, request.post_hooks, *told))
+        keep(running)
         try:
-            await finished(task)
+            ended = await running.finished()
         except asyncio.CancelledError:
             if not is_cancelled:
-                await finished(task)
+                await running.finished()
             raise
-        error = None if task.cancelled() else task.result()[1]
-        if isinstance(error, (KeyboardInterrupt, SystemExit)):
-            raise error
+        if ended is not None and isinstance(ended[1], (KeyboardInterrupt, SystemExit)):
+            raise ended[1]
 
 
 def _begin(request: Request, requested_ns: int, started: Callable[[Action], None]) -> Action:

@@ -48,12 +48,9 @@ class Hooks:
         self._kind = kind
         self._limit_s = limit_s
         self._lock = threading.RLock()
-        self._hooks: tuple[tuple[object, Hook], ...] = ()  # guarded by self._lock for writing; each with a mark
+        self.added: tuple[tuple[object, Hook], ...] = ()  # guarded by self._lock for writing; each with a mark
         self._log = ThrottledLog(logger)
         self.failures = 0  # guarded by self._lock for writing
-
-    def __bool__(self) -> bool:
-        return bool(self._hooks)
 
     def add(self, hook: Hook) -> Callable[[], None]:
         """Add a hook after those that are there; return what removes it, once.
@@ -64,20 +61,20 @@ class Hooks:
         check_hook(hook)
         mark = object()
         with self._lock:
-            self._hooks = (*self._hooks, (mark, hook))
+            self.added = (*self.added, (mark, hook))
 
         def remove() -> None:
             with self._lock:
-                self._hooks = tuple(one for one in self._hooks if one[0] is not mark)
+                self.added = tuple(one for one in self.added if one[0] is not mark)
 
         return remove
 
     def remove(self, hook: Hook) -> None:
         """Remove a hook, once if it was added several times; nothing happens when it is not there."""
         with self._lock:
-            place = next((place for place, (_, known) in enumerate(self._hooks) if known == hook), None)
+            place = next((place for place, (_, known) in enumerate(self.added) if known == hook), None)
             if place is not None:
-                self._hooks = self._hooks[:place] + self._hooks[place + 1 :]
+                self.added = self.added[:place] + self.added[place + 1 :]
 
     async def run(self, more: Sequence[Hook], *arguments: Any) -> None:
         """Call all hooks, then those of this call, each within its time.
@@ -86,7 +83,7 @@ class Hooks:
             asyncio.CancelledError: We were cancelled. A hook's own cancellation is a failure like others.
             BaseException: KeyboardInterrupt or SystemExit of a hook.
         """
-        for hook in (*(hook for _, hook in self._hooks), *more):
+        for hook in (*(hook for _, hook in self.added), *more):
             call = Call(functools.partial(hook, *arguments), is_async=is_async_callable(hook))
             try:
                 _, error = await call.outcome(self._limit_s)

@@ -1,7 +1,7 @@
 """OpenTelemetry metrics of dispatched actions: how many ended how, how long, and with how many tokens.
 
-Names and units of `gen_ai.*`: OpenTelemetry semantic conventions, GenAI metrics. Instruments of the API, which cost
-next to nothing while the program has no MeterProvider.
+Names and units of `gen_ai.*`: OpenTelemetry semantic conventions, GenAI metrics. Instruments of the API: while the
+program has no MeterProvider nothing is asked of them.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from opentelemetry import metrics
 from opentelemetry.metrics import Counter, Histogram
 
 from otel_feedback import semconv
+from otel_feedback.events.ended import EndedAction
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.logger import get_logger
+from otel_feedback.sdk.compat import leads_nowhere
 from otel_feedback.throttle import ThrottledLog
 from otel_feedback.version import VERSION
 
@@ -41,28 +43,26 @@ def _instruments() -> tuple[Counter, Histogram, Histogram]:
     )  # fmt: skip
 
 
-def record(event: OutcomeEvent) -> None:
+def record(outcome: EndedAction | OutcomeEvent) -> None:
     """Record one finished action. Never raises: a meter is somebody else's code."""
     try:
-        _record(event)
+        outcomes, duration, tokens = _instruments()
+        if leads_nowhere(outcomes):
+            return
+        agent, error_type, duration_ms = outcome.agent_name, outcome.error_type, outcome.duration_ms
+        outcomes.add(1, {"agent": agent or "", "action": outcome.action_type, "status": outcome.status.value})
+        said = {
+            "gen_ai.operation.name": "invoke_agent",
+            semconv.GEN_AI_AGENT_NAME: agent,
+            semconv.GEN_AI_REQUEST_MODEL: outcome.model,
+            semconv.GEN_AI_PROVIDER_NAME: outcome.provider,
+        }
+        common = {name: value for name, value in said.items() if value is not None}
+        if duration_ms is not None:
+            failed = {} if error_type is None else {semconv.ERROR_TYPE: error_type}
+            duration.record(duration_ms / 1e3, {**common, **failed})
+        for kind, count in (("input", outcome.input_tokens), ("output", outcome.output_tokens)):
+            if count is not None:
+                tokens.record(count, {**common, "gen_ai.token.type": kind})
     except Exception as exc:
         _log.warning("record", "the metrics of an action could not be recorded: %r", exc)
-
-
-def _record(event: OutcomeEvent) -> None:
-    outcomes, duration, tokens = _instruments()
-    who = {"agent": event.agent_name or "", "action": event.action_type}
-    outcomes.add(1, {**who, "status": event.status.value})
-    common: dict[str, str] = {"gen_ai.operation.name": "invoke_agent"}
-    if event.agent_name is not None:
-        common[semconv.GEN_AI_AGENT_NAME] = event.agent_name
-    if event.model is not None:
-        common[semconv.GEN_AI_REQUEST_MODEL] = event.model
-    if event.provider is not None:
-        common[semconv.GEN_AI_PROVIDER_NAME] = event.provider
-    failed = {} if event.error_type is None else {semconv.ERROR_TYPE: event.error_type}
-    if event.duration_ms is not None:
-        duration.record(event.duration_ms / 1e3, {**common, **failed})
-    for kind, count in (("input", event.input_tokens), ("output", event.output_tokens)):
-        if count is not None:
-            tokens.record(count, {**common, "gen_ai.token.type": kind})

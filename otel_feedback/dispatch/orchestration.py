@@ -26,7 +26,7 @@ from otel_feedback.capture.handle import IDENTITY_KEY, Action
 from otel_feedback.dispatch.calling import call_agent, name_of
 from otel_feedback.dispatch.dispatcher import ActionDispatcher
 from otel_feedback.dispatch.requests import Request, check_loop, check_seconds, declare
-from otel_feedback.dispatch.running import Ended, LateError, start, stop_for_good, within
+from otel_feedback.dispatch.running import LateError, Running, start, stop_for_good, under_way, within
 from otel_feedback.errors import FeedbackError
 from otel_feedback.events.model import OutcomeStatus
 
@@ -207,19 +207,22 @@ class _Steps:
                 return
 
     async def at_once(self, task: Any) -> None:
-        running = {start(functools.partial(self._run, place, task)) for place in range(len(self._team))}
+        running = [start(functools.partial(self._run, place, task)) for place in range(len(self._team))]
         try:
             while running:
-                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(under_way(running), return_when=asyncio.FIRST_COMPLETED)
+                done = [one for one in running if one.ended is not None]
+                running = [one for one in running if one.ended is None]
                 if self._goes_no_further(done):
                     return
         finally:
             await stop_for_good(*running)
 
-    def _goes_no_further(self, done: Iterable[asyncio.Task[Ended]]) -> bool:
+    def _goes_no_further(self, done: Iterable[Running]) -> bool:
         is_over = False
         for one in done:
-            output, error, _ = one.result()
+            assert one.ended is not None
+            output, error, _ = one.ended
             if error is not None:
                 raise error
             is_over = is_over or (self._stops and output["status"] not in _ENDED_WELL)

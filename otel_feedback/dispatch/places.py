@@ -9,6 +9,9 @@ from collections.abc import AsyncGenerator
 __all__ = ["Places"]
 
 
+_AT_ONCE = contextlib.nullcontext()
+
+
 class _Place:
     __slots__ = ("semaphore", "users")
 
@@ -27,7 +30,7 @@ class Places:
 
     def one(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Wait for a place, in the order of asking, and hold it."""
-        return contextlib.nullcontext() if self._most is None else self._taken(self._most)
+        return _AT_ONCE if self._most is None else self._taken(self._most)
 
     @contextlib.asynccontextmanager
     async def _taken(self, most: int) -> AsyncGenerator[None, None]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
 
 from otel_feedback.capture.action import ActionContext, Identity, action
 from otel_feedback.dispatch.calling import name_of, text_of
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Request", "check_count", "check_hooks", "check_loop", "check_seconds", "declare"]
 
 
-class Request(NamedTuple):
+class Request(msgspec.Struct, eq=False):
     """One call of `dispatch()`, with its defaults filled in."""
 
     agent: Any

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import time
+from typing import Any
 
 from otel_feedback.capture.declaration import Declaration
 from otel_feedback.capture.ending import judge
 from otel_feedback.capture.handle import Action
+from otel_feedback.dispatch.attempts import Came
+from otel_feedback.events.ended import EndedAction
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.redaction.limits import Problems
 
-__all__ = ["Measured", "event_of", "result_of"]
+__all__ = ["outcome_of", "result_of"]
 
 
-class Measured(NamedTuple):
-    """What was counted beside the action, for when nobody recorded it."""
+def outcome_of(act: Action, declared: Declaration, came: Came, requested_ns: int) -> EndedAction | OutcomeEvent:
+    """Return what was recorded of the action; where nothing was, an event that says the most important all the same.
 
-    duration_ms: float
-    latency_ms: float
-
-
-def event_of(act: Action, declared: Declaration, error: BaseException | None, measured: Measured) -> OutcomeEvent:
-    """Return the action's finished event; where nothing is recorded, one that says the most important all the same."""
-    if act.event is not None:
-        return act.event
+    Args:
+        requested_ns: When it was asked for, by `time.perf_counter_ns()`.
+    """
+    if act.recorded is not None:
+        return act.recorded
     ending, info = act.ending, act.error
     if ending is None:  # switched off: it did not even begin
-        ending, info, _ = judge(error, Problems(), is_root=True, elapsed_ns=0, deadline_ns=None)
+        ending, info, _ = judge(came.error, Problems(), is_root=True, elapsed_ns=0, deadline_ns=None)
     return OutcomeEvent(
         event_id=act.event_id,
         action_type=declared.action_type,
@@ -34,24 +34,24 @@ def event_of(act: Action, declared: Declaration, error: BaseException | None, me
         agent_type=declared.agent_type,
         status=ending.status,
         severity=ending.severity,
-        duration_ms=measured.duration_ms,
-        latency_ms=measured.latency_ms,
+        duration_ms=came.duration_ms,
+        latency_ms=(time.perf_counter_ns() - requested_ns) / 1e6,
         error_type=None if info is None else info.type.rpartition(".")[2],
         error_message=None if info is None else info.message or None,
         tags=declared.tags or (),
     )
 
 
-def result_of(event: OutcomeEvent, output: Any, attempts: int, error: BaseException | None) -> dict[str, Any]:
+def result_of(outcome: EndedAction | OutcomeEvent, came: Came) -> dict[str, Any]:
     """Return the dict that `dispatch()` promises."""
     return {
-        "status": event.status.value,
-        "output": output,
-        "error": event.error_message or (None if error is None else type(error).__name__),
-        "error_type": event.error_type,
-        "duration_ms": event.duration_ms,
-        "latency_ms": event.latency_ms,
-        "event_id": event.event_id,
-        "trace_id": event.trace_id,
-        "attempts": attempts,
+        "status": str(outcome.status),
+        "output": came.output,
+        "error": outcome.error_message or (None if came.error is None else type(came.error).__name__),
+        "error_type": outcome.error_type,
+        "duration_ms": outcome.duration_ms,
+        "latency_ms": outcome.latency_ms,
+        "event_id": outcome.event_id,
+        "trace_id": outcome.trace_id,
+        "attempts": came.attempts,
     }

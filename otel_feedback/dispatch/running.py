@@ -16,12 +16,27 @@ import contextvars
 import functools
 import inspect
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+import types
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from typing import Any
+
+import msgspec
 
 from otel_feedback.dispatch.threads import run_in_thread
 
-__all__ = ["GRACE_S", "Call", "Ended", "LateError", "Outcome", "finished", "start", "stop_for_good", "within"]
+__all__ = [
+    "GRACE_S",
+    "Call",
+    "Ended",
+    "LateError",
+    "Outcome",
+    "Running",
+    "keep",
+    "start",
+    "stop_for_good",
+    "under_way",
+    "within",
+]
 
 GRACE_S = 1.0
 """How long a coroutine that was cancelled may take to end."""
@@ -33,77 +48,127 @@ Ended = tuple[Any, "BaseException | None", float]
 """The same, and when by the monotonic clock: a busy loop may learn of it much later."""
 
 
-F = TypeVar("F", bound="asyncio.Future[Ended]")
-
-
 class LateError(Exception):
     """The time that we gave was up; not to be confused with a TimeoutError of the callee's own."""
 
 
-_left: set[asyncio.Task[Ended]] = set()  # an event loop holds its tasks weakly
+class Running(msgspec.Struct, eq=False):
+    """A call that was started, and who waits for it: one at a time, on its event loop.
 
-
-async def _contained(call: Callable[[], Any]) -> Ended:
-    try:
-        return await call(), None, time.monotonic()
-    except BaseException as exc:
-        return None, exc, time.monotonic()
-
-
-def start(call: Callable[[], Any]) -> asyncio.Task[Ended]:
-    """Start what an async function does as a task, which itself raises nothing."""
-    return asyncio.get_running_loop().create_task(_contained(call))
-
-
-async def finished(future: asyncio.Future[Ended], limit_s: float | None = None) -> bool:
-    """Wait until it is done, and leave it alone if it is not; return whether it is.
-
-    Does what `asyncio.wait` does for one future, in half the time.
+    `ended` is None until it has. `task` is None where a thread runs it.
     """
-    if future.done():
-        return True
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[None] = loop.create_future()
 
-    def wake(_: object = None) -> None:
-        if not waiter.done():
-            waiter.set_result(None)
+    # a struct, since it is made in one step, in C
+    ended: Ended | None = None
+    task: asyncio.Task[None] | None = None
+    _waiter: asyncio.Future[None] | None = None
 
-    timer = None if limit_s is None else loop.call_later(limit_s, wake)
-    future.add_done_callback(wake)
+    def end(self, ended: Ended) -> None:
+        """Take what came of it. Whoever does must not keep this: an exception's traceback has the frame."""
+        self.ended = ended
+        if self._waiter is not None:
+            _wake(self._waiter)
+
+    async def finished(self, limit_s: float | None = None) -> Ended | None:
+        """Wait until it has ended, and leave it alone if it does not; return what came of it."""
+        loop = asyncio.get_running_loop()
+        until_s = None if limit_s is None else loop.time() + limit_s
+        if self.ended is None and self.task is not None:
+            await _one_turn()  # what waits for nothing has ended then; to be told by it takes another turn
+        if self.ended is None:
+            # told by its last step: a callback of the task would be a turn later
+            self._waiter = loop.create_future()
+            timer = None if until_s is None else loop.call_at(until_s, _wake, self._waiter)
+            try:
+                await self._waiter
+            finally:
+                if timer is not None:
+                    timer.cancel()
+        return self.ended
+
+    def cancel(self) -> None:
+        """Cancel it; nothing can stop a thread."""
+        if self.task is not None:
+            self.task.cancel()
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    try:  # as a context manager it costs four times as much
+        waiter.set_result(None)
+    except (asyncio.InvalidStateError, RuntimeError):  # nobody waits any more; its loop is closed
+        pass
+
+
+def start(call: Callable[[], Any]) -> Running:
+    """Start what an async function does as a task, which itself raises nothing."""
+    running = Running()
+    contained = _contained(call, running)
+    contained.send(None)  # has begun, so it catches also what comes before its first step, as at the end of a loop
+    running.task = asyncio.get_running_loop().create_task(contained)
+    return running
+
+
+async def _contained(call: Callable[[], Any], running: Running) -> None:
     try:
-        await waiter
-    finally:
-        future.remove_done_callback(wake)
-        if timer is not None:
-            timer.cancel()
-    return future.done()
+        await _one_turn()  # stepped over by start()
+        ended: Ended = await call(), None, time.monotonic()
+    except BaseException as exc:
+        ended = None, _not_stopping(exc), time.monotonic()
+    running.end(ended)
+    del ended, running  # an exception's traceback has this frame
 
 
-async def stop(future: asyncio.Future[Ended]) -> None:
+def _not_stopping(error: BaseException) -> BaseException:
+    """Return the error; for a StopIteration what Python makes of it in a coroutine."""
+    if not isinstance(error, (StopIteration, StopAsyncIteration)):
+        return error
+    replaced = RuntimeError(f"the agent raised {type(error).__name__}")
+    replaced.__cause__ = error
+    return replaced
+
+
+@types.coroutine
+def _one_turn() -> Generator[None, None, None]:
+    """Let the event loop do what is to be done now; `asyncio.sleep(0)` is the same for twice the time."""
+    yield
+
+
+_kept: set[asyncio.Task[None]] = set()  # an event loop holds its tasks weakly
+
+
+def keep(running: Running) -> None:
+    """Let its task go on when nobody waits for it any more."""
+    if running.task is not None:
+        _kept.add(running.task)
+        running.task.add_done_callback(_kept.discard)
+
+
+async def stop(running: Running) -> None:
     """Cancel it, and wait for its end no longer than its grace."""
-    future.cancel()
-    if isinstance(future, asyncio.Task) and not future.done():
-        _left.add(future)
-        future.add_done_callback(_left.discard)
-        await finished(future, GRACE_S)
+    running.cancel()
+    if running.task is not None and running.ended is None:
+        keep(running)
+        await running.finished(GRACE_S)
 
 
-async def stop_for_good(*tasks: asyncio.Task[Ended]) -> None:
+def under_way(several: Iterable[Running]) -> set[asyncio.Task[None]]:
+    """Return the tasks of those that have not ended."""
+    return {running.task for running in several if running.task is not None and running.ended is None}
+
+
+async def stop_for_good(*several: Running) -> None:
     """Cancel tasks and wait for their end, also when we are cancelled meanwhile, as a scope of anyio does all the time.
 
     Each of our cancellations is one of theirs, too: then they wait for nobody.
     """
-    running = {task for task in tasks if not task.done()}
     ours: asyncio.CancelledError | None = None
-    while running:
-        for task in running:
+    while tasks := under_way(several):
+        for task in tasks:
             task.cancel()
         try:
-            await asyncio.wait(running)
+            await asyncio.wait(tasks)
         except asyncio.CancelledError as exc:
             ours = exc  # anyio knows its own
-        running = {task for task in running if not task.done()}
     if ours is not None:
         try:
             raise ours
@@ -111,7 +176,9 @@ async def stop_for_good(*tasks: asyncio.Task[Ended]) -> None:
             del ours  # its traceback has this frame
 
 
-async def within(future: F, limit_s: float | None, stop: Callable[[F], Coroutine[Any, Any, None]] = stop) -> Outcome:
+async def within(
+    running: Running, limit_s: float | None, stop: Callable[[Running], Coroutine[Any, Any, None]] = stop
+) -> Outcome:
     """Wait for what was started, for at most `limit_s` seconds; stop it when that is over, or when we are cancelled.
 
     Raises:
@@ -120,85 +187,72 @@ async def within(future: F, limit_s: float | None, stop: Callable[[F], Coroutine
     """
     started_s = time.monotonic()
     try:
-        in_time = await finished(future, limit_s)
+        ended = await running.finished(limit_s)
     except asyncio.CancelledError:
-        await stop(future)
+        await stop(running)
         raise
     except GeneratorExit:  # closed by hand, where nothing may be awaited any more
-        future.cancel()
+        running.cancel()
         raise
-    if not in_time:
-        await stop(future)
+    if ended is None:
+        await stop(running)
         raise LateError
-    if future.cancelled():  # before its first step, as at the end of a loop
-        return None, asyncio.CancelledError()
-    output, error, ended_s = future.result()
+    output, error, ended_s = ended
     if error is None and limit_s is not None and ended_s - started_s > limit_s:
         raise LateError
     return output, error
 
 
-class Call:
+class Call(msgspec.Struct, eq=False):
     """A call without arguments that can be made, several times, but not at once.
 
-    Args:
-        function: Called for each `outcome()`.
-        is_async: Whether it is a coroutine function. A plain one runs in a thread; an awaitable that it returns is
-            awaited on the event loop, within the same time.
+    `function` is called for each `outcome()`. Where it is no coroutine function it runs in a thread; an awaitable that it
+    returns is awaited on the event loop, within the same time.
     """
 
-    __slots__ = ("_function", "_is_async", "cpu_ms", "in_thread", "is_over")
+    function: Callable[[], Any]
+    is_async: bool
+    in_thread: bool = False
+    """Whether it is, or was late or cancelled, in a thread of its own; nothing can stop that."""
+    is_over: bool = True
+    """Whether that thread has ended, as far as we know."""
+    cpu_ms: float | None = None
+    """CPU time of the thread, in milliseconds, where it had one and it is over."""
 
-    def __init__(self, function: Callable[[], Any], *, is_async: bool) -> None:
-        self._function = function
-        self._is_async = is_async
-        self.in_thread = False
-        """Whether it is, or was late or cancelled, in a thread of its own; nothing can stop that."""
-        self.is_over = True
-        """Whether that thread has ended, as far as we know."""
-        self.cpu_ms: float | None = None
-        """CPU time of the thread, in milliseconds, where it had one and it is over."""
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it runs in a thread."""
-        return not self._is_async
-
-    async def outcome(self, limit_s: float | None) -> Outcome:
+    def outcome(self, limit_s: float | None) -> Coroutine[Any, Any, Outcome]:
         """Make the call; return what it gave and what it raised, its own cancellation included.
 
         Raises:
             LateError: It took longer than `limit_s` seconds.
             asyncio.CancelledError: We were cancelled, and the callee with us.
         """
-        if self._is_async:
-            return _not_stopping(await within(start(self._function), limit_s))
+        return within(start(self.function), limit_s) if self.is_async else self._beside(limit_s)
+
+    async def _beside(self, limit_s: float | None) -> Outcome:
         loop = asyncio.get_running_loop()
         started_s = loop.time()
         self.cpu_ms = None
         try:
-            answer = self._start_thread(loop)
+            running = self._start_thread(loop)
         except RuntimeError as exc:  # the system gives no more threads
             return None, exc
         self.in_thread, self.is_over = True, False
-        output, error = await within(answer, limit_s)
+        output, error = await within(running, limit_s)
         self.in_thread = False
         if error is None and inspect.isawaitable(output):
             left_s = None if limit_s is None else max(0.0, limit_s - (loop.time() - started_s))
-            return _not_stopping(await within(start(lambda: output), left_s))
-        return _not_stopping((output, error))
+            return await within(start(lambda: output), left_s)
+        return output, error
 
-    def _start_thread(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Ended]:
-        answer: asyncio.Future[Ended] = loop.create_future()
-        waiting = [answer]  # emptied: an exception's traceback has the frame below, which must not hold its future
+    def _start_thread(self, loop: asyncio.AbstractEventLoop) -> Running:
+        running = Running()
+        waiting = [running]  # emptied: an exception's traceback has the frame below, which must not hold it
         context = contextvars.copy_context()
 
         def settle(outcome: Ended, cpu_ms: float) -> None:
-            answer = waiting.pop()
-            if not answer.done():
-                self.cpu_ms = cpu_ms
-                self.is_over = True
-                answer.set_result(outcome)
+            self.cpu_ms = cpu_ms
+            self.is_over = True
+            waiting.pop().end(outcome)
 
         def tell(outcome: Ended, cpu_ms: float) -> None:
             with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
@@ -207,23 +261,13 @@ class Call:
         def run() -> Callable[[], None]:
             started_ns = time.thread_time_ns()
             try:
-                outcome: Ended = context.run(self._function), None, time.monotonic()
+                outcome: Ended = context.run(self.function), None, time.monotonic()
             except BaseException as exc:
-                outcome = None, exc, time.monotonic()
+                outcome = None, _not_stopping(exc), time.monotonic()
             try:
                 return functools.partial(tell, outcome, (time.thread_time_ns() - started_ns) / 1e6)
             finally:
                 del outcome  # its traceback has this frame
 
         run_in_thread(run)
-        return answer
-
-
-def _not_stopping(outcome: Outcome) -> Outcome:
-    """Return the outcome; a StopIteration becomes what Python makes of it in a coroutine."""
-    error = outcome[1]
-    if isinstance(error, (StopIteration, StopAsyncIteration)):
-        replaced = RuntimeError(f"the agent raised {type(error).__name__}")
-        replaced.__cause__ = error
-        return None, replaced
-    return outcome
+        return running

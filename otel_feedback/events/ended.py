@@ -91,6 +91,58 @@ class EndedAction(msgspec.Struct, array_like=True, gc=False):
         """1, or 0 without an end."""
         return 0 if self.end_ns is None else 1
 
+    @property
+    def action_type(self) -> str:
+        """What was done."""
+        return self.started.get(semconv.OUTCOME_ACTION_TYPE, "")
+
+    @property
+    def agent_name(self) -> str | None:
+        """Who did it."""
+        return self.started.get(semconv.GEN_AI_AGENT_NAME)
+
+    @property
+    def duration_ms(self) -> float | None:
+        """Milliseconds that it took, or its last attempt, where somebody tells; None without an end."""
+        taken_ms = None if self.end_ns is None else (self.end_ns - self.start_ns) / 1e6
+        return taken_ms if self.noted is None else self.noted.get(semconv.OUTCOME_DURATION_MS, taken_ms)
+
+    @property
+    def latency_ms(self) -> float | None:
+        """Milliseconds since it was asked for."""
+        latency_ms = None if self.noted is None else self.noted.get(semconv.OUTCOME_LATENCY_MS)
+        return self.duration_ms if latency_ms is None else latency_ms
+
+    @property
+    def error_type(self) -> str | None:
+        """The name of what was raised."""
+        return None if self.failure is None else self.failure.type.rpartition(".")[2]
+
+    @property
+    def error_message(self) -> str | None:
+        """What it says."""
+        return None if self.failure is None else self.failure.message or None
+
+    @property
+    def model(self) -> str | None:
+        """The model that answered last."""
+        return None if self.usage is None else self.usage.model
+
+    @property
+    def provider(self) -> str | None:
+        """Who ran it."""
+        return None if self.usage is None else self.usage.provider
+
+    @property
+    def input_tokens(self) -> int | None:
+        """Tokens that it read itself."""
+        return None if self.usage is None else self.usage.input
+
+    @property
+    def output_tokens(self) -> int | None:
+        """Tokens that it wrote itself."""
+        return None if self.usage is None else self.usage.output
+
     def all_metadata(self) -> dict[str, MetadataValue]:
         """Return the event's metadata."""
         metadata = self.metadata
@@ -114,34 +166,28 @@ class EndedAction(msgspec.Struct, array_like=True, gc=False):
         get = self.started.get
         event_id, trace_id = self.event_id, self.trace_id
         started, ended = _at(self.start_ns / 1e9, _UTC), None
-        duration_ms = latency_ms = cpu_ms = attempt = None
+        cpu_ms = attempt = None
         if self.end_ns is not None:
             ended = _at(self.end_ns / 1e9, _UTC)
-            duration_ms = latency_ms = (self.end_ns - self.start_ns) / 1e6
             cpu_ms = None if self.cpu_ns is None else self.cpu_ns / 1e6
         if self.noted is not None:
-            duration_ms = self.noted.get(semconv.OUTCOME_DURATION_MS, duration_ms)
-            latency_ms = self.noted.get(semconv.OUTCOME_LATENCY_MS, duration_ms)
             cpu_ms = self.noted.get(semconv.OUTCOME_CPU_TIME_MS, cpu_ms)
             attempt = self.noted.get(semconv.OUTCOME_ATTEMPT)
         usage = self.usage or _NO_USAGE
         total = usage.inclusive()
-        error_type = error_message = stack_trace = None
-        if self.failure is not None:
-            error_type, error_message, stack_trace, _, _ = self.failure
-            error_type, error_message = error_type.rpartition(".")[2], error_message or None
+        stack_trace = None if self.failure is None else self.failure.stack_trace
         tags = self.tags if self.tags is not None else tuple(get(semconv.OUTCOME_TAGS, ()))
         # by position: see there; in the order of its fields, and of the lines there
         return OutcomeEvent(
-            SCHEMA_VERSION, event_id, self.revision, ended or started, get(semconv.OUTCOME_ACTION_TYPE, ""), self.status,
+            SCHEMA_VERSION, event_id, self.revision, ended or started, self.action_type, self.status,
             self.severity,
-            get(semconv.GEN_AI_AGENT_NAME), get(semconv.OUTCOME_AGENT_TYPE), get(semconv.GEN_AI_TOOL_NAME), self.service_name,
+            self.agent_name, get(semconv.OUTCOME_AGENT_TYPE), get(semconv.GEN_AI_TOOL_NAME), self.service_name,
             get(semconv.OUTCOME_RUN_ID, trace_id), get(semconv.OUTCOME_WORKFLOW_ID), get(semconv.OUTCOME_CORRELATION_ID),
             get(semconv.GEN_AI_CONVERSATION_ID), get(semconv.USER_ID), get(semconv.OUTCOME_TENANT_ID),
             trace_id, self.span_id, get(semconv.OUTCOME_PARENT_EVENT_ID), get(semconv.OUTCOME_ROOT_EVENT_ID, event_id),
             get(semconv.OUTCOME_DEPTH, 0), attempt,
-            started, ended, duration_ms, latency_ms,
-            error_type, error_message, stack_trace,
+            started, ended, self.duration_ms, self.latency_ms,
+            self.error_type, self.error_message, stack_trace,
             total.latency_ms, total.calls, total.tokens, usage.tokens, usage.input, usage.output, usage.cached,
             usage.reasoning, usage.model, usage.provider, total.cost, usage.said_cost if usage.priced is None else usage.priced,
             self.is_complete, self.memory_mb, cpu_ms, self.quality, self.confidence,
