@@ -59,19 +59,19 @@ class LastWords(Protocol):
 class _Shared:
     """One lock for all spans: it is held when one ends, and when one is made after all. Re-entrant, as all of ours."""
 
-    lock = threading.RLock()
+    __slots__ = ("lock",)
 
-    @classmethod
-    def renew(cls) -> None:
-        cls.lock = threading.RLock()  # a thread that is not here may have held it
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
 
 
+_shared = _Shared()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_Shared.renew)
+    os.register_at_fork(after_in_child=_shared.__init__)  # a thread that is not here may have held it
 
 _FLAGS = tuple(TraceFlags(value) for value in range(4))
 _SAMPLED, _RANDOM, _BOTH = 1, 2, 3
-_SAMPLE = Decision.RECORD_AND_SAMPLE
+_SAMPLE, _DROP = Decision.RECORD_AND_SAMPLE, Decision.DROP
 _new = object.__new__  # a span's own does nothing but refuse the public class
 
 
@@ -197,7 +197,7 @@ class LazySpan(Span):
 
     def finish(self, words: LastWords, end_ns: int) -> None:
         """End it, and say what there is to say at its end."""
-        with _Shared.lock:
+        with _shared.lock:
             is_whole = self.is_whole
             if not is_whole:
                 self._words, self._end_ns = words, end_ns
@@ -217,7 +217,7 @@ class LazySpan(Span):
             self.end(end_ns)
 
     def _make(self) -> None:
-        with _Shared.lock:
+        with _shared.lock:
             if self.is_whole:
                 return
             if self._words is None:
@@ -307,7 +307,7 @@ def start(
         made = SpanContext(trace_id, span_id, False, _FLAGS[flags], state)
     if direct.count_start is not None:
         count_end = direct.count_start(above, decision)
-    if decision is Decision.DROP:
+    if decision is _DROP:
         return NonRecordingSpan(made)
     span = _new(LazySpan)
     span._direct, span._title, span._said, span._count_end, span._words = direct, name, attributes, count_end, None
