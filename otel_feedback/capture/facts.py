@@ -11,6 +11,8 @@ from threading import get_ident
 from time import thread_time_ns
 from typing import Any
 
+from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 
 from otel_feedback import semconv
@@ -24,6 +26,7 @@ from otel_feedback.events.ended import Failure
 from otel_feedback.events.model import MetadataValue
 from otel_feedback.events.usage import Usage
 from otel_feedback.sdk.compat import Ids
+from otel_feedback.sdk.spans import LazySpan
 
 __all__ = ["NOTHING", "Facts"]
 
@@ -48,6 +51,10 @@ class Facts(Said):
     _identity: Mapping[str, Any] = LATER
     _parent: Facts | None = None
     _resource: Resource | None = None
+    _span: trace.Span = LATER
+    lazy: LazySpan | None = None  # the same, where it is one
+    _around: Context | None = None
+    _thread: int = 0
 
     end_ns: int = 0
     ending: Ending | None = None  # after the end, also where nobody makes an event of it
@@ -57,7 +64,6 @@ class Facts(Said):
     """The actions right below that were open when this one was summed up, or are now; None for one that the tree has seen end."""
     _noted: dict[str, Any] | None = None
     _is_summed: bool = False  # what is used below from now on comes too late for its event; guarded by usage_lock()
-    _thread: int = 0
     _cpu_start_ns: int = 0
     _mono_start_ns: int = 0
 

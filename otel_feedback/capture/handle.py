@@ -25,7 +25,7 @@ from otel_feedback.capture.declaration import Declaration
 from otel_feedback.capture.ending import SUCCESS, Ending
 from otel_feedback.capture.facts import NOTHING, Facts
 from otel_feedback.capture.runtime import Recorder, Runtime, count_unrecorded, in_force
-from otel_feedback.capture.said import LATER, usage_lock
+from otel_feedback.capture.said import usage_lock
 from otel_feedback.capture.told import Told
 from otel_feedback.events.ended import Failure
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity, new_event_id
@@ -63,17 +63,12 @@ class Action(Facts):
     """
 
     recorded: Told | OutcomeEvent | None = None  # what was: the event, or what it is made of
-    outcome: Told | None = None  # while it is ending: what is to be recorded
     takers: tuple[object, ...] = ()  # who has recorded it
-    is_alone: bool = False
-    """Whether nobody but its agent had a say in it: its event is what it knows itself, as it was cleaned when said."""
     recorder: Recorder | None = None
     _requested_ns: int | None = None  # when it was asked for, where that was before its start
-    _around: Context | None = None
     _context: Context | None = None
-    _span: trace.Span = LATER
-    lazy: LazySpan | None = None  # the same, where it is one
-    _told: Told = LATER
+    told: Told | None = None
+    """From its end on: what is to be recorded."""
 
     @property
     def event(self) -> OutcomeEvent | None:
@@ -152,9 +147,8 @@ class Action(Facts):
         self = cls(
             redaction, False, problems, None, None, None, None, tags or (), metadata,
             event_id, ids, has_ids, is_sampled, depth, root, key, now_ns, attributes, in_tree, declared,
-            identity or NOTHING, parent, resource,
+            identity or NOTHING, parent, resource, span, lazy, context, get_ident(),
         )  # fmt: skip
-        self._span, self.lazy, self._around = span, lazy, context
         if parent is not None and not parent._is_summed:
             with usage_lock():
                 if parent.open_below is None:
@@ -174,7 +168,6 @@ class Action(Facts):
                 recorder.record(pending, key, sampled=is_sampled, sampled_out=False)
         inner = self._context = Context({**context, SPAN_KEY: span, ACTION_KEY: self})
         make_current(inner)
-        self._thread = get_ident()
         self._cpu_start_ns = thread_time_ns()
         self._mono_start_ns = perf_counter_ns()
         return self
@@ -218,7 +211,9 @@ class Action(Facts):
             if around is not None and (get_current() is self._context or self._is_here()):
                 make_current(around)
             # the context holds this action: without the cycle it is freed at once, not by the garbage collector
-            self._context = self._around = self.open_below = self.outcome = None
+            self._context = self._around = None
+            if self.open_below is not None:
+                self.open_below = None
 
     def _is_here(self) -> bool:
         """Tell whether what is current is a context that was opened in this action's and not closed."""
@@ -245,8 +240,7 @@ class Action(Facts):
             metadata = {**metadata, semconv.METADATA_STATUS_REASON: reason}
         if self._problems is not None:
             metadata = {**metadata, **self._problems.flags()}
-        now = in_force.now
-        recorder = self.recorder = now.recorder
+        recorder = self.recorder = in_force.now.recorder
         usage = self._usage
         priced = None if usage is None or usage.model is None or usage.said_cost is not None else self._price(recorder)
         if self._parent is None and self.open_below is None:
@@ -255,15 +249,12 @@ class Action(Facts):
             self._sum_up()
         error, lazy = self.error, self.lazy
         failure = None if error is None else Failure(*error, exc is not None, time_ns())
-        told = self.outcome = self._told = self._left(ending, metadata, recorder, end_ns, priced, failure, reason)
+        told = self.told = self._left(ending, metadata, recorder, end_ns, priced, failure, reason)
         open_actions[self.ids] = self
         try:
             if lazy is None:
                 self._end_span(told, end_ns)
             else:
-                self.is_alone = not (
-                    lazy.is_whole or self.in_tree or self.open_below or self.redaction is not now.redaction
-                )
                 lazy.finish(told, end_ns)
         except Exception:  # of somebody else's processor: whatever it is, the outcome is ours to record
             logger.error("a span processor failed at the end of an action\n%s", scrub(format_exc()))
@@ -283,6 +274,15 @@ class Action(Facts):
             span.end(end_ns)
 
     # -- for who records it --------------------------------------------------------------------------------
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether nobody but its agent had a say in it: its event is what it knows itself, as it was cleaned when said."""
+        lazy = self.lazy
+        return not (
+            lazy is None or lazy.is_whole or self.in_tree or self.open_below
+            or self.redaction is not in_force.now.redaction
+        )  # fmt: skip
 
     @property
     def is_touched(self) -> bool:
@@ -311,11 +311,13 @@ class Action(Facts):
 
     def attributes(self) -> dict[str, Any]:
         """Return all attributes that the action itself says on its span, while it is ending."""
-        return {**self.started, **self._told.attributes()}
+        assert self.told is not None
+        return {**self.started, **self.told.attributes()}
 
     def outcome_for(self, recorder: Recorder) -> OutcomeEvent:
         """Return the event as it is to be recorded by this one, while the action is ending."""
-        told = self._told
+        told = self.told
+        assert told is not None
         assert self.ending is not None
         self._usage = copy(self._usage)  # the other one's has its price
         metadata, priced = told.metadata or self._metadata, self._price(recorder)

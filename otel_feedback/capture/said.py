@@ -40,20 +40,20 @@ class _Shared:
     Re-entrant, since a finaliser may end an action in the middle of another one's end.
     """
 
-    usage_lock = threading.RLock()
+    __slots__ = ("usage_lock",)
+
+    def __init__(self) -> None:
+        self.usage_lock = threading.RLock()
 
 
-def _renew_lock() -> None:
-    _Shared.usage_lock = threading.RLock()  # a thread that is not here may have held it
-
-
+_shared = _Shared()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+    os.register_at_fork(after_in_child=_shared.__init__)  # a thread that is not here may have held it
 
 
 def usage_lock() -> AbstractContextManager[object]:
     """Return the lock under which any action's usage is read and changed."""
-    return _Shared.usage_lock
+    return _shared.usage_lock
 
 
 class Said(msgspec.Struct, eq=False, weakref=True):
@@ -112,7 +112,7 @@ class Said(msgspec.Struct, eq=False, weakref=True):
         if self._ended and self._is_over("add_usage"):
             return
         known = self.redaction.known
-        with _Shared.usage_lock:
+        with _shared.usage_lock:
             usage = self._usage
             if usage is None:
                 usage = self._usage = Usage()

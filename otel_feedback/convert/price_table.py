@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from otel_feedback.convert.usage import TokenUsage
+from otel_feedback.events.usage import Usage
 
 __all__ = ["ModelPrices", "PriceTable", "Rates", "load_table"]
 
@@ -32,7 +33,7 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     reasoning: float | None = None
     thousand_requests: float = 0.0
 
-    def usd(self, usage: TokenUsage, _when_ns: int = 0) -> float:
+    def usd(self, usage: TokenUsage | Usage, _when_ns: int = 0) -> float:
         """Return the price of one call, at any time. Counts that are not known are charged as nothing, or as what includes them."""
         plain, answer = usage.input or 0, usage.output or 0
         if not (usage.cached or usage.cache_write or usage.reasoning):
@@ -75,7 +76,7 @@ class ModelPrices:
         # one price, one tier: nearly all of them
         self.always = tiers[0][1] if len(periods) == len(tiers) == 1 and daily_from is None else None
 
-    def usd(self, usage: TokenUsage, when_ns: int) -> float:
+    def usd(self, usage: TokenUsage | Usage, when_ns: int) -> float:
         """Return the price of one call at a time, in Unix nanoseconds."""
         tokens = usage.input or 0
         return next(rates for above, rates in self._tiers(when_ns // 1_000_000_000) if tokens > above).usd(usage)

@@ -16,6 +16,7 @@ import msgspec
 
 from otel_feedback.convert.price_table import ModelPrices, PriceTable, Rates, load_table
 from otel_feedback.convert.usage import TokenUsage
+from otel_feedback.events.usage import Usage
 from otel_feedback.logger import get_logger
 from otel_feedback.throttle import ThrottledLog
 
@@ -68,7 +69,7 @@ class Prices:
         self._known: dict[tuple[str | None, str], _Known | None] = {}
         self._log = ThrottledLog(logger)
 
-    def price(self, model: str | None, provider: str | None, usage: TokenUsage, when_ns: int) -> Price | None:
+    def price(self, model: str | None, provider: str | None, usage: TokenUsage | Usage, when_ns: int) -> Price | None:
         """Return the price of one call; None where the model is unknown or nobody said how many tokens it took.
 
         Args:
@@ -89,7 +90,8 @@ class Prices:
         usd = prices.usd(usage, when_ns)
         return Price(usd, known.source, known.version)
 
-    def _ask(self, function: PriceFunction, model: str, provider: str | None, usage: TokenUsage) -> float | None:
+    def _ask(self, function: PriceFunction, model: str, provider: str | None, used: TokenUsage | Usage) -> float | None:
+        usage = TokenUsage(used.input, used.output, used.cached, used.cache_write, used.reasoning)
         try:
             answer = function(model, provider, usage)
         except Exception as exc:  # the user's code, on the agent's thread

@@ -9,6 +9,7 @@ from otel_feedback.convert.pricing import Price
 from otel_feedback.convert.span import Convention
 from otel_feedback.convert.usage import TokenUsage
 from otel_feedback.events.model import OutcomeEvent
+from otel_feedback.events.usage import Usage
 
 __all__ = ["DEFAULT_KINDS", "Emit", "Emitted", "FindOwn", "OwnAction", "Pricing", "Rules"]
 
@@ -16,7 +17,7 @@ DEFAULT_KINDS = frozenset(
     {"agent", "workflow", "tool", "llm", "embedding", "retrieval", "plan", "handoff", "guardrail"}
 )
 
-Pricing = Callable[["str | None", "str | None", TokenUsage, int], "Price | None"]
+Pricing = Callable[["str | None", "str | None", "TokenUsage | Usage", int], "Price | None"]
 """(model, provider, usage, when in ns) to a price; None where nobody knows."""
 
 Emit = Callable[[OutcomeEvent, str, bool], OutcomeEvent | None]

@@ -5,7 +5,7 @@ What nobody gave is None, since unknown is not zero. Not thread-safe by itself: 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -60,6 +60,9 @@ class Usage(msgspec.Struct, array_like=True, gc=False):
     provider: str | None = None
     below: Inclusive | None = None
     below_alone: Inclusive | None = None
+
+    cache_write: ClassVar[None] = None
+    """What was written to a provider's cache: of an action nobody says it; who prices tokens asks for it."""
 
     @property
     def tokens(self) -> int | None:

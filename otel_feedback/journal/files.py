@@ -21,18 +21,21 @@ __all__ = ["append", "free_bytes", "make_private", "open_private", "read_private
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-def _c_write() -> Callable[[int, bytes, int], int]:
-    function = ctypes.PyDLL(None, use_errno=True).write
-    function.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
-    function.restype = ctypes.c_ssize_t
-    return cast("Callable[[int, bytes, int], int]", function)
+_Write = Callable[[int, bytes, int], int]
 
 
-_write = _c_write()
+def _c_writes() -> tuple[_Write, _Write]:
+    library = ctypes.PyDLL(None, use_errno=True)
+    typed, bare = library["write"], library["write"]
+    typed.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
+    typed.restype = bare.restype = ctypes.c_ssize_t
+    return cast("tuple[_Write, _Write]", (typed, bare))
 
 
-write_locked = _write
-"""Write to a file as `write(2)` does, with the interpreter lock held; what is written may be less than all, or -1."""
+# without `argtypes` a call takes half as long; a length is handed over as a C int then, which libffi widens
+_write, write_locked = _c_writes()
+"""`write_locked` writes to a file as `write(2)` does, with the interpreter lock held; what is written may be less than all, or
+-1. For less than 2 GiB, as all frames are."""
 
 
 def append(file: int, data: bytes) -> None:

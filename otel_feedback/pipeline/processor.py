@@ -106,15 +106,10 @@ class OutcomeSpanProcessor(SpanProcessor):
             action = open_actions.get(ids)
             if action is not None:
                 # somebody else may end its span while it is under way, and two processors may be on one provider
-                told, takers = action.outcome, action.takers
+                told, takers = action.told, action.takers
                 if told is not None and pipeline not in takers:
                     action.takers = (pipeline, *takers) if takers else self._alone
-                    if (
-                        action.is_alone
-                        and not action.is_touched
-                        and action.recorder is self._recorder
-                        and not self.outcomes.keeps_recent
-                    ):
+                    if action.recorder is self._recorder and action.is_alone and not self.outcomes.keeps_recent:
                         action.recorded = pipeline.accept_ended(told, action.partition_key, action.is_sampled)
                     else:
                         action.recorded = self._take(action, told, span)

@@ -8,7 +8,6 @@ from opentelemetry.sdk.resources import Resource
 
 from otel_feedback import semconv
 from otel_feedback.convert.pricing import Price
-from otel_feedback.convert.usage import TokenUsage
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.started import StartedAction
 from otel_feedback.events.usage import Usage
@@ -50,8 +49,7 @@ class ActionRecorder:
         """Return what these tokens cost, where somebody knows."""
         if self._pricing is None:
             return None
-        tokens = TokenUsage(usage.input, usage.output, usage.cached, None, usage.reasoning)
-        return self._pricing(usage.model, usage.provider, tokens, when_ns)
+        return self._pricing(usage.model, usage.provider, usage, when_ns)
 
     def note_start(self, action: StartedAction) -> None:
         """Note in the journal that the action began."""

@@ -148,13 +148,19 @@ class Hearers(NamedTuple):
 _HANDS_ON = SynchronousMultiSpanProcessor if hasattr(SynchronousMultiSpanProcessor(), "_span_processors") else None
 MOST_HEARERS = 64
 _hearers: dict[object, Hearers] = {}
+_latest: tuple[object, Hearers] = (None, Hearers((), (), (), False))
+"""Who was asked for last: nearly always the same, and told by what it is rather than by what is in it."""
 
 
 def hearers(processor: SpanProcessor) -> Hearers:
     """Return who hears of spans through a processor of a tracer; such as only hand on are looked through."""
+    global _latest  # noqa: PLW0603 # replaced as a whole
     if type(processor) is not _HANDS_ON:
         return Hearers((processor,), (processor,), (processor,), True)
     inner: tuple[SpanProcessor, ...] = processor._span_processors  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue, reportPrivateUsage]
+    known, found = _latest
+    if inner is known:
+        return found
     found = _hearers.get(inner)
     if found is None:
         if len(_hearers) > MOST_HEARERS:
@@ -166,6 +172,7 @@ def hearers(processor: SpanProcessor) -> Hearers:
             inner,
             any(_does_something(one, "_on_ending") for one in inner),
         )
+    _latest = (inner, found)
     return found
 
 

@@ -59,19 +59,19 @@ class LastWords(Protocol):
 class _Shared:
     """One lock for all spans: it is held when one ends, and when one is made after all. Re-entrant, as all of ours."""
 
-    lock = threading.RLock()
+    __slots__ = ("lock",)
 
-    @classmethod
-    def renew(cls) -> None:
-        cls.lock = threading.RLock()  # a thread that is not here may have held it
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
 
 
+_shared = _Shared()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_Shared.renew)
+    os.register_at_fork(after_in_child=_shared.__init__)  # a thread that is not here may have held it
 
 _FLAGS = tuple(TraceFlags(value) for value in range(4))
 _SAMPLED, _RANDOM, _BOTH = 1, 2, 3
-_SAMPLE = Decision.RECORD_AND_SAMPLE
+_SAMPLE, _DROP = Decision.RECORD_AND_SAMPLE, Decision.DROP
 _new = object.__new__  # a span's own does nothing but refuse the public class
 
 
@@ -89,15 +89,41 @@ class _Catch(SpanProcessor):
         self.span = span
 
 
+class _Later:
+    """An attribute of the SDK's span that one of ours has once it is made; its own then stands before this.
+
+    In the place of a `__getattr__`, with which each look at what is there takes ten times as long.
+    """
+
+    __slots__ = ("_make", "_name")
+
+    def __init__(self, name: str, make: Callable[[Any], None]) -> None:
+        self._name, self._make = name, make
+
+    def __get__(self, span: Any, owner: type) -> Any:
+        if span is not None:
+            if not span.is_whole:
+                self._make(span)
+            if self._name in vars(span):
+                return vars(span)[self._name]
+        raise AttributeError(f"{owner.__name__!r} object has no attribute {self._name!r}")
+
+
+def _make_later(kind: type, like: ReadableSpan, make: Callable[[Any], None]) -> None:
+    """Let spans of this kind be made when somebody asks for what is in one of the SDK's."""
+    for name in vars(like).keys() - vars(kind).keys():
+        setattr(kind, name, _Later(name, make))
+
+
 class EndedSpan(ReadableSpan):
     """What processors get when a `LazySpan` ends that nobody has touched. It holds nothing of the program."""
 
     # what every processor looks at stands in the place of the SDK's properties
-    __slots__ = ("_is_made", "_span", "context", "end_time")
+    __slots__ = ("_span", "context", "end_time", "is_whole")
 
     def __init__(self) -> None:  # pyright: ignore[reportMissingSuperCall] # that is what is put off
         self._span: LazySpan  # which does not know this one: a cycle would be the garbage collector's to free
-        self._is_made: bool
+        self.is_whole: bool
         self.context: SpanContext  # type: ignore[misc]
         self.end_time: int  # type: ignore[misc]
 
@@ -116,13 +142,6 @@ class EndedSpan(ReadableSpan):
     def start_time(self) -> int:
         return self._span.start_time
 
-    def __getattr__(self, name: str) -> Any:
-        """Make what the SDK's class has and this one has not yet."""
-        if name.startswith("__") or name in EndedSpan.__slots__ or self._is_made:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        self.make()
-        return getattr(self, name)
-
     def make(self) -> None:
         """Become whole."""
         # no lock: the exporter's thread would have it while an agent's needs it, and making it twice does no harm
@@ -130,11 +149,11 @@ class EndedSpan(ReadableSpan):
             caught = _Catch()
             self._span.retell(self._span.whole(caught))
             vars(self).update(vars(caught.span))
-        self._is_made = True
+        self.is_whole = True
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Be copied and pickled as the SDK's class, by its rules."""
-        if not self._is_made:
+        if not self.is_whole:
             self.make()
         plain = ReadableSpan.__new__(ReadableSpan)
         vars(plain).update(vars(self))
@@ -178,13 +197,13 @@ class LazySpan(Span):
 
     def finish(self, words: LastWords, end_ns: int) -> None:
         """End it, and say what there is to say at its end."""
-        with _Shared.lock:
+        with _shared.lock:
             is_whole = self.is_whole
             if not is_whole:
                 self._words, self._end_ns = words, end_ns
         if not is_whole:
             ended = _new(EndedSpan)
-            ended._span, ended._is_made, ended.context, ended.end_time = self, False, self.context, end_ns
+            ended._span, ended.is_whole, ended.context, ended.end_time = self, False, self.context, end_ns
             if self._count_end is not None:
                 self._count_end()
             direct = self._direct
@@ -197,15 +216,8 @@ class LazySpan(Span):
             words.tell(self)
             self.end(end_ns)
 
-    def __getattr__(self, name: str) -> Any:
-        """Make what the SDK's class has and this one has not yet."""
-        if name.startswith("__") or name in LazySpan.__slots__ or self.is_whole:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        self._make()
-        return getattr(self, name)
-
     def _make(self) -> None:
-        with _Shared.lock:
+        with _shared.lock:
             if self.is_whole:
                 return
             if self._words is None:
@@ -249,6 +261,11 @@ class LazySpan(Span):
         return span
 
 
+_sample = _Whole("", INVALID_SPAN_CONTEXT, resource=Resource.get_empty())
+_make_later(EndedSpan, ReadableSpan("", resource=Resource.get_empty()), EndedSpan.make)
+_make_later(LazySpan, _sample, LazySpan._make)
+
+
 def start(
     direct: DirectTracer, name: str, context: Context, attributes: Mapping[str, Any], start_ns: int
 ) -> AnySpan | None:
@@ -290,7 +307,7 @@ def start(
         made = SpanContext(trace_id, span_id, False, _FLAGS[flags], state)
     if direct.count_start is not None:
         count_end = direct.count_start(above, decision)
-    if decision is Decision.DROP:
+    if decision is _DROP:
         return NonRecordingSpan(made)
     span = _new(LazySpan)
     span._direct, span._title, span._said, span._count_end, span._words = direct, name, attributes, count_end, None
