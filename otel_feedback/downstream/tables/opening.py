@@ -39,7 +39,7 @@ MANIFEST = "manifest.json"
 ALL = {**EVENT_COLUMNS, **PLACE_COLUMNS}
 ESSENTIAL = ("schema_version", "event_id", "revision", "timestamp", "end_time", "action_type", "status")
 """What tells whether a line is an event, and which of several counts."""
-MOST_BYTES = 256 * 2**20
+MOST_BYTES = 16 * 2**20
 """Of one line; DuckDB refuses what is longer, with the whole file."""
 TRIES = 5
 
