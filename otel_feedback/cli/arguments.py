@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import textwrap
 from collections.abc import Iterable
 from datetime import datetime
 from difflib import get_close_matches
@@ -11,6 +12,7 @@ from typing import Any, NoReturn
 
 __all__ = ["Parser", "add_bootstrap_servers", "add_json", "moment", "positive", "seconds", "timeout"]
 
+WIDTH = 78
 _NO_CHOICE = re.compile(r"argument ([^:]+): invalid choice: '(.*?)' ")
 _UNKNOWN = "unrecognized arguments: "
 
@@ -18,8 +20,12 @@ _UNKNOWN = "unrecognized arguments: "
 class Parser(argparse.ArgumentParser):
     """Says what would be right: the nearest command, choice or option. Its help has examples as they are written."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+    def __init__(self, description: str = "", **options: Any) -> None:
+        super().__init__(
+            description=textwrap.fill(description, WIDTH),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **options,
+        )
 
     def error(self, message: str) -> NoReturn:
         """Write the usage and what is wrong to stderr, and exit with 2."""
@@ -62,12 +68,12 @@ def _near(word: str, names: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def add_bootstrap_servers(parser: argparse.ArgumentParser) -> None:
+def add_bootstrap_servers(parser: Any) -> None:
     """Add `--bootstrap-servers`."""
     parser.add_argument("--bootstrap-servers", metavar="HOST:PORT", help="brokers, in place of KAFKA_BOOTSTRAP_SERVERS")
 
 
-def add_json(parser: argparse.ArgumentParser, what: str = "write one JSON object") -> None:
+def add_json(parser: Any, what: str = "write one JSON object") -> None:
     """Add `--json`."""
     parser.add_argument("--json", action="store_true", help=what)
 

@@ -9,6 +9,7 @@ import argparse
 from typing import Any
 
 from otel_feedback.cli.arguments import Parser, add_bootstrap_servers, add_json, moment, positive, seconds, timeout
+from otel_feedback.cli.reading.parsers import add_failures, add_sql, add_stats, add_tail, add_trace
 from otel_feedback.version import VERSION
 
 __all__ = ["make_parser"]
@@ -52,6 +53,15 @@ Exit code 0: nothing is missing that nobody declared lost. 1: something is.
 """
 
 
+COMPLETION_EXAMPLES = """\
+examples:
+  otel-feedback completion bash > ~/.local/share/bash-completion/completions/otel-feedback
+  otel-feedback completion zsh > "${fpath[1]}/_otel-feedback"
+  otel-feedback completion fish > ~/.config/fish/completions/otel-feedback.fish
+  source <(otel-feedback completion bash)       in this shell alone
+"""
+
+
 def make_parser() -> Parser:
     """Return the parser; what it parses has `command`, `run` (called with what was parsed) and `parser`, the command's own."""
     parser = Parser(
@@ -62,7 +72,9 @@ def make_parser() -> Parser:
     parser.set_defaults(parser=parser)
     parser.add_argument("--version", action="version", version=f"otel-feedback {VERSION}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    for add in (_demo, _topics, _doctor, _journal, _verify):
+    for add in (
+        _demo, add_tail, add_stats, add_failures, add_trace, add_sql, _topics, _doctor, _journal, _verify, _completion,
+    ):  # fmt: skip
         add(commands)
     for command in (*parser.commands().values(), *parser.commands()["journal"].commands().values()):
         command.set_defaults(parser=command)
@@ -212,3 +224,20 @@ def _replay_journal(options: argparse.Namespace) -> int:
         take=options.take,
         quarantine=options.quarantine,
     )
+
+
+def _completion(commands: Any) -> None:
+    def run(options: argparse.Namespace) -> int:
+        from otel_feedback.cli import completion
+
+        print(completion.script(options.shell, make_parser()), end="")
+        return 0
+
+    parser = commands.add_parser(
+        "completion",
+        help="have the shell complete commands and options",
+        description="Write what a shell reads to complete commands, options and their choices.",
+        epilog=COMPLETION_EXAMPLES,
+    )
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), metavar="SHELL", help="bash, zsh or fish")
+    parser.set_defaults(run=run)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import TracebackType
@@ -71,7 +71,7 @@ class Answer(NamedTuple):
 
     names: list[str]
     kinds: list[str]
-    rows: Iterator[tuple[Any, ...]]
+    rows: list[tuple[Any, ...]]
 
 
 class Tables:
@@ -80,9 +80,12 @@ class Tables:
     Args:
         columns: Those of the events that will be asked for; None: all. The fewer they are the faster lines are read.
         window_s: How long a window of the view `windows` is, in seconds: a whole number of at least 1.
+        keep: A condition of SQL: lines that it does not hold for are let go of when they are read. On columns that no
+            revision changes, or the highest one might be missing.
     """
 
-    def __init__(self, columns: Iterable[str] | None = None, window_s: int = WINDOW_S) -> None:
+    def __init__(self, columns: Iterable[str] | None = None, window_s: int = WINDOW_S, keep: str = "true") -> None:
+        self._keep = keep
         wanted = set(ALL_COLUMNS if columns is None else columns) | set(ESSENTIAL)
         self.columns = [name for name in ALL_COLUMNS if name in wanted]
         self.window_s = window_s
@@ -135,9 +138,9 @@ class Tables:
         files = ", ".join(quoted(str(path)) for path in paths)
         self.connection.execute("SET preserve_insertion_order = false")  # else it waits, and keeps more in memory
         self.connection.execute(
-            f"INSERT INTO lines SELECT *, {_IS_EVENT} FROM (SELECT {', '.join(values)}, {EVENT_TIME} AS event_time"
+            f"INSERT INTO lines SELECT * FROM (SELECT *, {_IS_EVENT} AS is_event FROM (SELECT {', '.join(values)}, {EVENT_TIME} AS event_time"
             f" FROM read_json([{files}], format='newline_delimited', columns={struct_of(fields)}, ignore_errors=true,"
-            " filename='file_of_line'))"
+            f" filename='file_of_line'))) WHERE NOT is_event OR ({self._keep})"
         )
         self.connection.execute("SET preserve_insertion_order = true")
 
@@ -166,14 +169,14 @@ class Tables:
     # -- questions -----------------------------------------------------------------------------------------------
 
     def ask(self, text: str, parameters: Sequence[object] = ()) -> Answer:
-        """Return the answer to a query; its rows are worked out when the first one is asked for.
+        """Return the answer to a query.
 
         Raises:
             duckdb.Error: The query is wrong, or what it reads cannot be read.
         """
         relation = self.connection.sql(text, params=list(parameters) or None)
         if relation is None:  # pyright: ignore[reportUnnecessaryComparison]  # nothing is asked, as by CREATE
-            return Answer([], [], iter(()))
+            return Answer([], [], [])
         names, kinds = list(relation.columns), [str(kind) for kind in relation.types]
         moments = [place for place, kind in enumerate(kinds) if kind == ZONED]
         if any(ZONED in kind for kind in kinds):  # DuckDB makes moments with pytz, where that is installed
@@ -182,7 +185,7 @@ class Tables:
 
     def query(self, text: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Return the rows of a query."""
-        return list(self.ask(text, parameters).rows)
+        return self.ask(text, parameters).rows
 
     def close(self) -> None:
         """Close the connection, and remove what was put aside."""
@@ -214,15 +217,14 @@ def _shown(place: int, kind: str) -> str:
     return f"#{place}::VARCHAR" if ZONED in kind else f"#{place}"
 
 
-def _rows(relation: duckdb.DuckDBPyRelation, moments: Sequence[int]) -> Iterator[tuple[Any, ...]]:
+def _rows(relation: duckdb.DuckDBPyRelation, moments: Sequence[int]) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = relation.fetchall()
-    if not moments:
-        yield from rows
-    for row in rows if moments else ():
+    for number, row in enumerate(rows if moments else ()):
         values = list(row)
         for place in moments:
             values[place] = _moment(values[place])
-        yield tuple(values)
+        rows[number] = tuple(values)
+    return rows
 
 
 def _moment(us: int | None) -> datetime | None:

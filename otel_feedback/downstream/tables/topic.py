@@ -31,6 +31,7 @@ def open_topic(
     columns: Iterable[str] | None = None,
     window_s: int = WINDOW_S,
     since: datetime | None = None,
+    keep: str = "true",
 ) -> Tables:
     """Read the topic, up to where it ends now, and return the events on it.
 
@@ -40,6 +41,7 @@ def open_topic(
         columns: Those that will be asked for; None: all.
         window_s: How long a window is, in seconds.
         since: What is dated earlier need not be read.
+        keep: As `Tables` takes it.
 
     Raises:
         TopicMissingError: There is no such topic.
@@ -47,7 +49,7 @@ def open_topic(
     """
     partitions = reader.partitions(topic)
     records = reader.read(partitions, reader.starts(partitions, None if since is None else since - EARLIER))
-    tables = Tables(columns, window_s)
+    tables = Tables(columns, window_s, keep)
     try:
         tables.make_table()
         while chunk := list(islice(records, AT_ONCE)):
