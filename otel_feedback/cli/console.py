@@ -18,6 +18,7 @@ from otel_feedback import OutcomeStatus
 from otel_feedback.logger import number_of
 
 __all__ = [
+    "UNKNOWN",
     "Mark",
     "count",
     "dollars",
@@ -29,11 +30,13 @@ __all__ = [
     "open_console",
     "percent",
     "progress_console",
+    "remark",
     "size",
     "write",
 ]
 
 UNKNOWN = "-"
+"""Stands for what is not there, also where a filter asks for it."""
 
 
 class Mark(NamedTuple):
@@ -75,6 +78,12 @@ def failed(found: str, todo: str) -> None:
     console.print(Text(f"  -> {todo}"), soft_wrap=True)
 
 
+def remark(text: str) -> None:
+    """Say something on stderr that is no error."""
+    console = Console(stderr=True, highlight=False, emoji=False, markup=False)
+    console.print(Text(text, "yellow"), soft_wrap=True)
+
+
 def can_write(console: Console, text: str) -> bool:
     """Tell whether the console's encoding has these characters."""
     try:
@@ -101,15 +110,22 @@ def marks(console: Console) -> dict[OutcomeStatus, Mark]:
 
 
 def duration(milliseconds: float | None) -> str:
-    """Return a duration with a unit that fits: `312 ms`, `2.41 s`."""
+    """Return a duration with a unit that fits: `312 ms`, `2.41 s`, `17.3 min`, `4.2 h`."""
     if milliseconds is None:
         return UNKNOWN
-    return f"{milliseconds:.0f} ms" if milliseconds < 999.5 else f"{milliseconds / 1e3:.2f} s"
+    if milliseconds < 999.5:
+        return f"{milliseconds:.0f} ms"
+    seconds = milliseconds / 1e3
+    if seconds < 600:
+        return f"{seconds:.2f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7_200 else f"{seconds / 3_600:,.1f} h"
 
 
 def dollars(cost: float | None) -> str:
     """Return US dollars, with as many digits as one call to a model needs."""
-    return f"${cost:.4f}" if cost else UNKNOWN
+    if not cost:
+        return UNKNOWN
+    return f"${cost:.4f}" if abs(cost) < 100 else f"${cost:,.2f}"
 
 
 def count(number: int | None) -> str:

@@ -6,33 +6,19 @@ when it began, headers alone are looked at, and no group is joined. For the one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from otel_feedback.downstream.account import ProducerAccount, Verdict
+from otel_feedback.downstream.reading import Progress, TopicMissingError, TopicReader, open_reader
 from otel_feedback.downstream.received import header
-from otel_feedback.errors import FeedbackError, SchemaError
+from otel_feedback.errors import SchemaError
 from otel_feedback.events import audit
-from otel_feedback.exporters.kafka.library import import_kafka
-from otel_feedback.exporters.kafka.tls import with_context
 from otel_feedback.exporters.kafka.topics import audit_topic
 from otel_feedback.settings.table import KafkaConfig
 
-if TYPE_CHECKING:
-    from kafka import KafkaConsumer
-
 __all__ = ["Report", "TopicMissingError", "verify"]
-
-POLL_MS = 500
-ANSWER_MS = 30_000
-AT_ONCE = 2_000
-
-Progress = Callable[[str, int, int], None]
-
-
-class TopicMissingError(FeedbackError):
-    """There is no such topic, or this client may not see it."""
 
 
 class Report(NamedTuple):
@@ -71,52 +57,30 @@ def verify(config: KafkaConfig, since: datetime | None = None, progress: Progres
         TopicMissingError: One of the two is not there.
         KafkaError: kafka-python's, where Kafka does not answer.
     """
-    import_kafka()
-    from kafka import KafkaConsumer
-
-    from otel_feedback.exporters.kafka.sockets import closed_on_failure
-
-    options: dict[str, Any] = {
-        "bootstrap_servers": list(config.bootstrap_servers),
-        "client_id": f"{config.client_id}-verify",
-        "group_id": None,
-        "enable_auto_commit": False,
-        "auto_offset_reset": "earliest",
-        "allow_auto_create_topics": False,
-        "metrics_enabled": False,
-        **with_context(config.client_options),
-    }
-    with closed_on_failure(options) as opening:
-        consumer = KafkaConsumer(**opening)
-    try:
-        return _Reading(consumer, config, since, progress).report()
-    finally:
-        consumer.close()
+    with open_reader(config, "verify", progress) as reader:
+        return _Reading(reader, config, since).report()
 
 
 class _Reading:
-    def __init__(
-        self, consumer: KafkaConsumer, config: KafkaConfig, since: datetime | None, progress: Progress
-    ) -> None:
-        self._consumer: Any = consumer
+    def __init__(self, reader: TopicReader, config: KafkaConfig, since: datetime | None) -> None:
+        self._reader = reader
         self._config = config
         self._since = since
-        self._progress = progress
         self._accounts: dict[str, ProducerAccount] = {}
         self._foreign = self._unread = 0
 
     def report(self) -> Report:
-        topic = self._config.topic
-        partitions = self._partitions(topic)
-        for record in self._read(self._partitions(audit_topic(self._config)), None):
+        topic, reader = self._config.topic, self._reader
+        partitions = reader.partitions(topic)
+        for record in reader.read(reader.partitions(audit_topic(self._config))):
             self._hear(record)
-        begins = self._consumer.beginning_offsets(partitions)
-        starts = begins if self._since is None else self._starts(partitions, self._since)
-        for record in self._read(partitions, starts):
+        begins = reader.starts(partitions)
+        starts = reader.starts(partitions, self._since)
+        for record in reader.read(partitions, starts):
             self._see(record)
         if self._since is not None and any(one.verdict().missing for one in self._of_interest()):
             # dated, or told, otherwise than one would think: what is not there at all is missing, and nothing else
-            for record in self._read(partitions, begins, starts):
+            for record in reader.read(partitions, begins, starts):
                 self._see_earlier(record)
         return Report(
             topic,
@@ -129,41 +93,6 @@ class _Reading:
 
     def _of_interest(self) -> list[ProducerAccount]:
         return [account for account in self._accounts.values() if account.is_of_interest]
-
-    def _partitions(self, topic: str) -> list[Any]:
-        from kafka.structs import TopicPartition
-
-        numbers = self._consumer.partitions_for_topic(topic)
-        if not numbers:
-            raise TopicMissingError(f"there is no topic {topic}, or this client may not see it")
-        return [TopicPartition(topic, number) for number in sorted(numbers)]
-
-    def _starts(self, partitions: list[Any], since: datetime) -> dict[Any, int]:
-        ends = self._consumer.end_offsets(partitions)
-        found = self._consumer.offsets_for_times(dict.fromkeys(partitions, int(since.timestamp() * 1e3)), ANSWER_MS)
-        return {place: ends[place] if at is None else at.offset for place, at in found.items()}
-
-    def _read(
-        self, partitions: list[Any], starts: Mapping[Any, int] | None, ends: Mapping[Any, int] | None = None
-    ) -> Iterator[Any]:
-        consumer = self._consumer
-        ends = cast("Mapping[Any, int]", consumer.end_offsets(partitions) if ends is None else ends)
-        starts = cast("Mapping[Any, int]", consumer.beginning_offsets(partitions) if starts is None else starts)
-        left = {place for place in partitions if starts[place] < ends[place]}
-        total, read = sum(ends[place] - starts[place] for place in left), 0
-        if left:
-            consumer.assign(list(left))
-        for place in left:
-            consumer.seek(place, starts[place])
-        while left:
-            for place, records in consumer.poll(timeout_ms=POLL_MS, max_records=AT_ONCE).items():
-                for record in records:
-                    if record.offset < ends[place]:
-                        read += 1
-                        yield record
-            # by position, since the last offsets may hold no record
-            left = {place for place in left if consumer.position(place, ANSWER_MS) < ends[place]}
-            self._progress(partitions[0].topic, read, total)
 
     def _hear(self, record: Any) -> None:
         try:

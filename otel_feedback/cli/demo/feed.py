@@ -6,28 +6,23 @@ Input: all events so far, again and again. Output: the terminal. Used by one thr
 from __future__ import annotations
 
 import sys
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from rich.cells import set_cell_size
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from otel_feedback import OutcomeEvent, OutcomeStatus
-from otel_feedback.cli.console import Mark, count, dollars, duration, marks, write
+from otel_feedback import OutcomeEvent
+from otel_feedback.cli.console import count, dollars, duration, write
+from otel_feedback.cli.outcomes import NARROW, Column, Rows, tally
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Feed", "LiveFeed", "PlainFeed", "SilentFeed", "tally"]
+__all__ = ["Feed", "LiveFeed", "PlainFeed", "SilentFeed"]
 
-WIDE = 104
-"""Columns from which there is room to say why an action ended as it did."""
-NARROW = 78
-"""Columns below which the table has fewer and smaller ones."""
 AROUND_TABLE = 6
 """Lines of the live view that are not outcomes: title, head, tally, the blank ones, and the cursor's own."""
 
@@ -46,87 +41,15 @@ class Feed(Protocol):
     ) -> None: ...
 
 
-class Column(NamedTuple):
-    """One column of the table."""
-
-    title: str
-    width: int
-    right: bool
-    cell: Callable[[OutcomeEvent], str]
-
-
-_COLUMNS = (
+COLUMNS = (
     Column("Run", 5, False, lambda event: event.run_id or ""),
     Column("Agent", 12, False, lambda event: event.agent_name or ""),
     Column("Action", 16, False, lambda event: event.action_type),
     Column("Outcome", 11, False, lambda event: event.status.value),
     Column("Took", 7, True, lambda event: duration(event.duration_ms)),
-    Column("Tokens", 6, True, lambda event: count(event.own_tokens)),
-    Column("Cost", 7, True, lambda event: dollars(event.own_cost)),
+    Column("Tokens", 6, True, lambda event: count(event.own_tokens), NARROW),
+    Column("Cost", 7, True, lambda event: dollars(event.own_cost), NARROW),
 )
-_OUTCOME = 3
-
-
-def why(event: OutcomeEvent) -> str:
-    """Return in a few words why an action ended as it did."""
-    if event.error_message:
-        known = event.error_type not in (None, "_OTHER")
-        return f"{event.error_type}: {event.error_message}" if known else event.error_message
-    if event.status is OutcomeStatus.CANCELLED:
-        return "no longer wanted"
-    reason = event.metadata.get("status_reason")
-    if reason is not None:
-        return str(reason)
-    return f"quality {event.quality_score:.2f}" if event.quality_score is not None else ""
-
-
-class _Rows:
-    """Outcomes as lines of text, as wide as the console."""
-
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self.marks = marks(console)
-        self._gap = "  " if console.width >= NARROW else " "
-        self._columns = _COLUMNS if console.width >= NARROW else _COLUMNS[:-2]
-
-    def head(self) -> Text:
-        line = Text("  ", style="bold", no_wrap=True, overflow="ellipsis")
-        for column in self._columns:
-            line.append(_fitted(column.title, column) + self._gap)
-        if self.console.width >= WIDE:
-            line.append("Why")
-        line.rstrip()
-        return line
-
-    def row(self, event: OutcomeEvent) -> Text:
-        line = Text("  ", no_wrap=True, overflow="ellipsis")
-        mark = self.marks[event.status]
-        for index, column in enumerate(self._columns):
-            if index == _OUTCOME:
-                line.append(_fitted(f"{mark.symbol} {column.cell(event)}", column), mark.style)
-            else:
-                line.append(_fitted(column.cell(event), column), "dim" if index == 0 else "")
-            line.append(self._gap)
-        if self.console.width >= WIDE:
-            line.append(why(event), "dim" if event.status is OutcomeStatus.SUCCESS else "")
-        line.rstrip()
-        return line
-
-
-def _fitted(text: str, column: Column) -> str:
-    return text.rjust(column.width) if column.right else set_cell_size(text, column.width)
-
-
-def tally(events: Sequence[OutcomeEvent], symbols: dict[OutcomeStatus, Mark], elapsed_s: float) -> Text:
-    """Return one line that counts the outcomes by status."""
-    counts = Counter(event.status for event in events)
-    line = Text("  ", no_wrap=True, overflow="ellipsis")
-    for status, mark in symbols.items():
-        if counts[status]:
-            line.append(f"{mark.symbol} {counts[status]} {status.value}", mark.style)
-            line.append("   ")
-    line.append(f"{elapsed_s:.1f} s", "dim")
-    return line
 
 
 class SilentFeed:
@@ -148,7 +71,7 @@ class PlainFeed(SilentFeed):
     """Writes each outcome once, as a line of text."""
 
     def __init__(self, console: Console, title: Text) -> None:
-        self._rows = _Rows(console)
+        self._rows = Rows(console, COLUMNS)
         self._title = title
         self._shown: set[str] = set()  # ids: one that is told once more has another place in the list
 
@@ -168,7 +91,7 @@ class LiveFeed:
     """Keeps the newest outcomes in view, as many as the terminal is high."""
 
     def __init__(self, console: Console, title: Text) -> None:
-        self._rows = _Rows(console)
+        self._rows = Rows(console, COLUMNS)
         self._title = title
         self._live = Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
 

@@ -15,8 +15,8 @@ from rich.text import Text
 
 from otel_feedback import OutcomeEvent, OutcomeStatus
 from otel_feedback.cli.console import UNKNOWN, can_write, count, dollars, duration, marks, percent, write
-from otel_feedback.cli.demo.feed import NARROW, why
-from otel_feedback.cli.demo.summary import Node, Summary, nested, origins, slowest
+from otel_feedback.cli.demo.summary import Summary, origins, slowest
+from otel_feedback.cli.outcomes import NARROW, cut, nested, tree_of, why
 
 __all__ = ["Report"]
 
@@ -30,9 +30,7 @@ class Report:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._marks = marks(console)
-        drawing = can_write(console, "█└─├│")
-        self._bar = "█" if drawing else "#"
-        self._guides = ("└─ ", "├─ ", "│  ") if drawing else ("`- ", "|- ", "|  ")
+        self._bar = "█" if can_write(console, "█") else "#"
 
     def write(
         self, events: Sequence[OutcomeEvent], summary: Summary, metrics: Mapping[str, Any], elapsed_s: float, run: str
@@ -59,7 +57,7 @@ class Report:
         if tree:
             yield (
                 ("One run as it was nested", f"{run}, by parent_event_id; sums include what is inside"),
-                self._tree(tree),
+                tree_of(self._console, tree),
             )
         yield (
             ("Account", "recorded = delivered + pending + lost, at any moment"),
@@ -110,33 +108,9 @@ class Report:
             mark = self._marks[event.status]
             table.add_row(
                 Text(mark.symbol, mark.style), Text(event.run_id or "", "dim"), event.action_type,
-                duration(event.duration_ms), _cut(why(event) or event.model or ""),
+                duration(event.duration_ms), cut(why(event) or event.model or ""),
             )  # fmt: skip
         return table
-
-    def _tree(self, nodes: Sequence[Node]) -> RenderableType:
-        table = Table.grid(padding=(0, 2, 0, 0))
-        for right in (False, True, True):
-            table.add_column(justify="right" if right else "left", no_wrap=True)
-        table.add_column()
-        for guide, node in self._lines(nodes, "", at_top=True):
-            event = node.event
-            mark = self._marks[event.status]
-            name = Text(guide, "dim").append(f"{mark.symbol} ", f"not dim {mark.style}")
-            name.append(f"{event.agent_name} {event.action_type}", "not dim bold" if node.children else "not dim")
-            table.add_row(
-                name, Text(duration(event.duration_ms)), Text(dollars(event.cost_estimate), "dim"),
-                _cut("" if event.status is OutcomeStatus.SUCCESS else why(event), mark.style),
-            )  # fmt: skip
-        return table
-
-    def _lines(self, nodes: Sequence[Node], indent: str, *, at_top: bool = False) -> Iterator[tuple[str, Node]]:
-        """Yield each node below the one before it, with the lines that lead to it."""
-        corner, tee, pipe = self._guides
-        for node in nodes:
-            last = node is nodes[-1]
-            yield ("" if at_top else indent + (corner if last else tee)), node
-            yield from self._lines(node.children, "" if at_top else indent + ("   " if last else pipe))
 
     def _account(self, metrics: Mapping[str, Any], actions: int) -> RenderableType:
         table = Table.grid(padding=(0, 2))
@@ -156,7 +130,3 @@ class Report:
         if refused:
             table.add_row("not recorded", str(refused), Text(str(metrics["not_recorded"]), "bold red"))
         return table
-
-
-def _cut(text: str, style: str = "") -> Text:
-    return Text(text, style, no_wrap=True, overflow="ellipsis")

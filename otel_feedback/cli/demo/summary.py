@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from otel_feedback import OutcomeEvent, OutcomeStatus
+from otel_feedback.cli.outcomes import began
 
-__all__ = ["AgentLine", "Node", "Summary", "nested", "origins", "quantile", "slowest", "summarize"]
+__all__ = ["AgentLine", "Summary", "origins", "quantile", "slowest", "summarize"]
 
 NOT_WELL = frozenset({OutcomeStatus.FAILURE, OutcomeStatus.TIMEOUT, OutcomeStatus.CANCELLED})
 
@@ -41,13 +42,6 @@ class Summary(NamedTuple):
     cost: float
 
 
-class Node(NamedTuple):
-    """An outcome and the outcomes of the actions that it was made of, in the order in which they began."""
-
-    event: OutcomeEvent
-    children: list[Node]
-
-
 def quantile(values: Iterable[float], share: float) -> float:
     """Return the smallest value that at least `share` of all values do not exceed (nearest rank)."""
     ordered = sorted(values)
@@ -57,7 +51,7 @@ def quantile(values: Iterable[float], share: float) -> float:
 def summarize(events: Sequence[OutcomeEvent]) -> Summary:
     """Count outcomes by status and by agent; agents stand in the order in which they began."""
     counts = Counter(event.status for event in events)
-    agents = dict.fromkeys(event.agent_name or "?" for event in sorted(events, key=_began))
+    agents = dict.fromkeys(event.agent_name or "?" for event in sorted(events, key=began))
     return Summary(
         actions=len(events),
         runs=len({event.run_id for event in events}),
@@ -105,17 +99,3 @@ def slowest(events: Sequence[OutcomeEvent], count: int) -> list[OutcomeEvent]:
     parents = {event.parent_event_id for event in events}
     single = [event for event in events if event.event_id not in parents]
     return sorted(single, key=lambda event: event.duration_ms or 0.0, reverse=True)[:count]
-
-
-def nested(events: Sequence[OutcomeEvent], run_id: str) -> list[Node]:
-    """Return the outcomes of one run as they were nested; one whose parent is not there stands at the top."""
-    nodes = {event.event_id: Node(event, []) for event in sorted(events, key=_began) if event.run_id == run_id}
-    top: list[Node] = []
-    for node in nodes.values():
-        parent = nodes.get(node.event.parent_event_id or "")
-        (top if parent is None else parent.children).append(node)
-    return top
-
-
-def _began(event: OutcomeEvent) -> float:
-    return 0.0 if event.start_time is None else event.start_time.timestamp()

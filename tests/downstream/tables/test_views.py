@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from otel_feedback import OutcomeEvent
-from otel_feedback.downstream.tables.opening import VIEWS, Tables, columns_of, open_log, text_of
+from otel_feedback.downstream.tables.opening import open_log
+from otel_feedback.downstream.tables.tables import VIEWS, Tables, columns_of, text_of
 from tests.downstream.tables import made
 
 RECORDS = 100_000
@@ -29,9 +30,9 @@ def log(records: list[OutcomeEvent], tmp_path_factory: pytest.TempPathFactory) -
 
 def windows_of(tables: Tables) -> dict[tuple[Any, ...], dict[str, Any]]:
     """Return the rows of the view by start, tenant, agent and action."""
-    done = tables.connection.execute("SELECT epoch(window_start) AS start, * EXCLUDE (window_start) FROM windows")
-    names = [column[0] for column in done.description]
-    return {row[:4]: dict(zip(names[4:], row[4:], strict=True)) for row in done.fetchall()}
+    done = tables.ask("SELECT epoch(window_start) AS start, * EXCLUDE (window_start) FROM windows")
+    names = done.names
+    return {row[:4]: dict(zip(names[4:], row[4:], strict=True)) for row in done.rows}
 
 
 @pytest.mark.parametrize("window_s", [300, 60, 3_600])

@@ -9,7 +9,8 @@ import pytest
 
 from otel_feedback import OutcomeEvent, OutcomeStatus
 from otel_feedback.cli.console import count, dollars, duration
-from otel_feedback.cli.demo.summary import nested, origins, quantile, slowest, summarize
+from otel_feedback.cli.demo.summary import origins, quantile, slowest, summarize
+from otel_feedback.cli.outcomes import nested
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 

@@ -1,0 +1,234 @@
+"""A connection to DuckDB with the events in it: a relation `events`, and the views of `views/` on it.
+
+    lines, a topic's records ──► read_json ──► a table of the columns that are wanted ──┐
+    a store's Parquet ──► read when a query asks for it ────────────────────────────────┴──► events ──► outcomes ──► …
+
+`events` has every record, repeats and revisions too: EVENT_COLUMNS, PLACE_COLUMNS and `event_time`, which is `end_time`,
+else `timestamp`. Nothing is downloaded, and nothing is written but what DuckDB puts aside in a folder of its own. For one
+thread; `interrupt()` and `query_progress()` of the connection may be called on any.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import duckdb
+
+from otel_feedback.downstream.tables.columns import EVENT_COLUMNS, PLACE_COLUMNS, struct_of
+from otel_feedback.events.model import SCHEMA_VERSION, OutcomeStatus
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["ALL_COLUMNS", "EVENT_TIME", "VIEWS", "WINDOW_S", "Answer", "Tables", "columns_of", "quoted", "text_of"]
+
+VIEWS = ("outcomes", "windows", "runs", "failures", "costs", "producers")
+WINDOW_S = 300
+ALL_COLUMNS = {**EVENT_COLUMNS, **PLACE_COLUMNS}
+EVENT_TIME = 'coalesce(end_time, "timestamp")'
+ESSENTIAL = ("schema_version", "event_id", "revision", "timestamp", "end_time", "action_type", "status")
+"""What tells whether a line is an event, and which of several counts."""
+ZONED = "TIMESTAMP WITH TIME ZONE"
+
+_MACROS = (
+    # functions that Flink has and DuckDB has under other names
+    "CREATE MACRO percentile(x, share) AS quantile_cont(x, share)",
+    "CREATE MACRO to_timestamp_ltz(seconds, digits) AS to_timestamp(seconds)",
+)
+_WORDS = ", ".join(f"'{status.value}'" for status in OutcomeStatus)
+_IS_EVENT = (
+    f"coalesce(event_id <> '' AND action_type IS NOT NULL AND status IN ({_WORDS}) AND event_time IS NOT NULL"
+    f" AND split_part(coalesce(schema_version, '1'), '.', 1) = '{SCHEMA_VERSION.partition('.')[0]}', false)"
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def text_of(view: str, window_s: int = WINDOW_S) -> str:
+    """Return the SELECT of a view, with windows of so many seconds."""
+    text = (Path(__file__).parent / "views" / f"{view}.sql").read_text(encoding="utf-8")
+    return re.sub(rf"\b{WINDOW_S}\b", str(window_s), text)
+
+
+def columns_of(text: str) -> set[str]:
+    """Return the columns that a text of SQL names."""
+    return set(re.findall(r"\w+", re.sub("--.*", "", text))) & ALL_COLUMNS.keys()
+
+
+def quoted(text: str) -> str:
+    """Return a text as SQL has it."""
+    escaped = text.replace("'", "''")
+    return f"'{escaped}'"
+
+
+class Answer(NamedTuple):
+    """What a query came to: names and types of DuckDB, and rows; moments are those of Python, in UTC."""
+
+    names: list[str]
+    kinds: list[str]
+    rows: list[tuple[Any, ...]]
+
+
+class Tables:
+    """A connection in which the events are, and what was read to get them there.
+
+    Args:
+        columns: Those of the events that will be asked for; None: all. The fewer they are the faster lines are read.
+        window_s: How long a window of the view `windows` is, in seconds: a whole number of at least 1.
+        keep: A condition of SQL: lines that it does not hold for are let go of when they are read. On columns that no
+            revision changes, or the highest one might be missing.
+    """
+
+    def __init__(self, columns: Iterable[str] | None = None, window_s: int = WINDOW_S, keep: str = "true") -> None:
+        self._keep = keep
+        wanted = set(ALL_COLUMNS if columns is None else columns) | set(ESSENTIAL)
+        self.columns = [name for name in ALL_COLUMNS if name in wanted]
+        self.window_s = window_s
+        self.unread = 0
+        """Lines, or records, that are no events."""
+        self.damaged: list[Path] = []
+        """Compressed files that end early, or are none: what they have is read as far as it goes."""
+        self._folder = tempfile.TemporaryDirectory(prefix="otel-feedback-tables-")
+        self.folder = Path(self._folder.name)
+        """A folder that is gone with this."""
+        self.connection = duckdb.connect(config={
+            "autoinstall_known_extensions": "false", "autoload_known_extensions": "true",
+            "temp_directory": str(self.folder),
+        })  # fmt: skip
+        self.connection.execute("SET TimeZone = 'UTC'")
+        for macro in _MACROS:
+            self.connection.execute(macro)
+
+    # -- what is in it -------------------------------------------------------------------------------------------
+
+    def make_table(self) -> None:
+        """Make `events` a table without rows, and the views on it."""
+        names = ", ".join(f'"{name}" {ALL_COLUMNS[name]}' for name in self.columns)
+        self.connection.execute(f"CREATE TABLE lines ({names}, event_time {ZONED}, is_event BOOLEAN)")
+        self.make_views("SELECT * EXCLUDE (is_event) FROM lines WHERE is_event")
+
+    def make_views(self, events: str) -> None:
+        """Make `events` what a SELECT says, and the views that the columns suffice for."""
+        self.connection.execute(f"CREATE OR REPLACE VIEW events AS {events}")
+        for view in VIEWS:
+            text = text_of(view, self.window_s)
+            if columns_of(text) <= set(self.columns):
+                if view == "outcomes":
+                    text = f"SELECT * EXCLUDE (place_among_revisions) FROM ({text})"
+                self.connection.execute(f"CREATE OR REPLACE VIEW {view} AS {text}")
+
+    def add_lines(self, paths: Sequence[Path], *, with_places: bool = False, source: Path | None = None) -> None:
+        """Add the events of files of JSON lines.
+
+        Args:
+            paths: The files, plain or as `.gz`.
+            with_places: The lines have PLACE_COLUMNS, too; else `source` is the path and the others are NULL.
+            source: In place of the path.
+
+        Raises:
+            duckdb.Error: A file cannot be read.
+        """
+        fields = {name: ALL_COLUMNS[name] for name in self.columns if with_places or name not in PLACE_COLUMNS}
+        values = [_value(name, with_places=with_places, source=source) for name in self.columns]
+        files = ", ".join(quoted(str(path)) for path in paths)
+        self.connection.execute("SET preserve_insertion_order = false")  # else it waits, and keeps more in memory
+        self.connection.execute(
+            f"INSERT INTO lines SELECT * FROM (SELECT *, {_IS_EVENT} AS is_event FROM (SELECT {', '.join(values)}, {EVENT_TIME} AS event_time"
+            f" FROM read_json([{files}], format='newline_delimited', columns={struct_of(fields)}, ignore_errors=true,"
+            f" filename='file_of_line'))) WHERE NOT is_event OR ({self._keep})"
+        )
+        self.connection.execute("SET preserve_insertion_order = true")
+
+    def count_unread(self) -> None:
+        """Count what was added and is no event, and let go of it."""
+        found = self.query("SELECT count(*) FROM lines WHERE NOT is_event")[0][0]
+        if found:
+            self.unread += found
+            self.connection.execute("DELETE FROM lines WHERE NOT is_event")
+
+    def choose(self, condition: str, columns: Iterable[str] | None = None) -> None:
+        """Leave in `outcomes`, and so in the views on it, only those for which a condition holds.
+
+        Args:
+            condition: SQL, of which the values are quoted.
+            columns: Keep these columns of them, and in memory; None: all, and look again each time.
+        """
+        if columns is not None:
+            names = ", ".join(f'"{name}"' for name in sorted({*columns, "event_time"}))
+            self.connection.execute(f"CREATE OR REPLACE TABLE chosen AS SELECT {names} FROM outcomes WHERE {condition}")
+            self.connection.execute("CREATE OR REPLACE VIEW outcomes AS SELECT * FROM chosen")
+        elif condition != "true":
+            self.connection.execute("ALTER VIEW outcomes RENAME TO all_outcomes")
+            self.connection.execute(f"CREATE VIEW outcomes AS SELECT * FROM all_outcomes WHERE {condition}")
+
+    # -- questions -----------------------------------------------------------------------------------------------
+
+    def ask(self, text: str, parameters: Sequence[object] = ()) -> Answer:
+        """Return the answer to a query.
+
+        Raises:
+            duckdb.Error: The query is wrong, or what it reads cannot be read.
+        """
+        relation = self.connection.sql(text, params=list(parameters) or None)
+        if relation is None:  # pyright: ignore[reportUnnecessaryComparison]  # nothing is asked, as by CREATE
+            return Answer([], [], [])
+        names, kinds = list(relation.columns), [str(kind) for kind in relation.types]
+        moments = [place for place, kind in enumerate(kinds) if kind == ZONED]
+        if any(ZONED in kind for kind in kinds):  # DuckDB makes moments with pytz, where that is installed
+            relation = relation.project(", ".join(_shown(place, kind) for place, kind in enumerate(kinds, 1)))
+        return Answer(names, kinds, _rows(relation, moments))
+
+    def query(self, text: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        return self.ask(text, parameters).rows
+
+    def close(self) -> None:
+        """Close the connection, and remove what was put aside."""
+        self.connection.close()
+        self._folder.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _value(name: str, *, with_places: bool, source: Path | None) -> str:
+    if name == "revision":  # the first outcome, where nobody says
+        return 'coalesce("revision", 1) AS "revision"'
+    if with_places or name not in PLACE_COLUMNS:
+        return f'"{name}"'
+    if name != "source":
+        return f"NULL::{ALL_COLUMNS[name]} AS {name}"
+    return f"{'file_of_line' if source is None else quoted(str(source))} AS source"
+
+
+def _shown(place: int, kind: str) -> str:
+    if kind == ZONED:
+        return f"epoch_us(#{place})"
+    return f"#{place}::VARCHAR" if ZONED in kind else f"#{place}"
+
+
+def _rows(relation: duckdb.DuckDBPyRelation, moments: Sequence[int]) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = relation.fetchall()
+    for number, row in enumerate(rows if moments else ()):
+        values = list(row)
+        for place in moments:
+            values[place] = _moment(values[place])
+        rows[number] = tuple(values)
+    return rows
+
+
+def _moment(us: int | None) -> datetime | None:
+    try:
+        return None if us is None else _EPOCH + timedelta(microseconds=us)
+    except OverflowError:  # later than Python knows
+        return None

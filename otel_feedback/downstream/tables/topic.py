@@ -1,0 +1,77 @@
+"""The topic's events as tables: its records, some ten thousand at a time, by way of a file of lines.
+
+TopicReader ──► {"source":…,"source_position":…, + the record's JSON ──► a file of lines ──► read_json ──► `lines`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from otel_feedback.downstream.reading import TopicReader
+from otel_feedback.downstream.received import header
+from otel_feedback.downstream.tables.tables import WINDOW_S, Tables
+
+__all__ = ["open_topic"]
+
+AT_ONCE = 50_000
+EARLIER = timedelta(minutes=5)
+"""How much earlier than its end an event's record may be dated: by a clock that is set, and as the first of a batch."""
+
+encode = msgspec.json.encode
+
+
+def open_topic(
+    reader: TopicReader,
+    topic: str,
+    columns: Iterable[str] | None = None,
+    window_s: int = WINDOW_S,
+    since: datetime | None = None,
+    keep: str = "true",
+) -> Tables:
+    """Read the topic, up to where it ends now, and return the events on it.
+
+    Args:
+        reader: Connected.
+        topic: Its name.
+        columns: Those that will be asked for; None: all.
+        window_s: How long a window is, in seconds.
+        since: What is dated earlier need not be read.
+        keep: As `Tables` takes it.
+
+    Raises:
+        TopicMissingError: There is no such topic.
+        KafkaError: kafka-python's, where Kafka does not answer.
+    """
+    partitions = reader.partitions(topic)
+    records = reader.read(partitions, reader.starts(partitions, None if since is None else since - EARLIER))
+    tables = Tables(columns, window_s, keep)
+    try:
+        tables.make_table()
+        while chunk := list(islice(records, AT_ONCE)):
+            lines = tables.folder / "records"
+            with lines.open("wb") as file:
+                file.writelines(_lines(chunk))
+            tables.add_lines([lines], with_places=True)
+            tables.count_unread()
+    except BaseException:
+        tables.close()
+        raise
+    return tables
+
+
+def _lines(records: Iterable[Any]) -> Iterator[bytes]:
+    for record in records:
+        sequence = header(record.headers, "sequence")
+        place = encode({
+            "source": record.topic, "source_partition": record.partition, "source_position": record.offset,
+            "producer_id": header(record.headers, "producer_id"),
+            "sequence": int(sequence) if sequence and sequence.isascii() and sequence.isdecimal() else None,
+        })  # fmt: skip
+        # the place comes first, and of two fields of one name the first counts; a line feed is never within a string
+        value = (record.value or b"").strip().replace(b"\n", b" ").replace(b"\r", b" ")
+        yield place[:-1] + b"," + value[1:] + b"\n" if value[:1] == b"{" else b"[]\n"
