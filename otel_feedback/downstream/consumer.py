@@ -39,8 +39,9 @@ END_S = 30.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _OWN_OPTIONS = frozenset({
     "auto_offset_reset", "bootstrap_servers", "client_id", "enable_auto_commit", "group_id", "key_deserializer",
-    "max_poll_records", "value_deserializer",
+    "max_poll_records", "partition_assignment_strategy", "value_deserializer",
 })  # fmt: skip
+"""What others of are would break promises: a cooperative assignor tells of rebalances in another order."""
 
 
 def _read(name: str, value: object, reader: Callable[[Any], Any]) -> Any:
@@ -103,9 +104,15 @@ class _Consumer:
 
         Returns:
             `handled`, `repeated` and `superseded` (dropped: handled before in this, or in a higher revision), `skipped`
-            (another tenant's) and `dead_letters`; `waiting` (read and not handed out) and `rebalances` that there were.
+            (another tenant's) and `dead_letters`; `letters_waiting` (1 while the dead letters' topic does not take one,
+            for which all waits), `waiting` (read and not handed out) and `rebalances` that there were.
         """
-        return {**self._handing.counts, "waiting": self._member.waiting, "rebalances": self._member.rebalances}
+        return {
+            **self._handing.counts,
+            "letters_waiting": self._letters.waiting,
+            "waiting": self._member.waiting,
+            "rebalances": self._member.rebalances,
+        }
 
     def _wake(self) -> None:
         """There may be something new."""
@@ -165,7 +172,8 @@ class OutcomeConsumer(_Consumer):
         stop_on_signals: In a `with` block on the main thread, SIGINT and SIGTERM end the loop after the event in hand; a
             second one does what it did before.
         kafka: Takes the place of all settings whose names begin with `kafka_`.
-        kafka_options: Further options of kafka-python's consumer, such as `session_timeout_ms` or `group_instance_id`.
+        kafka_options: Further options of kafka-python's consumer, such as `session_timeout_ms` or `group_instance_id`;
+            not those for offsets, commits, deserializers and assignors, which this package sets itself.
         settings: Settings by their names: brokers, topic and security, as `configure()` takes them.
 
     Raises:

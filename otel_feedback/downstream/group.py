@@ -20,7 +20,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otel_feedback.errors import ExportError, describe
-from otel_feedback.exporters.kafka.connection import most_telling
+from otel_feedback.exporters.kafka.connection import FIRST_WAIT_MS, MOST_WAIT_MS, most_telling
 from otel_feedback.exporters.kafka.library import import_kafka
 from otel_feedback.exporters.kafka.quiet import hearing, quieten
 from otel_feedback.exporters.kafka.receipt import unavailable
@@ -47,6 +47,8 @@ PAUSED_S = 0.05
 """How long to wait between polls while all is paused: for the handler, which says so when it is through a chunk."""
 COMMIT_TIMEOUT_MS = 10_000
 CLOSE_TIMEOUT_MS = 10_000
+CONNECTING_S = 1.0
+"""How long the end waits for a thread that is still connecting: there is nothing to commit, and no group to leave."""
 _OF_REBALANCES = frozenset({
     "CommitFailedError", "IllegalGenerationError", "RebalanceInProgressError", "UnknownMemberIdError",
 })  # fmt: skip
@@ -116,6 +118,8 @@ class GroupMember:
         self.is_paused = False
         self.rebalances = 0
         self._is_stopping = False
+        self._is_connecting = False
+        self._connect_ms = FIRST_WAIT_MS
         self._stop = threading.Event()
         self._owned: dict[Any, PartitionInHand] = {}
         self._thread: threading.Thread | None = None
@@ -136,7 +140,7 @@ class GroupMember:
         self._stop.set()
         self.drained.set()
         if self._thread is not None:
-            self._thread.join(timeout_s)
+            self._thread.join(min(timeout_s, CONNECTING_S) if self._is_connecting else timeout_s)
 
     @property
     def waiting(self) -> int:
@@ -174,6 +178,7 @@ class GroupMember:
             self._wake()
 
     def _connect(self) -> KafkaConsumer:
+        self._is_connecting = True
         with import_guard:
             import_kafka()
             from kafka import KafkaConsumer
@@ -189,6 +194,7 @@ class GroupMember:
             "auto_offset_reset": self._start,
             "enable_auto_commit": False,
             "allow_auto_create_topics": False,
+            "bootstrap_timeout_ms": self._connect_ms,
             "metadata_max_age_ms": 30_000,  # a topic that comes later, or gets more partitions, is seen so soon
             "metrics_enabled": False,
             **with_context(self._config.client_options),
@@ -201,7 +207,9 @@ class GroupMember:
             except KafkaConfigurationError:
                 raise
             except Exception as exc:
+                self._connect_ms = min(MOST_WAIT_MS, self._connect_ms * 2)  # for a slow line
                 raise unavailable(exc, why=most_telling(heard)) from exc
+        self._is_connecting = False
         consumer.subscribe([self._config.topic], listener=listener(self, consumer))
         return consumer
 

@@ -5,6 +5,7 @@ A record counts as settled only when Kafka has its letter; so it is waited for, 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -24,7 +25,11 @@ REJECTED = "rejected"
 """Why: it cannot be decoded; the handler raised; the program rejected it."""
 
 TRY_S = 1.0
-"""How long to wait for the acknowledgement at a time, so that the end is noticed."""
+"""How long to wait for the acknowledgement at a time."""
+LOOK_S = 0.1
+"""How often to look whether it has come after all, or is given up."""
+AGAIN_S = 5.0
+"""How long to leave a topic alone that did not take it: somebody has to make it, or grant access to it."""
 _DETAIL = 1_000
 
 
@@ -49,6 +54,8 @@ class DeadLetters:
         self._group = group.encode()
         self._notices = KafkaNotices(config)
         self._log = ThrottledLog(logger)
+        self.waiting = 0
+        """1 while a letter waits that the topic does not take now, and with it whoever sends it."""
 
     def send(self, letter: DeadLetter, is_given_up: Callable[[], bool]) -> bool:
         """Send one and wait until Kafka has it.
@@ -80,12 +87,19 @@ class DeadLetters:
                 ("original.offset", b"%d" % record.offset),
             ],
         )
-        while not self._notices.flush(TRY_S):
-            if self._notices.account()["lost"] > lost:
-                return True
-            if is_given_up():
-                return False
-        return True
+        try:
+            while not self._notices.flush(TRY_S):
+                if self._notices.account()["lost"] > lost:
+                    return True
+                self.waiting = 1
+                again_s = time.monotonic() + AGAIN_S
+                while self._notices.account()["pending"] and time.monotonic() < again_s:
+                    if is_given_up():
+                        return False
+                    time.sleep(LOOK_S)
+            return True
+        finally:
+            self.waiting = 0
 
     def close(self, timeout_s: float) -> None:
         """Close the producer, if there is one."""

@@ -13,6 +13,7 @@ from kafka import KafkaConsumer
 from kafka.structs import OffsetAndMetadata
 
 from otel_feedback.downstream.group import GroupMember, PartitionInHand, committed
+from otel_feedback.exporters.kafka.inside import join_to_the_end
 from otel_feedback.logger import get_logger
 
 __all__ = ["listener", "offsets"]
@@ -41,6 +42,7 @@ class _Listener(_Base):
 
     async def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
         self._member.hold()
+        join_to_the_end(self._consumer)
         ends = self._member.to_commit()
         if not ends:
             return

@@ -218,6 +218,7 @@ def test_async_the_loop_stays_free_and_what_raises_is_put_aside(topic: Topic) ->
         ({"commit_interval_s": 0}, "commit_interval_s=0"),
         ({"tenant_id": " "}, "tenant_id=' '"),
         ({"kafka_options": {"enable_auto_commit": True}}, "enable_auto_commit"),
+        ({"kafka_options": {"partition_assignment_strategy": []}}, "partition_assignment_strategy"),
         ({"kafka_bootstrap_servers": "nowhere"}, "nowhere"),
     ],
 )

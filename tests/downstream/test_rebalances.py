@@ -15,6 +15,8 @@ import pytest
 from otel_feedback.downstream import ReceivedEvent
 from otel_feedback.downstream.group import AT_ONCE, ENOUGH
 from tests.downstream.topics import QUICK, Topic, event
+from tests.pace import slowness
+from tests.stack import kafka_clients
 from tests.stack.kafka import KafkaBroker
 from tests.stack.waiting import wait_until
 from tests.support import ROOT
@@ -90,11 +92,43 @@ def test_nothing_unhandled_is_committed(topic: Topic) -> None:
     assert sum(topic.committed().values()) == 400
 
 
+@pytest.mark.brief
+def test_partitions_that_are_added_while_a_slow_handler_pauses_are_read(topic: Topic) -> None:
+    """The group is joined again between polls that wait for nothing: it goes on, with the new ones, and loses nothing."""
+    topic.send([event(number) for number in range(4_000)])
+    go_on = threading.Event()
+    handled: list[str] = []
+    options = {**QUICK, "metadata_max_age_ms": 300}
+    consumer = topic.consumer(kafka_options=options)
+
+    def handle(received: ReceivedEvent) -> None:
+        if not handled:
+            go_on.wait(60)
+        handled.append(received.event_id)
+
+    thread = threading.Thread(target=consumer.run, args=[handle], daemon=True)
+    thread.start()
+    wait_until(lambda: consumer.metrics()["waiting"] >= ENOUGH - 1, timeout_s=60, what="partitions that are paused")
+    before = consumer.metrics()["rebalances"]
+    kafka_clients.add_partitions(topic.broker.bootstrap_servers, topic.name, 9)
+    wait_until(lambda: consumer.metrics()["rebalances"] > before, timeout_s=60, what="the rebalance")
+    go_on.set()
+    topic.send([event(number) for number in range(4_000, 4_200)])
+    assert any(record.partition > 5 for record in topic.records()), "some are in the new ones"
+    wait_until(lambda: len(set(handled)) == 4_200, timeout_s=60, what="all of them")
+    consumer.stop()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert len(handled) == 4_200, "nothing was in hand that had to come again"
+    assert sum(topic.committed().values()) == 4_200
+
+
 def test_a_slow_handler_pauses_its_partition_and_stays_a_member(topic: Topic) -> None:
     """It takes longer for one event than a member may be silent, and then goes on where it paused, in all partitions."""
     topic.send([event(number) for number in range(8_000)])
     go_on = threading.Event()
-    options = {**QUICK, "max_poll_interval_ms": 1_500}
+    silent_s = 2 * min(slowness(), 5)  # a thread of a busy machine may wait for so long to be given a turn
+    options = {**QUICK, "max_poll_interval_ms": int(silent_s * 1_000)}
     slow = topic.consumer(kafka_options=options)
     handled: list[str] = []
 
@@ -106,15 +140,19 @@ def test_a_slow_handler_pauses_its_partition_and_stays_a_member(topic: Topic) ->
     thread = threading.Thread(target=slow.run, args=[handle], daemon=True)
     thread.start()
     wait_until(lambda: slow.metrics()["waiting"] >= ENOUGH - 1, timeout_s=60, what="partitions that are paused")
-    began = time.monotonic()
-    wait_until(lambda: time.monotonic() - began > 4.5, timeout_s=60, what="three times what a member may be silent")
+    began, before = time.monotonic(), slow.metrics()["rebalances"]  # 2, if it joined before it knew all partitions
+    wait_until(
+        lambda: time.monotonic() - began > 2.5 * silent_s,
+        timeout_s=60,
+        what="more than twice what a member may be silent",
+    )
     assert slow.metrics()["waiting"] < ENOUGH + AT_ONCE, "no more than is enough is in memory"
-    assert slow.metrics()["rebalances"] == 1, "it was not taken for dead"
+    assert slow.metrics()["rebalances"] == before, "it was not taken for dead"
     go_on.set()
     wait_until(lambda: len(handled) == 8_000, timeout_s=60, what="all of them")
     slow.stop()
     thread.join(60)
-    assert (len(set(handled)), slow.metrics()["rebalances"]) == (8_000, 1)
+    assert len(set(handled)) == 8_000
 
 
 KILLED = """

@@ -85,6 +85,12 @@ def create_topic(
         admin.create_topics({name: options}, wait_for_metadata=True)
 
 
+def add_partitions(bootstrap_servers: str, topic: str, partitions: int) -> None:
+    """Give a topic more partitions, so many in all, as an operator can."""
+    with _admin(bootstrap_servers, timeout_ms=30_000) as admin:
+        admin.create_partitions({topic: partitions})
+
+
 def leadership(bootstrap_servers: str, topic: str) -> dict[int, Leadership]:
     """Return who leads each partition of a topic now; empty without an answer."""
     try:

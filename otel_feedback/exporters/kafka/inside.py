@@ -1,4 +1,5 @@
-"""The one place that touches names of kafka-python that are not public: a whole batch goes to its sender at once.
+"""The one place that touches names of kafka-python that are not public: a whole batch goes to its sender at once; and a
+member of a group that has begun to join it goes on until it has.
 
 kafka-python's public `send()` takes one record. It checks and measures it, asks for the topic's partitions, formats two
 log lines that nobody reads, encodes it byte by byte, and makes a future for it: some 45 µs a record. A batch that is
@@ -18,7 +19,7 @@ from kafka.version import __version__
 
 from otel_feedback.exporters.kafka.batches import MAGIC, BatchAnswer, BatchRecords
 
-__all__ = ["Inside"]
+__all__ = ["Inside", "join_to_the_end"]
 
 KNOWN_VERSIONS = ("3.0.",)
 """Beginnings of the versions whose insides are as they are expected here."""
@@ -64,3 +65,16 @@ class Inside:
         self._accumulator._batches[place].append(batch)
         self._accumulator._incomplete.add(batch)
         return batch.produce_future, answer
+
+
+def join_to_the_end(consumer: Any) -> None:
+    """Have a consumer that has begun to join its group again go on with that until it has joined.
+
+    To be called when partitions are revoked. kafka-python (3.0.12) asks at each poll() whether it has to join. Where the
+    reason is that the topic has other partitions than before, the answer is no as soon as the group's leader has dealt them
+    out, which it does in the background: a poll() that began the joining and ended before that never hears what came of it.
+    Then the member sends no heartbeats and reads nothing, for good. What is asked for here stays until it has joined.
+    """
+    request = getattr(getattr(consumer, "_coordinator", None), "request_rejoin", None)
+    if request is not None:
+        request()

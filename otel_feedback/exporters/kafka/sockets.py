@@ -47,6 +47,9 @@ def closed_on_failure(options: Mapping[str, Any]) -> Generator[dict[str, Any], N
 
     def make_client(**settings: Any) -> Any:
         made.append(factory(**settings))
+        if settings.get("allow_auto_create_topics") is False:
+            # kafka-python (3.0.12) takes the option and asks brokers to create what is missing all the same
+            made[-1].cluster.config["allow_auto_create_topics"] = False
         return made[-1]
 
     more: dict[str, Any] = {"kafka_client": make_client}
