@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 
 import otel_feedback as feedback
@@ -105,3 +106,40 @@ def test_what_nobody_touches_is_not_made_before_it_is_read(
     assert "_attributes" not in vars(span)
     assert (span.attributes or {})["outcome.quality_score"] == 0.5
     assert "_attributes" in vars(span)
+
+
+def test_what_is_in_a_span_of_the_sdk_is_in_an_actions_whoever_asks_first(
+    provider: TracerProvider, pipeline: FeedbackPipeline
+) -> None:
+    """Each name by a span of its own: the first that is asked for makes the span."""
+
+    class Taking(SpanProcessor):
+        def on_end(self, span: ReadableSpan) -> None:
+            taken.append(span)
+
+    taken: list[ReadableSpan] = []
+    provider.add_span_processor(Taking())
+    theirs = provider.get_tracer("tests").start_span("tool")
+    theirs.end()
+    assert {"_attributes", "_lock"} <= vars(theirs).keys()
+    for name in vars(theirs):
+        with feedback.action("tool"):
+            span = trace.get_current_span()
+            assert name not in vars(span)
+            assert getattr(span, name) is vars(span)[name]
+    for name in vars(taken[0]):
+        with feedback.action("tool"):
+            pass
+        ended = taken[-1]
+        assert name not in vars(ended)
+        assert getattr(ended, name) is vars(ended)[name]
+
+
+def test_a_name_that_no_span_of_the_sdk_has_is_not_there_and_makes_no_span(
+    provider: TracerProvider, pipeline: FeedbackPipeline
+) -> None:
+    with feedback.action("tool"):
+        span = trace.get_current_span()
+        assert not hasattr(span, "_nobody_knows_this")
+        assert not hasattr(LazySpan, "_attributes")
+        assert "_attributes" not in vars(span)
