@@ -1,25 +1,30 @@
-"""Whether an action, or somebody else's span, has become dear: the two figures of these that the test suite looks at.
+"""Whether an action, somebody else's span or a dispatch has become dear: the figures of these that the test suite looks at.
 
 Method: an action and a bare span, each in a process of its own, in many short rounds in turns. Of each round the typical call
 counts, its median, since on a busy machine some calls are interrupted whatever they do; of the rounds the median of their
 ratios. A machine can make an action look dearer than it is, never cheaper for long: so the best of a few measurements
-counts, and the limit is wide. It is for what creeps in unnoticed; what an action costs is measured by `action`, and what
-others' spans cost, here of all conventions together, by `conversion`, whose subject they are.
+counts, and the limit is wide. A dispatch of an async agent that does nothing is compared with an action around it, by the
+means of many more and shorter rounds: each turn of its event loop asks the system, which on a busy machine may give the
+processor to others. It is for what creeps in unnoticed; what an action costs is measured by `action`, what others' spans
+cost, here of all conventions together, by `conversion`, whose subject they are, and a dispatch by `dispatch`.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
+from typing import Any
 
 from benchmarks.children import Child
 from benchmarks.subjects.conventions import CONVENTIONS
 from benchmarks.subjects.converting import SPANS_OF_AN_AGENT
-from benchmarks.subjects.names import BARE, RECORDED, SET_ATTRIBUTE, TEN_ATTRIBUTES
+from benchmarks.subjects.names import ACTION, BARE, DISPATCH, RECORDED, SET_ATTRIBUTE, TEN_ATTRIBUTES
 from benchmarks.summary import median, paired
 from benchmarks.turns import take_turns
 
-__all__ = ["LIMIT", "LIMIT_OF_OTHERS", "best_of", "measuring", "measuring_others"]
+__all__ = [
+    "LIMIT", "LIMIT_OF_DISPATCH", "LIMIT_OF_OTHERS", "best_of", "measuring", "measuring_dispatch", "measuring_others",
+]  # fmt: skip
 
 LIMIT = 1.5
 """Bare spans that an action may cost, with its journal on disk and Kafka away, on a machine that may do other things, too:
@@ -29,26 +34,50 @@ LIMIT_OF_OTHERS = 6.5
 """Bare spans that conversion, JSON and journal may add to somebody else's span, of all conventions the mean: on a machine
 that does other things, too, up to 5.1. The goal is 2.0 for each."""
 
+LIMIT_OF_DISPATCH = 2.2
+"""Actions that a dispatch may cost there: it takes 1.7 to 1.8. The goal is 1.7."""
+
 ATTEMPTS = 3
 TURNS, CALLS = 20, 150
 TURNS_OF_OTHERS, TRACES = 8, 20
+TURNS_OF_DISPATCH, DISPATCHES = 100, 10
+
+
+_Measuring = contextlib.AbstractContextManager[Callable[[], float]]
+
+
+def measuring(subject: str) -> _Measuring:
+    """Start a subject of `subjects.calls` and the bare span; give what measures how many of these one call costs."""
+    request = {"calls": CALLS, "rate": None, "is_busy": False}
+    return _comparing("calls", subject, SET_ATTRIBUTE, request, TURNS, lambda answer: median(answer["single_ns"]))
+
+
+def measuring_dispatch() -> _Measuring:
+    """Start a dispatcher and an action; give what measures how many of these one dispatch costs."""
+    request = {"agent": "async", "takes_ms": 0, "calls": DISPATCHES, "at_a_time": 1}
+    return _comparing("dispatching", DISPATCH, ACTION, request, TURNS_OF_DISPATCH, lambda answer: answer["us_a_call"])
 
 
 @contextlib.contextmanager
-def measuring(subject: str) -> Generator[Callable[[], float], None, None]:
-    """Start a subject of `subjects.calls` and the bare span; give what measures how many of these one call costs."""
+def _comparing(
+    module: str,
+    subject: str,
+    baseline: str,
+    request: Mapping[str, Any],
+    turns: int,
+    cost_of: Callable[[Mapping[str, Any]], float],
+) -> Generator[Callable[[], float], None, None]:
     with contextlib.ExitStack() as stack:
         children = {
-            name: stack.enter_context(Child("benchmarks.subjects.calls", {"subject": name}))
-            for name in (SET_ATTRIBUTE, subject)
+            name: stack.enter_context(Child(f"benchmarks.subjects.{module}", {"subject": name}))
+            for name in (baseline, subject)
         }
 
         def measure() -> float:
-            typical: dict[str, list[float]] = {name: [] for name in children}
-            request = {"calls": CALLS, "rate": None, "is_busy": False}
-            for _, name, answer in take_turns(children, {"": request}, TURNS):
-                typical[name].append(median(answer["single_ns"]))
-            return paired(typical[subject], typical[SET_ATTRIBUTE]).median
+            costs: dict[str, list[float]] = {name: [] for name in children}
+            for _, name, answer in take_turns(children, {"": request}, turns):
+                costs[name].append(cost_of(answer))
+            return paired(costs[subject], costs[baseline]).median
 
         yield measure
 

@@ -1,4 +1,4 @@
-"""No feature makes an action, or a span of others, dearer unnoticed: it is compared with a bare span, never with a clock."""
+"""No feature makes an action, a span of others or a dispatch dearer unnoticed: each is compared, never with a clock."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.guard import LIMIT, LIMIT_OF_OTHERS, best_of, measuring, measuring_others
+from benchmarks.guard import (
+    LIMIT,
+    LIMIT_OF_DISPATCH,
+    LIMIT_OF_OTHERS,
+    best_of,
+    measuring,
+    measuring_dispatch,
+    measuring_others,
+)
 from benchmarks.subjects.names import AT_START, AWAY, SET_ATTRIBUTE_FAILING
 
 
@@ -31,6 +39,15 @@ def test_a_span_of_others_is_not_dear() -> None:
         found = best_of(measure, LIMIT_OF_OTHERS)
     assert 0.5 < found <= LIMIT_OF_OTHERS, (
         f"a span of others costs {found:.2f} bare spans on top: `python -m benchmarks --only conversion` says more"
+    )
+
+
+def test_a_dispatch_is_not_dear() -> None:
+    """Of an async agent that does nothing, with its result, and all that an action has."""
+    with measuring_dispatch() as measure:
+        found = best_of(measure, LIMIT_OF_DISPATCH)
+    assert found <= LIMIT_OF_DISPATCH, (
+        f"a dispatch costs {found:.2f} actions: `python -m benchmarks --only dispatch` says more"
     )
 
 

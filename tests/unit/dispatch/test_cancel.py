@@ -350,6 +350,24 @@ def test_cancelled_right_after_it_began(
     assert_cancelled(pipeline, seen)
 
 
+def test_an_agent_whose_task_somebody_cancels_before_its_first_step(
+    dispatcher: ActionDispatcher, pipeline: FeedbackPipeline, seen: Seen
+) -> None:
+    """Its own cancellation, like any other: nobody waits for an agent that never ran."""
+
+    async def main() -> None:
+        before = asyncio.all_tasks()
+        task = asyncio.ensure_future(dispatcher.dispatch(Sleeping()))
+        await asyncio.sleep(0)
+        [inner] = asyncio.all_tasks() - before - {task}
+        inner.cancel()
+        await until(task.done)
+        assert task.cancelled()
+
+    run(main)
+    assert_cancelled(pipeline, seen)
+
+
 # -- Ctrl-C and exits --------------------------------------------------------------------------------------
 
 STOPS: dict[str, tuple[BaseException, str, str, str | None]] = {

@@ -407,3 +407,32 @@ def test_neither_does_a_cancellation(dispatcher: ActionDispatcher) -> None:
             gc.enable()
 
     assert run(watch)
+
+
+def test_an_event_is_made_where_somebody_wants_it(pipeline: FeedbackPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a dispatch returns is read off what the action left: making its event would cost more than all of it."""
+    made: list[int] = []
+
+    def make(*fields: Any) -> feedback.OutcomeEvent:
+        made.append(threading.get_ident())
+        return feedback.OutcomeEvent(*fields)
+
+    monkeypatch.setattr("otel_feedback.events.ended.OutcomeEvent", make)
+
+    def fail(_: Any) -> None:
+        raise ValueError("no")
+
+    async def main() -> list[dict[str, Any]]:
+        dispatcher = ActionDispatcher()
+        agents = Doing("a", lambda _: {"tokens_used": 5}), Doing("b", fail)
+        return [await dispatcher.dispatch(agent, retries=0) for agent in agents]
+
+    results = run(main)
+    assert threading.get_ident() not in made
+    for result, event in zip(results, pipeline.get_recent_events(), strict=True):
+        told = {
+            name: result[name] for name in ("status", "error_type", "duration_ms", "latency_ms", "event_id", "trace_id")
+        }
+        assert told == {name: getattr(event, name) for name in told}
+        assert result["error"] == event.error_message
+    assert threading.get_ident() in made

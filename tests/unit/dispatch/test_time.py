@@ -140,6 +140,33 @@ def test_the_backoff_doubles_up_to_half_a_minute(monkeypatch: pytest.MonkeyPatch
     assert waited == [0.5, 1, 2, 4, 8, 16, 30, 30]
 
 
+# -- turns of the event loop, each of which asks the system -------------------------------------------------
+
+
+@pytest.mark.parametrize(("waits", "most"), [(0, 1), (1, 3), (5, 7)])
+@pytest.mark.parametrize("timeout_s", [None, FOREVER_S])
+def test_a_dispatch_takes_few_turns_more_than_its_agent(
+    waits: int, most: int, timeout_s: float | None, dispatcher: ActionDispatcher
+) -> None:
+    async def work(_: Any) -> None:
+        for _ in range(waits):
+            await asyncio.sleep(0)
+
+    async def main() -> int:
+        loop, turns = asyncio.get_running_loop(), 0
+
+        def count() -> None:
+            nonlocal turns
+            turns += 1
+            loop.call_soon(count)
+
+        loop.call_soon(count)
+        await dispatcher.dispatch(Doing("a", work), timeout_s=timeout_s)
+        return turns
+
+    assert run(main) <= most
+
+
 # -- waiting -----------------------------------------------------------------------------------------------
 
 
