@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -29,8 +30,12 @@ class Terminal:
     """
 
     def __init__(
-        self, arguments: list[str], columns: int = 80, folder: Path | None = None, **variables: str
-    ) -> None:  # fmt: skip
+        self,
+        arguments: list[str],
+        columns: int = 80,
+        folder: Path | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         import fcntl
         import pty
         import struct
@@ -41,7 +46,7 @@ class Terminal:
         kept = {name: value for name, value in environment().items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
         self.process = subprocess.Popen(
             arguments, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, cwd=folder,
-            env={**kept, "TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8", **variables},
+            env={**kept, "TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8", **(variables or {})},
         )  # fmt: skip
         os.close(theirs)
         self.output = ""

@@ -254,7 +254,7 @@ def test_on_a_terminal_the_table_lives_and_the_cursor_comes_back() -> None:
 @needs_pty
 @pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_a_terminal_that_wants_no_control_codes_gets_none(variables: dict[str, str]) -> None:
-    terminal = Terminal([*COMMAND, *QUICK], **variables)
+    terminal = Terminal([*COMMAND, *QUICK], variables=variables)
     assert terminal.read_to_end() == 0
     assert ESCAPE not in terminal.output
     assert "Where it went wrong" in terminal.output

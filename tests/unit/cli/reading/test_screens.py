@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from otel_feedback.cli.main import main
-from tests.support import environment, run_cli
+from tests.support import ROOT, environment, run_cli
 from tests.terminal import Terminal, needs_pty
 
 COMMAND = [sys.executable, "-m", "otel_feedback"]
@@ -82,7 +83,7 @@ def test_a_pipe_gets_the_same_words_and_no_control_codes(
 
 @needs_pty
 def test_a_terminal_that_wants_no_colours_gets_none(demo_log: Path) -> None:
-    terminal = Terminal([*COMMAND, "stats", "--from", str(demo_log)], NO_COLOR="1")
+    terminal = Terminal([*COMMAND, "stats", "--from", str(demo_log)], variables={"NO_COLOR": "1"})
     assert terminal.read_to_end() == 0
     assert ESCAPE not in terminal.output
     assert "Success" in terminal.output
@@ -252,3 +253,24 @@ def test_the_help_of_each_command_teaches_by_examples_in_80_columns() -> None:
         assert command == "completion" or max(map(len, shown.splitlines())) <= 80
         if command != "completion":
             assert "where and which" in shown
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/terminal.md", "docs/consuming.md"])
+def test_the_commands_on_the_pages_work(
+    page: str, demo_log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each that reads events, with the log file of the settings: found, and with something to show."""
+    monkeypatch.setenv("OTEL_FEEDBACK_LOG_FILE", str(demo_log))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    ran = 0
+    for text in re.findall(
+        r"^otel-feedback ((?:tail|stats|failures|trace|sql)\b.*)$", (ROOT / page).read_text(), re.MULTILINE
+    ):
+        words = shlex.split(text, comments=True)
+        words = words[: next((place for place, word in enumerate(words) if word in (">", "|")), len(words))]
+        words += ["--once"] if words[0] == "tail" and "--once" not in words else []
+        if "--from" not in words and "-" not in words:
+            assert main(words) == 0, text
+            assert capsys.readouterr().out or "--json" in words, text
+            ran += 1
+    assert ran >= 3
