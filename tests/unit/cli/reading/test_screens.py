@@ -274,3 +274,17 @@ def test_the_commands_on_the_pages_work(
             assert capsys.readouterr().out or "--json" in words, text
             ran += 1
     assert ran >= 3
+
+
+@needs_pty
+def test_a_long_read_shows_how_far_it_is_and_ctrl_c_ends_it(log: Path) -> None:
+    """Four thousand events, each compared with each, and with each."""
+    import signal
+
+    query = "SELECT count(*) FROM events a, events b, events c WHERE a.run_id || b.run_id > c.run_id"
+    terminal = Terminal([*COMMAND, "sql", "--from", str(log), query])
+    terminal.read_until("counting")
+    terminal.process.send_signal(signal.SIGINT)
+    assert terminal.read_to_end() == 130
+    assert "Traceback" not in terminal.output
+    assert terminal.output.rindex("\x1b[?25h") > terminal.output.rindex("\x1b[?25l"), "the cursor is back"
