@@ -26,7 +26,9 @@ _THOROUGH = (
     "tests/unit/test_benchmarks.py::test_a_quick_run_reports",
 )
 _SLOW = (
+    "tests/downstream/tables/test_views.py",
     "tests/property/",
+    "tests/unit/cli/reading/test_screens.py",
     "tests/unit/convert/test_hostile_spans.py",
     "tests/unit/test_benchmark",
     "tests/unit/test_event.py::test_every_event_fits",

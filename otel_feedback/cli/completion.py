@@ -11,12 +11,16 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from otel_feedback.cli.arguments import Parser
+from otel_feedback.cli.reading.names import GROUPS
 
 __all__ = ["script"]
 
 NAME = "otel-feedback"
 FILES = frozenset({"--from", "path"})
 """Options and arguments whose values are files or folders."""
+
+VALUES = {"--by": list(GROUPS), "--from": ["topic", "store"]}
+"""Of options that take other values, too."""
 
 
 class _Command(NamedTuple):
@@ -49,7 +53,7 @@ def _commands(parser: Parser, words: tuple[str, ...]) -> Iterator[_Command]:
             if option.startswith("--"):
                 names[option] = " ".join((action.help or "").split())
             if action.nargs != 0:
-                values[option] = [str(choice) for choice in action.choices or ()]
+                values[option] = [str(choice) for choice in action.choices or VALUES.get(option, ())]
     yield _Command(words, names, values, takes_files)
     for name, command in below.items():
         yield from _commands(command, (*words, name))
@@ -111,7 +115,8 @@ def _fish(commands: list[_Command]) -> str:
                 continue
             choices = command.values.get(name)
             takes = "" if choices is None else " -r"
-            takes += f" -f -a {shlex.quote(' '.join(choices))}" if choices else " -F" if name in FILES else ""
+            takes += " -F" if name in FILES else " -f" if choices else ""
+            takes += f" -a {shlex.quote(' '.join(choices))}" if choices else ""
             lines.append(f"complete -c {NAME}{condition} -l {name[2:]}{takes}{said}")
         if command.takes_files:
             lines.append(f"complete -c {NAME}{condition} -F")

@@ -16,9 +16,9 @@ __all__ = ["add_failures", "add_sql", "add_stats", "add_tail", "add_trace"]
 
 WHERE = """
 where and which, the same for tail, stats, failures, trace and sql:
-  --from topic                 or a store's folder, or log files: 'outcomes.jsonl*'
-  --since 2h --until 1h        90s, 30m, 2h, 7d ago; 2026-03-02, 2026-03-02T09:30Z
-  --agent a --agent b --tenant acme        one of these agents, and this tenant
+  --from topic                 or a store's folder, or logs: 'outcomes.jsonl*'
+  --since 2h --until 1h        or 90s, 30m, 7d; 2026-03-02, 2026-03-02T09:30Z
+  --agent a --agent b --tenant acme     one of these agents, and this tenant
   --tenant -                   those without one
 """
 
@@ -32,35 +32,35 @@ examples:
 
 STATS = """\
 examples:
-  otel-feedback stats --since 24h                   agents, against the day before
-  otel-feedback stats --by tenant --sort cost       what each client costs
+  otel-feedback stats --since 24h                agents, against the day before
+  otel-feedback stats --by tenant --sort cost    what each client costs
   otel-feedback stats --by tenant,workflow --csv > costs.csv
   otel-feedback stats --by window --window 15m --since 6h --agent planner
 """
 
 FAILURES = """\
 examples:
-  otel-feedback failures --since 24h                what goes wrong, most often first
+  otel-feedback failures --since 24h       what goes wrong, most often first
   otel-feedback failures --agent researcher --json
 """
 
 TRACE = """\
 examples:
-  otel-feedback trace run-17                        the whole run, as a tree
-  otel-feedback trace 4bf92f35                      that of an event, or of a trace
-  otel-feedback trace run-17 --json                 its events, with all fields
+  otel-feedback trace run-17                  the whole run, as a tree
+  otel-feedback trace 4bf92f35                that of an event, or of a trace
+  otel-feedback trace run-17 --json           its events, with all fields
 """
 
 SQL = """\
 examples:
-  otel-feedback sql                                 which tables and columns there are
+  otel-feedback sql                       which tables and columns there are
   otel-feedback sql "SELECT * FROM windows ORDER BY error_rate DESC LIMIT 5"
-  otel-feedback sql --since 7d --csv "SELECT tenant_id, sum(cost) FROM costs GROUP BY 1"
-  otel-feedback sql - < report.sql                  from standard input
+  otel-feedback sql --csv "SELECT tenant_id, sum(cost) FROM costs GROUP BY 1"
+  otel-feedback sql - < report.sql        from standard input
 
-events has all records; outcomes each action once; windows, runs, failures, costs
-and producers are made of them. --since and filters are about outcomes and what is
-made of it. The SQL is DuckDB's.
+events has all records; outcomes each action once; windows, runs, failures,
+costs and producers are made of them. --since and filters are about outcomes and
+what is made of it. The SQL is DuckDB's.
 """
 
 
@@ -86,7 +86,7 @@ def _reading(examples: str, positional: str = "") -> dict[str, Any]:
     which.add_argument(
         "--text", dest="of_text", action="append", metavar="TEXT", help="in names, errors, tags or metadata"
     )
-    usage = f"%(prog)s {positional}[--from SOURCE] [--since WHEN] [filters] [options]"
+    usage = f"%(prog)s {positional}[--from SOURCE] [filters] [options]"
     return {"parents": [common], "epilog": examples + WHERE, "usage": usage}
 
 
@@ -97,6 +97,23 @@ def _common(options: argparse.Namespace) -> Mapping[str, Any]:
     if selection.since and selection.until and selection.since >= selection.until:
         options.parser.error(f"--since {selection.since} is not before --until {selection.until}")
     return {"source": options.source, "bootstrap_servers": options.bootstrap_servers, "selection": selection}
+
+
+def _with_duckdb(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """Return the same, which says what to install where DuckDB is missing and needed."""
+
+    def run_or_say(options: argparse.Namespace) -> int:
+        try:
+            return run(options)
+        except ModuleNotFoundError as exc:
+            if exc.name != "duckdb":
+                raise
+            from otel_feedback.cli.console import failed
+
+            failed("DuckDB is not installed", "pip install 'otel-feedback[downstream]'")
+            return 1
+
+    return run_or_say
 
 
 def add_tail(commands: Any) -> None:
@@ -118,7 +135,7 @@ def add_tail(commands: Any) -> None:
     )
     parser.add_argument("--once", action="store_true", help="end with what there is, for scripts")
     add_json(parser, "write one JSON object a line, with all fields")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=_with_duckdb(run))
 
 
 def add_stats(commands: Any) -> None:
@@ -150,7 +167,7 @@ def add_stats(commands: Any) -> None:
     form = parser.add_mutually_exclusive_group()
     add_json(form, "write one JSON object, with all groups and measures")
     form.add_argument("--csv", action="store_true", help="write all groups and measures as CSV")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=_with_duckdb(run))
 
 
 def add_failures(commands: Any) -> None:
@@ -169,7 +186,7 @@ def add_failures(commands: Any) -> None:
     )
     parser.add_argument("--top", type=_whole, default=20, metavar="N", help="groups that are shown (20); 0: all")
     add_json(parser, "write one JSON object, with all groups")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=_with_duckdb(run))
 
 
 def add_trace(commands: Any) -> None:
@@ -192,7 +209,7 @@ def add_trace(commands: Any) -> None:
     )
     parser.add_argument("--jaeger", metavar="URL", help="Jaeger's page (http://localhost:16686)")
     add_json(parser, "write the events as one JSON array, with all fields")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=_with_duckdb(run))
 
 
 def add_sql(commands: Any) -> None:
@@ -217,7 +234,7 @@ def add_sql(commands: Any) -> None:
     form = parser.add_mutually_exclusive_group()
     add_json(form, "write an array of JSON objects")
     form.add_argument("--csv", action="store_true", help="write CSV")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=_with_duckdb(run))
 
 
 # -- types ---------------------------------------------------------------------------------------------------------

@@ -202,11 +202,6 @@ def answering(work: Callable[[], int]) -> int:
     """Do a command's work; what stands in its way is said in two lines, and the exit code is 1."""
     env_file.load()
     try:
-        import duckdb
-    except ModuleNotFoundError:
-        failed("DuckDB is not installed", "pip install 'otel-feedback[downstream]'")
-        return 1
-    try:
         return work()
     except ConfigError as exc:
         failed(str(exc), "correct it in the environment or in .env")
@@ -218,10 +213,12 @@ def answering(work: Callable[[], int]) -> int:
         failed(f"Kafka: {exc}", "create it: `otel-feedback topics`; or correct KAFKA_OUTCOME_TOPIC")
     except FeedbackError as exc:
         failed(str(exc), "see that it is there, and may be read")
-    except duckdb.Error as exc:
-        failed(f"DuckDB: {str(exc).strip()}", "give it more memory or disk, or ask for less: --since, filters")
-    except Exception as exc:
-        if not type(exc).__module__.startswith("kafka."):
+    except Exception as exc:  # of others, of which each has a class
+        whose = type(exc).__module__.partition(".")[0].strip("_")
+        if whose == "duckdb":
+            failed(f"DuckDB: {str(exc).strip()}", "give it more memory or disk, or ask for less: --since, filters")
+        elif whose == "kafka":
+            failed(f"Kafka: {describe(exc)}", "look at the broker's log; `otel-feedback doctor` looks at permissions")
+        else:
             raise
-        failed(f"Kafka: {describe(exc)}", "look at the broker's log; `otel-feedback doctor` looks at permissions")
     return 1

@@ -26,7 +26,7 @@ from otel_feedback.version import VERSION
 __all__ = ["run"]
 
 LEAST_NAME = 9
-LEAST_COLUMNS, ENOUGH_COLUMNS = 4, 6
+LEAST_COLUMNS, ENOUGH_COLUMNS = 3, 6
 MOST_NAME = 40
 GAP = 2
 
@@ -219,7 +219,8 @@ def _table(console: Console, by: Sequence[str], groups: Sequence[Group], total: 
             max_width=MOST_NAME,
         )  # fmt: skip
     for place in columns:
-        table.add_column(_COLUMNS[place].title, justify="right", no_wrap=True)
+        width = max(len(_COLUMNS[place].title), *(row[place].cell_len for row in cells))
+        table.add_column(_COLUMNS[place].title, justify="right", no_wrap=True, min_width=width)
     for key, row in zip(names, cells[:-1], strict=True):
         table.add_row(*(Text(each) for each in key), *(row[place] for place in columns))
     table.add_row(Text("all", "bold"), *[""] * (len(by) - 1), *(cells[-1][place] for place in columns))

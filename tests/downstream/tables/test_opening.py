@@ -120,6 +120,25 @@ class StoreFolder:
         self.commit()
         return self.folder / file
 
+    def add_placed(self, rows: list[dict[str, Any]]) -> Path:
+        """Write a file of rows that say where they came from."""
+        lines = self.folder.parent / "lines.jsonl"
+        lines.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        file = f"events/day=2026-03-02/{len(self._files)}-{len(rows)}.parquet"
+        (self.folder / file).parent.mkdir(parents=True, exist_ok=True)
+        with Tables() as tables:
+            tables.make_table()
+            tables.add_lines([lines], with_places=True)
+            tables.connection.execute(f"COPY (SELECT * EXCLUDE (event_time) FROM events) TO '{self.folder / file}'")
+        self._files.append({"path": file, "rows": len(rows), "last": None})
+        self.commit()
+        return self.folder / file
+
+    def replace_all(self, rows: list[dict[str, Any]]) -> None:
+        """Compact: one file in place of all."""
+        self._files = []
+        self.add_placed(rows)
+
     def commit(self) -> None:
         self.folder.mkdir(exist_ok=True)
         manifest = {"version": 1, "files": self._files, "positions": {}}

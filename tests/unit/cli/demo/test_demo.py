@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import re
 import signal
 import subprocess
@@ -24,9 +23,10 @@ from otel_feedback.cli.demo.feed import PlainFeed
 from otel_feedback.cli.demo.report import Report
 from otel_feedback.cli.demo.summary import summarize
 from otel_feedback.cli.main import main
-from tests.pace import Patience, slowness
+from tests.pace import slowness
 from tests.stack.waiting import wait_until
 from tests.support import environment, run_cli
+from tests.terminal import Terminal, needs_pty
 
 COMMAND = [sys.executable, "-m", "otel_feedback", "demo"]
 QUICK = ["--seconds", "0.4"]
@@ -236,51 +236,6 @@ def test_a_reader_who_has_seen_enough_is_no_error() -> None:
     assert (done.stdout, done.stderr) == ("{\n", "")
 
 
-class Terminal:
-    """A program on a terminal of 80 columns and 24 lines: what it wrote, and how it ended."""
-
-    def __init__(self, arguments: list[str], **variables: str) -> None:
-        import fcntl
-        import pty
-        import struct
-        import termios
-
-        self._ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        kept = {name: value for name, value in environment().items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
-        self.process = subprocess.Popen(
-            arguments, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-            env={**kept, "TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8", **variables},
-        )  # fmt: skip
-        os.close(theirs)
-        self.output = ""
-
-    def read_until(self, wanted: str, timeout_s: float = 30.0) -> None:
-        """Read until the text has come; fail when it does not."""
-        patience = Patience(timeout_s)
-        while wanted not in self.output:
-            assert not patience.is_over, f"{wanted!r} did not come: {self.output[-2000:]!r}"
-            assert self._read(), f"it ended before {wanted!r} came: {self.output[-2000:]!r}"
-
-    def read_to_end(self) -> int:
-        """Read until the program has ended; return its exit code."""
-        while self._read():
-            pass
-        os.close(self._ours)
-        return self.process.wait()
-
-    def _read(self) -> bool:
-        try:
-            data = os.read(self._ours, 65_536)
-        except OSError:  # Linux says so when the other side is closed
-            return False
-        self.output += data.decode(errors="replace")
-        return bool(data)
-
-
-needs_pty = pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are a thing of POSIX")
-
-
 @needs_pty
 def test_on_a_terminal_the_table_lives_and_the_cursor_comes_back() -> None:
     terminal = Terminal([*COMMAND, "--seconds", str(slowness())])
@@ -299,7 +254,7 @@ def test_on_a_terminal_the_table_lives_and_the_cursor_comes_back() -> None:
 @needs_pty
 @pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_a_terminal_that_wants_no_control_codes_gets_none(variables: dict[str, str]) -> None:
-    terminal = Terminal([*COMMAND, *QUICK], **variables)
+    terminal = Terminal([*COMMAND, *QUICK], variables=variables)
     assert terminal.read_to_end() == 0
     assert ESCAPE not in terminal.output
     assert "Where it went wrong" in terminal.output
