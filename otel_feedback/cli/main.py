@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 
 from otel_feedback.version import VERSION
 
@@ -25,6 +26,7 @@ examples:
   KAFKA_BOOTSTRAP_SERVERS=localhost:9092 otel-feedback doctor
   otel-feedback journal inspect             what waits on disk, and for whom
   otel-feedback verify --since 2h           is every event on the topic?
+  otel-feedback store                       keep the events on this machine
 
 Settings come from arguments, then from the environment, then from a file .env
 in the current directory, then from the defaults.
@@ -52,6 +54,29 @@ examples:
 
 Of each producer: delivered, repeated, lost and why, pending, missing.
 Exit code 0: nothing is missing that nobody declared lost. 1: something is.
+"""
+
+
+STORE_EXAMPLES = """\
+examples:
+  otel-feedback store                              follow the topic, until Ctrl-C or SIGTERM
+  otel-feedback store --from outcomes.jsonl        follow a log file, without Kafka
+  otel-feedback store --once --json                for scripts: write what is there, and end
+  otel-feedback store --retention-days 90 --max-bytes 50000000000
+  otel-feedback store --rebuild                    all of the topic again, but for what was erased
+
+A store has one writer, and any number of readers.
+"""
+
+
+ERASE_EXAMPLES = """\
+examples:
+  otel-feedback erase --user u-4711                what there is of this user up to now
+  otel-feedback erase --tenant acme --before 2026-03-02
+  otel-feedback erase --tenant acme --for-good     and whatever comes later
+
+The rule is kept: records that come late, and a rebuild, obey it. It is about the
+store alone: the topic and log files have their own retention.
 """
 
 
@@ -116,9 +141,36 @@ def _run(options: argparse.Namespace) -> int:
         from otel_feedback.cli import verify
 
         return verify.run(since=options.since, as_json=options.json, bootstrap_servers=options.bootstrap_servers)
+    if options.command == "store":
+        return _run_store(options)
+    if options.command == "erase":
+        from otel_feedback.cli import erase
+
+        return erase.run(
+            directory=options.store, tenant=options.tenant, user=options.user, before=options.before,
+            for_good=options.for_good, as_json=options.json,
+        )  # fmt: skip
     from otel_feedback.cli.doctor import doctor
 
     return doctor.run(as_json=options.json, jaeger_url=options.jaeger, bootstrap_servers=options.bootstrap_servers)
+
+
+def _run_store(options: argparse.Namespace) -> int:
+    from otel_feedback.cli import store
+
+    return store.run(
+        logs=options.logs or (),
+        once=options.once,
+        rebuild=options.rebuild,
+        as_json=options.json,
+        bootstrap_servers=options.bootstrap_servers,
+        directory=options.store,
+        group=options.group,
+        retention_days=options.retention_days,
+        max_bytes=options.max_bytes,
+        flush_interval_s=options.flush_interval,
+        flush_rows=options.flush_rows,
+    )
 
 
 def _run_journal(options: argparse.Namespace) -> int:
@@ -205,7 +257,58 @@ def _parser() -> argparse.ArgumentParser:
     )
     verify.add_argument("--json", action="store_true", help="write one JSON object")
     _add_bootstrap_servers(verify)
+
+    _add_store(
+        commands.add_parser(
+            "store",
+            help="keep the events in a folder of Parquet files",
+            description="Follow the topic, or log files, and write a folder of Parquet files, one or more for each day.",
+            epilog=STORE_EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+    )
+    _add_erase(
+        commands.add_parser(
+            "erase",
+            help="take a user's or tenant's events out of the store, and keep them out",
+            description="Take a user's or a tenant's events out of the store, and keep them out.",
+            epilog=ERASE_EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+    )
     return parser
+
+
+def _add_store(store: argparse.ArgumentParser) -> None:
+    _add_store_folder(store)
+    store.add_argument(
+        "--from", dest="logs", action="append", type=Path, metavar="LOG",
+        help="follow this log file, with what was rotated beside it, instead of the topic; may be given again",
+    )  # fmt: skip
+    store.add_argument("--once", action="store_true", help="end when all is written that is there")
+    store.add_argument("--rebuild", action="store_true", help="throw away what is there, and read from the beginning")
+    store.add_argument("--retention-days", metavar="N", help="delete events that are older (all are kept)")
+    store.add_argument("--max-bytes", metavar="N", help="delete the oldest days when it is larger (no limit)")
+    store.add_argument("--flush-interval", metavar="SECONDS", help="how long an event may wait to be written (5)")
+    store.add_argument("--flush-rows", metavar="N", help="events that are written at once, at most (20000)")
+    store.add_argument("--group", metavar="NAME", help="the group that its progress is committed for")
+    store.add_argument("--json", action="store_true", help="at the end, write one JSON object")
+    _add_bootstrap_servers(store)
+
+
+def _add_erase(erase: argparse.ArgumentParser) -> None:
+    whose = erase.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--tenant", metavar="ID", help="of this tenant")
+    whose.add_argument("--user", metavar="ID", help="of this user")
+    until = erase.add_mutually_exclusive_group()
+    until.add_argument("--before", type=_since, metavar="WHEN", help="only events up to then: 2h ago, or a time (now)")
+    until.add_argument("--for-good", action="store_true", help="also events that are still to come")
+    _add_store_folder(erase)
+    erase.add_argument("--json", action="store_true", help="write one JSON object")
+
+
+def _add_store_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--store", type=Path, metavar="PATH", help="the folder, in place of OTEL_FEEDBACK_STORE_DIR")
 
 
 def _add_actions(journal: argparse.ArgumentParser) -> None:
