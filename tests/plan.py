@@ -20,6 +20,7 @@ _THOROUGH = (
     "tests/beside/",
     "tests/downstream/test_broker_away.py",
     "tests/downstream/test_killed.py",
+    "tests/downstream/store/test_kills.py",
     "tests/downstream/test_rebalances.py",
     "tests/fault/",
     "tests/live/",
@@ -27,6 +28,7 @@ _THOROUGH = (
 )
 _SLOW = (
     "tests/downstream/tables/test_views.py",
+    "tests/downstream/store/",
     "tests/property/",
     "tests/unit/cli/reading/test_screens.py",
     "tests/unit/convert/test_hostile_spans.py",
