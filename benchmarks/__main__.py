@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from benchmarks import (
     action,
+    consumer,
     conversion,
     dispatch,
     export,
@@ -38,6 +39,7 @@ WITHOUT_BROKER = {
 WITH_BROKER = {
     **WITH_OR_WITHOUT,
     "throughput": throughput.measure,
+    "consumer": consumer.measure,
     "latency": latency.measure,
     "replay": replay.measure,
     "memory": memory.measure,
