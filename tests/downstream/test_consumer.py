@@ -91,7 +91,8 @@ def test_the_headers_of_the_producer_tell_tenant_and_version(topic: Topic) -> No
 @pytest.mark.brief
 def test_what_cannot_be_used_goes_to_the_dead_letters_and_the_others_go_on(topic: Topic) -> None:
     """Neither JSON, nor an event, nor of this version; one for which the handler raises; one that it rejects."""
-    produce(topic, fields(0), b"\xff{", fields(1, status="fine"), b"[1]")
+    deep = b'{"event_id": "e", "new": ' + b"[" * 10**5 + b"]" * 10**5 + b"}"
+    produce(topic, fields(0), b"\xff{", fields(1, status="fine"), deep)
     produce(topic, fields(2), schema_version="2.0", tenant_id="acme")
     produce(topic, fields(3), fields(4), fields(5))
     consumer = topic.consumer()

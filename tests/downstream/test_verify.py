@@ -156,8 +156,10 @@ def test_a_record_that_came_twice_is_counted_and_one_of_nobody_too(topic: Topic)
     servers = topic.broker.bootstrap_servers
     kafka_clients.produce(servers, topic.name, [once.value or b""] * 2, key=once.key, headers=once.headers)
     kafka_clients.produce(servers, topic.name, [b"{}"])
+    given = [("producer_id", b"0" * 32), ("sequence", b"9" * 5_000)]
+    kafka_clients.produce(servers, topic.name, [b"{}"], headers=given)
     code, told = data(topic)
-    assert (code, told["complete"], told["records_of_nobody"]) == (0, True, 1)
+    assert (code, told["complete"], told["records_of_nobody"]) == (0, True, 2)
     assert (told["producers"][0]["delivered"], told["producers"][0]["repeated"]) == (20, 2)
 
 
