@@ -205,6 +205,10 @@ def _result(report: Report) -> Text:
         said.append(f"the topic has nothing any more of {where}: by its retention, use --since; or by hand\n", "yellow")
     if report.missing:
         return said.append(f"{number_of(report.missing, 'event')} missing that nobody declared lost", _STYLES[MISSING])
+    if not report.producers:
+        return said.append(
+            "there is nothing to look for: no producer recorded anything in this time, or told of it", "yellow"
+        )
     going_on = sum(not one.closed for one in report.producers)
     if going_on:
         said.append(

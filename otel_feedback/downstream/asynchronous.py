@@ -57,6 +57,8 @@ class AsyncOutcomeConsumer(Consuming):
         if self._loop is None:
             self._something_new = asyncio.Event()
             self._loop = asyncio.get_running_loop()
+        elif self._loop is not asyncio.get_running_loop():
+            raise RuntimeError("this consumer belongs to another event loop: make one in each")
         self._begin()
 
     async def run(self, handle: Callable[[ReceivedEvent], Awaitable[object]]) -> None:

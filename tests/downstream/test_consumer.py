@@ -210,6 +210,19 @@ def test_async_the_loop_stays_free_and_what_raises_is_put_aside(topic: Topic) ->
     assert sum(topic.committed().values()) == 20
 
 
+def test_async_a_consumer_belongs_to_one_loop(topic: Topic) -> None:
+    topic.send([event(1), event(2)])
+    consumer = AsyncOutcomeConsumer("group", kafka=topic.config, kafka_options=QUICK)
+
+    async def first() -> str:
+        return (await anext(aiter(consumer))).event_id
+
+    assert asyncio.run(first()).startswith("event-")
+    with pytest.raises(RuntimeError, match="another event loop"):
+        asyncio.run(first())
+    asyncio.run(consumer.close())
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

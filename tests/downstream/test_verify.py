@@ -194,6 +194,9 @@ def test_since_looks_at_what_was_recorded_from_then_on(topic: Topic) -> None:
     assert (code, told["complete"]) == (0, True)
     assert [(one["producer_id"], one["delivered"]) for one in told["producers"]] == [(second, 60)]
     assert data(topic, "--since", "2d")[0] == 1
+    nothing = verify(topic, "--since", "2099-01-01").stdout
+    assert "there is nothing to look for" in nothing
+    assert "complete" not in nothing
 
 
 def test_a_topic_that_is_missing_and_a_broker_that_is_away_are_said(topic: Topic) -> None:
