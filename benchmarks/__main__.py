@@ -11,15 +11,16 @@ from collections.abc import Sequence
 
 from benchmarks import (
     action,
+    consumer,
     conversion,
     dispatch,
     export,
     latency,
     memory,
     pieces,
-    reading,
     replay,
     startup,
+    store,
     throughput,
     versions,
 )
@@ -39,8 +40,9 @@ WITHOUT_BROKER = {
 WITH_BROKER = {
     **WITH_OR_WITHOUT,
     "throughput": throughput.measure,
+    "consumer": consumer.measure,
     "latency": latency.measure,
-    "reading": reading.measure,
+    "store": store.measure,
     "replay": replay.measure,
     "memory": memory.measure,
 }

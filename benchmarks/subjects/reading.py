@@ -1,98 +1,77 @@
-"""A process that reads a topic from its beginning, in one of three ways: a plain consumer that decodes JSON, ours, the store.
+"""A process that reads a topic from its beginning to its end, as often as it is asked: by our consumer, or by a plain one.
 
-Each is connected before the clock starts. The store is done when everything is committed, in its files.
+What is read is counted, so that nobody is quick by leaving out. Each time is a new group.
 """
 
 from __future__ import annotations
 
+import gc
 import json
-import threading
-from collections.abc import Callable, Mapping
-from pathlib import Path
+import uuid
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
-from benchmarks.children import BenchmarkError, arguments, journal_directory, serve
-from benchmarks.subjects.memory import Memory, forget_peak
-from benchmarks.subjects.names import CONSUMER, RAW, STORE
-from benchmarks.subjects.producing import kafka_config
+import msgspec
+
+from benchmarks.children import arguments, serve
+from benchmarks.subjects.names import OURS, RAW
 from benchmarks.subjects.watch import Watch
 
+__all__ = ["plain_events"]
 
-def _raw(given: Mapping[str, Any], watch: Watch) -> int:
-    import kafka
+POLL_MS = (
+    30_000  # what a shorter one begins to join kafka-python (3.0.12) may forget, and then it reads nothing for good
+)
+COMMIT_MS = 1_000
 
-    library: Any = kafka
-    consumer = library.KafkaConsumer(bootstrap_servers=given["bootstrap_servers"], group_id=None)
-    topic, count = given["topic"], 0
-    places = [library.TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
-    consumer.assign(places)
-    consumer.seek_to_beginning(*places)
-    for place in places:
-        consumer.position(place)
-    with watch:
-        while count < given["events"]:
-            for records in consumer.poll(timeout_ms=200).values():
+
+def plain_events(
+    bootstrap_servers: str, topic: str, decode: Callable[[bytes], Any] = json.loads
+) -> Generator[Any, None, None]:
+    """Yield a topic's events, decoded, by a plain kafka-python consumer that is a new group; without end."""
+    from kafka import KafkaConsumer
+
+    consumer: Any = KafkaConsumer(
+        topic, bootstrap_servers=bootstrap_servers, group_id=uuid.uuid4().hex, auto_offset_reset="earliest",
+        auto_commit_interval_ms=COMMIT_MS, metrics_enabled=False,
+    )  # fmt: skip
+    try:
+        while True:
+            for records in consumer.poll(timeout_ms=POLL_MS).values():
                 for record in records:
-                    json.loads(record.value)
-                count += len(records)
-    consumer.close()
-    return count
+                    yield decode(record.value)
+    finally:
+        consumer.close()
 
 
-def _consumer(given: Mapping[str, Any], watch: Watch) -> int:
+def _our_events(bootstrap_servers: str, topic: str) -> Generator[Any, None, None]:
+    from otel_feedback import KafkaConfig
     from otel_feedback.downstream import OutcomeConsumer
 
-    count = 0
-    with OutcomeConsumer("benchmark", kafka=kafka_config(given)) as consumer:
-        next(consumer)
-        with watch:
-            for count, _event in enumerate(consumer, 2):
-                if count == given["events"]:
-                    break
-    return count
-
-
-def _store(given: Mapping[str, Any], watch: Watch) -> int:
-    from otel_feedback.downstream.store.folder import StoreFolder
-    from otel_feedback.downstream.store.keeping import Limits
-    from otel_feedback.downstream.store.source import follow
-    from otel_feedback.downstream.store.topic import TopicSource
-    from otel_feedback.downstream.store.writer import StoreWriter
-
-    stop = threading.Event()
-    with journal_directory() as place:
-        folder = StoreFolder(Path(place) / "store")
-        with folder.writing():
-            writer = StoreWriter(folder, Limits(), _fail, _fail)
-            source = TopicSource(kafka_config(given), "benchmark-store", {}, stop, _fail)
-            writer.start()
-            source.connect()
-            with watch:
-                follow(source, writer, stop, once=True, flush_rows=20_000, flush_interval_s=5.0)
-            source.close(writer.manifest.positions)
-            return writer.manifest.rows
-
-
-def _fail(what: str | bytes, why: str) -> None:
-    raise BenchmarkError(f"the store says: {what!r} {why}")
-
-
-SUBJECTS: Mapping[str, Callable[[Mapping[str, Any], Watch], int]] = {RAW: _raw, CONSUMER: _consumer, STORE: _store}
+    config = KafkaConfig(bootstrap_servers=tuple(bootstrap_servers.split(",")), topic=topic)
+    with OutcomeConsumer(uuid.uuid4().hex, kafka=config, commit_interval_s=COMMIT_MS / 1e3) as consumer:
+        yield from consumer
 
 
 def _main() -> None:
     given = arguments()
+    where = given["bootstrap_servers"], given["topic"]
+    warm_up, events = given["warm_up"], given["events"]
 
-    def answer(_request: Mapping[str, Any]) -> Mapping[str, float]:
-        before = Memory.now()
-        forget_peak()
-        watch = Watch()
-        count = SUBJECTS[given["subject"]](given, watch)
-        if count != given["events"]:
-            raise BenchmarkError(f"{count} of {given['events']} events were read")
-        events = given["events"]
-        grown_mb = Memory.now().peak_mb - before.rss_mb
-        return {"events_a_second": watch.events_a_second(events), "cpu_us": watch.cpu_us(events), "grown_mb": grown_mb}
+    def answer(request: Mapping[str, Any]) -> Mapping[str, float]:
+        name = request["subject"]
+        if name == OURS:
+            reading = _our_events(*where)
+        else:
+            reading = plain_events(*where, json.loads if name == RAW else msgspec.json.decode)
+        for _ in range(warm_up):
+            next(reading)
+        gc.collect()
+        with Watch() as watch:
+            for _ in range(events):
+                next(reading)
+        reading.close()
+        return {"events_a_second": watch.events_a_second(events), "cpu_us": watch.cpu_us(events)}
 
     serve(answer)
 

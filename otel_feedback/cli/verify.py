@@ -31,6 +31,8 @@ __all__ = ["run"]
 
 MOST_NAMED = 10
 """Runs of sequences, and losses, of one producer that are named; JSON has all."""
+ROOM_FOR_TABLE = 80
+"""Columns of a terminal that the table wants: in fewer, each producer has lines of its own."""
 
 _STYLES = {COMPLETE: "green", LOSSES: "yellow", PENDING: "yellow", MISSING: "bold red"}
 
@@ -129,25 +131,43 @@ def _runs(runs: Sequence[Run]) -> list[dict[str, int]]:
 def _write(console: Console, config: KafkaConfig, report: Report) -> None:
     since = "" if report.since is None else f", since {moment(report.since)}"
     title = Text(f"{report.topic} on {', '.join(config.bootstrap_servers)}{since}", "bold")
-    write(console, title, "", _table(report.producers), *_details(report), "", _result(report))
+    shown = _table if console.width >= ROOM_FOR_TABLE else _lines
+    producers = shown(report.producers) if report.producers else Text("  no producer")
+    write(console, title, "", producers, *_details(report), "", _result(report))
+
+
+def _lines(producers: Sequence[Verdict]) -> RenderableType:
+    said = Text()
+    for one in producers:
+        counts = _counts(one)
+        told = [f"{number:,} {name}" for name, number in counts.items() if number or name == "delivered"]
+        said.append(f"{one.producer_id[:8]} {one.service_name}: ")
+        said.append(one.state, _STYLES[one.state])
+        said.append(f"\n  {', '.join(told)}\n")
+    said.rstrip()
+    return said
+
+
+def _counts(one: Verdict) -> dict[str, int]:
+    return {
+        "delivered": one.delivered,
+        "repeated": one.repeated,
+        "lost": sum(loss.count for loss in one.losses),
+        "pending": _count(one.pending),
+        "missing": _count(one.missing),
+    }
 
 
 def _table(producers: Sequence[Verdict]) -> RenderableType:
-    if not producers:
-        return Text("  no producer")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("producer", "service"):
         table.add_column(name, overflow="fold")
-    for name in ("delivered", "repeated", "lost", "pending", "missing"):
-        table.add_column(name, justify="right")
-    table.add_column("")
+    for name in _counts(producers[0]):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for one in producers:
-        lost = sum(loss.count for loss in one.losses)
-        numbers = (one.delivered, one.repeated, lost, _count(one.pending), _count(one.missing))
-        table.add_row(
-            one.producer_id[:8], one.service_name, *(f"{number:,}" for number in numbers),
-            Text(one.state, _STYLES[one.state]),
-        )  # fmt: skip
+        numbers = (f"{number:,}" for number in _counts(one).values())
+        table.add_row(one.producer_id[:8], one.service_name, *numbers, Text(one.state, _STYLES[one.state]))
     return table
 
 
@@ -185,6 +205,16 @@ def _result(report: Report) -> Text:
         said.append(f"the topic has nothing any more of {where}: by its retention, use --since; or by hand\n", "yellow")
     if report.missing:
         return said.append(f"{number_of(report.missing, 'event')} missing that nobody declared lost", _STYLES[MISSING])
+    if not report.producers:
+        return said.append(
+            "there is nothing to look for: no producer recorded anything in this time, or told of it", "yellow"
+        )
+    going_on = sum(not one.closed for one in report.producers)
+    if going_on:
+        said.append(
+            f"{number_of(going_on, 'producer')} did not say that there will be no more: it may still run, or have died, and "
+            "what it has told nobody of is not looked for\n", "yellow",
+        )  # fmt: skip
     if report.is_complete:
         return said.append("complete: every event is on the topic", _STYLES[COMPLETE])
     return said.append("nothing is missing: what is not on the topic is declared lost, or may still come", "yellow")

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from otel_feedback.errors import ExportError, describe
 from otel_feedback.exporters.kafka.connection import FIRST_WAIT_MS, MOST_WAIT_MS, most_telling
 from otel_feedback.exporters.kafka.library import import_kafka
-from otel_feedback.exporters.kafka.quiet import hearing, quieten
+from otel_feedback.exporters.kafka.quiet import heard_since, hearing, quieten
 from otel_feedback.exporters.kafka.receipt import unavailable
 from otel_feedback.exporters.kafka.tls import with_context
 from otel_feedback.logger import get_logger
@@ -200,6 +200,7 @@ class GroupMember:
             **with_context(self._config.client_options),
             **self._options,
         }
+        began_s = time.monotonic()
         with hearing() as heard:
             try:
                 with closed_on_failure(options) as opening:
@@ -208,7 +209,8 @@ class GroupMember:
                 raise
             except Exception as exc:
                 self._connect_ms = min(MOST_WAIT_MS, self._connect_ms * 2)  # for a slow line
-                raise unavailable(exc, why=most_telling(heard)) from exc
+                heard_too = heard_since(self._config.client_id, began_s)  # by kafka-python's own thread
+                raise unavailable(exc, why=most_telling([*heard, *heard_too])) from exc
         self._is_connecting = False
         consumer.subscribe([self._config.topic], listener=listener(self, consumer))
         return consumer

@@ -21,6 +21,7 @@ Headers = Iterable[tuple[str, bytes | None]]
 
 _KNOWN = frozenset(OutcomeEvent.__struct_fields__)
 _MAJOR = int(SCHEMA_VERSION.partition(".")[0])
+_MOST_DIGITS = 9  # of a number's thousands Python reads none
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -85,8 +86,8 @@ _decode = msgspec.json.Decoder(ReceivedEvent).decode
 
 def _major(version: str) -> int:
     number = version.partition(".")[0]
-    if not number.isdecimal():
-        raise SchemaError(f"schema_version={version!r}: expected a version such as {SCHEMA_VERSION!r}")
+    if not number.isdecimal() or len(number) > _MOST_DIGITS:
+        raise SchemaError(f"schema_version={version[:100]!r}: expected a version such as {SCHEMA_VERSION!r}")
     return int(number)
 
 
@@ -148,6 +149,6 @@ def event_in(
             raise SchemaError(f"schema_version={said!r}: expected {_MAJOR}.x or older; a newer otel-feedback reads it")
         if event is None or major < _MAJOR:
             event = msgspec.convert(upcast(msgspec.json.decode(payload), major), kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise SchemaError(f"not an outcome event: {exc}") from exc
     return event

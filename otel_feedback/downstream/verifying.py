@@ -20,6 +20,9 @@ from otel_feedback.settings.table import KafkaConfig
 
 __all__ = ["Report", "TopicMissingError", "verify"]
 
+MOST_DIGITS = 19
+"""Of a sequence: it has 8 bytes in the journal, and Python reads no number of thousands of digits."""
+
 
 class Report(NamedTuple):
     """What was found: producers in the order in which they were met.
@@ -127,5 +130,7 @@ def _numbered(record: Any) -> tuple[str, int] | None:
     """Return whose a record is, and which one; None of a record that is nobody's."""
     producer_id, sequence = header(record.headers, "producer_id"), header(record.headers, "sequence")
     if not producer_id or sequence is None or not (sequence.isascii() and sequence.isdecimal()):
+        return None
+    if len(sequence) > MOST_DIGITS:
         return None
     return producer_id, int(sequence)

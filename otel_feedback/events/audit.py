@@ -62,5 +62,5 @@ def decode(data: str | bytes) -> LossRecord | HighWaterRecord:
     """
     try:
         return _decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise SchemaError(f"not an audit record: {exc}") from exc

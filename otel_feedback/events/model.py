@@ -192,7 +192,7 @@ class OutcomeEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         """
         try:
             return _decoder.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
             raise SchemaError(f"not an outcome event: {exc}") from exc
 
 

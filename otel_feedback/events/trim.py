@@ -76,7 +76,7 @@ def smaller_forms(payload: bytes) -> Iterator[bytes]:
 def _opened(payload: bytes) -> _Event | None:
     try:
         return _Event(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

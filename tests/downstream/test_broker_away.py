@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
 import otel_feedback as feedback
 from otel_feedback.downstream import AsyncOutcomeConsumer, OutcomeConsumer, ReceivedEvent
-from otel_feedback.downstream.consumer import END_S
+from otel_feedback.downstream.consuming import END_S
 from tests.downstream.topics import QUICK, Topic, event
 from tests.stack import kafka_clients
 from tests.stack.kafka import KafkaBroker
@@ -82,6 +83,9 @@ def test_a_broker_that_comes_later_dies_and_comes_back_costs_no_event(
 ) -> None:
     """Both say what they wait for; begin when it is there, and its topic; and go on where they were after a crash."""
     wait_until(lambda: caplog.text.count("cannot read outcomes yet") == 2, timeout_s=60, what="what is wrong")
+    assert caplog.text.count("ECONNREFUSED); ") + caplog.text.count("ECONNREFUSED)\n") == 2, "with the reason"
+    said = Counter((record.name, record.lineno) for record in caplog.records if record.name.startswith("kafka."))
+    assert max(said.values()) <= 3, "kafka-python says it at each try, and is heard once a minute"
     with KafkaBroker.launch_own(port=port) as broker:
         wait_until(
             lambda: all(reader.consumer.metrics()["rebalances"] for reader in readers), timeout_s=60, what="both"

@@ -91,7 +91,8 @@ def test_the_headers_of_the_producer_tell_tenant_and_version(topic: Topic) -> No
 @pytest.mark.brief
 def test_what_cannot_be_used_goes_to_the_dead_letters_and_the_others_go_on(topic: Topic) -> None:
     """Neither JSON, nor an event, nor of this version; one for which the handler raises; one that it rejects."""
-    produce(topic, fields(0), b"\xff{", fields(1, status="fine"), b"[1]")
+    deep = b'{"event_id": "e", "new": ' + b"[" * 10**5 + b"]" * 10**5 + b"}"
+    produce(topic, fields(0), b"\xff{", fields(1, status="fine"), deep)
     produce(topic, fields(2), schema_version="2.0", tenant_id="acme")
     produce(topic, fields(3), fields(4), fields(5))
     consumer = topic.consumer()
@@ -207,6 +208,19 @@ def test_async_the_loop_stays_free_and_what_raises_is_put_aside(topic: Topic) ->
     assert (len(handled), dead) == (18, 2)
     assert [dict(letter.headers)["error.detail"] for letter in topic.letters()] == [b"ValueError('seven')"] * 2
     assert sum(topic.committed().values()) == 20
+
+
+def test_async_a_consumer_belongs_to_one_loop(topic: Topic) -> None:
+    topic.send([event(1), event(2)])
+    consumer = AsyncOutcomeConsumer("group", kafka=topic.config, kafka_options=QUICK)
+
+    async def first() -> str:
+        return (await anext(aiter(consumer))).event_id
+
+    assert asyncio.run(first()).startswith("event-")
+    with pytest.raises(RuntimeError, match="another event loop"):
+        asyncio.run(first())
+    asyncio.run(consumer.close())
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,14 @@ def test_older_versions_are_brought_to_this_one_step_by_step(
         (record({"action_type": "a", "status": "success", "schema_version": "3.1"}), "expected 1.x or older"),
         (record({"action_type": "a", "status": "success"}, schema_version="0.1"), "nothing is known of it"),
         (record({"action_type": "a", "status": "success"}, schema_version="new"), "expected a version such as '1.0'"),
+        (
+            record({"action_type": "a", "status": "success"}, schema_version="9" * 5_000),
+            "expected a version such as '1.0'",
+        ),
+        (
+            record(b'{"action_type": "a", "status": "success", "new": ' + b"[" * 10**5 + b"]" * 10**5 + b"}"),
+            "recursion",
+        ),
     ],
 )
 def test_what_cannot_be_read_says_why(read: Read, message: str) -> None:

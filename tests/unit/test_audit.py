@@ -76,7 +76,10 @@ def test_what_was_encoded_is_decoded_to_the_same(record: LossRecord | HighWaterR
     assert audit.decode(newer) == record
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b'{"type":"other"}', b'{"type":"loss"}', b"\xff", b"[]"])
+DEEP = b'{"type":"loss","of_others":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b'{"type":"other"}', b'{"type":"loss"}', b"\xff", b"[]", DEEP])
 def test_what_is_no_record_of_the_account_says_so(data: bytes) -> None:
     with pytest.raises(SchemaError, match="not an audit record"):
         audit.decode(data)

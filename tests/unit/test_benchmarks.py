@@ -95,7 +95,7 @@ def test_a_wrong_name_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--only", "acton"])
     assert (
-        "acton is not one of startup, pieces, dispatch, conversion, action, export, throughput, latency, replay, memory"
+        "acton is not one of startup, pieces, dispatch, conversion, action, export, throughput, consumer, latency, replay, memory"
         in capsys.readouterr().err
     )
 
@@ -189,8 +189,9 @@ GOALS: dict[str, set[tuple[str, float]]] = {
     "action": {("ratio", limit) for limit in (1.0, 1.1, 1.2, 1.3, 1.5, 2.5)},
     "export": {("ratio", 1.5), ("ratio", 2.2)},
     "throughput": {("ratio", 0.5), ("ours", 10_000.0)},
+    "consumer": {("ratio", 0.7)},
     "latency": {("ours", 60.0), ("ours", 250.0)},
-    "reading": {("ratio", 0.7), ("ratio", 0.6), ("growth", 64.0)},
+    "store": {("ratio", 0.6), ("growth", 64.0)},
     "replay": {("ours", 20_000.0)},
     "memory": {("growth", 32.0)},
 }
@@ -232,9 +233,10 @@ def test_without_a_broker_what_needs_none_is_measured(
         "action",
         "export",
         "throughput",
+        "consumer",
         "latency",
         "replay",
-        pytest.param("reading", marks=needs_proc),
+        pytest.param("store", marks=needs_proc),
         pytest.param("memory", marks=needs_proc),
     ],
 )

@@ -109,6 +109,7 @@ def test_unknown_fields_of_newer_producers_are_ignored() -> None:
         ('{"action_type": "a", "status": "success", "tokens_used": "many"}', "tokens_used"),
         ('{"action_type": "a", "status": "success", "metadata": {"k": {"x": 1}}}', "metadata"),
         (b"\xff\xfe", "not an outcome event"),
+        ('{"of_others": ' + "[" * 100_000 + "]" * 100_000 + "}", "recursion"),
     ],
 )
 def test_what_is_no_event_is_a_schema_error_that_names_the_field(data: str | bytes, named: str) -> None:

@@ -66,7 +66,7 @@ _filter = _OncePerMinute()
 
 def quieten(client_id: str) -> None:
     """Let what kafka-python's loggers say on our threads, and on those of this client, be said once a minute."""
-    _filter.threads.add(_network_thread(client_id))
+    _filter.threads.update(_network_threads(client_id))
     for name in list(logging.Logger.manager.loggerDict):
         if name.startswith("kafka."):
             logging.getLogger(name).addFilter(_filter)  # a second time changes nothing
@@ -74,12 +74,13 @@ def quieten(client_id: str) -> None:
 
 def heard_since(client_id: str, since_s: float) -> list[str]:
     """Return the newest warnings and errors of this client's network thread since then, by the monotonic clock."""
-    name = _network_thread(client_id)
-    return [text for at_s, thread, text in list(_filter.said) if thread == name and at_s >= since_s]
+    names = _network_threads(client_id)
+    return [text for at_s, thread, text in list(_filter.said) if thread in names and at_s >= since_s]
 
 
-def _network_thread(client_id: str) -> str:
-    return f"{client_id}-network-thread"
+def _network_threads(client_id: str) -> tuple[str, str]:
+    """Return what kafka-python calls that of a producer, and that of a consumer."""
+    return f"{client_id}-network-thread", f"kafka-io-{client_id}"
 
 
 @contextlib.contextmanager
