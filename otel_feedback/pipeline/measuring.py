@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, overload
 
 from opentelemetry import metrics
-from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.metrics import CallbackOptions, Meter, NoOpMeter, Observation
 
 from otel_feedback.events.ended import EndedAction
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
@@ -134,7 +134,7 @@ class Measuring:
     def _record(self, recorded: EndedAction | OutcomeEvent, sampled: bool, *, is_told: bool) -> None:
         try:
             if self._instruments is None:
-                self._instruments = Instruments(metrics.get_meter("otel_feedback", VERSION), self._label_sets)
+                self._instruments = Instruments(_Offered.meter, self._label_sets)
             event = recorded if isinstance(recorded, OutcomeEvent) else recorded.event()
             self._instruments.record(event, sampled=sampled, is_told=is_told)
         except Exception as exc:  # a meter is somebody else's code
@@ -149,6 +149,7 @@ class Measuring:
 class _Offered:
     """What this process offers: once, since an SDK takes the callbacks of a name once, for all pipelines that it ever has."""
 
+    meter: Meter = NoOpMeter("otel_feedback")
     _all: tuple[Measuring, ...] = ()
     _is_wanted = False
 
@@ -157,7 +158,9 @@ class _Offered:
         is_first = not cls._all
         cls._all = (*cls._all, measuring)
         if is_first:
-            metrics.get_meter("otel_feedback", VERSION).create_observable_counter(
+            # now: a MeterProvider that is shut down collects once more, and gives no meter any more
+            cls.meter = metrics.get_meter("otel_feedback", VERSION)
+            cls.meter.create_observable_counter(
                 "otel_feedback.outcomes.unmeasured", _Wanted(cls._collect), "{event}",
                 "Outcomes that are missing in the metrics, by reason.",
             )  # fmt: skip

@@ -326,6 +326,41 @@ def test_where_nobody_wants_them_nothing_is_even_kept(provider: str, variables: 
     assert not [name for name in found if name.startswith(("agent.", "gen_ai.", "otel_feedback.outcomes."))]
 
 
+PERIODIC = """
+from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, PeriodicExportingMetricReader
+metrics.set_meter_provider(MeterProvider([PeriodicExportingMetricReader(ConsoleMetricExporter())]))
+"""
+
+
+def last_collected(program: str) -> set[tuple[str, str]]:
+    """Run a program; return actions and statuses of its last collection, which is its only one."""
+    done = run_python(f"{BEGIN}\n{program}", OFF)
+    assert (done.returncode, done.stderr) == (0, "")
+    [resource] = json.loads(done.stdout)["resource_metrics"]
+    all_metrics = [metric for scope in resource["scope_metrics"] for metric in scope["metrics"]]
+    [outcomes] = [metric for metric in all_metrics if metric["name"] == "agent.outcomes"]
+    return {(point["attributes"]["action"], point["attributes"]["status"]) for point in outcomes["data"]["data_points"]}
+
+
+@pytest.mark.parametrize("parts", [(PERIODIC, CONFIGURE), (CONFIGURE, PERIODIC)], ids=["before", "after"])
+def test_what_the_end_of_the_program_gives_up_is_in_the_last_collection(parts: tuple[str, str]) -> None:
+    leaves = "left = tracer.start_span('chat', attributes={'gen_ai.operation.name': 'chat'})"
+    assert last_collected("\n".join([*parts, leaves])) == {("llm", "cancelled")}
+
+
+def test_an_outcome_that_comes_while_a_provider_shuts_down_is_in_the_last_collection() -> None:
+    program = """
+def gauge(_options):
+    with feedback.action("late"): pass
+    return []
+
+metrics.get_meter("program").create_observable_gauge("program", [gauge])
+feedback.configure()
+metrics.get_meter_provider().shutdown()
+"""
+    assert last_collected(PERIODIC + program) == {("late", "success")}
+
+
 def test_a_second_pipeline_of_a_process_goes_on_where_the_first_ended() -> None:
     found = run(
         """
