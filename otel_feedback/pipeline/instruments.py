@@ -6,11 +6,11 @@ and of how an action ended other than by an error: that is `agent.*`, ours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import Any, NamedTuple, TypeVar
 
 from opentelemetry.context import Context
-from opentelemetry.metrics import Histogram, Meter
+from opentelemetry.metrics import Counter, Histogram, Meter
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
 from otel_feedback import semconv
@@ -21,6 +21,7 @@ __all__ = ["DEFAULT_LABEL_SETS", "OTHER", "Instruments", "LabelSets"]
 DEFAULT_LABEL_SETS = 500
 """With these, what is folded, and two types of tokens no metric has more than the 2,000 sets that the SDK keeps."""
 OTHER = "other"
+LABELS = ("agent", "action", "status", "tenant", "model")
 
 DURATION_BUCKETS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]
 OUTCOME_BUCKETS = [*DURATION_BUCKETS, 163.84, 327.68, 655.36]
@@ -76,9 +77,13 @@ class Instruments:
         self._tool = histogram("gen_ai.execute_tool.duration", "s", "How long a tool took.", DURATION_BUCKETS)
         self._workflow = histogram("gen_ai.workflow.duration", "s", "How long a workflow took.", WORKFLOW_BUCKETS)
         self._sets, self._genai_sets = LabelSets(label_sets), LabelSets(label_sets)
+        # an instrument's call takes the most time: sums are made here, and labels once for each set of values
+        self._sums: dict[tuple[Counter, tuple[str | None, ...], str | None], tuple[float, Context]] = {}
+        self._labels: dict[tuple[str | None, ...], dict[str, str]] = {}
+        self._genai: dict[tuple[str | None, ...], _GenAi] = {}
 
     def record(self, event: OutcomeEvent, *, sampled: bool, is_told: bool) -> None:
-        """Record an outcome.
+        """Record an outcome. What it adds to counters is added by `flush()`.
 
         Args:
             sampled: Whether its trace is, so that an exemplar leads somewhere.
@@ -86,23 +91,40 @@ class Instruments:
                 its own.
         """
         context = _context(event, sampled)
-        agent, action, status, tenant, model = self._sets.bound(
-            (event.agent_name or "", event.action_type, event.status.value, event.tenant_id, event.model),
-            (event.agent_name or "", event.action_type, event.status.value, _fold(event.tenant_id), _fold(event.model)),
-            (OTHER, OTHER, event.status.value, _fold(event.tenant_id), _fold(event.model)),
+        agent, action, status = event.agent_name or "", event.action_type, event.status.value
+        values = self._sets.bound(
+            (agent, action, status, event.tenant_id, event.model),
+            (agent, action, status, _fold(event.tenant_id), _fold(event.model)),
+            (OTHER, OTHER, status, _fold(event.tenant_id), _fold(event.model)),
         )
-        labels = _known({"agent": agent, "action": action, "status": status, "tenant": tenant, "model": model})
-        self._outcomes.add(1, labels, context)
+        labels = self._labels.get(values)
+        if labels is None:
+            labels = self._labels[values] = _known(zip(LABELS, values, strict=True))
+        self._add(self._outcomes, 1, values, context)
+        if event.own_cost:
+            self._add(self._cost, event.own_cost, values, context)
+        for kind, count in _tokens(event):
+            self._add(self._tokens, count, values, context, kind)
         if event.duration_ms is not None:
             self._duration.record(event.duration_ms / 1e3, labels, context)
-        if event.own_cost:
-            self._cost.add(event.own_cost, labels, context)
         if event.quality_score is not None:
             self._quality.record(event.quality_score, labels, context)
-        for kind, count in _tokens(event):
-            self._tokens.add(count, {**labels, "type": kind}, context)
         if is_told:
             self._record_genai(event, context)
+
+    def _add(
+        self, counter: Counter, amount: float, values: tuple[str | None, ...], context: Context, kind: str | None = None
+    ) -> None:
+        key = counter, values, kind
+        known, before = self._sums.get(key, (0, context))
+        self._sums[key] = known + amount, before if context is NOWHERE else context
+
+    def flush(self) -> None:
+        """Add to the counters what was recorded since the last time."""
+        sums, self._sums = self._sums, {}
+        for (counter, values, kind), (amount, context) in sums.items():
+            labels = self._labels[values]
+            counter.add(amount, labels if kind is None else {**labels, "type": kind}, context)
 
     def _record_genai(self, event: OutcomeEvent, context: Context) -> None:
         operation = _operation(event)
@@ -110,30 +132,59 @@ class Instruments:
             return
         error = event.error_type or (event.status.value if event.status in _FAILED else None)
         unknown_error = None if error is None else semconv.ERROR_TYPE_OTHER
-        name, model, provider, tool, error = self._genai_sets.bound(
-            (event.agent_name, event.model, event.provider, event.tool_name, error),
-            (event.agent_name, _fold(event.model), _fold(event.provider), _fold(event.tool_name), unknown_error),
-            (_fold(event.agent_name), _fold(event.model), _fold(event.provider), _fold(event.tool_name), unknown_error),
+        model, provider, tool = _fold(event.model), _fold(event.provider), _fold(event.tool_name)
+        values = self._genai_sets.bound(
+            (operation, event.agent_name, event.model, event.provider, event.tool_name, error),
+            (operation, event.agent_name, model, provider, tool, unknown_error),
+            (operation, _fold(event.agent_name), model, provider, tool, unknown_error),
         )
+        genai = self._genai.get(values)
+        if genai is None:
+            genai = self._genai[values] = self._label_genai(*values)
+        if event.duration_ms is not None:
+            for histogram, labels in genai.durations:
+                histogram.record(event.duration_ms / 1e3, labels, context)
+        if event.input_tokens is not None:
+            self._usage.record(event.input_tokens, genai.of_input, context)
+        if event.output_tokens is not None:
+            self._usage.record(event.output_tokens, genai.of_output, context)
+
+    def _label_genai(
+        self,
+        operation: str,
+        name: str | None,
+        model: str | None,
+        provider: str | None,
+        tool: str | None,
+        error: str | None,
+    ) -> _GenAi:
         by_agent = {semconv.GEN_AI_AGENT_NAME: name}
         failed = {semconv.ERROR_TYPE: error}
         common = {
             semconv.GEN_AI_OPERATION_NAME: operation, **by_agent,
             semconv.GEN_AI_REQUEST_MODEL: model, semconv.GEN_AI_PROVIDER_NAME: provider,
         }  # fmt: skip
-        if event.duration_ms is not None:
-            took_s = event.duration_ms / 1e3
-            if operation == "execute_tool":
-                self._tool.record(took_s, _known({semconv.GEN_AI_TOOL_NAME: tool, **by_agent, **failed}), context)
-            elif operation == "invoke_workflow":
-                self._workflow.record(took_s, _known({semconv.GEN_AI_WORKFLOW_NAME: name, **failed}), context)
-            else:
-                self._operation.record(took_s, _known({**common, **failed}), context)
-                if operation == "invoke_agent":
-                    self._agent.record(took_s, _known({**by_agent, **failed}), context)
-        for kind, count in (("input", event.input_tokens), ("output", event.output_tokens)):
-            if count is not None:
-                self._usage.record(count, _known({**common, semconv.GEN_AI_TOKEN_TYPE: kind}), context)
+        if operation == "execute_tool":
+            durations = [(self._tool, {semconv.GEN_AI_TOOL_NAME: tool, **by_agent, **failed})]
+        elif operation == "invoke_workflow":
+            durations = [(self._workflow, {semconv.GEN_AI_WORKFLOW_NAME: name, **failed})]
+        else:
+            durations = [(self._operation, {**common, **failed})]
+            if operation == "invoke_agent":
+                durations.append((self._agent, {**by_agent, **failed}))
+        return _GenAi(
+            [(histogram, _known(labels.items())) for histogram, labels in durations],
+            _known({**common, semconv.GEN_AI_TOKEN_TYPE: "input"}.items()),
+            _known({**common, semconv.GEN_AI_TOKEN_TYPE: "output"}.items()),
+        )
+
+
+class _GenAi(NamedTuple):
+    """Where the figures of an operation go, and under which labels."""
+
+    durations: list[tuple[Histogram, dict[str, str]]]
+    of_input: dict[str, str]
+    of_output: dict[str, str]
 
 
 def _operation(event: OutcomeEvent) -> str | None:
@@ -163,16 +214,16 @@ def _fold(value: str | None) -> str | None:
     return None if value is None else OTHER
 
 
-def _known(labels: Mapping[str, str | None]) -> dict[str, str]:
-    return {name: value for name, value in labels.items() if value is not None}
+def _known(labels: Iterable[tuple[str, str | None]]) -> dict[str, str]:
+    return {name: value for name, value in labels if value is not None}
 
 
-_NOWHERE = Context()  # given, or whoever happens to collect would be the exemplar
+NOWHERE = Context()  # given, or whoever happens to collect would be the exemplar
 
 
 def _context(event: OutcomeEvent, sampled: bool) -> Context:
     """Return a context whose span is that of the event, as exemplars look for it."""
     if not sampled or event.trace_id is None or event.span_id is None:
-        return _NOWHERE
+        return NOWHERE
     place = SpanContext(int(event.trace_id, 16), int(event.span_id, 16), False, TraceFlags(TraceFlags.SAMPLED))
-    return set_span_in_context(NonRecordingSpan(place), _NOWHERE)
+    return set_span_in_context(NonRecordingSpan(place), NOWHERE)

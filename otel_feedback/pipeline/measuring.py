@@ -115,6 +115,11 @@ class Measuring:
                     if event.status is not OutcomeStatus.PENDING:
                         del self._held[event.event_id]
                         self._record(event, sampled, is_told=False)
+            try:
+                if self._instruments is not None:
+                    self._instruments.flush()
+            except Exception as exc:  # a meter is somebody else's code
+                _log.warning("flush", "the metrics of outcomes could not be added up: %r", exc)
 
     def _see_to(self, recorded: EndedAction | OutcomeEvent, sampled: bool, is_told: bool) -> None:
         event_id, revision = recorded.event_id, recorded.revision
