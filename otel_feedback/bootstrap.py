@@ -275,6 +275,8 @@ def _build(
 
         notices = KafkaNotices(settings.kafka, connected=lambda: _run_first_at_exit(pipeline))
     is_on_disk = settings.durability != "memory" and any(exporter.durable for exporter in exporters)
+    measuring = Measuring(settings.metric_label_sets)
+    measuring.offer()  # before there is a pipeline: it writes down at once how actions of dead processes ended
     pipeline = FeedbackPipeline(
         new_journal=_disk_journals(settings, adopts) if is_on_disk else _memory_journals(settings),
         exporters=exporters,
@@ -289,8 +291,7 @@ def _build(
         shutdown_timeout_s=settings.shutdown_timeout_s,
         on_shutdown=on_shutdown,
         service_name=settings.service_name,
-        # a MeterProvider ends at exit, too: what is recorded by then has to be in its last collection
-        measuring=Measuring(settings.metric_label_sets, lambda: _run_first_at_exit(pipeline)),
+        measuring=measuring,
         new_screen=lambda failed: Screen(
             Redaction(settings.metadata_allow, settings.metadata_deny),
             redact=redact,
@@ -308,6 +309,8 @@ def _build(
         ),
     )
     atexit.register(pipeline.shutdown)
+    # a MeterProvider ends at exit, too: what is recorded by then has to be in its last collection
+    measuring.found = lambda: _run_first_at_exit(pipeline)
     pipeline.observe()
     return pipeline
 

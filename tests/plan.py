@@ -59,8 +59,8 @@ class Kept(NamedTuple):
 _KAFKA = Kept("Kafka", "kafka-", 6, 100)
 _COLLECTOR = Kept("OpenTelemetry Collector", "collector-", 110, 2_300)
 _JAEGER = Kept("Jaeger", "jaeger-", 165, 2_300)
-_PROMETHEUS = Kept("Prometheus", "prometheus-", 240, 2_300)
-_ALERTMANAGER = Kept("Alertmanager", "alertmanager-", 200, 1_500)
+_PROMETHEUS = Kept("Prometheus", "prometheus-", 240, 1_000)
+_ALERTMANAGER = Kept("Alertmanager", "alertmanager-", 200, 800)
 _FIXTURES = {
     "kafka_broker": [_KAFKA],
     "jaeger": [_JAEGER],

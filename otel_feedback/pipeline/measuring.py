@@ -44,16 +44,16 @@ class Measuring:
 
     Args:
         label_sets: See `LabelSets`; 0: nothing is measured.
-        found: Called when the program has a MeterProvider, which may be at once or never.
     """
 
-    def __init__(self, label_sets: int = DEFAULT_LABEL_SETS, found: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, label_sets: int = DEFAULT_LABEL_SETS) -> None:
         self.is_on = False
         """Whether there is a MeterProvider that wants outcomes."""
         self.unmeasured: Counter[str] = Counter()  # guarded by self._counting
         """Outcomes that are missing in the metrics, by reason."""
+        self.found: Callable[[], object] = lambda: None
+        """Called when the program sets a MeterProvider."""
         self._label_sets = label_sets
-        self._found = found
         self._instruments: Instruments | None = None  # guarded by self._lock
         self._held: dict[str, tuple[OutcomeEvent, bool]] = {}  # guarded by self._lock
         self._left_out: dict[str, None] = {}
@@ -77,7 +77,7 @@ class Measuring:
         """Measure from now on: the program has a MeterProvider."""
         if not self.is_on:
             self.is_on = True
-            self._found()
+            self.found()
 
     # -- on the agent's thread -----------------------------------------------------------------------------
 

@@ -93,7 +93,7 @@ class FeedbackPipeline:
         self._rescan_s, self._audit_s, self._shutdown_timeout_s = rescan_s, audit_s, shutdown_timeout_s
         self._ring = Ring(ring_size)
         self.measuring = measuring or Measuring()
-        """The OpenTelemetry metrics of the outcomes, once `observe()` was called and the program has a MeterProvider."""
+        """The OpenTelemetry metrics of the outcomes, once they are offered and the program has a MeterProvider."""
         self.outcomes = Outcomes(self.accept, CONVENTIONS, rules or Rules(), open_actions.get)
         """What turns spans into events, for all providers whose spans come here."""
         self.unrecorded = Unrecorded()
@@ -292,9 +292,8 @@ class FeedbackPipeline:
         }
 
     def observe(self) -> None:
-        """Offer the outcomes to OpenTelemetry metrics, and the account, under the names `otel_feedback.events.*`."""
+        """Offer the account to OpenTelemetry metrics, under the names `otel_feedback.events.*`."""
         observe(lambda: self._delivery.ledger.totals(), self._count_not_recorded)  # noqa: PLW0108 # a child has another
-        self.measuring.offer()
 
     def _count_not_recorded(self) -> dict[str, int]:
         not_recorded = self.unrecorded.by_reason()
