@@ -27,6 +27,7 @@ from otel_feedback.journal.interface import Journal
 from otel_feedback.journal.memory import MemoryJournal
 from otel_feedback.logger import get_logger
 from otel_feedback.pipeline.admission import EventFilter
+from otel_feedback.pipeline.measuring import Measuring
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.pipeline.processor import OutcomeSpanProcessor, provide_default_pipeline
 from otel_feedback.pipeline.screen import EventRedactor, Screen
@@ -274,6 +275,8 @@ def _build(
 
         notices = KafkaNotices(settings.kafka, connected=lambda: _run_first_at_exit(pipeline))
     is_on_disk = settings.durability != "memory" and any(exporter.durable for exporter in exporters)
+    measuring = Measuring(settings.metric_label_sets)
+    measuring.offer()  # before there is a pipeline: it writes down at once how actions of dead processes ended
     pipeline = FeedbackPipeline(
         new_journal=_disk_journals(settings, adopts) if is_on_disk else _memory_journals(settings),
         exporters=exporters,
@@ -288,6 +291,7 @@ def _build(
         shutdown_timeout_s=settings.shutdown_timeout_s,
         on_shutdown=on_shutdown,
         service_name=settings.service_name,
+        measuring=measuring,
         new_screen=lambda failed: Screen(
             Redaction(settings.metadata_allow, settings.metadata_deny),
             redact=redact,
@@ -304,8 +308,10 @@ def _build(
             open_s=settings.span_ttl_s,
         ),
     )
-    pipeline.observe()
     atexit.register(pipeline.shutdown)
+    # a MeterProvider ends at exit, too: what is recorded by then has to be in its last collection
+    measuring.found = lambda: _run_first_at_exit(pipeline)
+    pipeline.observe()
     return pipeline
 
 
@@ -356,7 +362,8 @@ def build_prices(settings: Settings) -> Prices:
 
 
 def _run_first_at_exit(pipeline: FeedbackPipeline) -> None:
-    # kafka-python closes its producer at exit; handlers run last in, first out, so ours must be the newest
+    # kafka-python closes its producer at exit, and a MeterProvider itself; handlers run last in, first out, so ours must be
+    # the newest
     atexit.unregister(pipeline.shutdown)
     atexit.register(pipeline.shutdown)
 

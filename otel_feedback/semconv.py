@@ -1,4 +1,4 @@
-"""Every span attribute and log event name that this package reads or writes, each with its source.
+"""Every attribute of spans and metrics, and every log event name, that this package reads or writes, each with its source.
 
 `gen_ai.*`, `error.*`, `exception.*`, `user.*`, `session.*` and `service.*` are names of the OpenTelemetry
 semantic conventions; `outcome.*` are ours, used where the conventions have no name.
@@ -11,13 +11,16 @@ from typing import Final
 # OpenTelemetry semantic conventions, GenAI registry (attributes gen_ai.*).
 GEN_AI_AGENT_NAME: Final = "gen_ai.agent.name"
 GEN_AI_CONVERSATION_ID: Final = "gen_ai.conversation.id"
+GEN_AI_OPERATION_NAME: Final = "gen_ai.operation.name"
 GEN_AI_PROVIDER_NAME: Final = "gen_ai.provider.name"
 GEN_AI_REQUEST_MODEL: Final = "gen_ai.request.model"
+GEN_AI_TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105 # of a model, not of a login
 GEN_AI_TOOL_NAME: Final = "gen_ai.tool.name"
 GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
 GEN_AI_USAGE_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
 GEN_AI_USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
 GEN_AI_USAGE_REASONING_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
+GEN_AI_WORKFLOW_NAME: Final = "gen_ai.workflow.name"
 
 # OpenTelemetry semantic conventions, general registry.
 ERROR_TYPE: Final = "error.type"

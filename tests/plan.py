@@ -61,11 +61,16 @@ class Kept(NamedTuple):
 _KAFKA = Kept("Kafka", "kafka-", 6, 100)
 _COLLECTOR = Kept("OpenTelemetry Collector", "collector-", 110, 2_300)
 _JAEGER = Kept("Jaeger", "jaeger-", 165, 2_300)
+_PROMETHEUS = Kept("Prometheus", "prometheus-", 240, 1_000)
+_ALERTMANAGER = Kept("Alertmanager", "alertmanager-", 200, 800)
 _FIXTURES = {
     "kafka_broker": [_KAFKA],
     "jaeger": [_JAEGER],
     "collector": [_COLLECTOR, _JAEGER],
     "collector_of_spans": [_COLLECTOR],
+    "prometheus": [_COLLECTOR, _JAEGER, _PROMETHEUS],
+    "promtool": [_PROMETHEUS],
+    "amtool": [_ALERTMANAGER],
     "genai": [Kept("environment beside-genai", "beside-genai-", 40, 170)],
     "processes": [Kept("environment beside-processes", "beside-processes-", 60, 150)],
     "servers": [Kept("environment beside-servers", "beside-servers-", 40, 200)],

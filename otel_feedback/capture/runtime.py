@@ -78,6 +78,10 @@ class Recorder(Protocol):
         """Record the event of an action whose span reached no processor of ours; return it as it was recorded."""
         ...
 
+    def leave_unmeasured(self, event_id: str) -> None:
+        """Make no metrics of an action that is about to end."""
+        ...
+
     def lose(self, event_id: str, exc: Exception) -> None:
         """Count an action that could not be recorded."""
         ...

@@ -162,11 +162,13 @@ class Outcomes(Settling):
         if ready or self._aside:
             self._hand_out(ready)
 
-    def _hand_out(self, ready: list[Emitted], awaited: OutcomeEvent | None = None) -> OutcomeEvent | None:
+    def _hand_out(
+        self, ready: list[Emitted], awaited: OutcomeEvent | None = None, *, is_told: bool = False
+    ) -> OutcomeEvent | None:
         """Emit what is ready, with no lock held; return the awaited one as it was taken. Then see to what was put aside."""
         taken: OutcomeEvent | None = None
         for event, key, sampled in ready:
-            recorded = self._emit(event, key, sampled)
+            recorded = self._emit(event, key, sampled, is_told and event is awaited)
             if event is awaited:
                 taken = recorded
         if self._aside:
@@ -244,7 +246,7 @@ class Outcomes(Settling):
                 ended = self._settle(node, event, None)
             finally:
                 ready, self._ready, self._owner = self._ready, [], 0
-        return self._hand_out(ready, ended)
+        return self._hand_out(ready, ended, is_told=True)
 
     def _above(self, trace_id: int, span_id: int) -> Node | None:
         """Return the node of the span above, or of what stands for it; an action of our own gets one now."""

@@ -20,8 +20,11 @@ DEFAULT_KINDS = frozenset(
 Pricing = Callable[["str | None", "str | None", "TokenUsage | Usage", int], "Price | None"]
 """(model, provider, usage, when in ns) to a price; None where nobody knows."""
 
-Emit = Callable[[OutcomeEvent, str, bool], OutcomeEvent | None]
-"""Takes an event with its partition key, and whether its trace is sampled; returns it as it was recorded."""
+Emit = Callable[[OutcomeEvent, str, bool, bool], OutcomeEvent | None]
+"""Takes an event with its partition key, whether its trace is sampled, and whether an action of our own has just told it.
+
+Returns it as it was recorded.
+"""
 
 
 class Rules(NamedTuple):

@@ -54,8 +54,8 @@ def create_dispatcher(
 
     Args:
         kafka_servers: Brokers, `host:port`, several separated by commas; turns Kafka on.
-        enable_metrics: Record OpenTelemetry metrics of each action. Where the program has no MeterProvider and an OTLP
-            endpoint is set, one is made that exports them.
+        enable_metrics: Whether its actions count in OpenTelemetry metrics, as all outcomes do. Where the program has no
+            MeterProvider and an OTLP endpoint is set, one is made that exports them.
         options: Arguments of `configure()`, and those of `ActionDispatcher`: `max_concurrency`, `retries`, `backoff_s`,
             `hook_timeout_s`, `extractor`, `raise_on_error`.
 

@@ -21,12 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 from otel_feedback.capture.action import Identity
 from otel_feedback.capture.handle import Action
-from otel_feedback.capture.runtime import ensure_recorder
+from otel_feedback.capture.runtime import ensure_recorder, runtime
 from otel_feedback.dispatch.answers import Extractor, take_metrics
 from otel_feedback.dispatch.attempts import BACKOFF_S, Came, make_attempts
 from otel_feedback.dispatch.calling import call_agent
 from otel_feedback.dispatch.hooks import Hook, Hooks
-from otel_feedback.dispatch.metrics import record
 from otel_feedback.dispatch.places import Places
 from otel_feedback.dispatch.requests import Request, check_count, check_hooks, check_loop, check_seconds, declare
 from otel_feedback.dispatch.results import outcome_of, result_of
@@ -50,7 +49,7 @@ class ActionDispatcher:
         hook_timeout_s: How long one hook may take, in seconds.
         extractor: Reads tokens, cost and scores off an answer that is no mapping; see `dispatch()`.
         raise_on_error: Raise what the agent raised, after it was recorded, instead of returning it.
-        enable_metrics: Record OpenTelemetry metrics of each action.
+        enable_metrics: Whether its actions count in OpenTelemetry metrics, as all outcomes do.
 
     Thread-safe.
     """
@@ -216,9 +215,9 @@ class ActionDispatcher:
         try:
             if error is None:
                 take_metrics(act, came.output, self._extractor)
+            if not self._enable_metrics and (recorder := runtime().recorder) is not None:
+                recorder.leave_unmeasured(act.event_id)
             act._end(error)
-            if self._enable_metrics and act.recorded is not None:
-                record(act.recorded)
             outcome = outcome_of(act, request.declared._declared, came, requested_ns)
             result = result_of(outcome, came)
             if (self._post.added or request.post_hooks) and not isinstance(error, GeneratorExit):

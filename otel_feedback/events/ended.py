@@ -123,26 +123,6 @@ class EndedAction(msgspec.Struct, array_like=True, gc=False):
         """What it says."""
         return None if self.failure is None else self.failure.message or None
 
-    @property
-    def model(self) -> str | None:
-        """The model that answered last."""
-        return None if self.usage is None else self.usage.model
-
-    @property
-    def provider(self) -> str | None:
-        """Who ran it."""
-        return None if self.usage is None else self.usage.provider
-
-    @property
-    def input_tokens(self) -> int | None:
-        """Tokens that it read itself."""
-        return None if self.usage is None else self.usage.input
-
-    @property
-    def output_tokens(self) -> int | None:
-        """Tokens that it wrote itself."""
-        return None if self.usage is None else self.usage.output
-
     def all_metadata(self) -> dict[str, MetadataValue]:
         """Return the event's metadata."""
         metadata = self.metadata

@@ -54,7 +54,7 @@ class Delivery:
         close_action: Makes the final event of an action whose process died.
         begun: Called when a worker starts, as the first event makes it.
         is_child: This process was forked, perhaps for one task only: it adopts others' journals when it has lived a while.
-        also_tend: Called every few seconds while something was appended since.
+        also_tend: Each called every few seconds while something was appended since.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Delivery:
         close_action: CloseAction,
         begun: Callable[[], None] = lambda: None,
         is_child: bool = False,
-        also_tend: Callable[[], None] = lambda: None,
+        also_tend: Sequence[Callable[[], None]] = (),
     ) -> None:
         self.journal = journal
         self._begun = begun
@@ -136,7 +136,8 @@ class Delivery:
     def _tend(self) -> float:
         """Look after everything once; return after how many seconds to do so again."""
         is_busy = self.journal.tend()
-        self._also_tend()
+        for tend in self._also_tend:
+            tend()
         self.ledger.tell_losses()
         now, end = time.monotonic(), self.journal.end
         if self._told_end < end and now >= self._audit_due:

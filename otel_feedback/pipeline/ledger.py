@@ -8,7 +8,7 @@ the end. Safe from any thread.
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
@@ -150,9 +150,28 @@ def _add(totals: dict[str, Account], exporter: str, more: Account) -> None:
     )
 
 
-def observe(totals: Callable[[], Mapping[str, Account]], not_recorded: Callable[[], Mapping[str, int]]) -> None:
-    """Offer the account to OpenTelemetry metrics; it is asked for when a reader of a MeterProvider collects."""
+_accounts: list[tuple[Callable[[], Mapping[str, Account]], Callable[[], Mapping[str, int]]]] = []
+
+
+def observe(account: Callable[[], Mapping[str, Account]], not_recorded: Callable[[], Mapping[str, int]]) -> None:
+    """Offer an account to OpenTelemetry metrics; it is asked for when a reader of a MeterProvider collects.
+
+    Of several in one process, one after the other, the sum is told: a counter never goes back.
+    """
+    _accounts.append((account, not_recorded))
+    if len(_accounts) == 1:  # an SDK takes the callbacks of a name once
+        _offer()
+
+
+def _offer() -> None:
     meter = metrics.get_meter("otel_feedback", VERSION)
+
+    def totals() -> dict[str, Account]:
+        sums: dict[str, Account] = {}
+        for account, _ in _accounts:
+            for name, more in account().items():
+                _add(sums, name, more)
+        return sums
 
     def of(pick: Callable[[Account], int]) -> Callable[[CallbackOptions], list[Observation]]:
         return lambda options: [Observation(pick(account), {"exporter": name}) for name, account in totals().items()]
@@ -165,7 +184,10 @@ def observe(totals: Callable[[], Mapping[str, Account]], not_recorded: Callable[
         ]
 
     def unrecorded(_options: CallbackOptions) -> list[Observation]:
-        return [Observation(count, {"reason": reason}) for reason, count in not_recorded().items()]
+        sums: Counter[str] = Counter()
+        for _, not_recorded in _accounts:
+            sums.update(not_recorded())
+        return [Observation(count, {"reason": reason}) for reason, count in sums.items()]
 
     counter, gauge = meter.create_observable_counter, meter.create_observable_gauge
     counter(

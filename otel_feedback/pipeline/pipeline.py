@@ -25,10 +25,11 @@ from otel_feedback.events.ended import MOST_MORE, EndedAction, pack
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
 from otel_feedback.events.started import StartedAction
 from otel_feedback.exporters.interface import Exporter, Notices
-from otel_feedback.journal.interface import Account, Journal
+from otel_feedback.journal.interface import Journal
 from otel_feedback.pipeline.delivery import Delivery, Refused
 from otel_feedback.pipeline.end import PipelineEnd
 from otel_feedback.pipeline.ledger import observe
+from otel_feedback.pipeline.measuring import Measuring
 from otel_feedback.pipeline.recorder import ActionRecorder
 from otel_feedback.pipeline.ring import Ring
 from otel_feedback.pipeline.screen import Dropped, Screen
@@ -59,10 +60,10 @@ class FeedbackPipeline:
         rescan_s: How often to look for journals of dead processes, in seconds.
         audit_s: How often the account goes to `notices`, in seconds.
         rules: What is wanted of the conversion of spans.
+        measuring: What makes OpenTelemetry metrics of outcomes.
         new_screen: Makes what events go through before they are recorded; it is given what counts failures of a
             user's functions.
-        on_shutdown: Called when shutdown begins, on a thread of its own and with the seconds that there are, for
-            example to flush spans.
+        on_shutdown: Called when shutdown begins, on a thread of its own, with the seconds that there are: to flush spans.
     """
 
     def __init__(
@@ -82,17 +83,17 @@ class FeedbackPipeline:
         service_name: str | None = None,
         rules: Rules | None = None,
         enabled: bool = True,
+        measuring: Measuring | None = None,
         new_screen: Callable[[Callable[[str, Exception], None]], Screen] = lambda failed: Screen(failed=failed),
     ) -> None:
         self.service_name, self.enabled = service_name, enabled
         self._new_journal = new_journal
-        self._exporters = tuple(exporters)
-        self._refused = refused
-        self._notices = notices
+        self._exporters, self._refused, self._notices = tuple(exporters), refused, notices
         self.emit_start, self.emit_pending = emit_start, emit_pending
-        self._rescan_s, self._audit_s = rescan_s, audit_s
-        self._shutdown_timeout_s = shutdown_timeout_s
+        self._rescan_s, self._audit_s, self._shutdown_timeout_s = rescan_s, audit_s, shutdown_timeout_s
         self._ring = Ring(ring_size)
+        self.measuring = measuring or Measuring()
+        """The OpenTelemetry metrics of the outcomes, once they are offered and the program has a MeterProvider."""
         self.outcomes = Outcomes(self.accept, CONVENTIONS, rules or Rules(), open_actions.get)
         """What turns spans into events, for all providers whose spans come here."""
         self.unrecorded = Unrecorded()
@@ -121,7 +122,7 @@ class FeedbackPipeline:
             close_action=self._close_lost,
             begun=self._note_begun,
             is_child=is_child,
-            also_tend=self.outcomes.tend,
+            also_tend=(self.outcomes.tend, self.measuring.drain),
         )
 
     def _note_begun(self) -> None:
@@ -147,19 +148,24 @@ class FeedbackPipeline:
         try:
             packed = pack(ended)
         except Exception:  # what cannot be written is seen to there
-            return self.accept(ended.event(), key, sampled, is_clean=True)
+            return self.accept(ended.event(), key, sampled, True, is_clean=True)
         if screen.has_hooks or len(packed) + MOST_MORE > screen.max_bytes or self.closed:
-            return self.accept(ended.event(), key, sampled, is_clean=True)
+            return self.accept(ended.event(), key, sampled, True, is_clean=True)
         self._ring.append(ended)
         if not self._delivery.append(key, packed, ended, sampled):
             self._reject_late(ended.event_id)
             return None
+        if self.measuring.is_on:
+            self.measuring.take(ended, sampled, True)
         return ended
 
-    def accept(self, event: OutcomeEvent, key: str, sampled: bool, *, is_clean: bool = False) -> OutcomeEvent | None:
+    def accept(
+        self, event: OutcomeEvent, key: str, sampled: bool, is_told: bool = False, *, is_clean: bool = False
+    ) -> OutcomeEvent | None:
         """Take an event that is known to be valid; return it as it was recorded, None where it was not.
 
-        On the agent's thread: cheap, never waits, never raises. `is_clean`: its texts went through the redaction.
+        On the agent's thread: cheap, never waits, never raises. `is_told`: an action of our own has just ended so. `is_clean`:
+        its texts went through the redaction.
         """
         if not HERE[0]:
             begin_anew()
@@ -184,6 +190,8 @@ class FeedbackPipeline:
         if not self._delivery.append(key, payload, event, sampled):
             self._reject_late(event.event_id)
             return None
+        if self.measuring.is_on:
+            self.measuring.take(event, sampled, is_told)
         return event
 
     def _key_of(self, key: str, event: OutcomeEvent, recorded: OutcomeEvent) -> str:
@@ -196,6 +204,8 @@ class FeedbackPipeline:
         """Return the final event of an action whose process died, as it is to be recorded, if it is."""
         screened = self._screen.pass_through(lost_action(action, died))
         if not isinstance(screened, Dropped):
+            if self.measuring.is_on:
+                self.measuring.take(screened.event, False, False)
             return screened.event
         self.unrecorded.count(screened.reason)
         return None
@@ -250,15 +260,9 @@ class FeedbackPipeline:
         if status is not None and status not in _STATUSES:
             raise ConfigError("status", status, "one of " + ", ".join(_STATUSES))
         require("count", count, int, "a whole number")
-        return self._ring.newest(
-            count,
-            lambda event: (
-                (status is None or event.status == status)
-                and (agent_name is None or event.agent_name == agent_name)
-                and (action_type is None or event.action_type == action_type)
-                and (workflow_id is None or event.workflow_id == workflow_id)
-            ),
-        )
+        wanted = {"status": status, "agent_name": agent_name, "action_type": action_type, "workflow_id": workflow_id}
+        given = [(name, value) for name, value in wanted.items() if value is not None]
+        return self._ring.newest(count, lambda event: all(getattr(event, name) == value for name, value in given))
 
     def metrics(self) -> dict[str, Any]:
         """Return the account: what was recorded, and for each exporter what became of it.
@@ -289,10 +293,7 @@ class FeedbackPipeline:
 
     def observe(self) -> None:
         """Offer the account to OpenTelemetry metrics, under the names `otel_feedback.events.*`."""
-        observe(self._totals, self._count_not_recorded)
-
-    def _totals(self) -> dict[str, Account]:
-        return self._delivery.ledger.totals()
+        observe(lambda: self._delivery.ledger.totals(), self._count_not_recorded)  # noqa: PLW0108 # a child has another
 
     def _count_not_recorded(self) -> dict[str, int]:
         not_recorded = self.unrecorded.by_reason()
@@ -338,10 +339,8 @@ class FeedbackPipeline:
     def renew_after_fork(self) -> None:
         """In a forked child: a journal, workers and locks of its own. What is pending belongs to the parent."""
         self._delivery.leave_to_parent()  # first of all: whatever fails below, nothing of the parent's is written to
-        self.unrecorded.renew_after_fork()
-        self._ending.renew_after_fork()
-        self._screen.renew_after_fork()
-        self.outcomes.renew_after_fork()
+        for part in (self.unrecorded, self._ending, self._screen, self.outcomes, self.measuring):
+            part.renew_after_fork()
         for exporter in self._exporters:
             exporter.after_fork()
         if self._notices is not None:

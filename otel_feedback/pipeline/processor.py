@@ -137,7 +137,7 @@ class OutcomeSpanProcessor(SpanProcessor):
             event = self._with_what_others_said(action, event, span)
         if action.in_tree or action.open_below or self.outcomes.keeps_recent:
             return self.outcomes.end_own(action, event, action.is_sampled)
-        return pipeline.accept(event, action.partition_key, action.is_sampled)
+        return pipeline.accept(event, action.partition_key, action.is_sampled, True)
 
     def _with_what_others_said(self, action: Action, event: OutcomeEvent, span: ReadableSpan) -> OutcomeEvent:
         """Return the event with attributes that others have set on the action's span, where it does not say so itself."""

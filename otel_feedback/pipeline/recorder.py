@@ -65,7 +65,11 @@ class ActionRecorder:
         """Record the event of an action whose span reached no processor of ours."""
         if sampled_out and not self.pipeline.closed:
             self.pipeline.unrecorded.note_sampled_out()
-        return self.pipeline.accept(event, key, sampled)
+        return self.pipeline.accept(event, key, sampled, True)
+
+    def leave_unmeasured(self, event_id: str) -> None:
+        """Make no metrics of an action that is about to end."""
+        self.pipeline.measuring.leave_out(event_id)
 
     def lose(self, event_id: str, exc: Exception) -> None:
         """Count an action that could not be recorded."""

@@ -34,7 +34,7 @@ from opentelemetry.trace import SpanContext
 
 __all__ = [
     "NO_STATE", "SPAN_KEY", "DirectTracer", "Ending", "Hearers", "Ids", "bounded_attributes", "current_variable",
-    "direct_tracer", "draws_bits", "hearers", "ids_of", "leads_nowhere", "new_context", "suppress_instrumentation",
+    "direct_tracer", "draws_bits", "hearers", "ids_of", "new_context", "suppress_instrumentation",
 ]  # fmt: skip
 
 
@@ -46,11 +46,6 @@ def suppress_instrumentation() -> Generator[None]:
         yield
     finally:
         context_api.detach(token)
-
-
-def leads_nowhere(instrument: object) -> bool:
-    """Tell whether an instrument of the API has no MeterProvider behind it yet. The API has no name for what is behind it."""
-    return getattr(instrument, "_real_instrument", instrument) is None
 
 
 _PROBE = object()

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import atexit
 import os
+import uuid
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from inspect import signature
 from typing import Any
 
 from opentelemetry import metrics, trace
-from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SimpleSpanProcessor, SpanExporter
 
@@ -116,6 +117,8 @@ def prepare_metrics(service_name: str) -> None:
 
         exporter = HttpExporter()
     resource = Resource.create({SERVICE_NAME: service_name})
+    if SERVICE_INSTANCE_ID not in resource.attributes:  # older SDKs: two processes would be one series
+        resource = resource.merge(Resource({SERVICE_INSTANCE_ID: str(uuid.uuid4())}))
     metrics.set_meter_provider(MeterProvider([PeriodicExportingMetricReader(exporter)], resource))
 
 

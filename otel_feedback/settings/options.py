@@ -61,6 +61,7 @@ class SettingsOptions(TypedDict, total=False):
     agent_rate_limit: float | None
     audit_interval_s: float | None
     ring_size: int | None
+    metric_label_sets: int | None
     shutdown_timeout_s: float | None
     enabled: bool | None
     disabled: bool | None

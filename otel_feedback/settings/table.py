@@ -171,6 +171,9 @@ SETTINGS: tuple[Setting, ...] = (
             "How often the account goes to the audit topic, in seconds; losses go at once.", _J),
     Setting("ring_size", "OTEL_FEEDBACK_RING_SIZE", "1000", whole(1, 1_000_000),
             "Newest events that `get_recent_events()` sees.", _P),
+    Setting("metric_label_sets", "OTEL_FEEDBACK_METRIC_LABEL_SETS", "500", whole(0, 100_000),
+            "Sets of labels that the OpenTelemetry metrics of outcomes have each: agent, action, status, tenant and model. Of "
+            "what is beyond, first tenant and model are `other`, then agent and action, too. 0: no metrics of outcomes.", _P),
     Setting("shutdown_timeout_s", "OTEL_FEEDBACK_SHUTDOWN_TIMEOUT", "5", a_number(0, 3_600),
             "How long the end of the program waits for delivery, in seconds.", _P),
     Setting("enabled", "OTEL_FEEDBACK_ENABLED", "false", a_flag,
@@ -265,6 +268,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     emit_pending: bool
     audit_interval_s: float
     ring_size: int
+    metric_label_sets: int
     shutdown_timeout_s: float
     disabled: bool
 
@@ -321,7 +325,7 @@ def get_settings(
             for name in (
                 "service_name", "enable_outcome_logging", "log_file", "log_max_bytes", "log_backups",
                 "durability", "journal_max_bytes", "journal_max_age_s", "journal_min_free_bytes",
-                "journal_memory_max_bytes", "journal_rescan_s", "emit", "span_ttl_s", "emit_start", "emit_pending", "baggage_fields", "prices", "audit_interval_s", "ring_size",
+                "journal_memory_max_bytes", "journal_rescan_s", "emit", "span_ttl_s", "emit_start", "emit_pending", "baggage_fields", "prices", "audit_interval_s", "ring_size", "metric_label_sets",
                 "shutdown_timeout_s", "capture_content", "event_max_bytes", "agent_rate_limit",
             )
         },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -18,6 +19,7 @@ _WITHOUT_HEALTH_CHECK = {
     "otel-collector": "its image holds no shell and no other program that could ask",
 }
 _ONE_SHOT = {"kafka-topics"}
+_CONFIGURED = ("otel-collector", "prometheus", "alertmanager")  # by a file in collector-config/
 
 Service = dict[str, Any]
 
@@ -38,6 +40,8 @@ def test_images_are_what_the_tests_run_against(services: dict[str, Service]) -> 
     assert images["kafka"] == images["kafka-topics"] == versions.KAFKA_IMAGE
     assert images["otel-collector"] == versions.COLLECTOR_IMAGE
     assert images["jaeger"] == versions.JAEGER_IMAGE
+    assert images["prometheus"] == versions.PROMETHEUS_IMAGE
+    assert images["alertmanager"] == versions.ALERTMANAGER_IMAGE
 
 
 def test_ports_are_on_loopback_and_used_once(services: dict[str, Service]) -> None:
@@ -46,7 +50,7 @@ def test_ports_are_on_loopback_and_used_once(services: dict[str, Service]) -> No
     assert all(parts), ports
     published = [int(part[1]) for part in parts if part]
     assert len(set(published)) == len(published)
-    assert {9092, 8080, 4317, 4318, 16686} <= set(published)
+    assert {9092, 8080, 4317, 4318, 16686, 9090, 9093} <= set(published)
 
 
 def test_mounted_files_exist(services: dict[str, Service]) -> None:
@@ -55,7 +59,7 @@ def test_mounted_files_exist(services: dict[str, Service]) -> None:
     assert paths
     for path in paths:
         assert (ROOT / path).exists(), path
-    command = " ".join(services["otel-collector"]["command"])
+    command = " ".join(word for name in _CONFIGURED for word in services[name]["command"])
     for name in re.findall(r"/etc/otelcol-feedback/([\w.-]+)", command):
         assert (ROOT / "collector-config" / name).is_file(), name
 
@@ -92,6 +96,25 @@ def test_every_variable_of_the_collector_has_a_default() -> None:
     """With compose, and with no variable set at all, `collector.yaml` has to stand alone."""
     text = (ROOT / "collector-config" / "collector.yaml").read_text("utf-8")
     assert re.findall(r"\$\{env:\w+\}", text) == []
+
+
+def test_prometheus_asks_and_tells_who_is_there(services: dict[str, Service]) -> None:
+    said = yaml.safe_load((ROOT / "collector-config" / "prometheus.yaml").read_text("utf-8"))
+    jobs = [*said["scrape_configs"], *said["alerting"]["alertmanagers"]]
+    targets = [target for job in jobs for static in job["static_configs"] for target in static["targets"]]
+    ports = {name: {port.split(":")[-1] for port in service.get("ports", [])} for name, service in services.items()}
+    for target in targets:
+        host, port = target.split(":")
+        assert port in ports["prometheus" if host == "localhost" else host], target
+
+
+def test_promtool_and_amtool_accept_the_configuration(promtool: Path, amtool: Path) -> None:
+    for command in (
+        [promtool, "check", "config", "collector-config/prometheus.yaml"],
+        [amtool, "check-config", "collector-config/alertmanager.yaml"],
+    ):
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_kafka_settings_make_a_broker_that_kafka_accepts(services: dict[str, Service]) -> None:

@@ -28,8 +28,10 @@ class Recording(FeedbackPipeline):
 
     revisions: list[OutcomeEvent]
 
-    def accept(self, event: OutcomeEvent, key: str, sampled: bool, *, is_clean: bool = False) -> OutcomeEvent | None:
-        return self._note(super().accept(event, key, sampled, is_clean=is_clean))
+    def accept(
+        self, event: OutcomeEvent, key: str, sampled: bool, is_told: bool = False, *, is_clean: bool = False
+    ) -> OutcomeEvent | None:
+        return self._note(super().accept(event, key, sampled, is_told, is_clean=is_clean))
 
     def accept_ended(self, ended: AnEnded, key: str, sampled: bool) -> AnEnded | OutcomeEvent | None:
         taken = super().accept_ended(ended, key, sampled)

@@ -19,6 +19,7 @@ from tests.stack.errors import StackError
 from tests.stack.jaeger import Jaeger
 from tests.stack.kafka import KafkaBroker
 from tests.stack.otlp_sink import OtlpSink
+from tests.stack.prometheus import Prometheus
 
 
 def _run() -> None:
@@ -29,6 +30,7 @@ def _run() -> None:
         collector = stack.enter_context(
             Collector.launch(jaeger_otlp_endpoint=jaeger.otlp_grpc_endpoint, logs_endpoint=sink.http_endpoint)
         )
+        prometheus = stack.enter_context(Prometheus.launch(collector))
         rows = [
             ("Kafka", broker.bootstrap_servers),
             ("Collector, OTLP/gRPC", collector.grpc_endpoint),
@@ -37,6 +39,7 @@ def _run() -> None:
             ("Collector, health", collector.health_url),
             ("Jaeger, query API", jaeger.query_url),
             ("Jaeger, OTLP/gRPC", jaeger.otlp_grpc_endpoint),
+            ("Prometheus", prometheus.url),
             ("OTLP sink for logs", sink.http_endpoint),
         ]
         for name, address in rows:

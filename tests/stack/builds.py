@@ -1,7 +1,7 @@
-"""Build the services where no container engine runs: Kafka by Maven, the other two by Go.
+"""Build the services where no container engine runs: Kafka by Maven, the others by Go.
 
 All versions are pinned; the recipes are the files in `build/` and the commands here. Measured on
-2 cores with empty Maven and Go caches: Kafka 6 s, collector 108 s, Jaeger 161 s. Maven's and Go's
+2 cores with empty Maven and Go caches: Kafka 6 s, collector 108 s, Jaeger 161 s, Prometheus about as long. Maven's and Go's
 download caches are their own defaults, so a changed recipe builds faster than a first one, and one that was interrupted
 goes on where it was.
 """
@@ -12,6 +12,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
@@ -33,22 +34,10 @@ _BUILD_COLLECTOR = (
     "--config=builder.yaml",
 )
 _JAEGER = "github.com/jaegertracing/jaeger"
-_MARK_JAEGER_MODULE = (
-    "go",
-    "mod",
-    "edit",
-    "-module=otel-feedback.tests/jaeger",
-    f"-require={_JAEGER}@v{versions.JAEGER_MODULE}",
-)
-_BUILD_JAEGER = (
-    "go",
-    "build",
-    "-mod=mod",
-    "-trimpath",
-    f"-ldflags={_LINK_FLAGS}",
-    "-o=jaeger",
-    f"{_JAEGER}/cmd/jaeger",
-)
+_PROMETHEUS = "github.com/prometheus/prometheus"
+_ALERTMANAGER = "github.com/prometheus/alertmanager"
+_BUILD = ("go", "build", "-mod=mod", "-trimpath", f"-ldflags={_LINK_FLAGS}")
+_NO_DISCOVERY = "-tags=remove_all_sd"  # of the machines of twenty clouds, whose libraries are most of the work
 
 
 def kafka_libraries() -> Path:
@@ -84,19 +73,32 @@ def collector_binary() -> Path:
 def jaeger_binary() -> Path:
     """Return Jaeger's executable."""
 
-    def build(directory: Path) -> None:
-        # `go install` refuses a module with replace directives. A module of our own with Jaeger's
-        # requirements and checksums builds the very same program.
-        source = _download(f"{_JAEGER}@v{versions.JAEGER_MODULE}", directory)
-        for name in ("go.mod", "go.sum"):
-            (directory / name).write_bytes((source / name).read_bytes())
-        run_step(_MARK_JAEGER_MODULE, directory, _GO_ENVIRONMENT)
-        run_step(_BUILD_JAEGER, directory, _GO_ENVIRONMENT)
+    return _build_of_module("jaeger", versions.JAEGER, _JAEGER, versions.JAEGER_MODULE, ["jaeger"]) / "jaeger"
 
-    key = build_key("jaeger", versions.JAEGER, [*_MARK_JAEGER_MODULE, *_BUILD_JAEGER])
-    title = f"building Jaeger {versions.JAEGER} with Go (once, ~3 minutes)"
-    _require("go")
-    return built(key, title, build) / "jaeger"
+
+def prometheus_binary() -> Path:
+    """Return Prometheus' executable. Its pages are not in it."""
+    return _prometheus() / "prometheus"
+
+
+def promtool_binary() -> Path:
+    """Return what checks Prometheus' configuration and rules."""
+    return _prometheus() / "promtool"
+
+
+def _prometheus() -> Path:
+    programs = ["prometheus", "promtool"]
+    return _build_of_module(
+        "prometheus", versions.PROMETHEUS, _PROMETHEUS, versions.PROMETHEUS_MODULE, programs, _NO_DISCOVERY
+    )
+
+
+def amtool_binary() -> Path:
+    """Return what checks Alertmanager's configuration."""
+    return (
+        _build_of_module("alertmanager", versions.ALERTMANAGER, _ALERTMANAGER, versions.ALERTMANAGER, ["amtool"])
+        / "amtool"
+    )
 
 
 def build_all() -> None:
@@ -108,6 +110,30 @@ def build_all() -> None:
     kafka_libraries()
     collector_binary()
     jaeger_binary()
+    prometheus_binary()
+    amtool_binary()
+
+
+def _build_of_module(
+    name: str, version: str, module: str, module_version: str, programs: Sequence[str], *flags: str
+) -> Path:
+    """Return the directory with these programs of a Go module."""
+    mark = ("go", "mod", "edit", f"-module=otel-feedback.tests/{name}", f"-require={module}@v{module_version}")
+    target = programs[0] if len(programs) == 1 else "."
+    build = (*_BUILD, f"-o={target}", *flags, *(f"{module}/cmd/{program}" for program in programs))
+
+    def build_in(directory: Path) -> None:
+        # `go install` refuses a module with replace directives. A module of our own with its
+        # requirements and checksums builds the very same program.
+        source = _download(f"{module}@v{module_version}", directory)
+        for file in ("go.mod", "go.sum"):
+            (directory / file).write_bytes((source / file).read_bytes())
+        run_step(mark, directory, _GO_ENVIRONMENT)
+        run_step(build, directory, _GO_ENVIRONMENT)
+
+    title = f"building {name.capitalize()} {version} with Go (once, ~3 minutes)"
+    _require("go")
+    return built(build_key(name, version, [*mark, *build]), title, build_in)
 
 
 def _recipe(name: str) -> str:

@@ -11,17 +11,19 @@ import contextlib
 import os
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.stack import builds, docker, progress, versions
 from tests.stack.collector import BASE, Collector
-from tests.stack.environment import COLLECTOR, JAEGER, KAFKA, given, is_ci
+from tests.stack.environment import COLLECTOR, JAEGER, KAFKA, PROMETHEUS, given, is_ci
 from tests.stack.errors import ServiceUnavailable, StackError, first_possible
 from tests.stack.jaeger import Jaeger
 from tests.stack.kafka import KafkaBroker
 from tests.stack.otlp_sink import OtlpSink
+from tests.stack.prometheus import Prometheus
 from tests.stack.trace_sink import TraceSink
 
 _PREPARATIONS: dict[str, tuple[str, str, Callable[[], object]]] = {
@@ -29,7 +31,10 @@ _PREPARATIONS: dict[str, tuple[str, str, Callable[[], object]]] = {
     "collector": (COLLECTOR, versions.COLLECTOR_IMAGE, builds.collector_binary),
     "collector_of_spans": (COLLECTOR, versions.COLLECTOR_IMAGE, builds.collector_binary),
     "jaeger": (JAEGER, versions.JAEGER_IMAGE, builds.jaeger_binary),
+    "prometheus": (PROMETHEUS, versions.PROMETHEUS_IMAGE, builds.prometheus_binary),
 }
+
+_TOOLS: dict[str, Callable[[], Path]] = {"promtool": builds.promtool_binary, "amtool": builds.amtool_binary}
 
 _missing: dict[str, int] = {}  # reason to number of tests
 
@@ -66,6 +71,27 @@ def collector(jaeger: Jaeger, otlp_sink: OtlpSink) -> Iterator[Collector]:
 
 
 @pytest.fixture(scope="session")
+def prometheus(collector: Collector) -> Iterator[Prometheus]:
+    """A Prometheus that scrapes `collector`; tell tests apart by their `service.name`, which is the label `job`."""
+    if given(COLLECTOR) is not None and given(PROMETHEUS) is None:
+        raise StackError(f"{COLLECTOR} needs {PROMETHEUS} too: who scrapes it is not known here")
+    with Prometheus.launch(collector) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    """What checks Prometheus' configuration and rules."""
+    return builds.promtool_binary()
+
+
+@pytest.fixture(scope="session")
+def amtool() -> Path:
+    """What checks Alertmanager's configuration."""
+    return builds.amtool_binary()
+
+
+@pytest.fixture(scope="session")
 def trace_sink() -> Iterator[TraceSink]:
     """The sink behind `collector_of_spans`; start a test with `trace_sink.reset()`."""
     with TraceSink() as sink:
@@ -96,6 +122,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         # Whatever is not to be had is told by the fixture that needs it.
         with contextlib.suppress(ServiceUnavailable):
             first_possible(fixture, [("Docker", partial(_pull, image)), ("build", build)])
+    for fixture, build in _TOOLS.items():
+        if fixture in wanted:
+            with contextlib.suppress(ServiceUnavailable):
+                build()
 
 
 def _pull(image: str) -> None:

@@ -18,3 +18,11 @@ JAEGER = "2.13.0"
 # Jaeger 2 is released from a Go module that still counts in version 1.
 JAEGER_MODULE = "1.76.0"
 JAEGER_IMAGE = f"jaegertracing/jaeger:{JAEGER}"
+
+PROMETHEUS = "3.13.5"
+# Prometheus 3 is released from a Go module that counts its own minor and patch versions in one.
+PROMETHEUS_MODULE = "0.313.5"
+PROMETHEUS_IMAGE = f"prom/prometheus:v{PROMETHEUS}"
+
+ALERTMANAGER = "0.33.1"
+ALERTMANAGER_IMAGE = f"prom/alertmanager:v{ALERTMANAGER}"

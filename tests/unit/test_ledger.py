@@ -35,6 +35,7 @@ PROGRAM = """
     for resource in reader.get_metrics_data().resource_metrics:
         for scope in resource.scope_metrics:
             for metric in scope.metrics:
+                if not metric.name.startswith("otel_feedback.events."): continue
                 for point in metric.data.data_points:
                     told[" ".join([metric.name, *map(str, point.attributes.values())])] = point.value
     print(json.dumps({{"otel": told, "metrics": pipeline.metrics()}}))

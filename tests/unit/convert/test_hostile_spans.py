@@ -93,8 +93,10 @@ class Checking(FeedbackPipeline):
 
     count = 0
 
-    def accept(self, event: OutcomeEvent, key: str, sampled: bool, *, is_clean: bool = False) -> OutcomeEvent | None:
-        taken = super().accept(event, key, sampled, is_clean=is_clean)
+    def accept(
+        self, event: OutcomeEvent, key: str, sampled: bool, is_told: bool = False, *, is_clean: bool = False
+    ) -> OutcomeEvent | None:
+        taken = super().accept(event, key, sampled, is_told, is_clean=is_clean)
         if taken is not None:
             codec.validate(taken)
             codec.decode(codec.encode(taken))

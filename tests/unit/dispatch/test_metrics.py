@@ -133,19 +133,28 @@ def test_a_meter_that_fails_changes_nothing() -> None:
             def create_counter(self, name, *args, **kwargs):
                 raise RuntimeError("closed")
 
+            def create_observable_counter(self, name, callbacks=None, *args, **kwargs):
+                readers[name] = list(callbacks)
+
         class Bad(metrics.NoOpMeterProvider):
             def get_meter(self, name, *args, **kwargs):
                 return BadMeter(name)
 
+        readers = {}
         feedback.configure()
         metrics.set_meter_provider(Bad())
         async def agent(task): return 7
-        print(asyncio.run(feedback.ActionDispatcher().dispatch(agent))["output"])
+        for _ in range(3):
+            print(asyncio.run(feedback.ActionDispatcher().dispatch(agent))["output"])
+        print([(one.value, one.attributes) for one in readers["otel_feedback.outcomes.unmeasured"][0](None)])
         """,
         OFF,
     )
-    assert (done.returncode, done.stdout.strip()) == (0, "7"), done.stderr
-    assert done.stderr.count("the metrics of an action could not be recorded: RuntimeError('closed')") == 1, done.stderr
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n", 3) == ["7", "7", "7", "[(3, {'reason': 'defect'})]\n"]
+    assert done.stderr.count("the metrics of an outcome could not be recorded: RuntimeError('closed')") == 1, (
+        done.stderr
+    )
 
 
 # -- OTLP --------------------------------------------------------------------------------------------------
