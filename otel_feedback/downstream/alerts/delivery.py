@@ -25,6 +25,8 @@ __all__ = ["Done", "Lane", "batch_of"]
 
 FIRST_S = 1.0
 MOST_S = 300.0
+MOST_AT_ONCE = 200
+"""Alerts that one message names."""
 
 
 class Done(NamedTuple):
@@ -104,4 +106,4 @@ def batch_of(
     rules = list(dict.fromkeys(notice.alert.key.rule for notice in waiting))
     after = [rule for rule in rules if rule != failing]
     chosen = (after or rules)[0]
-    return [notice for notice in waiting if notice.alert.key.rule == chosen]
+    return [notice for notice in waiting if notice.alert.key.rule == chosen][:MOST_AT_ONCE]

@@ -14,7 +14,7 @@ from otel_feedback.downstream.alerts.rules import Options, Rule
 __all__ = ["body_of", "line_of", "mood_of", "named", "title_of", "value_of"]
 
 MOST = 20
-"""Alerts that one message names."""
+"""Alerts that one message describes; of others it has the names."""
 _WORDS = {
     Told.OPENED: "firing", Told.FLAPPING: "flapping", Told.STILL: "still firing", Told.RESOLVED: "resolved",
     Told.EXPIRED: "expired",
@@ -32,8 +32,9 @@ def title_of(name: str, rule: Rule | None, several: Sequence[Said]) -> str:
 def body_of(rule: Rule | None, options: Options, several: Sequence[Said]) -> str:
     """Return the message, plain text of some lines for each alert."""
     parts = [_said(rule, options, said) for said in several[:MOST]]
-    if len(several) > MOST:
-        parts.append(f"and {len(several) - MOST} more: otel-feedback alerts list")
+    if len(several) > MOST:  # each is named, so that none is lost among many
+        parts.append("\n".join(f"{_WORDS[said.told]}: {named(rule, said.alert.key)}" for said in several[MOST:]))
+        parts.append("more of each: otel-feedback alerts list")
     return "\n\n".join(parts)
 
 
