@@ -67,20 +67,15 @@ def find_events(given: Sequence[str] | None) -> Source:
         ConfigError: A setting cannot be used.
         ImportError: DuckDB is not installed.
     """
+    from otel_feedback.cli.reading.source import default_store
     from otel_feedback.downstream.alerts.looking import Source
     from otel_feedback.downstream.tables.opening import MANIFEST
 
     if given is not None:
         return Source(tuple(path for text in given for path in _paths(Path(text).expanduser())))
     env_file.load()
-    store = os.environ.get("OTEL_FEEDBACK_STORE_DIR", "").strip()
-    data = os.environ.get("XDG_DATA_HOME", "").strip()
-    folder = (
-        Path(store).expanduser()
-        if store
-        else (Path(data) if data else Path.home() / ".local/share") / "otel-feedback/store"
-    )
-    if store or (folder / MANIFEST).is_file():
+    folder = default_store()
+    if (folder / MANIFEST).is_file():
         return Source((folder,))
     log_file = get_settings().log_file
     if log_file is None:

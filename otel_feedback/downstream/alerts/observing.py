@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from otel_feedback.downstream.alerts.rules import Options, Rule
-from otel_feedback.downstream.tables.opening import Tables
+from otel_feedback.downstream.tables.tables import Tables, quoted
 from otel_feedback.errors import FeedbackError
 
 __all__ = ["Key", "Observation", "QueryError", "moments_of", "observe", "reach_s"]
@@ -145,7 +145,7 @@ def _numbers(rule: Rule, options: Options, moments: tuple[int, int]) -> dict[str
         "compare": int(rule.compare), "recent": int(options.recent), "overdue": int(rule.overdue),
         "days": max(1, int(rule.compare // 86_400)), "windows_before": WINDOWS_BEFORE, "min_count": rule.min_count,
         "keys": ", ".join(keys), "where": _where(rule), "of_service": _any_of("service_name", rule.service), "took": _LATENCY, "percentile": float(rule.percentile),
-        "listed": "[" + ", ".join(map(_quoted, rule.agents)) + "]::VARCHAR[]",
+        "listed": "[" + ", ".join(map(quoted, rule.agents)) + "]::VARCHAR[]",
     }  # fmt: skip
     measure = _MEASURES.get(rule.kind)
     if measure is not None:
@@ -167,7 +167,7 @@ def _where(rule: Rule) -> str:
 def _any_of(column: str, patterns: Sequence[str]) -> str:
     if "*" in patterns:
         return "true"
-    return "(" + " OR ".join(f"{column} GLOB {_quoted(each)}" for each in patterns) + ")"
+    return "(" + " OR ".join(f"{column} GLOB {quoted(each)}" for each in patterns) + ")"
 
 
 def _own(tables: Tables, rule: Rule, ended: int) -> list[Observation]:
@@ -212,11 +212,6 @@ def _observation(rule: Rule, row: dict[str, Any]) -> Observation:
     key = Key(rule.name, *(None if row[column] is None else str(row[column]) for column in _COLUMNS.values()))
     at = datetime.fromtimestamp(row["ended"], timezone.utc)
     return Observation(key, at, value, judged, int(row["actions"]), before, row["run_id"])
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("'", "''")
-    return f"'{escaped}'"
 
 
 def _told(exc: Exception) -> str:
