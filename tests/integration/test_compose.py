@@ -82,13 +82,13 @@ def test_services_wait_for_what_can_be_waited_for(services: dict[str, Service]) 
 
 def test_topics_are_created_with_their_partitions(services: dict[str, Service]) -> None:
     script = "\n".join(services["kafka-topics"]["command"])
-    created = dict(re.findall(r"^create ([\w-]+) (\d+)$", script, re.MULTILINE))
+    created = dict(re.findall(r"^create ([\w-]+) (\d+(?: .+)?)$", script, re.MULTILINE))
     assert created == {
         "agent-outcomes": "6",
         "agent-outcomes-dlq": "1",
         "agent-outcomes-audit": "1",
         "agent-metrics": "1",
-        "agent-alerts": "1",
+        "agent-alerts": "1 cleanup.policy=compact",
     }
 
 

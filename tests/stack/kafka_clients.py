@@ -156,6 +156,12 @@ def partition_count(bootstrap_servers: str, topic: str) -> int:
         consumer.close()
 
 
+def topic_settings(bootstrap_servers: str, topic: str) -> str:
+    """Return the settings of a topic, as kafka-python shows them."""
+    with _admin(bootstrap_servers, timeout_ms=30_000) as admin:
+        return str(admin.describe_configs([_kafka.admin.ConfigResource(_kafka.admin.ConfigResourceType.TOPIC, topic)]))
+
+
 def set_scram_password(bootstrap_servers: str, user: str, mechanism: str, password: str) -> None:
     """Let a user log in by SCRAM-SHA-256 or SCRAM-SHA-512; the brokers know of it moments later.
 

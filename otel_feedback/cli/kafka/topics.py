@@ -20,6 +20,9 @@ __all__ = ["run", "topic_names"]
 STREAM_TOPICS = ("agent-metrics", "agent-alerts")
 """What the streaming jobs write."""
 
+COMPACTED = "agent-alerts"
+"""Of each alert Kafka keeps what is newest; the alerts are few, so it may take its time."""
+
 ALREADY_EXISTS = 36  # Kafka's error code TOPIC_ALREADY_EXISTS
 LEADERS_WAIT_MS = 10_000
 
@@ -74,7 +77,14 @@ def _create(
     console.print(Text(f"Topics on {', '.join(config.bootstrap_servers)}", "bold"))
     try:
         answer = admin.client.create_topics(
-            {name: {"num_partitions": n, "replication_factor": replication_factor} for name, n in wanted.items()},
+            {
+                name: {
+                    "num_partitions": n,
+                    "replication_factor": replication_factor,
+                    "configs": {"cleanup.policy": "compact"} if name == COMPACTED and name != config.topic else {},
+                }
+                for name, n in wanted.items()
+            },
             validate_only=dry_run,
             raise_errors=False,
         )

@@ -1,0 +1,84 @@
+"""`otel-feedback alerts check`: what is wrong with the rules, by line, and what would be right; else what they say."""
+
+from __future__ import annotations
+
+from rich.table import Table
+from rich.text import Text
+
+from otel_feedback.cli.alerts.place import name_of, read_rules
+from otel_feedback.cli.console import failed, number_of, open_console, write
+from otel_feedback.downstream.alerts.channels import ChannelError, Sender
+from otel_feedback.downstream.alerts.messages import value_of
+from otel_feedback.downstream.alerts.observing import QueryError
+from otel_feedback.downstream.alerts.rules import AlertFile, Rule
+
+__all__ = ["run"]
+
+
+def run(*, rules: str | None) -> int:
+    """Check, and return the exit code: 0 when nothing is wrong, else 1."""
+    file = read_rules(rules)
+    if file is None:
+        return 1
+    is_right = _queries(file)
+    for channel in file.channels:
+        try:
+            Sender(channel).check()
+        except ChannelError as exc:
+            failed(f"channel {channel.name}: {exc}", "set it in the environment, or correct the channel's url")
+            is_right = False
+    console = open_console()
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title in ("rule", "when", "of each", *(["to"] if file.channels else [])):
+        table.add_column(title, overflow="fold")
+    for rule in file.rules:
+        to = [channel.name for channel in file.channels if "*" in rule.channels or channel.name in rule.channels]
+        cells = (rule.name, _when(rule), _of(rule))
+        table.add_row(*cells, ", ".join(to) or "nobody") if file.channels else table.add_row(*cells)
+    write(console, Text(name_of(rules), "bold"), table)
+    if not file.channels:
+        write(console, Text("no channel: `alerts run` says what happens, and sends nothing", "yellow"))
+    if is_right:
+        write(console, Text(f"{number_of(len(file.rules), 'rule')}, nothing wrong", "green"))
+    return 0 if is_right else 1
+
+
+def _queries(file: AlertFile) -> bool:
+    try:
+        from otel_feedback.downstream.alerts.looking import check_queries
+    except ImportError:
+        failed("DuckDB is not installed", "pip install 'otel-feedback[alerts]'")
+        return False
+    try:
+        check_queries(file)
+    except QueryError as exc:
+        failed(str(exc), "correct its sql; `otel-feedback sql` tries it out")
+        return False
+    return True
+
+
+def _when(rule: Rule) -> str:
+    what = rule.kind if rule.kind != "latency" else f"p{rule.percentile * 100:.6g} latency"
+    said = [
+        *([f"more than {value_of(rule, rule.above)}"] if rule.above is not None else []),
+        *([f"less than {value_of(rule, rule.below)}"] if rule.below is not None else []),
+        *([f"{rule.rise:g} times what was usual"] if rule.rise is not None else []),
+        *([f"{rule.drop:.0%} less than usual"] if rule.drop is not None else []),
+    ]
+    waits = f", for {_length(rule.for_)}" if rule.for_ else ""
+    least = f", of {rule.min_count} at least" if rule.min_count > 1 else ""
+    return f"{what}: {' and '.join(said)} in {_length(rule.window)}{least}{waits}"
+
+
+def _of(rule: Rule) -> str:
+    patterns = (("tenant", rule.tenant), ("agent", rule.agent), ("action", rule.action), ("service", rule.service))
+    only = [f"{part} {'|'.join(wanted)}" for part, wanted in patterns if "*" not in wanted]
+    each = ", ".join(rule.by) or "all together"
+    return f"{each}; {', '.join(only)} only" if only else each
+
+
+def _length(seconds: float) -> str:
+    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= length and seconds % length == 0:
+            return f"{seconds / length:.0f}{unit}"
+    return f"{seconds:g}s"

@@ -1,0 +1,88 @@
+"""Where rules, events and what is kept are: as arguments say, else as the environment does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from otel_feedback.cli import env_file
+from otel_feedback.cli.console import failed
+from otel_feedback.downstream.alerts.reading import RulesError, read
+from otel_feedback.downstream.alerts.rules import DEFAULTS, AlertFile
+from otel_feedback.downstream.alerts.state import Folder
+from otel_feedback.errors import FeedbackError
+from otel_feedback.settings.table import get_settings
+
+if TYPE_CHECKING:
+    from otel_feedback.downstream.alerts.looking import Source
+
+__all__ = ["NoEventsError", "find_events", "find_folder", "find_rules", "read_rules"]
+
+RULES = Path("alerts.toml")
+
+
+class NoEventsError(FeedbackError):
+    """Nothing says where events are."""
+
+
+def find_rules(given: str | None) -> Path | None:
+    """Return the file of rules; None: there is none, and the defaults count."""
+    if given is not None:
+        return Path(given).expanduser()
+    return RULES if RULES.exists() else None
+
+
+def read_rules(given: str | None) -> AlertFile | None:
+    """Return the rules; None when they have mistakes, which are said on stderr."""
+    try:
+        return read(find_rules(given))
+    except RulesError as exc:
+        for problem in exc.problems:
+            line = "" if problem.line is None else f":{problem.line}"
+            failed(f"{exc.path}{line}: {problem.field}: {problem.found}", problem.remedy)
+    return None
+
+
+def name_of(given: str | None) -> str:
+    """Return how the file of rules is called."""
+    path = find_rules(given)
+    return f"the defaults, {DEFAULTS}" if path is None else str(path)
+
+
+def find_folder(given: str | None) -> Folder:
+    """Return where alerts are kept."""
+    if given is not None:
+        return Folder(Path(given).expanduser())
+    state = os.environ.get("XDG_STATE_HOME", "").strip()
+    return Folder((Path(state) if state else Path.home() / ".local/state") / "otel-feedback-alerts")
+
+
+def find_events(given: Sequence[str] | None) -> Source:
+    """Return where events are.
+
+    Raises:
+        NoEventsError: Nothing says so.
+        ConfigError: A setting cannot be used.
+        ImportError: DuckDB is not installed.
+    """
+    from otel_feedback.cli.reading.source import default_store
+    from otel_feedback.downstream.alerts.looking import Source
+    from otel_feedback.downstream.tables.opening import MANIFEST
+
+    if given is not None:
+        return Source(tuple(path for text in given for path in _paths(Path(text).expanduser())))
+    env_file.load()
+    folder = default_store()
+    if (folder / MANIFEST).is_file():
+        return Source((folder,))
+    log_file = get_settings().log_file
+    if log_file is None:
+        raise NoEventsError("nothing says where events are")
+    return Source((Path(log_file),))
+
+
+def _paths(path: Path) -> list[Path]:
+    """Return the files of a pattern that no shell has put in its place."""
+    return sorted(path.parent.glob(path.name)) or [path]

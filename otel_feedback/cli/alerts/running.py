@@ -1,0 +1,66 @@
+"""`otel-feedback alerts run`: looks and tells until Ctrl-C or SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+from otel_feedback.cli.alerts.place import NoEventsError, find_events, find_folder, name_of, read_rules
+from otel_feedback.cli.console import failed
+from otel_feedback.downstream.alerts.publishing import Publisher
+from otel_feedback.downstream.alerts.running import Runner
+from otel_feedback.downstream.alerts.state import StateError
+from otel_feedback.errors import ConfigError
+from otel_feedback.settings.table import get_settings
+
+__all__ = ["run"]
+
+
+def run(
+    *, rules: str | None, source: Sequence[str] | None, state: str | None, once: bool, bootstrap_servers: str | None
+) -> int:
+    """Run, and return the exit code: 0 when it was stopped, 1 when it could not begin."""
+    file = read_rules(rules)
+    if file is None:
+        return 1
+    try:
+        events = find_events(source)
+        from otel_feedback.downstream.alerts.looking import look
+
+        settings = get_settings(kafka_bootstrap_servers=bootstrap_servers)
+        publisher = Publisher(settings.kafka) if settings.enable_kafka or bootstrap_servers else None
+        folder = find_folder(state)
+        with folder.owned():
+            runner = Runner(file, folder, lambda now: look(file, events, now), publisher=publisher, say=_say)
+
+            def stop(_number: int, _frame: FrameType | None) -> None:
+                runner.stop()
+
+            before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
+            try:
+                if not once:
+                    _say(f"looking at {events} every {file.settings.every:g} s, by {name_of(rules)}")
+                runner.run(once=once)
+            finally:
+                for each, handler in before.items():
+                    signal.signal(each, handler)
+                if publisher is not None:
+                    publisher.close()
+    except NoEventsError as exc:
+        failed(str(exc), "name a store or log files with --from, or set OTEL_FEEDBACK_LOG_FILE")
+    except ImportError:
+        failed("DuckDB is not installed", "pip install 'otel-feedback[alerts]'")
+    except ConfigError as exc:
+        failed(str(exc), "correct it in the environment or in .env")
+    except StateError as exc:
+        failed(str(exc), "see to it, or name another folder with --state")
+    else:
+        return 0
+    return 1
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()  # somebody reads it while this runs on

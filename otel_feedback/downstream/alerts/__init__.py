@@ -1,0 +1,1 @@
+"""Alerts: rules over the tables of events, one state machine, and notifications that are not lost."""

@@ -1,0 +1,219 @@
+"""What rules see: a query over the tables of events for each rule, with a value for each key and each moment looked at.
+
+    tables, rule, moments ──► kinds/*.sql, with the rule's own numbers ──► Observations, those of a key in order
+
+A moment is the end of a window, a whole multiple of 300 seconds (of the window, where that is shorter). Nothing here knows
+the time or keeps anything: the same tables give the same observations. For one thread, the one of the tables.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from string import Template
+from typing import Any, NamedTuple
+
+import msgspec
+
+from otel_feedback.downstream.alerts.rules import Options, Rule
+from otel_feedback.downstream.tables.tables import Tables, quoted
+from otel_feedback.errors import FeedbackError
+
+__all__ = ["Key", "Observation", "QueryError", "moments_of", "observe", "reach_s"]
+
+STEP_S = 300
+CHANCE = 3.0
+"""Standard errors: of a thousand windows exactly at the limit one is above it by more."""
+WINDOWS_BEFORE = 6
+"""With fewer of them nobody knows what was usual before."""
+_COLUMNS = {"tenant": "tenant_id", "agent": "agent_name", "action": "action_type"}
+_LATENCY = "CASE WHEN status <> 'pending' THEN coalesce(latency_ms, duration_ms) END"
+
+
+class Key(NamedTuple):
+    """What an alert is about; None where the rule does not tell them apart, or nobody said."""
+
+    rule: str
+    tenant: str | None = None
+    agent: str | None = None
+    action: str | None = None
+
+
+class Observation(msgspec.Struct, frozen=True):
+    """What a rule saw of a key at a moment.
+
+    `judged` is `value` with the doubt that chance leaves in its favour: by it an alert begins, and by `value` it goes on.
+    `before` is what was usual, None where nobody knows.
+    """
+
+    key: Key
+    at: datetime
+    value: float
+    judged: float
+    count: int
+    before: float | None = None
+    run_id: str | None = None
+
+
+class QueryError(FeedbackError):
+    """The SQL of a rule does not run; the message says which, and what DuckDB says."""
+
+
+class _Measure(NamedTuple):
+    """What a window of a kind is: SQL over its actions `x`. `usual` is over the values of the windows before."""
+
+    condition: str
+    value: str
+    judged: str
+    run_id: str
+    usual: str = "median(value) OVER usual"
+
+
+_Z = CHANCE
+_MEASURES = {
+    "errors": _Measure(
+        "status <> 'pending'",
+        "avg(bad)",
+        # Wilson's lower bound
+        f"(avg(bad) + {_Z**2} / (2 * count(*)) - {_Z} * sqrt(avg(bad) * (1 - avg(bad)) / count(*)"
+        f" + {_Z**2} / (4 * count(*) * count(*)))) / (1 + {_Z**2} / count(*))",
+        "arg_max(run_id, t) FILTER (WHERE bad = 1)",
+        "sum(value * actions) OVER usual / sum(actions) OVER usual",
+    ),
+    "latency": _Measure(
+        "took IS NOT NULL",
+        "quantile_cont(took, $percentile)",
+        # the order statistic that is below the percentile whatever the distribution
+        f"list_sort(list(took))[greatest(1, CAST(floor(count(*) * ($percentile - {_Z} * sqrt($percentile"
+        " * (1 - $percentile) / count(*)))) AS BIGINT))]",
+        "arg_max(run_id, took)",
+    ),
+    "cost": _Measure("own_cost IS NOT NULL", "sum(own_cost)", "sum(own_cost)", "arg_max(run_id, own_cost)"),
+    "quality": _Measure(
+        "quality_score IS NOT NULL",
+        "avg(quality_score)",
+        f"avg(quality_score) + {_Z} * coalesce(stddev_samp(quality_score), 0) / sqrt(count(*))",
+        "arg_min(run_id, quality_score)",
+        "sum(value * actions) OVER usual / sum(actions) OVER usual",
+    ),
+}
+
+
+def moments_of(rule: Rule, after: datetime, until: datetime) -> tuple[int, int] | None:
+    """Return the first and the last moment of a rule that are after one time and not after another; None: there is none."""
+    step = _step(rule)
+    first = (math.floor(after.timestamp() / step) + 1) * step
+    last = math.floor(until.timestamp() / step) * step
+    return (first, last) if first <= last else None
+
+
+def reach_s(rule: Rule, options: Options) -> float:
+    """Return how long before a moment the events begin that count for it, in seconds."""
+    return 2 * rule.window + rule.compare + options.recent + rule.overdue
+
+
+def observe(tables: Tables, rule: Rule, options: Options, moments: tuple[int, int]) -> list[Observation]:
+    """Return what a rule sees from the first to the last of these moments.
+
+    Args:
+        tables: The events; as far back as `reach_s()` says before the first moment.
+        rule: Which.
+        options: Of all rules.
+        moments: As `moments_of()` returns them.
+
+    Raises:
+        QueryError: Its SQL does not run.
+    """
+    if rule.kind == "sql":
+        return [each for ended in range(moments[0], moments[1] + 1, _step(rule)) for each in _own(tables, rule, ended)]
+    name = rule.kind if rule.kind not in _MEASURES else "windowed"
+    text = (Path(__file__).parent / "kinds" / f"{name}.sql").read_text(encoding="utf-8")
+    query = Template(text).substitute(_numbers(rule, options, moments))
+    return [_observation(rule, row) for row in _rows(tables, rule, query)]
+
+
+def _step(rule: Rule) -> int:
+    return int(min(rule.window, STEP_S))
+
+
+def _numbers(rule: Rule, options: Options, moments: tuple[int, int]) -> dict[str, Any]:
+    keys = [column if part in rule.by else f"NULL::VARCHAR AS {column}" for part, column in _COLUMNS.items()]
+    parameters: dict[str, Any] = {
+        "first": moments[0], "last": moments[1], "step": _step(rule), "window": int(rule.window),
+        "compare": int(rule.compare), "recent": int(options.recent), "overdue": int(rule.overdue),
+        "days": max(1, int(rule.compare // 86_400)), "windows_before": WINDOWS_BEFORE, "min_count": rule.min_count,
+        "keys": ", ".join(keys), "where": _where(rule), "of_service": _any_of("service_name", rule.service), "took": _LATENCY, "percentile": float(rule.percentile),
+        "listed": "[" + ", ".join(map(quoted, rule.agents)) + "]::VARCHAR[]",
+    }  # fmt: skip
+    measure = _MEASURES.get(rule.kind)
+    if measure is not None:
+        told = {name: Template(text).safe_substitute(parameters) for name, text in measure._asdict().items()}
+        parameters.update(told, judged=told["value"] if rule.by_chance else told["judged"])
+    return parameters
+
+
+def _where(rule: Rule) -> str:
+    wanted = {
+        "tenant_id": rule.tenant,
+        "agent_name": rule.agent,
+        "action_type": rule.action,
+        "service_name": rule.service,
+    }
+    return " AND ".join(_any_of(column, patterns) for column, patterns in wanted.items())
+
+
+def _any_of(column: str, patterns: Sequence[str]) -> str:
+    if "*" in patterns:
+        return "true"
+    return "(" + " OR ".join(f"{column} GLOB {quoted(each)}" for each in patterns) + ")"
+
+
+def _own(tables: Tables, rule: Rule, ended: int) -> list[Observation]:
+    assert rule.sql is not None
+    for name, seconds in (("since", ended - int(rule.window)), ("until", ended)):
+        tables.connection.execute(f"SET VARIABLE {name} = to_timestamp({seconds})")
+    rows = _rows(tables, rule, rule.sql.rstrip().rstrip(";"))
+    for row in rows:
+        if "value" not in row:
+            raise QueryError(f"rule {rule.name}: its SQL has no column `value`; name one so")
+    found = [
+        _observation(rule, {
+            "ended": ended, "actions": row.get("count", 0), "judged": row.get("judged", row["value"]),
+            **{name: row.get(name) for name in ("tenant_id", "agent_name", "action_type", "before", "run_id", "value")},
+        })
+        for row in rows
+        if row["value"] is not None
+    ]  # fmt: skip
+    return [each for each in found if each.count >= rule.min_count]
+
+
+def _rows(tables: Tables, rule: Rule, query: str) -> list[dict[str, Any]]:
+    import duckdb
+
+    try:
+        answer = tables.connection.execute(query)
+        names = [each[0] for each in answer.description or []]
+        return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+    except duckdb.IOException:
+        raise  # the store's files were made into others meanwhile
+    except duckdb.Error as exc:
+        raise QueryError(f"rule {rule.name}: {_told(exc)}") from exc
+
+
+def _observation(rule: Rule, row: dict[str, Any]) -> Observation:
+    try:
+        value = float(row["value"])
+        judged = value if row["judged"] is None else float(row["judged"])
+        before = None if row["before"] is None else float(row["before"])
+    except (TypeError, ValueError):
+        raise QueryError(f"rule {rule.name}: value, judged and before are to be numbers") from None
+    key = Key(rule.name, *(None if row[column] is None else str(row[column]) for column in _COLUMNS.values()))
+    at = datetime.fromtimestamp(row["ended"], timezone.utc)
+    return Observation(key, at, value, judged, int(row["actions"]), before, row["run_id"])
+
+
+def _told(exc: Exception) -> str:
+    lines: Sequence[str] = [line.strip() for line in str(exc).splitlines() if line.strip()]
+    return " ".join(lines)[:300]

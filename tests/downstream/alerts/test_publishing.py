@@ -1,0 +1,45 @@
+"""Alerts on `agent-alerts`, on a real broker: keyed, compacted, and what is forgotten is forgotten there, too."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+
+from otel_feedback import KafkaConfig
+from otel_feedback.downstream.alerts.machine import Alert, Phase
+from otel_feedback.downstream.alerts.observing import Key
+from otel_feedback.downstream.alerts.publishing import Publication, Publisher
+from otel_feedback.downstream.alerts.state import Acknowledged
+from tests.stack import kafka_clients
+from tests.stack.kafka import KafkaBroker
+from tests.support import run_cli
+
+AT = datetime(2026, 3, 2, 9, 0, tzinfo=timezone.utc)
+
+
+def test_each_change_is_a_record_of_its_key(kafka_broker: KafkaBroker, tmp_path: Path) -> None:
+    servers = kafka_broker.bootstrap_servers
+    made = run_cli("topics", variables={"KAFKA_BOOTSTRAP_SERVERS": servers}, folder=tmp_path)
+    assert made.returncode == 0, made.stdout
+    assert "'compact'" in kafka_clients.topic_settings(servers, "agent-alerts")
+    key = Key("errors", "acme", None, "plan")
+    alert = Alert(
+        key=key, phase=Phase.FIRING, since=AT, changed=AT, seen=AT, value=0.5, worst=0.5, count=40, severity="warning"
+    )
+    publisher = Publisher(KafkaConfig(bootstrap_servers=(servers,)))
+    publisher.publish([Publication(key, alert, Acknowledged(key, AT, AT, "ann", "known")), Publication(key, None)])
+    publisher.close()
+    first, last = kafka_clients.read_to_end(servers, "agent-alerts")
+    assert first.key is not None
+    assert json.loads(first.key) == ["errors", "acme", None, "plan"]
+    assert first.value is not None
+    value = json.loads(first.value)
+    assert (value["rule"], value["tenant_id"], value["agent_name"], value["phase"]) == (
+        "errors",
+        "acme",
+        None,
+        "firing",
+    )
+    assert value["acknowledged"]["who"] == "ann"
+    assert (last.key, last.value) == (first.key, None)
