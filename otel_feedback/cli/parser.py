@@ -10,6 +10,7 @@ from typing import Any
 
 from otel_feedback.cli.arguments import Parser, add_bootstrap_servers, add_json, moment, positive, seconds, timeout
 from otel_feedback.cli.reading.parsers import add_failures, add_sql, add_stats, add_tail, add_trace
+from otel_feedback.cli.store_parsers import add_erase, add_store
 from otel_feedback.version import VERSION
 
 __all__ = ["make_parser"]
@@ -23,6 +24,7 @@ examples:
   KAFKA_BOOTSTRAP_SERVERS=localhost:9092 otel-feedback doctor
   otel-feedback journal inspect             what waits on disk, and for whom
   otel-feedback verify --since 2h           is every event on the topic?
+  otel-feedback store                       keep the events on this machine
 
 Settings come from arguments, then from the environment, then from a file .env
 in the current directory, then from the defaults.
@@ -73,7 +75,8 @@ def make_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"otel-feedback {VERSION}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     for add in (
-        _demo, add_tail, add_stats, add_failures, add_trace, add_sql, _topics, _doctor, _journal, _verify, _completion,
+        _demo, add_tail, add_stats, add_failures, add_trace, add_sql, add_store, add_erase, _topics, _doctor, _journal, _verify,
+        _completion,
     ):  # fmt: skip
         add(commands)
     for command in (*parser.commands().values(), *parser.commands()["journal"].commands().values()):

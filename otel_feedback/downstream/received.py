@@ -5,9 +5,9 @@ Input: a record as kafka-python has it. Output: `ReceivedEvent`. Pure; safe on a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -15,13 +15,21 @@ from otel_feedback.downstream.upcasting import upcast
 from otel_feedback.errors import SchemaError
 from otel_feedback.events.model import SCHEMA_VERSION, OutcomeEvent, encode
 
-__all__ = ["Headers", "Position", "ReceivedEvent", "decode", "header", "is_for"]
+__all__ = ["Headers", "Position", "ReceivedEvent", "decode", "event_in", "header", "is_for"]
 
 Headers = Iterable[tuple[str, bytes | None]]
 
 _KNOWN = frozenset(OutcomeEvent.__struct_fields__)
 _MAJOR = int(SCHEMA_VERSION.partition(".")[0])
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class _HasVersion(Protocol):
+    @property
+    def schema_version(self) -> str: ...
+
+
+_Event = TypeVar("_Event", bound=_HasVersion)
 
 
 class Position(NamedTuple):
@@ -105,12 +113,33 @@ def decode(record: Any) -> ReceivedEvent:
         SchemaError: It holds no outcome event, or one of a version that is too new; the message says which field.
     """
     payload: bytes | None = record.value
+    event = event_in(payload, header(record.headers, "schema_version"), ReceivedEvent, _decode)
+    told: dict[str, Any] = vars(event)
+    told["position"] = Position(record.topic, record.partition, record.offset)
+    told["headers"] = record.headers
+    told["payload"] = payload
+    return event
+
+
+def event_in(
+    payload: bytes | None, said: str | None, kind: type[_Event], decode_one: Callable[[bytes], _Event]
+) -> _Event:
+    """Decode an event's JSON into a struct with the event's fields; older versions are brought to this one.
+
+    Args:
+        payload: The JSON.
+        said: The schema's version as a header says it; None: as the JSON does.
+        kind: What to make.
+        decode_one: A decoder of it.
+
+    Raises:
+        SchemaError: It holds no outcome event, or one of a version that is too new; the message says which field.
+    """
     if not payload:
         raise SchemaError("not an outcome event: the record has no value")
-    said = header(record.headers, "schema_version")
     try:
         if said is None or _major(said) == _MAJOR:
-            event = _decode(payload)
+            event = decode_one(payload)
             said = event.schema_version
         else:
             event = None
@@ -118,11 +147,7 @@ def decode(record: Any) -> ReceivedEvent:
         if major > _MAJOR:
             raise SchemaError(f"schema_version={said!r}: expected {_MAJOR}.x or older; a newer otel-feedback reads it")
         if event is None or major < _MAJOR:
-            event = msgspec.convert(upcast(msgspec.json.decode(payload), major), ReceivedEvent)
+            event = msgspec.convert(upcast(msgspec.json.decode(payload), major), kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise SchemaError(f"not an outcome event: {exc}") from exc
-    told: dict[str, Any] = vars(event)
-    told["position"] = Position(record.topic, record.partition, record.offset)
-    told["headers"] = record.headers
-    told["payload"] = payload
     return event

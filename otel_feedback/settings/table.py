@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from otel_feedback.settings.options import SettingsOptions
 
-__all__ = ["SETTINGS", "KafkaConfig", "Setting", "Settings", "get_settings", "require_codec"]
+__all__ = ["SETTINGS", "KafkaConfig", "Setting", "Settings", "get_settings", "read_setting", "require_codec"]
 
 
 class Setting(NamedTuple):
@@ -220,7 +220,7 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name, field in _KAFKA_FIELDS.items():
             msgspec.structs.force_setattr(
-                self, field, _read(_BY_NAME[name], getattr(self, field), f"KafkaConfig.{field}")
+                self, field, read_setting(_BY_NAME[name], getattr(self, field), f"KafkaConfig.{field}")
             )
         taken = sorted(_OWN_OPTIONS & set(self.client_options))
         if taken:
@@ -299,9 +299,9 @@ def get_settings(
         argument = overrides.get(setting.name)
         text = environment.get(setting.variable, "").strip()
         if argument is not None:
-            values[setting.name] = _read(setting, argument, setting.name)
+            values[setting.name] = read_setting(setting, argument, setting.name)
         elif text:
-            values[setting.name] = _read(setting, text, setting.variable)
+            values[setting.name] = read_setting(setting, text, setting.variable)
         else:
             values[setting.name] = None if setting.default is None else setting.read(setting.default)
             continue
@@ -328,7 +328,12 @@ def get_settings(
     )  # fmt: skip
 
 
-def _read(setting: Setting, value: Any, named: str) -> Any:
+def read_setting(setting: Setting, value: Any, named: str) -> Any:
+    """Read the value of a setting, which the error names as it was given.
+
+    Raises:
+        ConfigError: It cannot be used.
+    """
     try:
         return setting.read(value)
     except ConfigError:  # says more exactly what is wrong

@@ -1,0 +1,65 @@
+"""Which files of a store go, and which are joined. Pure functions of the manifest's list.
+
+Files are joined by size: eight of a day that are about as large become one, of the next size. So a row is written again
+once for each size, four times at most, and a day has some thirty files at most, however often the writer flushes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from typing import NamedTuple
+
+from otel_feedback.downstream.store.manifest import DataFile
+
+__all__ = ["JOINED", "Limits", "doomed", "to_join"]
+
+JOINED = 8
+"""So many files of one size are joined."""
+SMALL_BYTES = 256 * 1024
+"""All that are smaller are of the first size; each further one is `JOINED` times as large."""
+LARGE_BYTES = 128 * 1024 * 1024
+"""As large as this they stay as they are."""
+
+
+class Limits(NamedTuple):
+    """What a store keeps; None: all."""
+
+    retention_days: float | None = None
+    max_bytes: int | None = None
+
+
+def doomed(files: Sequence[DataFile], limits: Limits, now: datetime | None = None) -> list[DataFile]:
+    """Return the files that go: those whose whole day is too old, and then the oldest while they are too much."""
+    gone: list[DataFile] = []
+    kept = sorted(files, key=lambda file: (file.day, file.last))
+    if limits.retention_days is not None:
+        oldest = (now or datetime.now(timezone.utc)) - timedelta(days=limits.retention_days)
+        day = oldest.strftime("%Y-%m-%d")
+        gone = [file for file in kept if file.day < day]
+        kept = kept[len(gone) :]
+    if limits.max_bytes is not None:
+        size = sum(file.bytes for file in kept)
+        for file in kept:
+            if size <= limits.max_bytes:
+                break
+            gone.append(file)
+            size -= file.bytes
+    return gone
+
+
+def to_join(files: Sequence[DataFile]) -> list[DataFile]:
+    """Return files of one day and size to be joined now; none where there are too few."""
+    groups: dict[tuple[str, int], list[DataFile]] = {}
+    for file in files:
+        if file.bytes < LARGE_BYTES:
+            group = groups.setdefault((file.day, _size_of(file.bytes)), [])
+            group.append(file)
+            if len(group) == JOINED:
+                return group
+    return []
+
+
+def _size_of(size_bytes: int) -> int:
+    return 0 if size_bytes < SMALL_BYTES else 1 + int(math.log(size_bytes / SMALL_BYTES, JOINED))

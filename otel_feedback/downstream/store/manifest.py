@@ -1,0 +1,88 @@
+"""The manifest: which files the store has, and how far its sources were read. Replacing it is the commit.
+
+What is in a file that it names, and the position after it, become true at the same moment; so whatever a writer was at
+when it was killed, no row is lost and none is there twice.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from otel_feedback.downstream.store.folder import StoreError, StoreFolder, replace_file
+
+__all__ = ["DataFile", "Manifest", "load", "save"]
+
+VERSION = 1
+
+
+class DataFile(msgspec.Struct, frozen=True):
+    """One Parquet file: its path below the store, rows, size, and the first and last time of its events."""
+
+    path: str
+    rows: int
+    bytes: int
+    first: datetime
+    last: datetime
+
+    @property
+    def day(self) -> str:
+        """The day of its events, such as `2026-03-02`."""
+        return self.path.split("/")[1].removeprefix("day=")
+
+
+class Manifest(msgspec.Struct, kw_only=True):
+    """What the store is at a moment. A value: who changes it makes another by `msgspec.structs.replace`.
+
+    `positions`: by source, how far it was read, in that source's own form. `counts`: what became of the records so far
+    that are no rows. `erasures`: ids of the rules that every file obeys.
+    """
+
+    version: int = VERSION
+    files: list[DataFile] = msgspec.field(default_factory=list[DataFile])
+    positions: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
+    counts: dict[str, int] = msgspec.field(default_factory=dict[str, int])
+    erasures: list[str] = msgspec.field(default_factory=list[str])
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return sum(file.rows for file in self.files)
+
+    @property
+    def bytes(self) -> int:
+        """How much the files take."""
+        return sum(file.bytes for file in self.files)
+
+
+_decode = msgspec.json.Decoder(Manifest).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def load(folder: StoreFolder) -> Manifest:
+    """Return the manifest; an empty one where there is none yet.
+
+    Raises:
+        StoreError: It cannot be read, or is of a newer version.
+        OSError: The disk does not give it.
+    """
+    try:
+        manifest = _decode(folder.manifest.read_bytes())
+    except FileNotFoundError:
+        return Manifest()
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        raise StoreError(f"{folder.manifest} is no manifest: {exc}") from exc
+    if manifest.version > VERSION:
+        raise StoreError(f"{folder.manifest} has version {manifest.version}; a newer otel-feedback reads it")
+    return manifest
+
+
+def save(folder: StoreFolder, manifest: Manifest) -> None:
+    """Commit.
+
+    Raises:
+        OSError: It cannot be written; the old one stands.
+    """
+    replace_file(folder.manifest, _encode(manifest))

@@ -1,0 +1,194 @@
+"""Parquet files by DuckDB: lines written by day, files joined, rows taken out. Each file is made in `work/` and then published.
+
+Input: lines of `rows.py`, or files of the store. Output: `DataFile`s that are in their places and not yet in a manifest.
+For one thread. DuckDB gives the interpreter lock away while it works, so whoever reads the topic goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import duckdb
+
+from otel_feedback.downstream.store.erasures import Rule, matching
+from otel_feedback.downstream.store.folder import StoreFolder, free_name, publish
+from otel_feedback.downstream.store.manifest import DataFile
+from otel_feedback.downstream.store.rows import READ_COLUMNS
+from otel_feedback.downstream.tables.columns import EVENT_COLUMNS, PLACE_COLUMNS
+
+__all__ = ["ParquetFiles", "is_about_data"]
+
+MEMORY = "384MB"
+THREADS = 2
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+_WRITTEN = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 30720)"
+"""DuckDB's own size of a row group, 122,880, has 170 MB of events in memory at a time."""
+_TIME = "coalesce(end_time, timestamp)"
+_DAY = f"CAST({_TIME} AS DATE)"
+_TOLD = f"count(*), epoch_us(min({_TIME})), epoch_us(max({_TIME}))"
+_COLUMNS = {**EVENT_COLUMNS, **PLACE_COLUMNS}
+_ALL_COLUMNS = ", ".join(f"CAST(NULL AS {kind}) AS {name}" for name, kind in _COLUMNS.items())
+_LEAST_OBJECT_BYTES = 1 << 20
+
+
+def is_about_data(exc: Exception) -> bool:
+    """Tell whether DuckDB refused what it read, and not to write, which may pass."""
+    return isinstance(exc, duckdb.DataError | duckdb.InvalidInputException | duckdb.ConversionException)
+
+
+class ParquetFiles:
+    """Makes the files of a store.
+
+    Args:
+        folder: The store, whose lock is held.
+    """
+
+    def __init__(self, folder: StoreFolder) -> None:
+        self._folder = folder
+        self._lines = folder.work / "lines.json"
+        self._database = duckdb.connect(
+            config={
+                "memory_limit": MEMORY,
+                "threads": THREADS,
+                "temp_directory": str(folder.work / "spill"),
+                "autoinstall_known_extensions": False,
+            }
+        )
+        self._run("SET TimeZone = 'UTC'")
+
+    def close(self) -> None:
+        """Give up what DuckDB holds."""
+        self._database.close()
+
+    def _run(self, statement: str, given: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        return self._database.execute(statement, list(given)).fetchall()
+
+    def write(
+        self, lines: Sequence[bytes], rules: list[Rule], refuse: Callable[[bytes, str], None]
+    ) -> tuple[list[DataFile], int]:
+        """Write lines as rows, a file a day.
+
+        Args:
+            lines: Of `rows.py`.
+            rules: Rows of which are not written.
+            refuse: Told of each line that DuckDB does not take, and why, though it should.
+
+        Returns:
+            The files, and how many rows the rules have kept out.
+
+        Raises:
+            OSError: The disk does not take it.
+            duckdb.Error: The same, as DuckDB says it.
+        """
+        try:
+            return self._write(lines, rules)
+        except duckdb.Error as exc:
+            if not is_about_data(exc):
+                raise
+            if len(lines) == 1:
+                refuse(lines[0], " ".join(str(exc).split())[:300])
+                return [], 0
+            middle = len(lines) // 2
+            first, erased_first = self.write(lines[:middle], rules, refuse)
+            second, erased_second = self.write(lines[middle:], rules, refuse)
+            return first + second, erased_first + erased_second
+
+    def _write(self, lines: Sequence[bytes], rules: list[Rule]) -> tuple[list[DataFile], int]:
+        try:
+            with self._lines.open("wb") as spool:
+                spool.writelines(lines)
+            most = max(_LEAST_OBJECT_BYTES, 2 * max(map(len, lines)))
+            self._run(
+                f"CREATE OR REPLACE TEMP TABLE batch AS SELECT {_EVENT_FIELDS}, {', '.join(PLACE_COLUMNS)} FROM "  # noqa: S608
+                f"read_json(?, format = 'newline_delimited', columns = {READ_COLUMNS}, maximum_object_size = {most})",
+                [str(self._lines)],
+            )
+            erased = self._erase("batch", rules)
+            days = self._run(f"SELECT {_DAY} AS day, {_TOLD} FROM batch GROUP BY day ORDER BY day")  # noqa: S608
+            made: list[DataFile] = []
+            for day, rows, first_us, last_us in days:
+                rest = f" WHERE {_DAY} = DATE '{day}'" if len(days) > 1 else ""
+                made.append(self._make(f"SELECT * FROM batch{rest}", str(day), (rows, first_us, last_us)))  # noqa: S608
+            return made, erased
+        finally:
+            with contextlib.suppress(OSError):
+                self._lines.unlink(missing_ok=True)
+            self._run("DROP TABLE IF EXISTS batch")
+
+    def _erase(self, table: str, rules: list[Rule]) -> int:
+        if not rules:
+            return 0
+        condition, given = matching(rules)
+        return int(self._run(f"DELETE FROM {table} WHERE {condition}", given)[0][0])  # noqa: S608
+
+    def join(self, files: Sequence[DataFile]) -> DataFile:
+        """Write the rows of several files of one day into one; older files get the columns that they lack.
+
+        Raises:
+            OSError, duckdb.Error: It cannot be written, or a file cannot be read.
+        """
+        told = sum(file.rows for file in files), *_bounds(files)
+        return self._make(f"SELECT * FROM {self._rows_of(files)}", files[0].day, told)  # noqa: S608
+
+    def count(self, file: DataFile, rules: list[Rule]) -> int:
+        """Return how many rows of a file the rules erase."""
+        condition, given = matching(rules)
+        return int(self._run(f"SELECT count(*) FROM {self._rows_of([file])} WHERE {condition}", given)[0][0])  # noqa: S608
+
+    def without(self, file: DataFile, rules: list[Rule]) -> DataFile | None:
+        """Write what the rules leave of a file into another; None where that is nothing.
+
+        Raises:
+            OSError, duckdb.Error: It cannot be written, or the file cannot be read.
+        """
+        condition, given = matching(rules)
+        kept = f"FROM {self._rows_of([file])} WHERE NOT {condition}"
+        [told] = self._run(f"SELECT {_TOLD} {kept}", given)
+        return self._make(f"SELECT * {kept}", file.day, told, given) if told[0] else None
+
+    def _rows_of(self, files: Sequence[DataFile]) -> str:
+        """Return what to select from: the rows of these files, with all columns of today and all that they have."""
+        paths = ", ".join(_quoted(str(self._folder.path / file.path)) for file in files)
+        return (
+            f"(SELECT {_ALL_COLUMNS} WHERE false UNION ALL BY NAME "  # noqa: S608
+            f"SELECT * FROM read_parquet([{paths}], union_by_name = true, hive_partitioning = false))"
+        )
+
+    def _make(self, query: str, day: str, told: tuple[int, int, int], given: Sequence[object] = ()) -> DataFile:
+        name = free_name(".parquet")
+        made = self._folder.work / name
+        try:
+            self._run(f"COPY ({query}) TO {_quoted(str(made))} {_WRITTEN}", given)
+            size = made.stat().st_size
+            place = self._folder.day(day) / name
+            publish(made, place)
+        except BaseException:
+            with contextlib.suppress(OSError):  # it may be what the disk is full of
+                made.unlink()
+            raise
+        rows, first_us, last_us = told
+        path = str(place.relative_to(self._folder.path))
+        return DataFile(path, rows, size, _moment(first_us), _moment(last_us))
+
+
+_EVENT_FIELDS = ", ".join(f"e.{name}" for name in EVENT_COLUMNS)
+
+
+def _bounds(files: Sequence[DataFile]) -> tuple[int, int]:
+    first, last = min(file.first for file in files), max(file.last for file in files)
+    return (first - _EPOCH) // timedelta(microseconds=1), (last - _EPOCH) // timedelta(microseconds=1)
+
+
+def _moment(us: int) -> datetime:
+    try:
+        return _EPOCH + timedelta(microseconds=us)
+    except OverflowError:  # year 0, by its zone
+        return datetime.min.replace(tzinfo=timezone.utc)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

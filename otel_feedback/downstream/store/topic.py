@@ -1,0 +1,282 @@
+"""The topic as a source: all partitions, from where the manifest says.
+
+    KafkaConsumer, partitions assigned by ourselves ──► records ──► rows.py ──► batch
+                          ▲                                └ no event: dead letters, before anything after it counts
+                          └ the group's commit, after the manifest's: for who watches the lag, and read by nobody here
+
+There is no rebalance: a store has one writer, and one that died has no partitions that its successor would have to wait for.
+For one thread.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from otel_feedback.downstream.letters import INVALID, DeadLetter, DeadLetters
+from otel_feedback.downstream.store.folder import StoreError
+from otel_feedback.downstream.store.rows import row_of_record
+from otel_feedback.downstream.store.writer import Batch
+from otel_feedback.errors import ExportError, SchemaError, describe
+from otel_feedback.exporters.kafka.connection import most_telling
+from otel_feedback.exporters.kafka.library import import_kafka
+from otel_feedback.exporters.kafka.quiet import hearing, quieten
+from otel_feedback.exporters.kafka.receipt import unavailable
+from otel_feedback.exporters.kafka.tls import with_context
+from otel_feedback.retry import Backoff
+from otel_feedback.settings.table import KafkaConfig
+
+__all__ = ["TopicSource"]
+
+AT_ONCE = 2_000
+ANSWER_MS = 30_000
+LOOK_S = 10.0
+"""How often to look for new partitions, and how far the topic goes."""
+COMMIT_S = 1.0
+COMMIT_TIMEOUT_MS = 5_000
+END_S = 10.0
+
+Say = Callable[[str, str], None]
+
+
+class TopicSource:
+    """Reads the outcome topic.
+
+    Args:
+        config: Where, and which topic.
+        group: Whom to commit for.
+        positions: Of the manifest.
+        stop: Set when it is to end.
+        say: Told what stands in its way, by kind.
+    """
+
+    def __init__(
+        self, config: KafkaConfig, group: str, positions: Mapping[str, Any], stop: threading.Event, say: Say
+    ) -> None:
+        self._config = config
+        self._group = group
+        self._key = f"topic {config.topic}"
+        kept: Mapping[str, Any] = positions.get(self._key, {})
+        self._cluster: str | None = kept.get("cluster")
+        self._next: dict[int, int] = {int(number): offset for number, offset in kept.get("next", {}).items()}
+        self._ends: dict[int, int] = {}
+        self._stop = stop
+        self._say = say
+        self._letters = DeadLetters(config, group)
+        self._consumer: Any = None
+        self._topic = msgspec.json.encode(config.topic)
+        self._backoff = Backoff()
+        self._committed: dict[int, int] = {}
+        self._look_due_s = self._commit_due_s = 0.0
+        self.name = f"{config.topic} on {','.join(config.bootstrap_servers)}"
+        self.is_at_end = False
+        self.behind: int | None = None
+
+    # -- reading -----------------------------------------------------------------------------------------------
+
+    def read(self, batch: Batch, rows: int, timeout_s: float) -> None:
+        """Add the records of one answer.
+
+        Raises:
+            StoreError: The topic is another one than the store was written from.
+        """
+        try:
+            if self._consumer is None:
+                self._connect(batch)
+            elif time.monotonic() >= self._look_due_s:
+                self._look(batch)
+            consumer: Any = self._consumer
+            polled = consumer.poll(timeout_ms=int(timeout_s * 1e3), max_records=min(max(rows, 1), AT_ONCE))
+            for place, records in polled.items():
+                self._take(batch, place.partition, records)
+            self._look_at_end()
+            self._backoff.reset()
+        except StoreError:
+            raise
+        except ExportError as exc:
+            self._try_again(f"{self.name} cannot be read yet: {exc.detail}")
+        except Exception as exc:  # kafka-python's, of which each has a class; what was not taken is read again
+            self._try_again(f"{self.name} cannot be read: {describe(exc)}")
+
+    def _try_again(self, found: str) -> None:
+        self._say("kafka", f"{found}; trying again")
+        self.is_at_end, self.behind = False, None
+        self._disconnect()
+        self._stop.wait(self._backoff.next_s())
+
+    def _take(self, batch: Batch, partition: int, records: list[Any]) -> None:
+        topic, add = self._topic, batch.add
+        for record in records:
+            try:
+                add(row_of_record(record.value, record.headers, topic, partition, record.offset))
+            except SchemaError as exc:
+                letter = DeadLetter(record, INVALID, str(exc))
+                if not self._letters.send(letter, self._stop.is_set):
+                    self._disconnect()  # and what follows is not read, either
+                    return
+                batch.count("no_events")
+            self._next[partition] = record.offset + 1
+
+    def _look_at_end(self) -> None:
+        if self._consumer is None or not self._ends:
+            self.is_at_end, self.behind = False, None
+            return
+        self.behind = sum(max(0, end - self._next.get(number, 0)) for number, end in self._ends.items())
+        if self.behind:  # by position, since the last offsets may hold no record
+            places = self._places(n for n, end in self._ends.items() if self._next.get(n, 0) < end)
+            self.behind = sum(max(0, self._ends[p.partition] - self._consumer.position(p, ANSWER_MS)) for p in places)
+        self.is_at_end = not self.behind
+
+    # -- connecting ----------------------------------------------------------------------------------------------
+
+    def _connect(self, batch: Batch) -> None:
+        import_kafka()
+        from kafka import KafkaConsumer
+
+        from otel_feedback.exporters.kafka.sockets import closed_on_failure
+
+        quieten(self._config.client_id)
+        options: dict[str, Any] = {
+            "bootstrap_servers": list(self._config.bootstrap_servers),
+            "client_id": f"{self._config.client_id}-store",
+            "group_id": self._group,
+            "enable_auto_commit": False,
+            "auto_offset_reset": "none",  # what is not there any more is to be said
+            "allow_auto_create_topics": False,
+            "metadata_max_age_ms": 30_000,
+            "metrics_enabled": False,
+            **with_context(self._config.client_options),
+        }
+        with hearing() as heard:
+            try:
+                with closed_on_failure(options) as opening:
+                    consumer: Any = KafkaConsumer(**opening)
+            except Exception as exc:
+                raise unavailable(exc, why=most_telling(heard)) from exc
+        self._consumer = consumer
+        self._ends = {}
+        self._identify()
+        self._look(batch)
+
+    def _identify(self) -> None:
+        """Make sure that this is the cluster that the store was written from."""
+        from kafka import KafkaAdminClient
+
+        from otel_feedback.exporters.kafka.sockets import closed_on_failure
+
+        options: dict[str, Any] = {
+            "bootstrap_servers": list(self._config.bootstrap_servers),
+            "client_id": f"{self._config.client_id}-store",
+            **with_context(self._config.client_options),
+        }
+        with closed_on_failure(options) as opening:
+            admin: Any = KafkaAdminClient(**opening)
+        try:
+            found: str | None = admin.describe_cluster().get("cluster_id")
+        finally:
+            admin.close()
+        if self._cluster not in (None, found) and found is not None:
+            raise StoreError(
+                f"{self._config.topic} is now on another cluster ({found}) than this store was written from "
+                f"({self._cluster}): its positions mean nothing there. Take another folder, or --rebuild"
+            )
+        self._cluster = found or self._cluster
+
+    def _look(self, batch: Batch) -> None:
+        """Take in new partitions, and how far the topic goes."""
+        self._look_due_s = time.monotonic() + LOOK_S
+        numbers = self._consumer.partitions_for_topic(self._config.topic)
+        if not numbers:
+            raise ExportError("no_topic", "there is no such topic, or this client may not see it", retryable=True)
+        places = self._places(sorted(numbers))
+        ends = {place.partition: end for place, end in self._consumer.end_offsets(places).items()}
+        new = [place for place in places if place.partition not in self._ends]
+        if new:
+            begins: Mapping[Any, int] = self._consumer.beginning_offsets(new)
+            self._consumer.assign(places)
+            for place in places:
+                number = place.partition
+                if place in begins:
+                    self._begin(batch, number, begins[place], ends[number])
+                self._consumer.seek(place, self._next[number])
+        self._ends = ends
+
+    def _begin(self, batch: Batch, number: int, begin: int, end: int) -> None:
+        at = self._next.get(number)
+        if at is not None and at > end:
+            raise StoreError(
+                f"{self._config.topic} was made anew: partition {number} ends at offset {end}, and this store was "
+                f"written up to {at}. Take another folder, or --rebuild"
+            )
+        if at is not None and at < begin:
+            batch.count("missed", begin - at)
+            self._say(
+                f"missed {number}", f"{self.name}: {begin - at:,} records of partition {number} were deleted before "
+                "the store had read them"
+            )  # fmt: skip
+        self._next[number] = max(begin, at or 0)
+
+    def _places(self, numbers: Any) -> list[Any]:
+        from kafka.structs import TopicPartition
+
+        return [TopicPartition(self._config.topic, number) for number in numbers]
+
+    def _disconnect(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            try:
+                consumer.close(autocommit=False, timeout_ms=COMMIT_TIMEOUT_MS)
+            except Exception:
+                self._say("closing", f"{self.name}: the connection could not be closed")
+
+    # -- positions -----------------------------------------------------------------------------------------------
+
+    def position(self) -> Mapping[str, Any]:
+        """Return the offsets that are next, and of which cluster."""
+        return {self._key: {"cluster": self._cluster, "next": {str(n): at for n, at in sorted(self._next.items())}}}
+
+    def committed(self, positions: Mapping[str, Any]) -> None:
+        """Commit for the group what is in the store, once a second, without waiting."""
+        if self._consumer is None or time.monotonic() < self._commit_due_s:
+            return
+        self._commit_due_s = time.monotonic() + COMMIT_S
+        ends = self._to_commit(positions)
+        if ends:
+            self._consumer.commit_async(_offsets(self._config.topic, ends), callback=self._note(ends))
+
+    def _to_commit(self, positions: Mapping[str, Any]) -> dict[int, int]:
+        kept: Mapping[str, int] = positions.get(self._key, {}).get("next", {})
+        return {int(n): at for n, at in kept.items() if at > self._committed.get(int(n), 0)}
+
+    def _note(self, ends: dict[int, int]) -> Callable[[object, object], None]:
+        def answered(_offsets: object, answer: object) -> None:
+            if isinstance(answer, Exception):
+                self._say_no_commit(answer)
+            else:
+                self._committed.update(ends)
+
+        return answered
+
+    def _say_no_commit(self, exc: Exception) -> None:
+        self._say("commit", f"the group {self._group} cannot commit, so its lag is not known: {describe(exc)}")
+
+    def close(self, positions: Mapping[str, Any]) -> None:
+        """Commit for the group for the last time, and leave Kafka."""
+        ends = self._to_commit(positions)
+        if self._consumer is not None and ends:
+            try:
+                self._consumer.commit(_offsets(self._config.topic, ends), timeout_ms=COMMIT_TIMEOUT_MS)
+            except Exception as exc:  # nothing rests on it
+                self._say_no_commit(exc)
+        self._disconnect()
+        self._letters.close(END_S)
+
+
+def _offsets(topic: str, ends: Mapping[int, int]) -> dict[Any, Any]:
+    from kafka.structs import OffsetAndMetadata, TopicPartition
+
+    return {TopicPartition(topic, number): OffsetAndMetadata(at, "", -1) for number, at in ends.items()}

@@ -1,0 +1,314 @@
+"""The writer's thread: batches become files, and files and position one commit; beside it the store is kept in order.
+
+    whoever reads ──Batch──► [one waits] ──► parquet files ──► manifest ──► position: committed
+                                                 └ the disk does not take it: said, tried again, nothing lost
+
+Guarantee: a row is in a file that the manifest names exactly when its source's position there is behind it. One batch is
+being written while one waits, so memory is bounded by three. Threads: one of ours; `put` and the properties are for others.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from otel_feedback.downstream.store import erasures
+from otel_feedback.downstream.store import manifest as manifests
+from otel_feedback.downstream.store.erasures import Rule
+from otel_feedback.downstream.store.folder import StoreFolder
+from otel_feedback.downstream.store.keeping import Limits, doomed, to_join
+from otel_feedback.downstream.store.manifest import DataFile, Manifest
+from otel_feedback.errors import describe
+from otel_feedback.retry import Backoff
+
+__all__ = ["Batch", "StoreWriter"]
+
+LOOK_S = 0.25
+KEEP_S = 30.0
+"""How often to look for what is too old or too much, when nothing else asks for it."""
+
+
+class Batch:
+    """Rows that are written together, and how far their source is read with them."""
+
+    __slots__ = ("bytes", "counts", "lines", "position")
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.bytes = 0
+        self.counts: dict[str, int] = {}
+        self.position: Mapping[str, Any] | None = None
+
+    def add(self, line: bytes) -> None:
+        """Add a line of `rows.py`."""
+        self.lines.append(line)
+        self.bytes += len(line)
+
+    def count(self, what: str, number: int = 1) -> None:
+        """Count what is no row."""
+        self.counts[what] = self.counts.get(what, 0) + number
+
+
+class StoreWriter:
+    """Writes batches, keeps limits and rules.
+
+    Args:
+        folder: The store, whose lock is held.
+        limits: What is kept.
+        say: Told, on the thread here, what stands in its way, by kind.
+        refuse: Told of a line that DuckDB does not take, and why.
+    """
+
+    def __init__(
+        self, folder: StoreFolder, limits: Limits, say: Callable[[str, str], None], refuse: Callable[[bytes, str], None]
+    ) -> None:
+        self._folder = folder
+        self._limits = limits
+        self._say = say
+        self._refuse = refuse
+        self._manifest = manifests.load(folder)
+        self._rules_seen: tuple[int, int] | None = None
+        self._rules: list[Rule] = []
+        self._changed = threading.Condition()
+        self._waiting: Batch | None = None  # guarded by self._changed
+        self._is_busy = False  # guarded by self._changed
+        self._is_closing = False
+        self._is_given_up = False
+        self._keep_due_s = self._obey_due_s = 0.0
+        self._thread = threading.Thread(target=self._run, name="otel-feedback-store", daemon=True)
+        self.problem: str | None = None
+        """What it cannot do just now, and tries again; None while all is well."""
+        self.failure: BaseException | None = None
+        """Why it is over, where it is for good."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """What was committed last."""
+        return self._manifest
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that it was given is committed."""
+        with self._changed:
+            return self._waiting is None and not self._is_busy
+
+    def start(self) -> None:
+        """Start the thread, once."""
+        self._thread.start()
+
+    def put(self, batch: Batch, timeout_s: float) -> bool:
+        """Hand over a batch; False where another one still waits after so many seconds.
+
+        Raises:
+            Exception: What has ended the thread.
+        """
+        with self._changed:
+            free = self._changed.wait_for(lambda: self._waiting is None or self.failure is not None, timeout_s)
+            if self.failure is not None:
+                raise self.failure
+            if free:
+                self._waiting = batch
+                self._changed.notify_all()
+            return free
+
+    def give_up(self) -> None:
+        """Try nothing again from now on: what is not committed is read again by the next writer."""
+        self._is_given_up = True
+        with self._changed:
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Write what was handed over, and end.
+
+        Raises:
+            Exception: What has ended the thread.
+        """
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify_all()
+        self._thread.join()
+        if self.failure is not None:
+            raise self.failure
+
+    # -- the thread --------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            from otel_feedback.downstream.store.parquet import ParquetFiles
+
+            files = ParquetFiles(self._folder)
+            try:
+                self._work(files)
+            finally:
+                files.close()
+        except BaseException as exc:  # at a thread's top; raised again where it is asked
+            self.failure = exc
+        finally:
+            with self._changed:
+                self._changed.notify_all()
+
+    def _work(self, files: Any) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting is not None or self._is_closing, LOOK_S)
+                batch, self._waiting = self._waiting, None
+                self._is_busy = batch is not None
+                self._changed.notify_all()
+            self._obey(files)
+            if batch is not None:
+                self._insist(lambda batch=batch: self._write(files, batch))
+                with self._changed:
+                    self._is_busy = False
+                    self._changed.notify_all()
+            if batch is not None or time.monotonic() >= self._keep_due_s or self._is_closing:
+                self._keep_due_s = time.monotonic() + KEEP_S
+                self._try(lambda: self._keep(files))  # what it cannot do now it tries again the next time
+            if batch is None and self._is_closing:
+                return
+
+    def _try(self, attempt: Callable[[], None]) -> bool:
+        """Try once; what the disk says is said."""
+        from duckdb import Error
+
+        try:
+            attempt()
+        except (OSError, Error) as exc:
+            self.problem = f"{self._folder.path}: {_plain(exc)}"
+            self._say("disk", f"{self.problem}; it will be tried again, and nothing is lost")
+            return False
+        if self.problem is not None:
+            self.problem = None
+            self._say("well", f"{self._folder.path}: all is well again")
+        return True
+
+    def _insist(self, attempt: Callable[[], None]) -> None:
+        """Try until it is done, or given up."""
+        backoff = Backoff(0.2, 10.0)
+        while not self._is_given_up and not self._try(attempt):
+            with self._changed:
+                self._changed.wait_for(lambda: self._is_given_up, backoff.next_s())
+
+    def _commit(self, new: Manifest) -> None:
+        manifests.save(self._folder, new)
+        self._manifest = new
+
+    def _write(self, files: Any, batch: Batch) -> None:
+        counts = dict(batch.counts)
+
+        def refuse(line: bytes, why: str) -> None:
+            counts["no_events"] = counts.get("no_events", 0) + 1
+            self._refuse(line, why)
+
+        made, erased = files.write(batch.lines, self._rules, refuse) if batch.lines else ([], 0)
+        counts["erased"] = erased
+        counts["written"] = sum(file.rows for file in made)
+        old = self._manifest
+        new = msgspec.structs.replace(
+            old,
+            files=[*old.files, *made],
+            positions=old.positions if batch.position is None else {**old.positions, **batch.position},
+            counts=_sum(old.counts, counts),
+        )
+        self._exchange(new, made, [])
+
+    def _exchange(self, new: Manifest, made: list[DataFile], gone: list[DataFile]) -> None:
+        """Commit; where that cannot be, what was made for it goes."""
+        try:
+            self._commit(new)
+        except OSError:
+            for file in made:
+                (self._folder.path / file.path).unlink(missing_ok=True)
+            raise
+        self._folder.retire([file.path for file in gone])
+
+    # -- rules and limits ----------------------------------------------------------------------------------------
+
+    def _obey(self, files: Any) -> None:
+        """Look whether there are new rules of erasure: what is written from now on obeys them, and then what there is."""
+        seen = _seen(self._folder.erasures)
+        if seen != self._rules_seen:
+            self._insist(self._read_rules)
+            self._rules_seen = seen
+        if time.monotonic() >= self._obey_due_s and any(rule.id not in self._manifest.erasures for rule in self._rules):
+            # a damaged file must not hold up what comes
+            done = self._try(lambda: self._rewrite(files))
+            self._obey_due_s = 0.0 if done else time.monotonic() + KEEP_S
+
+    def _read_rules(self) -> None:
+        self._rules = erasures.load(self._folder)
+
+    def _rewrite(self, files: Any) -> None:
+        """Take out of the files what the new rules are about."""
+        old = self._manifest
+        fresh = [rule for rule in self._rules if rule.id not in old.erasures]
+        kept, made, gone, erased = list[DataFile](), list[DataFile](), list[DataFile](), 0
+        for file in old.files:
+            matches = files.count(file, fresh)
+            if not matches:
+                kept.append(file)
+                continue
+            erased += matches
+            gone.append(file)
+            other = files.without(file, fresh)
+            if other is not None:
+                kept.append(other)
+                made.append(other)
+        counts = _sum(old.counts, {"erased": erased})
+        rules = [rule.id for rule in self._rules]
+        self._exchange(msgspec.structs.replace(old, files=kept, counts=counts, erasures=rules), made, gone)
+        # what they are about may be in files that were joined lately, too: none of them waits for its readers
+        named = {file.path for file in kept}
+        self._folder.sweep(named, all_of=_data_files(self._folder) - named)
+
+    def _keep(self, files: Any) -> None:
+        """Delete what is too old or too much, join small files, and delete what nobody reads any more."""
+        manifest = self._manifest
+        gone = doomed(manifest.files, self._limits)
+        if gone:
+            names = {file.path for file in gone}
+            rows = sum(file.rows for file in gone)
+            kept = [file for file in manifest.files if file.path not in names]
+            new = msgspec.structs.replace(manifest, files=kept, counts=_sum(manifest.counts, {"expired": rows}))
+            self._exchange(new, [], gone)
+            self._folder.sweep({file.path for file in kept}, all_of=names)
+        while not self._is_given_up:
+            group = to_join(self._manifest.files)
+            if not group:
+                break
+            joined = files.join(group)
+            names = {file.path for file in group}
+            kept = [file for file in self._manifest.files if file.path not in names]
+            self._exchange(msgspec.structs.replace(self._manifest, files=[*kept, joined]), [joined], group)
+            if self._waiting is not None:
+                break
+        self._folder.sweep({file.path for file in self._manifest.files})
+
+
+def _data_files(folder: StoreFolder) -> set[str]:
+    return {str(path.relative_to(folder.path)) for path in folder.events.glob("day=*/*")}
+
+
+def _seen(path: Path) -> tuple[int, int] | None:
+    """Return what tells one state of a file from another; None where it is not there."""
+    try:
+        seen = path.stat()
+    except FileNotFoundError:
+        return None
+    return seen.st_mtime_ns, seen.st_ino
+
+
+def _sum(counts: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
+    return {name: counts.get(name, 0) + more.get(name, 0) for name in {**counts, **more}}
+
+
+def _plain(exc: BaseException) -> str:
+    """Return what the disk said, without the path that DuckDB repeats, and in one line."""
+    if isinstance(exc, OSError) and exc.strerror:
+        return exc.strerror
+    text = " ".join(str(exc).split())
+    return text[:300] if text else describe(Exception(type(exc).__name__))
