@@ -18,6 +18,7 @@ from tests.support import ROOT
 _OF_SERVICES = ("beside", "fault", "integration", "live")
 _THOROUGH = (
     "tests/beside/",
+    "tests/downstream/store/test_kills.py",
     "tests/downstream/test_broker_away.py",
     "tests/downstream/test_killed.py",
     "tests/downstream/test_rebalances.py",
