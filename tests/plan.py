@@ -27,6 +27,7 @@ _THOROUGH = (
     "tests/unit/test_benchmarks.py::test_a_quick_run_reports",
 )
 _SLOW = (
+    "tests/downstream/store/",
     "tests/property/",
     "tests/unit/convert/test_hostile_spans.py",
     "tests/unit/test_benchmark",
