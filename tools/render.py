@@ -15,7 +15,8 @@ from otel_feedback.events import codec
 from otel_feedback.events.model import OutcomeStatus, Severity
 from otel_feedback.exporters.kafka.headers import record_headers
 from otel_feedback.exporters.otlp.exporter import encode_request
-from otel_feedback.settings.table import SETTINGS, KafkaConfig, Setting
+from otel_feedback.settings.store import ALL_SETTINGS
+from otel_feedback.settings.table import KafkaConfig, Setting
 from tools import docs_tables as texts
 from tools.sample import sample_event, sample_record
 
@@ -63,8 +64,8 @@ def _default(setting: Setting) -> str:
 
 def _sections() -> list[tuple[str, list[Setting]]]:
     # in the table's order, though a section need not stand together there
-    order = list(dict.fromkeys(setting.section for setting in SETTINGS))
-    ordered = sorted(SETTINGS, key=lambda setting: order.index(setting.section))
+    order = list(dict.fromkeys(setting.section for setting in ALL_SETTINGS))
+    ordered = sorted(ALL_SETTINGS, key=lambda setting: order.index(setting.section))
     return [(section, list(rows)) for section, rows in groupby(ordered, key=lambda setting: setting.section)]
 
 

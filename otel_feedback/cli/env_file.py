@@ -12,11 +12,11 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import NamedTuple
 
-from otel_feedback.settings.table import SETTINGS
+from otel_feedback.settings.store import ALL_SETTINGS
 
 __all__ = ["EnvFile", "load"]
 
-_OURS = frozenset(setting.variable for setting in SETTINGS)
+_OURS = frozenset(setting.variable for setting in ALL_SETTINGS)
 
 
 class EnvFile(NamedTuple):

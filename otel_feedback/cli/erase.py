@@ -112,6 +112,10 @@ def _obey(folder: StoreFolder) -> None:
     problems: list[str] = []
     writer = StoreWriter(folder, Limits(), lambda _kind, text: problems.append(text), lambda _line, _why: None)
     writer.start()
-    writer.close()
+    try:
+        writer.close()
+    except BaseException:  # Ctrl-C among them
+        writer.abandon()
+        raise
     if writer.problem is not None:
         raise OSError(None, problems[-1])

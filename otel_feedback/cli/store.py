@@ -139,7 +139,7 @@ def _follow(folder: StoreFolder, settings: StoreSettings, make: _MakeSource, *, 
 def _end(folder: StoreFolder, before: Manifest, writer: StoreWriter, source: Source, *, as_json: bool) -> int:
     after = writer.manifest
     counts = {name: after.counts.get(name, 0) - before.counts.get(name, 0) for name in (*_OTHERS, "written")}
-    is_whole = writer.problem is None
+    is_whole = not writer.is_left
     if as_json:
         told = {
             "store": str(folder.path), "source": source.name, "up_to_date": source.is_at_end and is_whole,
@@ -155,7 +155,7 @@ def _end(folder: StoreFolder, before: Manifest, writer: StoreWriter, source: Sou
             f"{number_of(len(after.files), 'file')}, {size(after.bytes)}{waits}"
         )
     if not is_whole:
-        failed(f"{writer.problem}", "what was not written is read again the next time")
+        failed(writer.problem or "not all was written", "what was not written is read again the next time")
     return 0 if is_whole else 1
 
 

@@ -14,7 +14,7 @@ from opentelemetry import environment_variables as of_the_api
 from opentelemetry.sdk import environment_variables as of_the_sdk
 
 from otel_feedback.logger import get_logger
-from otel_feedback.settings.table import SETTINGS
+from otel_feedback.settings.store import ALL_SETTINGS
 
 __all__ = ["OURS", "misspelt", "tell_misspelt"]
 
@@ -45,11 +45,11 @@ def misspelt(environ: Mapping[str, str]) -> dict[str, str | None]:
         for name in vars(module).values()
         if isinstance(name, str) and name.startswith("OTEL_")
     }
-    ours = [setting.variable for setting in SETTINGS]
+    ours = [setting.variable for setting in ALL_SETTINGS]
     known = {*ours, *of_others}
     # of those that are as near, the one that is more likely to be meant
     unset = [name for name in (*ours, *sorted(of_others, key=_is_rare)) if not environ.get(name)]
-    rests = {setting.variable.removeprefix(OURS): setting.variable for setting in SETTINGS}
+    rests = {setting.variable.removeprefix(OURS): setting.variable for setting in ALL_SETTINGS}
     found: dict[str, str | None] = {}
     for name in sorted(set(environ) - known):
         upper = name.upper()

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from otel_feedback.settings.table import Setting, read_setting
+from otel_feedback.settings.table import SETTINGS, Setting, read_setting
 from otel_feedback.settings.values import a_number, a_path, a_text, whole
 
-__all__ = ["STORE_SETTINGS", "StoreSettings", "get_store_settings"]
+__all__ = ["ALL_SETTINGS", "STORE_SETTINGS", "StoreSettings", "get_store_settings"]
 
 _S = "Store"
 
@@ -31,6 +31,10 @@ STORE_SETTINGS: tuple[Setting, ...] = (
     Setting("flush_rows", "OTEL_FEEDBACK_STORE_FLUSH_ROWS", "20000", whole(1, 10**6),
             "Events that are written at once, at most; they are in memory until then.", _S),
 )  # fmt: skip
+
+
+ALL_SETTINGS = (*SETTINGS, *STORE_SETTINGS)
+"""Whatever can be set by a variable."""
 
 
 class StoreSettings(NamedTuple):

@@ -206,10 +206,10 @@ def test_command_exists(where: str, command: str) -> None:
 
 def test_settings_in_shell_blocks_exist() -> None:
     """Every variable that is set or exported is one of ours or of OpenTelemetry's, spelled right."""
-    from otel_feedback.settings.table import SETTINGS
+    from otel_feedback.settings.store import ALL_SETTINGS
     from tools.docs_tables import OTEL
 
-    known = {row.variable for row in SETTINGS} | {one.name for _, rows in OTEL.values() for one in rows} | {"CI"}
+    known = {row.variable for row in ALL_SETTINGS} | {one.name for _, rows in OTEL.values() for one in rows} | {"CI"}
     for where, command in COMMANDS:
         for name in re.findall(r"(?:^|\s)([A-Z][A-Z0-9_]+)=", command):
             assert name in known, f"{where}: {name}"

@@ -67,6 +67,24 @@ def follow(
     Raises:
         Exception: What has ended writer or source.
     """
+    try:
+        batch = _read(source, writer, stop, once, flush_rows, flush_interval_s, look)
+        _finish(source, writer, batch, stop)
+    except BaseException:
+        writer.abandon()
+        raise
+
+
+def _read(
+    source: Source,
+    writer: StoreWriter,
+    stop: threading.Event,
+    once: bool,
+    flush_rows: int,
+    flush_interval_s: float,
+    look: Callable[[], None],
+) -> Batch:
+    """Read and hand over; return what was not handed over yet."""
     batch, began_s = Batch(), time.monotonic()
     told: Mapping[str, Any] = source.position()
     while not stop.is_set():
@@ -80,15 +98,14 @@ def follow(
                 while not writer.put(batch, TURN_S):
                     look()
                     if stop.is_set():
-                        break
-                else:
-                    batch = Batch()
+                        return batch
+                batch = Batch()
             began_s = time.monotonic()
         source.committed(writer.manifest.positions)
         look()
         if is_end:
             break
-    _finish(source, writer, batch, stop)
+    return batch
 
 
 def _finish(source: Source, writer: StoreWriter, batch: Batch, stop: threading.Event) -> None:
@@ -103,6 +120,7 @@ def _finish(source: Source, writer: StoreWriter, batch: Batch, stop: threading.E
             time.sleep(0.02)
             if writer.failure is not None:
                 break
+    writer.is_left |= is_left
     if is_left or not writer.is_idle:
         writer.give_up()
     writer.close()

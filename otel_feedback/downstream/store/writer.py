@@ -9,6 +9,7 @@ being written while one waits, so memory is bounded by three. Threads: one of ou
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -81,8 +82,9 @@ class StoreWriter:
         self._is_given_up = False
         self._keep_due_s = self._obey_due_s = 0.0
         self._thread = threading.Thread(target=self._run, name="otel-feedback-store", daemon=True)
-        self.problem: str | None = None
-        """What it cannot do just now, and tries again; None while all is well."""
+        self._problems: dict[str, str] = {}
+        self.is_left = False
+        """Whether it was given up on something that it was given: that is read again the next time."""
         self.failure: BaseException | None = None
         """Why it is over, where it is for good."""
 
@@ -90,6 +92,11 @@ class StoreWriter:
     def manifest(self) -> Manifest:
         """What was committed last."""
         return self._manifest
+
+    @property
+    def problem(self) -> str | None:
+        """What it cannot do just now, and tries again; None while all is well."""
+        return next(iter(self._problems.values()), None)
 
     @property
     def is_idle(self) -> bool:
@@ -121,6 +128,12 @@ class StoreWriter:
         self._is_given_up = True
         with self._changed:
             self._changed.notify_all()
+
+    def abandon(self) -> None:
+        """End as soon as that can be, whatever is left; the interpreter must not end while DuckDB works."""
+        self.give_up()
+        with contextlib.suppress(Exception):
+            self.close()
 
     def close(self) -> None:
         """Write what was handed over, and end.
@@ -161,37 +174,40 @@ class StoreWriter:
                 self._changed.notify_all()
             self._obey(files)
             if batch is not None:
-                self._insist(lambda batch=batch: self._write(files, batch))
+                self.is_left |= not self._insist("write", lambda batch=batch: self._write(files, batch))
                 with self._changed:
                     self._is_busy = False
                     self._changed.notify_all()
             if batch is not None or time.monotonic() >= self._keep_due_s or self._is_closing:
                 self._keep_due_s = time.monotonic() + KEEP_S
-                self._try(lambda: self._keep(files))  # what it cannot do now it tries again the next time
+                if not self._is_given_up:
+                    self._try("keep", lambda: self._keep(files))  # what it cannot do now it tries again the next time
             if batch is None and self._is_closing:
                 return
 
-    def _try(self, attempt: Callable[[], None]) -> bool:
+    def _try(self, what: str, attempt: Callable[[], None]) -> bool:
         """Try once; what the disk says is said."""
         from duckdb import Error
 
         try:
             attempt()
         except (OSError, Error) as exc:
-            self.problem = f"{self._folder.path}: {_plain(exc)}"
-            self._say("disk", f"{self.problem}; it will be tried again, and nothing is lost")
+            self._problems[what] = f"{self._folder.path}: {_plain(exc)}"
+            self._say(what, f"{self._problems[what]}; it will be tried again, and nothing is lost")
             return False
-        if self.problem is not None:
-            self.problem = None
+        if self._problems.pop(what, None) is not None and not self._problems:
             self._say("well", f"{self._folder.path}: all is well again")
         return True
 
-    def _insist(self, attempt: Callable[[], None]) -> None:
-        """Try until it is done, or given up."""
+    def _insist(self, what: str, attempt: Callable[[], None]) -> bool:
+        """Try until it is done, or given up; return which."""
         backoff = Backoff(0.2, 10.0)
-        while not self._is_given_up and not self._try(attempt):
+        while not self._is_given_up:
+            if self._try(what, attempt):
+                return True
             with self._changed:
                 self._changed.wait_for(lambda: self._is_given_up, backoff.next_s())
+        return False
 
     def _commit(self, new: Manifest) -> None:
         manifests.save(self._folder, new)
@@ -221,10 +237,13 @@ class StoreWriter:
         try:
             self._commit(new)
         except OSError:
-            for file in made:
-                (self._folder.path / file.path).unlink(missing_ok=True)
+            self._discard(made)
             raise
         self._folder.retire([file.path for file in gone])
+
+    def _discard(self, made: list[DataFile]) -> None:
+        for file in made:
+            (self._folder.path / file.path).unlink(missing_ok=True)
 
     # -- rules and limits ----------------------------------------------------------------------------------------
 
@@ -232,11 +251,12 @@ class StoreWriter:
         """Look whether there are new rules of erasure: what is written from now on obeys them, and then what there is."""
         seen = _seen(self._folder.erasures)
         if seen != self._rules_seen:
-            self._insist(self._read_rules)
+            if not self._insist("rules", self._read_rules):
+                return
             self._rules_seen = seen
         if time.monotonic() >= self._obey_due_s and any(rule.id not in self._manifest.erasures for rule in self._rules):
             # a damaged file must not hold up what comes
-            done = self._try(lambda: self._rewrite(files))
+            done = self._try("erase", lambda: self._rewrite(files))
             self._obey_due_s = 0.0 if done else time.monotonic() + KEEP_S
 
     def _read_rules(self) -> None:
@@ -248,6 +268,9 @@ class StoreWriter:
         fresh = [rule for rule in self._rules if rule.id not in old.erasures]
         kept, made, gone, erased = list[DataFile](), list[DataFile](), list[DataFile](), 0
         for file in old.files:
+            if self._is_given_up:
+                self._discard(made)
+                return
             matches = files.count(file, fresh)
             if not matches:
                 kept.append(file)

@@ -30,7 +30,8 @@ def test_a_full_disk_is_said_and_waited_out(disk: SmallDisk, tmp_path: Path) -> 
     writer = store.follow("--flush-interval", "0.05")
     said: list[str] = []
     assert writer.stderr is not None
-    threading.Thread(target=lambda: said.extend(iter(writer.stderr.readline, "")), daemon=True).start()
+    reading = threading.Thread(target=said.extend, args=[iter(writer.stderr.readline, "")], daemon=True)
+    reading.start()
     store.wait_for_rows(20)
     disk.fill()
     append(log, lines(range(20, 50)))
@@ -43,6 +44,8 @@ def test_a_full_disk_is_said_and_waited_out(disk: SmallDisk, tmp_path: Path) -> 
     wait_until(lambda: any("all is well again" in one for one in said), timeout_s=60, what="the all-clear")
     writer.send_signal(signal.SIGTERM)
     assert writer.wait() == 0
+    reading.join(60)
+    writer.communicate()
     assert store.ids() == ids(range(60))
 
 

@@ -101,7 +101,9 @@ def test_files_of_an_older_version_are_read_and_joined(log: Path, store: Store) 
     [file] = store.manifest().files
     path = store.path / file.path
     with duckdb.connect() as database:
-        for number, (left_out, added) in enumerate([("own_cost, sequence", ""), ("trace_id", ", 'x' AS of_tomorrow")], 1):
+        for number, (left_out, added) in enumerate(
+            [("own_cost, sequence", ""), ("trace_id", ", 'x' AS of_tomorrow")], 1
+        ):
             other = path.with_name(f"other-{number}.parquet")
             chosen = f"* EXCLUDE ({left_out}) REPLACE ('event-{number:06d}' AS event_id){added}"
             database.execute(f"COPY (SELECT {chosen} FROM '{path}') TO '{other}'")
@@ -114,7 +116,7 @@ def test_files_of_an_older_version_are_read_and_joined(log: Path, store: Store) 
         store.once()
     assert len(store.manifest().files) == 1
     assert store.ids() == ids(range(JOINED))
-    assert sorted(store.select("of_tomorrow, own_cost"), key=str)[0] == ("x", None)
+    assert min(store.select("of_tomorrow, own_cost"), key=str) == ("x", None)
 
 
 def test_a_manifest_that_is_none_is_named_and_left_alone(log: Path, store: Store) -> None:
