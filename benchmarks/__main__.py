@@ -17,6 +17,7 @@ from benchmarks import (
     latency,
     memory,
     pieces,
+    reading,
     replay,
     startup,
     throughput,
@@ -39,6 +40,7 @@ WITH_BROKER = {
     **WITH_OR_WITHOUT,
     "throughput": throughput.measure,
     "latency": latency.measure,
+    "reading": reading.measure,
     "replay": replay.measure,
     "memory": memory.measure,
 }

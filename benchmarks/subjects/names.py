@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
-    "ACTION", "AT_START", "AWAY", "BARE", "CONFIGURED", "CONTEXT", "CONVERTED", "DEEP", "DIRECT", "DISPATCH", "EVENT",
+    "ACTION", "AT_START", "AWAY", "BARE", "CONFIGURED", "CONSUMER", "CONTEXT", "CONVERTED", "DEEP", "DIRECT", "DISPATCH", "EVENT",
     "EVENT_JSON", "FAILING", "FORMER_NAMES", "FRAME", "IN_MEMORY", "MIXED", "NESTED", "NO_EXPORTER", "NO_START", "OURS", "PLAIN", "RAW", "RECORDED",
-    "SET_ATTRIBUTE", "SET_ATTRIBUTE_FAILING", "SPAN_OF_NONE", "SPAN_OF_SIXTEEN", "STABLE_NAMES", "TEN_ATTRIBUTES", "THERE", "WIDE", "WITH_HOOK", "WITH_LIMIT",
+    "SET_ATTRIBUTE", "SET_ATTRIBUTE_FAILING", "SPAN_OF_NONE", "SPAN_OF_SIXTEEN", "STABLE_NAMES", "STORE", "TEN_ATTRIBUTES", "THERE", "WIDE", "WITH_HOOK", "WITH_LIMIT",
 ]  # fmt: skip
 
 SET_ATTRIBUTE: Final = "set_attribute"
@@ -23,6 +23,8 @@ THERE: Final = "Kafka there"
 
 OURS: Final = "ours"
 RAW: Final = "raw kafka-python"
+CONSUMER: Final = "OutcomeConsumer"
+STORE: Final = "store"
 
 DIRECT: Final = "direct"
 ACTION: Final = "action()"

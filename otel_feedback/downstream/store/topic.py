@@ -86,8 +86,8 @@ class TopicSource:
         """
         try:
             if self._consumer is None:
-                self._connect(batch)
-            elif time.monotonic() >= self._look_due_s:
+                self.connect()
+            if time.monotonic() >= self._look_due_s:
                 self._look(batch)
             consumer: Any = self._consumer
             polled = consumer.poll(timeout_ms=int(timeout_s * 1e3), max_records=min(max(rows, 1), AT_ONCE))
@@ -133,7 +133,13 @@ class TopicSource:
 
     # -- connecting ----------------------------------------------------------------------------------------------
 
-    def _connect(self, batch: Batch) -> None:
+    def connect(self) -> None:
+        """Connect, and see that it is the cluster that the store was written from; `read` does so where it has to.
+
+        Raises:
+            StoreError: It is another.
+            ExportError: Kafka does not answer.
+        """
         import_kafka()
         from kafka import KafkaConsumer
 
@@ -159,8 +165,8 @@ class TopicSource:
                 raise unavailable(exc, why=most_telling(heard)) from exc
         self._consumer = consumer
         self._ends = {}
+        self._look_due_s = 0.0
         self._identify()
-        self._look(batch)
 
     def _identify(self) -> None:
         """Make sure that this is the cluster that the store was written from."""
