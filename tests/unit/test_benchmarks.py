@@ -190,6 +190,7 @@ GOALS: dict[str, set[tuple[str, float]]] = {
     "export": {("ratio", 1.5), ("ratio", 2.2)},
     "throughput": {("ratio", 0.5), ("ours", 10_000.0)},
     "latency": {("ours", 60.0), ("ours", 250.0)},
+    "reading": {("ratio", 0.7), ("ratio", 0.6), ("growth", 64.0)},
     "replay": {("ours", 20_000.0)},
     "memory": {("growth", 32.0)},
 }
@@ -233,6 +234,7 @@ def test_without_a_broker_what_needs_none_is_measured(
         "throughput",
         "latency",
         "replay",
+        pytest.param("reading", marks=needs_proc),
         pytest.param("memory", marks=needs_proc),
     ],
 )
