@@ -103,16 +103,16 @@ class ParquetFiles:
                 spool.writelines(lines)
             most = max(_LEAST_OBJECT_BYTES, 2 * max(map(len, lines)))
             self._run(
-                f"CREATE OR REPLACE TEMP TABLE batch AS SELECT {_EVENT_FIELDS}, {', '.join(PLACE_COLUMNS)} FROM "  # noqa: S608
+                f"CREATE OR REPLACE TEMP TABLE batch AS SELECT {_EVENT_FIELDS}, {', '.join(PLACE_COLUMNS)} FROM "
                 f"read_json(?, format = 'newline_delimited', columns = {READ_COLUMNS}, maximum_object_size = {most})",
                 [str(self._lines)],
             )
             erased = self._erase("batch", rules)
-            days = self._run(f"SELECT {_DAY} AS day, {_TOLD} FROM batch GROUP BY day ORDER BY day")  # noqa: S608
+            days = self._run(f"SELECT {_DAY} AS day, {_TOLD} FROM batch GROUP BY day ORDER BY day")
             made: list[DataFile] = []
             for day, rows, first_us, last_us in days:
                 rest = f" WHERE {_DAY} = DATE '{day}'" if len(days) > 1 else ""
-                made.append(self._make(f"SELECT * FROM batch{rest}", str(day), (rows, first_us, last_us)))  # noqa: S608
+                made.append(self._make(f"SELECT * FROM batch{rest}", str(day), (rows, first_us, last_us)))
             return made, erased
         finally:
             with contextlib.suppress(OSError):
@@ -123,7 +123,7 @@ class ParquetFiles:
         if not rules:
             return 0
         condition, given = matching(rules)
-        return int(self._run(f"DELETE FROM {table} WHERE {condition}", given)[0][0])  # noqa: S608
+        return int(self._run(f"DELETE FROM {table} WHERE {condition}", given)[0][0])
 
     def join(self, files: Sequence[DataFile]) -> DataFile:
         """Write the rows of several files of one day into one; older files get the columns that they lack.
@@ -132,12 +132,12 @@ class ParquetFiles:
             OSError, duckdb.Error: It cannot be written, or a file cannot be read.
         """
         told = sum(file.rows for file in files), *_bounds(files)
-        return self._make(f"SELECT * FROM {self._rows_of(files)}", files[0].day, told)  # noqa: S608
+        return self._make(f"SELECT * FROM {self._rows_of(files)}", files[0].day, told)
 
     def count(self, file: DataFile, rules: list[Rule]) -> int:
         """Return how many rows of a file the rules erase."""
         condition, given = matching(rules)
-        return int(self._run(f"SELECT count(*) FROM {self._rows_of([file])} WHERE {condition}", given)[0][0])  # noqa: S608
+        return int(self._run(f"SELECT count(*) FROM {self._rows_of([file])} WHERE {condition}", given)[0][0])
 
     def without(self, file: DataFile, rules: list[Rule]) -> DataFile | None:
         """Write what the rules leave of a file into another; None where that is nothing.
@@ -154,7 +154,7 @@ class ParquetFiles:
         """Return what to select from: the rows of these files, with all columns of today and all that they have."""
         paths = ", ".join(_quoted(str(self._folder.path / file.path)) for file in files)
         return (
-            f"(SELECT {_ALL_COLUMNS} WHERE false UNION ALL BY NAME "  # noqa: S608
+            f"(SELECT {_ALL_COLUMNS} WHERE false UNION ALL BY NAME "
             f"SELECT * FROM read_parquet([{paths}], union_by_name = true, hive_partitioning = false))"
         )
 
