@@ -27,7 +27,6 @@ from otel_feedback.dispatch.threads import run_in_thread
 __all__ = [
     "GRACE_S",
     "Call",
-    "Ended",
     "LateError",
     "Outcome",
     "Running",
