@@ -64,7 +64,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _near(word: str, names: Iterable[str]) -> str:
-    near = get_close_matches(word, list(names), 1, 0.5)
+    near = get_close_matches(word, list(names), 1, 0.65)
     return f"; did you mean {near[0]}?" if near else ""
 
 

@@ -5,6 +5,7 @@ nothing said ──► a store, if there is one ──► the topic, if Kafka is
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import threading
@@ -180,7 +181,8 @@ def watched(tables: Tables, work: Callable[[], Result], what: str = "counting") 
                 task = bar.add_task(what, total=100)
                 while thread.is_alive():
                     thread.join(LOOK_S)
-                    bar.update(task, completed=max(0.0, tables.connection.query_progress()))
+                    with contextlib.suppress(Exception):  # DuckDB 2 at moments says that the connection is busy
+                        bar.update(task, completed=max(0.0, tables.connection.query_progress()))
     except KeyboardInterrupt:
         tables.connection.interrupt()
         thread.join()

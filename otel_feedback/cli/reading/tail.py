@@ -176,5 +176,5 @@ class Screen:
         under_way = list(self._pending.values())
         lines = [self._rows.row(event) for event in under_way[-MOST_PENDING:]]
         more = len(under_way) - len(lines)
-        said = f"{number_of(more, 'more')} under way; " if more else ""
-        self._live.update(Group(*lines, Text(f"  {said}Ctrl-C ends".replace("mores", "more"), "dim")), refresh=True)
+        said = f"{more:,} more under way; " if more else ""
+        self._live.update(Group(*lines, Text(f"  {said}Ctrl-C ends", "dim")), refresh=True)

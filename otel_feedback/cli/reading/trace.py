@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from otel_feedback import OutcomeEvent, OutcomeStatus
-from otel_feedback.cli.console import count, dollars, duration, failed, marks, moment, number_of, open_console, write
+from otel_feedback.cli.console import count, dollars, duration, failed, marks, moment, open_console, write
 from otel_feedback.cli.outcomes import Node, began, cut, nested, tree_of, why
 from otel_feedback.cli.reading.rows import SELECTED, events_of
 from otel_feedback.cli.reading.selection import Selection, literal
@@ -162,9 +162,7 @@ def _gaps(events: Sequence[OutcomeEvent]) -> Iterator[RenderableType]:
     )
     for event_id in missing:
         inside = sum(event.parent_event_id == event_id for event in events)
-        yield Text(
-            f"the action {event_id} around {number_of(inside, 'of these')}".replace("of theses", "of these"), "yellow"
-        )
+        yield Text(f"the action {event_id} around {inside} of these", "yellow")
     if missing:
         yield Text("not ended yet, lost, or elsewhere: `otel-feedback verify` tells whether events are missing")
     for event in events:
