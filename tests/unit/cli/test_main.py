@@ -40,7 +40,7 @@ def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str])
         (["journal", "replay", "--timeout", "nan"], "'nan' is not a number of seconds"),
         (["journal", "inspect", "--take", "there"], "unrecognized arguments: --take"),
         (["verify", "--since", "soon"], "'soon' is neither how long ago"),
-        (["dance"], "COMMAND: invalid choice: 'dance' (choose from demo, "),
+        (["juggle"], "COMMAND: invalid choice: 'juggle' (choose from demo, "),
         (["docter"], "COMMAND: invalid choice: 'docter'; did you mean doctor?"),
         (["journal", "inspekt"], "ACTION: invalid choice: 'inspekt'; did you mean inspect?"),
         (["verify", "--sinse", "2h"], "unrecognized arguments: --sinse 2h; did you mean --since?"),
