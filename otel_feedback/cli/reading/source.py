@@ -33,6 +33,8 @@ __all__ = ["Source", "SourceUnknownError", "answering", "connected", "opened", "
 
 Result = TypeVar("Result")
 LOOK_S = 0.1
+INTERRUPTS = 30
+INTERRUPTED = 130
 PATIENCE_S = 0.6
 """How long something may take before it is said that it goes on."""
 TOPIC, STORE, LOG = "topic", "store", "log"
@@ -163,30 +165,36 @@ def opened(
 def watched(tables: Tables, work: Callable[[], Result], what: str = "counting") -> Result:
     """Do what takes DuckDB some time: Ctrl-C ends it at once, and a terminal sees how far it is."""
     done: list[Any] = []
+    is_over = threading.Event()  # join() that Ctrl-C interrupts takes the thread for one that has ended (Python 3.11)
 
     def run() -> None:
         try:
             done.append(work())
         except BaseException as exc:
             done.append(exc)
+        finally:
+            is_over.set()
 
     thread = threading.Thread(target=run, name="otel-feedback-query", daemon=True)
     thread.start()
     shown_on = progress_console()
-    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()
+    columns = TextColumn("{task.description}"), BarColumn()
     try:
-        thread.join(PATIENCE_S)
-        if thread.is_alive():
+        is_over.wait(PATIENCE_S)
+        if not is_over.is_set():
             with Progress(*columns, console=shown_on, transient=True, disable=shown_on is None) as bar:
-                task = bar.add_task(what, total=100)
-                while thread.is_alive():
-                    thread.join(LOOK_S)
-                    with contextlib.suppress(Exception):  # DuckDB 2 at moments says that the connection is busy
-                        bar.update(task, completed=max(0.0, tables.connection.query_progress()))
+                # without a share: DuckDB 2 refuses a call while another thread asks the connection how far it is
+                bar.add_task(what, total=None)
+                while not is_over.wait(LOOK_S):
+                    pass
     except KeyboardInterrupt:
-        tables.connection.interrupt()
-        thread.join()
-        raise
+        for _ in range(INTERRUPTS):
+            with contextlib.suppress(Exception):  # DuckDB 2 at moments says that the connection is busy
+                tables.connection.interrupt()
+            if is_over.wait(LOOK_S):
+                raise
+        tables.leave()
+        os._exit(INTERRUPTED)  # it does not listen; an exit that waits for its thread would abort
     if isinstance(done[0], BaseException):
         raise done[0]
     return done[0]

@@ -187,6 +187,10 @@ class Tables:
         """Return the rows of a query."""
         return self.ask(text, parameters).rows
 
+    def leave(self) -> None:
+        """Remove what was put aside, while a query may still be running."""
+        self._folder.cleanup()
+
     def close(self) -> None:
         """Close the connection, and remove what was put aside."""
         self.connection.close()
