@@ -17,6 +17,7 @@ from otel_feedback.convert.rules import Rules
 from otel_feedback.convert.usage import TokenUsage
 from otel_feedback.events import codec
 from otel_feedback.events.model import OutcomeEvent
+from otel_feedback.events.usage import Usage
 from otel_feedback.journal.memory import MemoryJournal
 from otel_feedback.pipeline.pipeline import AnEnded, FeedbackPipeline
 from otel_feedback.pipeline.processor import OutcomeSpanProcessor
@@ -44,7 +45,7 @@ class Recording(FeedbackPipeline):
         return taken
 
 
-def priced(model: str | None, provider: str | None, usage: TokenUsage, when_ns: int) -> Price:
+def priced(model: str | None, provider: str | None, usage: TokenUsage | Usage, when_ns: int) -> Price:
     return Price(((usage.input or 0) + (usage.output or 0)) * RATE, "test", None)
 
 

@@ -18,6 +18,7 @@ from otel_feedback.convert.rules import Rules
 from otel_feedback.convert.tree import MAX_NODES
 from otel_feedback.convert.usage import TokenUsage
 from otel_feedback.events.model import OutcomeEvent
+from otel_feedback.events.usage import Usage
 from otel_feedback.journal.memory import MemoryJournal
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.pipeline.processor import OutcomeSpanProcessor
@@ -224,7 +225,7 @@ def test_only_kinds_that_are_wanted_become_events():
 
 
 def test_a_call_is_priced_and_its_cost_counts_above_it():
-    def price(model: str | None, provider: str | None, usage: TokenUsage, when_ns: int) -> Price:
+    def price(model: str | None, provider: str | None, usage: TokenUsage | Usage, when_ns: int) -> Price:
         return Price(0.25, "test", "1")
 
     traced = Traced(Rules(price=price))

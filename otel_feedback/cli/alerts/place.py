@@ -13,6 +13,7 @@ from otel_feedback.downstream.alerts.reading import RulesError, read
 from otel_feedback.downstream.alerts.rules import DEFAULTS, AlertFile
 from otel_feedback.downstream.alerts.state import Folder
 from otel_feedback.errors import FeedbackError
+from otel_feedback.settings.store import get_store_settings
 from otel_feedback.settings.table import get_settings
 
 if TYPE_CHECKING:
@@ -67,14 +68,13 @@ def find_events(given: Sequence[str] | None) -> Source:
         ConfigError: A setting cannot be used.
         ImportError: DuckDB is not installed.
     """
-    from otel_feedback.cli.reading.source import default_store
     from otel_feedback.downstream.alerts.looking import Source
     from otel_feedback.downstream.tables.opening import MANIFEST
 
     if given is not None:
         return Source(tuple(path for text in given for path in _paths(Path(text).expanduser())))
     env_file.load()
-    folder = default_store()
+    folder = get_store_settings().directory
     if (folder / MANIFEST).is_file():
         return Source((folder,))
     log_file = get_settings().log_file

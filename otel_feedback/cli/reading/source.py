@@ -24,6 +24,7 @@ from otel_feedback.cli.listening import listening
 from otel_feedback.cli.reading.selection import Selection
 from otel_feedback.downstream.reading import TopicMissingError, TopicReader, open_reader
 from otel_feedback.errors import ConfigError, FeedbackError, describe
+from otel_feedback.settings.store import get_store_settings
 from otel_feedback.settings.table import KafkaConfig, get_settings
 
 if TYPE_CHECKING:
@@ -66,12 +67,13 @@ def source_of(given: Sequence[str], bootstrap_servers: str | None) -> Source:
     )
     if list(given) == [TOPIC] or (not given and bootstrap_servers):
         return topic
+    store = get_store_settings().directory
     if list(given) == [STORE]:
-        return Source(STORE, str(default_store()), (default_store(),))
+        return Source(STORE, str(store), (store,))
     if given:
         return _of_paths([path for each in given for path in _named(each)])
-    if (default_store() / "manifest.json").exists():
-        return Source(STORE, str(default_store()), (default_store(),))
+    if (store / "manifest.json").exists():
+        return Source(STORE, str(store), (store,))
     if settings.enable_kafka:
         return topic
     if settings.log_file:
@@ -82,13 +84,6 @@ def source_of(given: Sequence[str], bootstrap_servers: str | None) -> Source:
             return Source(LOG, settings.log_file, tuple(there))
         raise SourceUnknownError(f"there is no log file {settings.log_file} yet (OTEL_FEEDBACK_LOG_FILE)")
     raise SourceUnknownError("neither a store, nor Kafka, nor a log file is configured")
-
-
-def default_store() -> Path:
-    """Return the folder of the store that the environment names, or the usual one."""
-    given = os.environ.get("OTEL_FEEDBACK_STORE_DIR", "").strip()
-    data = os.environ.get("XDG_DATA_HOME", "").strip() or "~/.local/share"
-    return (Path(given) if given else Path(data) / "otel-feedback" / "store").expanduser().absolute()
 
 
 def _named(text: str) -> list[Path]:
