@@ -213,7 +213,7 @@ def test_settings_in_shell_blocks_exist() -> None:
     known = {row.variable for row in ALL_SETTINGS} | {one.name for _, rows in OTEL.values() for one in rows} | {"CI"}
     for where, command in COMMANDS:
         for name in re.findall(r"(?:^|\s)([A-Z][A-Z0-9_]+)=", command):
-            own = "${%s}" % name in (ROOT / where.partition(":")[0]).read_text("utf-8")
+            own = f"${{{name}}}" in (ROOT / where.partition(":")[0]).read_text("utf-8")
             assert name in known or own, f"{where}: {name}"
 
 
