@@ -23,6 +23,7 @@ _THOROUGH = (
     "tests/downstream/store/test_kills.py",
     "tests/downstream/test_rebalances.py",
     "tests/fault/",
+    "tests/integration/test_compose.py::test_amtool_accepts",
     "tests/live/",
     "tests/unit/test_benchmarks.py::test_a_quick_run_reports",
 )
