@@ -218,14 +218,17 @@ class GroupMember:
     def _read(self, consumer: KafkaConsumer, backoff: Backoff) -> None:
         try:
             while not self._is_stopping:
-                polled = consumer.poll(timeout_ms=0 if self.is_paused else POLL_MS, max_records=AT_ONCE)
+                # kafka-python (3.0.12) hears that it has joined only within a poll(), and begins anew after it: so the
+                # polls of a rebalance are long, also where all is paused
+                is_resting = self.is_paused and self.settled.is_set()
+                polled = consumer.poll(timeout_ms=0 if is_resting else POLL_MS, max_records=AT_ONCE)
                 if polled:
                     backoff.reset()
                     self._take_in(polled)
                 self._balance(consumer)
                 if time.monotonic() >= self._commit_due_s:
                     self._commit(consumer)
-                if self.is_paused:
+                if is_resting:
                     self.drained.wait(PAUSED_S)
                     self.drained.clear()
             self._commit_last(consumer)

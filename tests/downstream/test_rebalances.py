@@ -92,6 +92,7 @@ def test_nothing_unhandled_is_committed(topic: Topic) -> None:
     assert sum(topic.committed().values()) == 400
 
 
+@pytest.mark.brief
 def test_partitions_that_are_added_while_a_slow_handler_pauses_are_read(topic: Topic) -> None:
     """The group is joined again between polls that wait for nothing: it goes on, with the new ones, and loses nothing."""
     topic.send([event(number) for number in range(4_000)])
