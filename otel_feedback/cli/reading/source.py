@@ -187,9 +187,11 @@ def watched(tables: Tables, work: Callable[[], Result], what: str = "counting") 
             with contextlib.suppress(Exception):  # DuckDB 2 at moments says that the connection is busy
                 tables.connection.interrupt()
             if is_over.wait(LOOK_S):
+                thread.join()
                 raise
         tables.leave()
         os._exit(INTERRUPTED)  # it does not listen; an exit that waits for its thread would abort
+    thread.join()  # the interpreter must not end while its frames still hold something of DuckDB's
     if isinstance(done[0], BaseException):
         raise done[0]
     return done[0]

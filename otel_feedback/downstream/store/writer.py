@@ -82,6 +82,7 @@ class StoreWriter:
         self._is_given_up = False
         self._keep_due_s = self._obey_due_s = 0.0
         self._thread = threading.Thread(target=self._run, name="otel-feedback-store", daemon=True)
+        self._has_ended = threading.Event()  # join() that Ctrl-C interrupts takes the thread for ended (Python 3.11)
         self._problems: dict[str, str] = {}
         self.is_left = False
         """Whether it was given up on something that it was given: that is read again the next time."""
@@ -144,7 +145,8 @@ class StoreWriter:
         with self._changed:
             self._is_closing = True
             self._changed.notify_all()
-        self._thread.join()
+        self._has_ended.wait()
+        self._thread.join()  # for what its frames still hold of DuckDB
         if self.failure is not None:
             raise self.failure
 
@@ -164,6 +166,7 @@ class StoreWriter:
         finally:
             with self._changed:
                 self._changed.notify_all()
+            self._has_ended.set()
 
     def _work(self, files: Any) -> None:
         while True:
