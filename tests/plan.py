@@ -23,7 +23,8 @@ _THOROUGH = (
     "tests/downstream/store/test_kills.py",
     "tests/downstream/test_rebalances.py",
     "tests/fault/",
-    "tests/integration/test_compose.py::test_amtool_accepts",
+    "tests/integration/test_kafka_refusals.py::test_a_broker_that_takes_no_large_requests",
+    "tests/integration/test_kafka_refusals.py::test_a_record_at_which_the_connection_breaks",
     "tests/live/",
     "tests/unit/test_benchmarks.py::test_a_quick_run_reports",
 )
