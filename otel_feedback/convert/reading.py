@@ -114,10 +114,6 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 fields[field] = found
         return Reading(has_output=plan.has_output, usage=_usage(attributes, plan), **fields)
 
-    def read_usage(self, attributes: Mapping[str, Any]) -> TokenUsage | None:
-        """Return the tokens by the first family of names that says any; None where none does."""
-        return _usage(attributes, self._plan_of(attributes))
-
     # -- spans of one instrumentation have the same attributes again and again --------------------------------
 
     @cached_property

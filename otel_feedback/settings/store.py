@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from otel_feedback.settings.table import SETTINGS, Setting, read_setting
+from otel_feedback.settings.table import SETTINGS, Setting, read_settings
 from otel_feedback.settings.values import a_number, a_path, a_text, whole
 
 __all__ = ["ALL_SETTINGS", "STORE_SETTINGS", "StoreSettings", "get_store_settings"]
@@ -59,16 +59,7 @@ def get_store_settings(environ: Mapping[str, str] | None = None, **given: Any) -
         ConfigError: A value cannot be used; it says what would be right.
     """
     environment = os.environ if environ is None else environ
-    values: dict[str, Any] = {}
-    for setting in STORE_SETTINGS:
-        argument = given.get(setting.name)
-        text = environment.get(setting.variable, "").strip()
-        if argument is not None:
-            values[setting.name] = read_setting(setting, argument, setting.name)
-        elif text:
-            values[setting.name] = read_setting(setting, text, setting.variable)
-        else:
-            values[setting.name] = None if setting.default is None else setting.read(setting.default)
+    values, _ = read_settings(STORE_SETTINGS, given, environment)
     values["directory"] = _directory(values["directory"], environment)
     return StoreSettings(**values)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from otel_feedback.settings.options import SettingsOptions
 
-__all__ = ["SETTINGS", "KafkaConfig", "Setting", "Settings", "get_settings", "read_setting", "require_codec"]
+__all__ = ["SETTINGS", "KafkaConfig", "Setting", "Settings", "get_settings", "read_settings", "require_codec"]
 
 
 class Setting(NamedTuple):
@@ -223,7 +223,7 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name, field in _KAFKA_FIELDS.items():
             msgspec.structs.force_setattr(
-                self, field, read_setting(_BY_NAME[name], getattr(self, field), f"KafkaConfig.{field}")
+                self, field, _read(_BY_NAME[name], getattr(self, field), f"KafkaConfig.{field}")
             )
         taken = sorted(_OWN_OPTIONS & set(self.client_options))
         if taken:
@@ -297,19 +297,7 @@ def get_settings(
             raise ConfigError(name, "…", f"a setting; {hint}{', '.join(sorted(_BY_NAME))}")
     if kafka is not None:
         require("kafka", kafka, KafkaConfig, "a KafkaConfig; brokers alone are kafka_bootstrap_servers='host:9092'")
-    values: dict[str, Any] = {}
-    given: set[str] = set()
-    for setting in SETTINGS:
-        argument = overrides.get(setting.name)
-        text = environment.get(setting.variable, "").strip()
-        if argument is not None:
-            values[setting.name] = read_setting(setting, argument, setting.name)
-        elif text:
-            values[setting.name] = read_setting(setting, text, setting.variable)
-        else:
-            values[setting.name] = None if setting.default is None else setting.read(setting.default)
-            continue
-        given.add(setting.name)
+    values, given = read_settings(SETTINGS, overrides, environment)
     if "service_name" not in given:
         values["service_name"] = _service_of_resource(environment) or values["service_name"]
     return Settings(
@@ -332,12 +320,31 @@ def get_settings(
     )  # fmt: skip
 
 
-def read_setting(setting: Setting, value: Any, named: str) -> Any:
-    """Read the value of a setting, which the error names as it was given.
+def read_settings(
+    settings: Iterable[Setting], given: Mapping[str, Any], environment: Mapping[str, str]
+) -> tuple[dict[str, Any], set[str]]:
+    """Read settings by name: what is given, else the environment, else the default; and the names of those that somebody set.
 
     Raises:
-        ConfigError: It cannot be used.
+        ConfigError: A value cannot be used; it says what would be right.
     """
+    values: dict[str, Any] = {}
+    is_set: set[str] = set()
+    for setting in settings:
+        argument = given.get(setting.name)
+        text = environment.get(setting.variable, "").strip()
+        if argument is not None:
+            values[setting.name] = _read(setting, argument, setting.name)
+        elif text:
+            values[setting.name] = _read(setting, text, setting.variable)
+        else:
+            values[setting.name] = None if setting.default is None else setting.read(setting.default)
+            continue
+        is_set.add(setting.name)
+    return values, is_set
+
+
+def _read(setting: Setting, value: Any, named: str) -> Any:
     try:
         return setting.read(value)
     except ConfigError:  # says more exactly what is wrong

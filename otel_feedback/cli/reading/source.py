@@ -178,7 +178,7 @@ def watched(tables: Tables, work: Callable[[], Result], what: str = "counting") 
         is_over.wait(PATIENCE_S)
         if not is_over.is_set():
             with Progress(*columns, console=shown_on, transient=True, disable=shown_on is None) as bar:
-                # without a share: DuckDB 2 refuses a call while another thread asks the connection how far it is
+                # without a share: DuckDB promises nothing to who asks it how far it is from another thread
                 bar.add_task(what, total=None)
                 while not is_over.wait(LOOK_S):
                     pass

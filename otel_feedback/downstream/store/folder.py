@@ -4,7 +4,7 @@
     STORE/manifest.json                       which files there are, and how far the sources were read: the commit
     STORE/erasures.json                       the kept rules of erasure
     STORE/events/day=YYYY-MM-DD/NAME.parquet  immutable, and there only if the manifest names it
-    STORE/work/                               what is being made; empty after a start
+    STORE/unfinished/                         what is being made; empty after a start
 
 Safe on any thread; the lock is a process's.
 """
@@ -52,7 +52,7 @@ class StoreFolder:
         self.manifest = path / "manifest.json"
         self.erasures = path / "erasures.json"
         self.events = path / "events"
-        self.work = path / "work"
+        self.unfinished = path / "unfinished"
 
     def day(self, day: str) -> Path:
         """Return the folder of a day, such as `2026-03-02`."""
@@ -68,9 +68,9 @@ class StoreFolder:
         """
         make_private(self.path)
         with self._locked("lock", f"{self.path} has a writer already"):
-            for folder in (self.events, self.work):
+            for folder in (self.events, self.unfinished):
                 make_private(folder)
-            for left in self.work.iterdir():  # by a writer that died
+            for left in self.unfinished.iterdir():  # by a writer that died
                 left.unlink()
             yield
 

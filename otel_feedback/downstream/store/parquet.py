@@ -1,4 +1,4 @@
-"""Parquet files by DuckDB: lines written by day, files joined, rows taken out. Each file is made in `work/` and then published.
+"""Parquet files by DuckDB: lines written by day, files joined, rows taken out. Each file is made in `unfinished/` and then published.
 
 Input: lines of `rows.py`, or files of the store. Output: `DataFile`s that are in their places and not yet in a manifest.
 For one thread. DuckDB gives the interpreter lock away while it works, so whoever reads the topic goes on.
@@ -49,12 +49,12 @@ class ParquetFiles:
 
     def __init__(self, folder: StoreFolder) -> None:
         self._folder = folder
-        self._lines = folder.work / "lines.json"
+        self._lines = folder.unfinished / "lines.json"
         self._database = duckdb.connect(
             config={
                 "memory_limit": MEMORY,
                 "threads": THREADS,
-                "temp_directory": str(folder.work / "spill"),
+                "temp_directory": str(folder.unfinished / "spill"),
                 "autoinstall_known_extensions": False,
             }
         )
@@ -160,7 +160,7 @@ class ParquetFiles:
 
     def _make(self, query: str, day: str, told: tuple[int, int, int], given: Sequence[object] = ()) -> DataFile:
         name = free_name(".parquet")
-        made = self._folder.work / name
+        made = self._folder.unfinished / name
         try:
             self._run(f"COPY ({query}) TO {_quoted(str(made))} {_WRITTEN}", given)
             size = made.stat().st_size

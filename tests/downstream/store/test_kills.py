@@ -117,4 +117,4 @@ def test_killed_before_each_step_on_the_disk(tmp_path: Path) -> None:
         store = Store(path, "--from", str(log))
         store.once()
         assert store.ids() == ids(range(360)), f"killed before step {last} of {steps}"
-        assert not list((path / "work").iterdir())
+        assert not list((path / "unfinished").iterdir())
