@@ -71,9 +71,31 @@ def test_what_is_kept_is_the_run_without_its_rounds(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", [{"quick": True}, {"failed": {"action": "no broker"}}])
 def test_a_run_that_means_nothing_is_not_kept(tmp_path: Path, change: dict[str, object]) -> None:
     (tmp_path / "run.json").write_text(json.dumps({**REPORT.to_dict(), **change}))
-    with pytest.raises(ValueError, match="only a whole run in earnest is kept"):
+    with pytest.raises(ValueError, match="only a run in earnest that made all"):
         kept.keep(tmp_path / "run.json", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_one_measurement_can_be_made_anew(tmp_path: Path) -> None:
+    def keep(report: Report, **versions: str) -> None:
+        told = {**report.to_dict(), "versions": {**report.versions, **versions}}
+        (tmp_path / "run.json").write_text(json.dumps(told))
+        kept.keep(tmp_path / "run.json", tmp_path)
+
+    keep(REPORT, **{"load at the start": "9.0"})
+    again = Report(REPORT.versions, False, {"action": Result([one("journal on disk: mean, wall", 5.0)])}, {})
+    keep(again, **{"load at the start": "0.1"})
+
+    found = kept.kept(kept.BENCHMARKS, tmp_path)
+    assert [row.ours for row in found.results["action"].rows] == [5.0]
+    assert list(found.results) == list(REPORT.results)
+    assert [found.results[name].rows for name in REPORT.results if name != "action"] == [
+        result.rows for name, result in REPORT.results.items() if name != "action"
+    ]
+    assert found.versions["load at the start"] == "9.0"
+    assert found.versions["load at the start, action"] == "0.1"
+    with pytest.raises(ValueError, match="other versions than .* were measured with: python"):
+        keep(again, python="3.99")
 
 
 def test_the_line_of_the_readme() -> None:
