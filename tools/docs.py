@@ -1,7 +1,7 @@
 """`python -m tools.docs`: write the generated parts of the documentation; `--check`: say which are out of step.
 
 A page's generated part stands between `<!-- generated: NAME -->` and `<!-- end of NAME -->`; the rest of the page is
-written by hand. `docs/api.md`, `docs/outcome-event.schema.json`, `docs/performance.svg` and `.env.example` are generated as a whole.
+written by hand. `docs/api.md`, `docs/schemas/`, `docs/performance.svg` and `.env.example` are generated as a whole.
 Figures are those that `python -m benchmarks.page` has kept: nothing is measured here.
 """
 
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import performance, picture
+from otel_feedback.downstream.contract.schemas import SCHEMAS
 from tests.replay import endings
 from tools import api, render
 
@@ -44,7 +45,8 @@ PAGES = {
 }
 FILES: dict[str, Callable[[], str]] = {
     "docs/api.md": api.page,
-    "docs/outcome-event.schema.json": render.schema,
+    **{f"docs/schemas/{schema.file}": schema.text for schema in SCHEMAS.values()},
+    "docs/schemas/outcome-event.schema.json": render.schema,
     "docs/performance.svg": picture.picture,
     ".env.example": render.env_example,
 }

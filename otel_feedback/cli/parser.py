@@ -65,6 +65,14 @@ examples:
 """
 
 
+SCHEMA_EXAMPLES = """\
+examples:
+  otel-feedback schema json                        for who checks events
+  bq mk --table set.outcomes <(otel-feedback schema bigquery)
+  otel-feedback schema flink > events.sql          CREATE TABLE of the topic
+"""
+
+
 def make_parser() -> Parser:
     """Return the parser; what it parses has `command`, `run` (called with what was parsed) and `parser`, the command's own."""
     parser = Parser(
@@ -78,7 +86,7 @@ def make_parser() -> Parser:
     for add in (
         _demo, add_tail, add_stats, add_failures, add_trace, add_sql, add_store, add_erase, add_alerts, _topics, _doctor,
         _journal, _verify,
-        _completion,
+        _schema, _completion,
     ):  # fmt: skip
         add(commands)
     below = (each for name in ("journal", "alerts") for each in parser.commands()[name].commands().values())
@@ -230,6 +238,25 @@ def _replay_journal(options: argparse.Namespace) -> int:
         take=options.take,
         quarantine=options.quarantine,
     )
+
+
+def _schema(commands: Any) -> None:
+    def run(options: argparse.Namespace) -> int:
+        from otel_feedback.downstream.contract.schemas import SCHEMAS
+
+        print(SCHEMAS[options.language].text(), end="")
+        return 0
+
+    languages = ("json", "avro", "bigquery", "flink", "parquet")
+    parser = commands.add_parser(
+        "schema",
+        help="the event's schema, for other tools",
+        description="Write the schema of the outcome event: as JSON Schema, for Avro, BigQuery and Flink SQL, or as the "
+        "store's Parquet files have it.",
+        epilog=SCHEMA_EXAMPLES,
+    )
+    parser.add_argument("language", choices=languages, metavar="LANGUAGE", help=", ".join(languages))
+    parser.set_defaults(run=run)
 
 
 def _completion(commands: Any) -> None:

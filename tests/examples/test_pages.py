@@ -110,7 +110,7 @@ def test_blocks_that_need_kafka_are_all_run() -> None:
 @pytest.mark.parametrize("block", [b for page in PAGES for b in blocks(page, "json")], ids=lambda block: block.where)
 def test_json_block_is_an_event_of_the_schema(block: Block) -> None:
     shown: dict[str, Any] = json.loads(block.text)
-    schema = json.loads((ROOT / "docs" / "outcome-event.schema.json").read_text("utf-8"))
+    schema = json.loads((ROOT / "docs" / "schemas" / "outcome-event.schema.json").read_text("utf-8"))
     jsonschema.validate(shown, schema)
     assert feedback.OutcomeEvent.from_json(block.text).to_dict() == shown
 

@@ -94,7 +94,7 @@ def test_one_measurement_can_be_made_anew(tmp_path: Path) -> None:
     ]
     assert found.versions["load at the start"] == "9.0"
     assert found.versions["load at the start, action"] == "0.1"
-    with pytest.raises(ValueError, match="other versions than .* were measured with: python"):
+    with pytest.raises(ValueError, match=r"other versions than .* were measured with: python"):
         keep(again, python="3.99")
 
 

@@ -6,48 +6,18 @@ Derived from `OutcomeEvent`, so that a new field is a new column; files that wer
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from types import MappingProxyType
-from typing import Any
 
-import msgspec
-
-from otel_feedback.events.model import OutcomeEvent
+from otel_feedback.downstream.contract.fields import FIELDS, Kind
 
 __all__ = ["EVENT_COLUMNS", "PLACE_COLUMNS", "struct_of"]
 
-_TYPES: Mapping[type, str] = {
-    str: "VARCHAR", bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", datetime: "TIMESTAMP WITH TIME ZONE",
-    tuple: "VARCHAR[]", dict: "JSON",
+_TYPES: Mapping[Kind, str] = {
+    Kind.TEXT: "VARCHAR", Kind.TRUTH: "BOOLEAN", Kind.WHOLE: "BIGINT", Kind.NUMBER: "DOUBLE",
+    Kind.MOMENT: "TIMESTAMP WITH TIME ZONE", Kind.TEXTS: "VARCHAR[]", Kind.OBJECT: "JSON",
 }  # fmt: skip
 
-
-def _type_of(field: Any) -> str:
-    kinds = msgspec.inspect
-    match field:
-        case kinds.UnionType():
-            (only,) = (each for each in field.types if not isinstance(each, kinds.NoneType))
-            return _type_of(only)
-        case kinds.EnumType():  # of words
-            return _TYPES[str]
-        case kinds.VarTupleType():
-            return _TYPES[tuple]
-        case kinds.DictType():
-            return _TYPES[dict]
-        case kinds.DateTimeType():
-            return _TYPES[datetime]
-        case _:
-            plain = {kinds.StrType: str, kinds.BoolType: bool, kinds.IntType: int, kinds.FloatType: float}
-            return _TYPES[plain[type(field)]]
-
-
-def _event_columns() -> Mapping[str, str]:
-    told = msgspec.inspect.type_info(OutcomeEvent)
-    assert isinstance(told, msgspec.inspect.StructType)
-    return MappingProxyType({field.encode_name: _type_of(field.type) for field in told.fields})
-
-
-EVENT_COLUMNS: Mapping[str, str] = _event_columns()
+EVENT_COLUMNS: Mapping[str, str] = MappingProxyType({field.name: _TYPES[field.kind] for field in FIELDS})
 """By field of an event: DuckDB's type of its column."""
 
 PLACE_COLUMNS: Mapping[str, str] = MappingProxyType(

@@ -116,7 +116,7 @@ def test_the_env_file_says_the_defaults() -> None:
 
 
 def test_the_schema_is_the_codecs_with_descriptions() -> None:
-    shown = json.loads((ROOT / "docs" / "outcome-event.schema.json").read_text("utf-8"))
+    shown = json.loads((ROOT / "docs" / "schemas" / "outcome-event.schema.json").read_text("utf-8"))
     bare = json.loads(json.dumps(codec.json_schema()))
     for field, schema in shown["$defs"]["OutcomeEvent"]["properties"].items():
         assert schema.pop("description"), field
@@ -126,7 +126,7 @@ def test_the_schema_is_the_codecs_with_descriptions() -> None:
 
 
 def test_the_schema_takes_events_and_refuses_others() -> None:
-    schema = json.loads((ROOT / "docs" / "outcome-event.schema.json").read_text("utf-8"))
+    schema = json.loads((ROOT / "docs" / "schemas" / "outcome-event.schema.json").read_text("utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
     wire = sample_event().to_dict()
     jsonschema.validate(wire, schema)
