@@ -1,11 +1,12 @@
 """A process that reads a topic from its beginning, in one of three ways: a plain consumer that decodes JSON, ours, the store.
 
-Each is connected before the clock starts. The store is done when everything is committed, in its files.
+Each is a new group, so that it reads from the beginning, and connected before the clock starts. The store is done when everything is committed, in its files.
 """
 
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def _consumer(given: Mapping[str, Any], watch: Watch) -> int:
     from otel_feedback.downstream import OutcomeConsumer
 
     count = 0
-    with OutcomeConsumer("benchmark", kafka=kafka_config(given)) as consumer:
+    with OutcomeConsumer(uuid.uuid4().hex, kafka=kafka_config(given)) as consumer:
         next(consumer)
         with watch:
             for count, _event in enumerate(consumer, 2):
@@ -55,7 +56,7 @@ def _store(given: Mapping[str, Any], watch: Watch) -> int:
         folder = StoreFolder(Path(place) / "store")
         with folder.writing():
             writer = StoreWriter(folder, Limits(), _fail, _fail)
-            source = TopicSource(kafka_config(given), "benchmark-store", {}, stop, _fail)
+            source = TopicSource(kafka_config(given), uuid.uuid4().hex, {}, stop, _fail)
             writer.start()
             source.connect()
             with watch:
