@@ -1,6 +1,7 @@
 """A process that reads a topic from its beginning, in one of three ways: a plain consumer that decodes JSON, ours, the store.
 
-Each is a new group, so that it reads from the beginning, and connected before the clock starts. The store is done when everything is committed, in its files.
+Each is a new group, which reads from the beginning, and connected before the clock starts. The store is done when everything
+is committed, in its files.
 """
 
 from __future__ import annotations

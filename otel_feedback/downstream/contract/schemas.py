@@ -156,7 +156,7 @@ def _flink_said(text: str) -> dict[str, Said]:
 # -- Parquet ---------------------------------------------------------------------------------------------------
 
 _PARQUET: Mapping[Kind, str] = {
-    Kind.TEXT: "BYTE_ARRAY (UTF8)", Kind.TRUTH: "BOOLEAN", Kind.WHOLE: "INT64", Kind.NUMBER: "DOUBLE",
+    Kind.TEXT: "BYTE_ARRAY (UTF8)", Kind.TRUTH: "BOOLEAN", Kind.WHOLE: "INT64 (INT_64)", Kind.NUMBER: "DOUBLE",
     Kind.MOMENT: "INT64 (TIMESTAMP_MICROS)", Kind.TEXTS: "LIST of BYTE_ARRAY (UTF8)", Kind.OBJECT: "BYTE_ARRAY (JSON)",
 }  # fmt: skip
 
