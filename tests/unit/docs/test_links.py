@@ -43,4 +43,4 @@ def test_the_tests_that_a_page_names_are_there(page: Path) -> None:
 def test_every_page_can_be_reached_from_the_readme() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     for page in ROOT.glob("docs/*"):
-        assert f"(docs/{page.name})" in readme, page.name
+        assert f"(docs/{page.name}{'/' if page.is_dir() else ')'}" in readme, page.name
