@@ -307,6 +307,7 @@ def _build(
             conventions=tuple(conventions),
             open_s=settings.span_ttl_s,
         ),
+        puts_off=settings.durability != "fsync" and not callable(settings.prices),
     )
     atexit.register(pipeline.shutdown)
     # a MeterProvider ends at exit, too: what is recorded by then has to be in its last collection

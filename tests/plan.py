@@ -32,6 +32,7 @@ _SLOW = (
     "tests/downstream/tables/test_views.py",
     "tests/downstream/store/",
     "tests/property/",
+    "tests/replay/test_put_off.py",
     "tests/unit/cli/reading/test_screens.py",
     "tests/unit/convert/test_hostile_spans.py",
     "tests/unit/test_benchmark",

@@ -7,6 +7,7 @@ used; a program may say what an instrumented call used. So what a span says coun
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 
 import msgspec
 
@@ -105,6 +106,15 @@ class Intervals:
         self.length += end - start
         if len(starts) > MOST_INTERVALS:
             self._close_gaps()
+
+    @property
+    def count(self) -> int:
+        """How many they are."""
+        return len(self._starts)
+
+    def all(self) -> Iterator[tuple[int, int]]:
+        """Return start and end of each, in order."""
+        return zip(self._starts, self._ends, strict=True)
 
     def add_all(self, other: Intervals) -> None:
         """Add all of the others'."""

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final
+from itertools import islice
+from typing import Any, Final
 
 import msgspec
 
@@ -21,7 +23,7 @@ from otel_feedback.convert.status import Judgement
 from otel_feedback.convert.tree import Node, is_within
 from otel_feedback.convert.usage import TokenUsage
 
-__all__ = ["Call", "Doubles", "better", "call_of", "is_inner"]
+__all__ = ["Call", "Doubles", "better", "call_of", "id_of", "is_inner"]
 
 MOST: Final = 512
 MOST_MISSED: Final = 8
@@ -52,18 +54,21 @@ class Call(msgspec.Struct, eq=False):
     judged: Judgement | None = None  # of a tool whose span has ended
 
 
+def id_of(attributes: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the attribute that names the call, and its value."""
+    for name in _IDS:
+        if isinstance(value := attributes.get(name), str):
+            return name, value
+    return None
+
+
 def call_of(node: Node, span: FinishedSpan, reading: Reading) -> Call:
     """Return what a span tells of a call."""
     name = reading.tool_name if reading.kind == "tool" else reading.model and _bare(reading.model)
-    get = span.attributes.get
-    found = None
-    for one in _IDS:
-        if isinstance(value := get(one), str):
-            found = value
-            break
+    found = id_of(span.attributes)
     usage = reading.usage
     return Call(
-        node, node, reading.kind, span.start_ns, span.end_ns, () if name is None else (name,), found,
+        node, node, reading.kind, span.start_ns, span.end_ns, () if name is None else (name,), found and found[1],
         ((span.scope, span.name),), () if usage is None else ((usage.input or 0, usage.output or 0),),
         reading.is_stream, (node,),
     )  # fmt: skip
@@ -105,6 +110,15 @@ class Doubles:
                 if found is None or distance < nearest:
                     found, nearest = other, distance
         return found
+
+    def may_be_of(self, start_ns: int, scope: str) -> bool:
+        """Tell, quickly, whether a span that ends just now may be of one of these, which another recorder has recorded."""
+        for other in islice(reversed(self._latest), MOST_MISSED):
+            if other.end_ns < start_ns:
+                return False
+            if all(recorder[0] != scope for recorder in other.recorders):
+                return True
+        return False
 
     def remember(self, call: Call) -> None:
         """Keep a call that none of the latest is."""

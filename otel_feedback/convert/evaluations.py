@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from otel_feedback.convert.span import SpanEvent
 from otel_feedback.convert.values import text
 
-__all__ = ["EVENT", "Evaluations", "of_attributes", "read_evaluations"]
+__all__ = ["EVENT", "Evaluations", "is_evaluated", "of_attributes", "read_evaluations"]
 
 EVENT: Final = "gen_ai.evaluation.result"
 """Span event, and log record, of the GenAI conventions."""
@@ -31,9 +31,14 @@ class Evaluations(NamedTuple):
     metadata: Mapping[str, Any]
 
 
+def is_evaluated(attributes: Mapping[str, Any]) -> bool:
+    """Tell whether attributes of a span hold an evaluation."""
+    return not attributes.keys().isdisjoint(_FIRST)  # few are looked for in many
+
+
 def read_evaluations(attributes: Mapping[str, Any], events: Iterable[SpanEvent]) -> Evaluations | None:
     """Return what a span says; None where it says nothing."""
-    if not events and attributes.keys().isdisjoint(_FIRST):  # few are looked for in many
+    if not events and not is_evaluated(attributes):
         return None
     found: list[tuple[str | None, Any, str | None]] = [
         _of_event(event.attributes) for event in events if event.name == EVENT

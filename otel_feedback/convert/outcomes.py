@@ -4,15 +4,13 @@
                                                  tree ─────────┘      and again, with a higher revision, when a span
                                                                       that ends later adds to it or corrects it
 
-One lock. A span that ends in a signal handler or finaliser, in the middle of this very code on the same thread, is put
-aside and converted when the interrupted one is done. Nothing here raises for what a span carries.
+Nothing here raises for what a span carries.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -21,44 +19,38 @@ import msgspec
 from otel_feedback import semconv
 from otel_feedback.convert.additions import Addition, added
 from otel_feedback.convert.amounts import Amounts
-from otel_feedback.convert.reader import LOGFIRE_TYPE, Reader, pass_on
+from otel_feedback.convert.putting_off import LONG_S, Notes, PuttingOff
+from otel_feedback.convert.reader import LOGFIRE_TYPE, Reader
 from otel_feedback.convert.rules import Emit, Emitted, FindOwn, OwnAction, Rules
-from otel_feedback.convert.settling import Settling
 from otel_feedback.convert.span import Convention, FinishedSpan
 from otel_feedback.convert.tree import Guess, Node
 from otel_feedback.convert.values import plain
 from otel_feedback.events.model import OutcomeEvent
-from otel_feedback.logger import get_logger
 
 __all__ = ["Outcomes"]
 
-logger = get_logger(__name__)
 
-MOST_ENDED = 128
-"""Spans that are known to have ended, so that one that two processors see is recorded once."""
-
-
-class Outcomes(Settling):
+class Outcomes(PuttingOff):
     """Turns spans into events; keeps what is needed of those that are open. Thread-safe.
 
     Args:
         emit: Takes the events.
         conventions: Asked in this order, after our own; the first that matches reads the span, and no other.
         find_own: Gives the action of our own whose span has this id, while it is open or ending.
+        notes: Where spans are written down that are converted later; None: none is.
     """
 
     def __init__(
-        self, emit: Emit, conventions: Iterable[Convention], rules: Rules, find_own: FindOwn = lambda span_id: None
+        self,
+        emit: Emit,
+        conventions: Iterable[Convention],
+        rules: Rules,
+        find_own: FindOwn = lambda span_id: None,
+        notes: Notes | None = None,
     ) -> None:
-        super().__init__(Reader((*rules.conventions, *conventions), rules))
-        self._emit = emit
+        super().__init__(Reader((*rules.conventions, *conventions), rules), emit, notes)
         self._find_own = find_own
         self.rules = rules
-        self._lock = threading.RLock()
-        self._owner = 0  # the thread that holds the lock, or 0
-        self._aside: deque[Callable[[], object]] = deque()
-        self._is_catching_up = False
-        self._ended: dict[int, int] = {}  # the latest spans that ended; guarded by self._lock
 
     # -- a span starts -------------------------------------------------------------------------------------
 
@@ -76,6 +68,8 @@ class Outcomes(Settling):
             self._aside.append(lambda: self.begin(trace_id, span_id, parent_id, scope, start_ns, live, cause_id))
             return
         attributes = plain(live.attributes)
+        if self._put_off and self._concerns_put_off(span_id, parent_id):
+            self.catch_up()
         with self._lock:
             self._owner = threading.get_ident()
             try:
@@ -131,6 +125,8 @@ class Outcomes(Settling):
         if self._owner == threading.get_ident():
             self._aside.append(lambda: self.end(trace_id, span_id, cause_id, sampled, attributes, make))
             return
+        if self._put_off and (self._waits_for(span_id) or self._reader.is_marked(attributes)):
+            self.catch_up()
         with self._lock:
             self._owner = threading.get_ident()
             try:
@@ -152,56 +148,13 @@ class Outcomes(Settling):
                     node.sampled = sampled
                     if attributes.get(LOGFIRE_TYPE) != "log" or not self._answer(node, span):
                         self._end(node, span)
-                    self._ended[span_id] = trace_id
-                    if len(self._ended) > MOST_ENDED:
-                        del self._ended[next(iter(self._ended))]
+                    self._note_ended(trace_id, span_id)
                 elif node is not None:
                     self._end(node, None)
             finally:
                 ready, self._ready, self._owner = self._ready, [], 0
         if ready or self._aside:
             self._hand_out(ready)
-
-    def _hand_out(
-        self, ready: list[Emitted], awaited: OutcomeEvent | None = None, *, is_told: bool = False
-    ) -> OutcomeEvent | None:
-        """Emit what is ready, with no lock held; return the awaited one as it was taken. Then see to what was put aside."""
-        taken: OutcomeEvent | None = None
-        for event, key, sampled in ready:
-            recorded = self._emit(event, key, sampled, is_told and event is awaited)
-            if event is awaited:
-                taken = recorded
-        if self._aside:
-            self._catch_up()
-        return taken
-
-    def _catch_up(self) -> None:
-        """See to what was put aside. Not in the middle of doing so: each may put another one aside, without end."""
-        while self._aside and not self._is_catching_up:
-            self._is_catching_up = True
-            try:
-                while self._aside:
-                    self._aside.popleft()()
-            except IndexError:  # another thread was as quick
-                pass
-            except Exception:  # of another span than the one that the caller is at
-                logger.exception("a span that was put aside could not be converted")
-            finally:
-                self._is_catching_up = False
-
-    def _end(self, node: Node, span: FinishedSpan | None) -> None:
-        above = node.above
-        if not self._tree.is_settled(node):
-            above = self._tree.above(node)
-            self._move(node, above)
-        try:
-            event = None if span is None else self._reader.convert(node, span, above)
-        except Exception:
-            self._tree.end(node)
-            raise
-        if span is None:
-            pass_on(node)
-        self._settle(node, event, span)
 
     # -- actions of our own that have others' spans around them --------------------------------------------
 
@@ -210,6 +163,7 @@ class Outcomes(Settling):
         if self._owner == threading.get_ident():
             self._aside.append(lambda: self.begin_own(action))
             return
+        self.catch_up()
         with self._lock:
             self._owner = threading.get_ident()
             try:
@@ -224,6 +178,7 @@ class Outcomes(Settling):
         if self._owner == threading.get_ident():
             self._aside.append(lambda: self.end_own(action, event, sampled))
             return None
+        self.catch_up()
         with self._lock:
             self._owner = threading.get_ident()
             try:
@@ -280,6 +235,7 @@ class Outcomes(Settling):
 
     def tend(self) -> None:
         """Give up spans that have been open for too long. Called now and then, from any thread."""
+        self.catch_up()
         oldest_s = time.monotonic() - self.rules.open_s
         with self._lock:
             self._owner = threading.get_ident()
@@ -294,6 +250,7 @@ class Outcomes(Settling):
 
     def finish(self) -> None:
         """Give up everything that is open: the program ends."""
+        self.catch_up(LONG_S)
         with self._lock:
             self._owner = threading.get_ident()
             try:
@@ -317,6 +274,7 @@ class Outcomes(Settling):
         if self._owner == threading.get_ident():
             self._aside.append(lambda: self.add(trace_id, span_id, addition))
             return
+        self.catch_up()
         with self._lock:
             self._owner = threading.get_ident()
             try:
@@ -335,7 +293,7 @@ class Outcomes(Settling):
 
     def renew_after_fork(self) -> None:
         """In a forked child: locks anew, and nothing is open. What was open is the parent's to end, or to give up."""
-        self._lock = threading.RLock()
-        self._owner = 0
+        self._renew_locks()
         self._aside.clear()
+        self._put_off.clear()
         self._forget_all()

@@ -64,20 +64,30 @@ class Reader:
         kind = "step" if reading.kind == "chain" else reading.kind
         return Guess(kind in self._rules.kinds, kind == "agent", reading.agent_name, reading.kind == "chain")
 
-    def convert(self, node: Node, span: FinishedSpan, above: Node | None) -> OutcomeEvent | None:
-        """Return the event of the span; None where it is no action. Fill in what others need of it.
-
-        Of an action of our own it is the event of the span alone.
-        """
-        node.summed = None
-        if semconv.OUTCOME_ACTION_TYPE in span.attributes:
-            return self._convert_own(node, span)
+    def read(self, span: FinishedSpan) -> Reading | None:
+        """Return what the span says, by the first convention that knows it."""
         if span.attributes.get(LOGFIRE_TYPE) != "pending_span":  # Logfire's own copy of a span that is open
             for convention in self._conventions:
                 if convention.matches(span):
-                    return self._convert_foreign(node, span, convention.read(span), above)
-        pass_on(node)
+                    return convention.read(span)
         return None
+
+    def convert(
+        self, node: Node, span: FinishedSpan, above: Node | None, reading: Reading | None = None
+    ) -> OutcomeEvent | None:
+        """Return the event of the span; None where it is no action. Fill in what others need of it.
+
+        Of an action of our own it is the event of the span alone. `reading`: what the span says, where it was read before.
+        """
+        node.summed = None
+        if reading is None:
+            if semconv.OUTCOME_ACTION_TYPE in span.attributes:
+                return self._convert_own(node, span)
+            reading = self.read(span)
+            if reading is None:
+                pass_on(node)
+                return None
+        return self._convert_foreign(node, span, reading, above)
 
     def _convert_own(self, node: Node, span: FinishedSpan) -> OutcomeEvent:
         event = priced_own(self._own.to_event(span), self._rules.price)

@@ -32,7 +32,7 @@ class CallUsage:
     OWN_CALLS = "own_calls"  # of the calls that it made itself, not of agents below it
 
 
-class Reading(msgspec.Struct, gc=False, kw_only=True):
+class Reading(msgspec.Struct, gc=False, kw_only=True, omit_defaults=True):
     """What a span says of itself. None: it does not say.
 
     `kind` is the unified action type: agent, workflow, agent_create, plan, tool, handoff, llm, embedding, retrieval,

@@ -16,7 +16,8 @@ from otel_feedback import semconv
 from otel_feedback.convert.additions import added
 from otel_feedback.convert.doubles import Doubles
 from otel_feedback.convert.joining import Joining
-from otel_feedback.convert.reader import Reader
+from otel_feedback.convert.reader import Reader, pass_on
+from otel_feedback.convert.reading import Reading
 from otel_feedback.convert.rules import Emitted
 from otel_feedback.convert.span import FinishedSpan
 from otel_feedback.convert.status import ABANDONED
@@ -49,6 +50,20 @@ class Settling(Joining):
         self._doubles = self._reader.doubles = Doubles()
         self._ready = []
         self._changed = {}
+
+    def _end(self, node: Node, span: FinishedSpan | None, reading: Reading | None = None) -> None:
+        above = node.above
+        if not self._tree.is_settled(node):
+            above = self._tree.above(node)
+            self._move(node, above)
+        try:
+            event = None if span is None else self._reader.convert(node, span, above, reading)
+        except Exception:
+            self._tree.end(node)
+            raise
+        if span is None:
+            pass_on(node)
+        self._settle(node, event, span)
 
     def _settle(self, node: Node, event: OutcomeEvent | None, span: FinishedSpan | None) -> OutcomeEvent | None:
         """Put what a span itself says together with what others say, and tell those."""

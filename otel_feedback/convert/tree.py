@@ -63,6 +63,8 @@ class Node(msgspec.Struct, eq=False):
     guess: Guess | None = None
     is_ended: bool = False
     is_given_up: bool = False
+    is_put_off: bool = False  # it has ended, and is converted later
+    put_off_below: int = 0  # spans right below it of which this is so
     is_action: bool | None = None  # None: not known before its end
     is_call: bool = False
     better: Node | None = None  # the span that tells the same call better, whose tokens count
@@ -172,6 +174,15 @@ class Tree:
         """Return the node of a span, or of what stands for it."""
         node = self._nodes.get(span_id)
         return node if node is not None and node.trace_id == trace_id else None
+
+    def at(self, span_id: int) -> Node | None:
+        """Return the node of a span of any trace, or of what stands for it. Safe from any thread."""
+        return self._nodes.get(span_id)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next span that starts makes another one be given up."""
+        return len(self._nodes) >= MAX_NODES
 
     def begin(self, trace_id: int, span_id: int, parent: Node | None, scope: str, start_ns: int, live: Any) -> Node:
         """Take a span that has started."""

@@ -138,9 +138,12 @@ class AdoptedJournal:
             return
         try:
             writer = SegmentWriter(self._segments[-1], file)
+            ended = {action.event_id: action.ended for action in newest.open_actions if action.ended is not None}
             for action in newest.open_actions:
                 try:
-                    event = close_action(action, died)
+                    # spans that were not converted say things of each other
+                    left = action if action.ended is None else msgspec.structs.replace(action, ended=ended)
+                    event = close_action(left, died)
                     if event is None:
                         continue
                     payload = codec.encode(self._closing_event(event))

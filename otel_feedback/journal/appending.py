@@ -116,24 +116,24 @@ class AppendingJournal:
             self._sync(sequence + 1)
         return sequence
 
-    def note_start(self, action: StartedAction) -> None:
+    def note_start(self, action: StartedAction) -> bool:
         try:
             noted = _encode(action)
         except Exception:  # whatever a span's attributes may hold; the action's event will say what can be said
-            return
+            return False
         data = frame(_START, self._end, noted)
         with self._lock:
             if self._is_closed:
-                return
+                return False
             self._open_actions[action.event_id] = noted
             writer = self._writer
-            if writer is None or not writer.took(data):
-                self._write(data)
+            return (writer is not None and writer.took(data)) or self._write(data)
 
-    def forget_start(self, event_id: str) -> None:
+    def forget_start(self, *event_ids: str) -> None:
         with self._lock:
-            if self._open_actions.pop(event_id, None) is not None:
-                self._write(frame(Kind.FORGET, self._end, event_id.encode()))
+            known = [event_id for event_id in event_ids if self._open_actions.pop(event_id, None) is not None]
+            if known:
+                self._write(b"".join([frame(Kind.FORGET, self._end, event_id.encode()) for event_id in known]))
                 if not self._is_closed:  # then nothing may be dropped any more, which nobody would count
                     self._end_full_segment()
 

@@ -276,8 +276,8 @@ class DiskJournal(AppendingJournal):
         self._save_cursors()
         self._let_go()
 
-    def forget_start(self, event_id: str) -> None:
-        super().forget_start(event_id)
+    def forget_start(self, *event_ids: str) -> None:
+        super().forget_start(*event_ids)
         if self._is_closed:
             self._let_go()
 

@@ -203,12 +203,16 @@ class Journal(Protocol):
         """Append one record: an event, or what an action left, and its encoded form; return its sequence, or `CLOSED`. Safe from any thread; never waits for a destination."""
         ...
 
-    def note_start(self, action: StartedAction) -> None:
-        """Note that an action began, so that it can be closed if this process dies. Never raises."""
+    def note_start(self, action: StartedAction) -> bool:
+        """Note that an action began, so that it can be closed if this process dies. Never raises.
+
+        Returns:
+            False where it would not survive the process, though it was to.
+        """
         ...
 
-    def forget_start(self, event_id: str) -> None:
-        """Forget an action that began: it ended without an event."""
+    def forget_start(self, *event_ids: str) -> None:
+        """Forget actions that began: they ended without an event, or with one that has another id."""
         ...
 
     def cursor(self, exporter: str, destination: str, *, durable: bool, address: str = "") -> Cursor:

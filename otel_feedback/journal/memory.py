@@ -69,10 +69,10 @@ class MemoryJournal:
         for cursor in self._cursors:
             cursor.lose(0, tail.first, LOST_RETENTION)
 
-    def note_start(self, action: StartedAction) -> None:
-        """Nothing: a journal in memory dies with its process."""
+    def note_start(self, action: StartedAction) -> bool:
+        return True  # a journal in memory dies with its process
 
-    def forget_start(self, event_id: str) -> None:
+    def forget_start(self, *event_ids: str) -> None:
         """Nothing was noted."""
 
     def cursor(self, exporter: str, destination: str, *, durable: bool, address: str = "") -> JournalCursor:

@@ -20,6 +20,7 @@ from typing import Any
 from otel_feedback.events.ended import EndedAction
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.record import Record
+from otel_feedback.events.started import StartedAction
 from otel_feedback.exporters.interface import Exporter, Notices, Refusal
 from otel_feedback.journal.interface import CLOSED, Adopted, CloseAction, Cursor, Journal
 from otel_feedback.logger import get_logger, number_of
@@ -120,6 +121,16 @@ class Delivery:
         end += 1
         for worker in self.workers:
             worker.notify(end)
+        self._keeper.notify()
+        return True
+
+    def note_ended(self, left: StartedAction) -> bool:
+        """Write down what a span left that is converted by the keeper's thread; False where that cannot be."""
+        if not self._keeper.is_running:
+            return False
+        if not self.journal.note_start(left):
+            self.journal.forget_start(left.event_id)
+            return False
         self._keeper.notify()
         return True
 

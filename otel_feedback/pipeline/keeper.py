@@ -57,6 +57,11 @@ class Keeper:
         self._rescanned = threading.Event()
         self._stop = threading.Event()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread is there."""
+        return self._thread is not None
+
     def notify(self) -> None:
         """Say that something was appended. On the agent's thread: cheap, and never waits."""
         if self._thread is None:

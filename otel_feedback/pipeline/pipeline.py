@@ -17,7 +17,9 @@ from otel_feedback.capture.handle import open_actions
 from otel_feedback.capture.runtime import unrecorded
 from otel_feedback.convert.conventions.builtin import CONVENTIONS
 from otel_feedback.convert.lost import lost_action
+from otel_feedback.convert.noted import LostSpans
 from otel_feedback.convert.outcomes import Outcomes
+from otel_feedback.convert.putting_off import LONG_S
 from otel_feedback.convert.rules import Rules
 from otel_feedback.errors import ConfigError, SchemaError
 from otel_feedback.events import codec
@@ -33,6 +35,7 @@ from otel_feedback.pipeline.measuring import Measuring
 from otel_feedback.pipeline.recorder import ActionRecorder
 from otel_feedback.pipeline.ring import Ring
 from otel_feedback.pipeline.screen import Dropped, Screen
+from otel_feedback.pipeline.span_notes import SpanNotes
 from otel_feedback.pipeline.unrecorded import Unrecorded
 from otel_feedback.redaction.redaction import Redaction
 from otel_feedback.sdk.forks import HERE, begin_anew, call_at_end_of_child, is_patched, is_pool_child, renew_in_child
@@ -63,6 +66,7 @@ class FeedbackPipeline:
         measuring: What makes OpenTelemetry metrics of outcomes.
         new_screen: Makes what events go through before they are recorded; it is given what counts failures of a
             user's functions.
+        puts_off: Whether spans of others may be written down when they end, and converted later.
         on_shutdown: Called when shutdown begins, on a thread of its own, with the seconds that there are: to flush spans.
     """
 
@@ -85,6 +89,7 @@ class FeedbackPipeline:
         enabled: bool = True,
         measuring: Measuring | None = None,
         new_screen: Callable[[Callable[[str, Exception], None]], Screen] = lambda failed: Screen(failed=failed),
+        puts_off: bool = True,
     ) -> None:
         self.service_name, self.enabled = service_name, enabled
         self._new_journal = new_journal
@@ -94,13 +99,18 @@ class FeedbackPipeline:
         self._ring = Ring(ring_size)
         self.measuring = measuring or Measuring()
         """The OpenTelemetry metrics of the outcomes, once they are offered and the program has a MeterProvider."""
-        self.outcomes = Outcomes(self.accept, CONVENTIONS, rules or Rules(), open_actions.get)
-        """What turns spans into events, for all providers whose spans come here."""
         self.unrecorded = Unrecorded()
         """What was not recorded, and what failed on the way."""
         self._screen = new_screen(self.unrecorded.note_hook_failure)
         self.redaction: Redaction = self._screen.redaction
         """What takes secrets out of texts."""
+        rules = rules or Rules()
+        # what is the user's runs on the thread that ends the span, and content is written down in events only
+        puts_off = puts_off and not (self._screen.has_hooks or rules.conventions or rules.content)
+        notes = SpanNotes(self) if puts_off else None
+        self.outcomes = Outcomes(self.accept, CONVENTIONS, rules, open_actions.get, notes)
+        """What turns spans into events, for all providers whose spans come here."""
+        self._lost_spans: LostSpans | None = None  # of the process whose journal was adopted last
         self.recorder = ActionRecorder(self)
         """What takes the events of actions."""
         self.closed = not enabled
@@ -144,6 +154,8 @@ class FeedbackPipeline:
         """
         if not HERE[0]:
             begin_anew()
+        if self.outcomes.is_behind:  # an event of the same run goes before
+            self.outcomes.catch_up()
         screen = self._screen
         try:
             packed = pack(ended)
@@ -202,7 +214,15 @@ class FeedbackPipeline:
 
     def _close_lost(self, action: StartedAction, died: datetime) -> OutcomeEvent | None:
         """Return the final event of an action whose process died, as it is to be recorded, if it is."""
-        screened = self._screen.pass_through(lost_action(action, died))
+        if action.ended is None:
+            event: OutcomeEvent | None = lost_action(action, died)
+        else:
+            if self._lost_spans is None or self._lost_spans.notes is not action.ended:
+                self._lost_spans = LostSpans(action.ended, self.outcomes.rules)
+            event = self._lost_spans.event(action.event_id)
+            if event is None:
+                return None
+        screened = self._screen.pass_through(event)
         if not isinstance(screened, Dropped):
             if self.measuring.is_on:
                 self.measuring.take(screened.event, False, False)
@@ -214,11 +234,15 @@ class FeedbackPipeline:
         self.forget_start(event_id)
         self.reject("after_shutdown", "an outcome came after shutdown() and is not recorded")
 
-    def forget_start(self, event_id: str) -> None:
-        """Forget an action that began and ended without an event."""
+    def forget_start(self, *event_ids: str) -> None:
+        """Forget actions that began and ended without an event, or notes of spans that have been converted."""
         if not HERE[0]:
             begin_anew()
-        self._delivery.journal.forget_start(event_id)
+        self._delivery.journal.forget_start(*event_ids)
+
+    def note_ended(self, left: StartedAction) -> bool:
+        """Write down what a span left that is converted later; False where it is to be converted at once."""
+        return not self.closed and self._delivery.note_ended(left)
 
     def record_outcome(self, event: OutcomeEvent) -> bool:
         """Record an outcome that was made by hand.
@@ -232,6 +256,7 @@ class FeedbackPipeline:
         except SchemaError as exc:
             self.reject("invalid", "record_outcome(): %s", exc)
             return False
+        self.outcomes.catch_up()
         return self.accept(event, event.run_id or event.trace_id or event.event_id, sampled=False) is not None
 
     def reject(self, reason: str, message: str, *args: object) -> None:
@@ -260,6 +285,7 @@ class FeedbackPipeline:
         if status is not None and status not in _STATUSES:
             raise ConfigError("status", status, "one of " + ", ".join(_STATUSES))
         require("count", count, int, "a whole number")
+        self.outcomes.catch_up(LONG_S)
         wanted = {"status": status, "agent_name": agent_name, "action_type": action_type, "workflow_id": workflow_id}
         given = [(name, value) for name, value in wanted.items() if value is not None]
         return self._ring.newest(count, lambda event: all(getattr(event, name) == value for name, value in given))
@@ -277,6 +303,7 @@ class FeedbackPipeline:
         """
         if not HERE[0]:
             begin_anew()
+        self.outcomes.catch_up(LONG_S)
         delivery = self._delivery
         return {
             "producer_id": self.producer_id,
@@ -310,6 +337,7 @@ class FeedbackPipeline:
         """
         if not HERE[0]:
             begin_anew()
+        self.outcomes.catch_up(LONG_S)
         return self._delivery.force_flush(timeout_s)
 
     def shutdown(self, timeout_s: float | None = None) -> bool:

@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
-from opentelemetry.trace import StatusCode
+from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
+from opentelemetry.trace import Status, StatusCode
 
 from otel_feedback import semconv
 from otel_feedback.capture.ending import describe
@@ -120,11 +120,15 @@ class OutcomeSpanProcessor(SpanProcessor):
             if is_ours or span.start_time is None or span.end_time is None:
                 return
             attributes = plain(span.attributes)
-            cause = sys.exc_info()[1]
-            self.outcomes.end(
-                *ids, 0 if cause is None else id(cause), context.trace_flags.sampled, attributes,
-                lambda: self._read(span, attributes),
-            )  # fmt: skip
+            cause, events, status = sys.exc_info()[1], span.events, span.status
+            outcomes, is_sampled = self.outcomes, context.trace_flags.sampled
+
+            def make() -> FinishedSpan:
+                return self._read(span, attributes, events, status)
+
+            is_usual = cause is None and not events and status.status_code is not StatusCode.ERROR
+            if not (is_usual and outcomes.put_off(*ids, is_sampled, attributes, make)):
+                outcomes.end(*ids, 0 if cause is None else id(cause), is_sampled, attributes, make)
         except Exception as exc:  # somebody else's span may carry anything
             pipeline.reject("unconvertible", "a span could not be turned into an outcome: %r", exc)
 
@@ -137,6 +141,7 @@ class OutcomeSpanProcessor(SpanProcessor):
             event = self._with_what_others_said(action, event, span)
         if action.in_tree or action.open_below or self.outcomes.keeps_recent:
             return self.outcomes.end_own(action, event, action.is_sampled)
+        self.outcomes.catch_up()
         return pipeline.accept(event, action.partition_key, action.is_sampled, True)
 
     def _with_what_others_said(self, action: Action, event: OutcomeEvent, span: ReadableSpan) -> OutcomeEvent:
@@ -160,9 +165,10 @@ class OutcomeSpanProcessor(SpanProcessor):
         read = priced_own(read, self.outcomes.rules.price)
         return msgspec.structs.replace(read, usage_complete=event.usage_complete)
 
-    def _read(self, span: ReadableSpan, attributes: dict[str, Any]) -> FinishedSpan:
-        scope, status = span.instrumentation_scope, span.status
-        code = status.status_code
+    def _read(
+        self, span: ReadableSpan, attributes: dict[str, Any], events: Sequence[Event], status: Status
+    ) -> FinishedSpan:
+        scope, code = span.instrumentation_scope, status.status_code
         finished = FinishedSpan(
             "", None, None, span.start_time or 0, span.end_time or 0, attributes, None,
             self._recorder.service_name(span.resource),
@@ -170,7 +176,7 @@ class OutcomeSpanProcessor(SpanProcessor):
             status="unset" if code is StatusCode.UNSET else "error" if code is StatusCode.ERROR else "ok",
             description=status.description, in_flight=_in_flight(),
         )  # fmt: skip
-        if events := span.events:
+        if events:
             finished.events = tuple(SpanEvent(one.name, one.timestamp, one.attributes or _NOTHING) for one in events)
             finished.error, finished.error_at_ns = _last_error(finished.events)
         return finished

@@ -65,6 +65,7 @@ class ActionRecorder:
         """Record the event of an action whose span reached no processor of ours."""
         if sampled_out and not self.pipeline.closed:
             self.pipeline.unrecorded.note_sampled_out()
+        self.pipeline.outcomes.catch_up()
         return self.pipeline.accept(event, key, sampled, True)
 
     def leave_unmeasured(self, event_id: str) -> None:

@@ -8,7 +8,7 @@ has found clean, since names, keys and values repeat. Safe on any thread; never 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from fnmatch import translate
 from typing import Any, Final
 
@@ -106,6 +106,13 @@ class Redaction:
         ):
             return self._changed(event)
         return event
+
+    def is_clean(self, texts: Collection[str | None], metadata: Mapping[str, MetadataValue]) -> bool:
+        """Tell whether these short texts, and this metadata, may stay as they are."""
+        for text in set(texts).difference(self.known):
+            if not self._is_clean(text, MAX_NAME):
+                return False
+        return not metadata or self._is_plain(metadata)
 
     # -- what an agent says of its action: cleaned, limited and without secrets in one go --------------------
 

@@ -114,8 +114,10 @@ def _parts(journal: Survey) -> Iterator[RenderableType]:
     yield Text(held)
     if journal.oldest is not None:
         yield Text(f"the oldest undelivered event is of {moment(journal.oldest)}")
-    if journal.open_actions:
-        actions = number_of(journal.open_actions, "action")
+    if journal.ended_spans:
+        yield Text(f"{number_of(journal.ended_spans, 'span')} of others ended, and will become outcomes")
+    if open_actions := journal.open_actions - journal.ended_spans:
+        actions = number_of(open_actions, "action")
         ends = "under way" if journal.owner is Owner.ALIVE else "never ended; at delivery an outcome says so"
         yield Text(f"{actions} {ends}")
     if journal.cursors:

@@ -71,6 +71,8 @@ class Survey(NamedTuple):
     oldest: datetime | None = None
     cursors: Sequence[CursorView] | None = None
     open_actions: int = 0
+    """Outcomes that are yet to be made: of actions under way, or that never ended, and of `ended_spans` of others."""
+    ended_spans: int = 0
     problem: str | None = None
 
     @property
@@ -113,10 +115,11 @@ def _look(folder: Path, owner: Owner) -> Survey:
     cursors = None if state is None else [_view(cursor, end) for cursor in state.cursors]
     pending = [cursor.low for cursor in cursors or () if cursor.account.pending]
     oldest = first if state is None else min(pending, default=None)
+    noted = newest.open_actions
     return Survey(
         folder, owner, _service_of(state), len(segments), sum(segment.size for segment in segments),
         first, None if first is None else end - 1,
-        None if oldest is None else _time_of(segments, oldest, end), cursors, len(newest.open_actions),
+        None if oldest is None else _time_of(segments, oldest, end), cursors, len(noted), sum(action.ended is not None for action in noted),
     )  # fmt: skip
 
 

@@ -1,0 +1,269 @@
+"""Spans that end: converted at once, or written down and converted later, by another thread or by who reads.
+
+    span ends ──► what it says ──► note in the journal, queue ─ ─ ─ converted, emitted, note forgotten
+                       └──► at once, after what is in the queue: where anything about it is not as usual
+
+One lock. A span that ends in a signal handler or finaliser, in the middle of this very code on the same thread, is put
+aside and converted when the interrupted one is done. Spans are converted in the order in which they ended.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from otel_feedback import semconv
+from otel_feedback.convert.amounts import FEW_INTERVALS
+from otel_feedback.convert.doubles import id_of
+from otel_feedback.convert.evaluations import is_evaluated
+from otel_feedback.convert.noted import NotedSpan, note_of, texts_of
+from otel_feedback.convert.reader import LOGFIRE_TYPE, Reader
+from otel_feedback.convert.reading import Reading
+from otel_feedback.convert.rules import Emit, Emitted
+from otel_feedback.convert.settling import Settling
+from otel_feedback.convert.span import FinishedSpan
+from otel_feedback.convert.tree import Node
+from otel_feedback.events.model import OutcomeEvent
+from otel_feedback.events.started import StartedAction
+from otel_feedback.logger import get_logger
+
+__all__ = ["LONG_S", "Notes", "PuttingOff"]
+
+logger = get_logger(__name__)
+
+MOST_ENDED = 128
+"""Spans that are known to have ended, so that one that two processors see is recorded once."""
+
+MOST_PUT_OFF = 1_000
+AT_ONCE = 32
+"""Spans that are converted in one holding of the lock, for which an agent may have to wait."""
+
+PATIENCE_S = 0.1
+"""How long an agent waits for another thread that converts: that may log, and wait for a handler that waits for us, or for
+the journal, in which this very thread may have been interrupted. Then the order may be another one, and no more."""
+
+LONG_S = 5.0
+"""The same of who reads, or ends the program."""
+
+_LOGS = frozenset({"log", "pending_span"})
+_CALLS = frozenset({"llm", "embedding", "tool"})
+
+
+class Notes(Protocol):
+    """Where what a span left is written down until it is converted."""
+
+    def write(self, left: StartedAction, texts: Collection[str | None], metadata: Mapping[str, Any]) -> bool:
+        """Write it down; False where that cannot be, or may not be since it holds a secret. Never raises."""
+        ...
+
+    def forget(self, ids: Sequence[str]) -> None:
+        """Forget notes whose spans have been converted."""
+        ...
+
+    def failed(self, exc: Exception) -> None:
+        """Count a span that cannot be converted."""
+        ...
+
+
+class _PutOff(NamedTuple):
+    node: Node
+    span: FinishedSpan
+    reading: Reading
+    sampled: bool
+    note_id: str
+
+
+class PuttingOff(Settling):
+    """Takes spans that end. Thread-safe.
+
+    Args:
+        emit: Takes the events.
+        notes: None: every span is converted at once.
+    """
+
+    def __init__(self, reader: Reader, emit: Emit, notes: Notes | None) -> None:
+        super().__init__(reader)
+        self._emit = emit
+        self._notes = notes
+        self._aside: deque[Callable[[], object]] = deque()
+        self._is_seeing_to_aside = False
+        self._ended: dict[int, int] = {}  # the latest spans that ended; guarded by self._lock
+        self._put_off: deque[_PutOff] = deque()
+        self._renew_locks()
+
+    def _renew_locks(self) -> None:
+        self._lock = threading.RLock()
+        self._owner = 0  # the thread that holds the lock, or 0
+        self._converting = threading.RLock()  # held while what was put off is converted and emitted, in its order
+        self._is_converting = False
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether spans have ended whose events are not emitted yet."""
+        return bool(self._put_off) or self._is_converting
+
+    # -- on the thread that ends a span --------------------------------------------------------------------
+
+    def put_off(
+        self,
+        trace_id: int,
+        span_id: int,
+        sampled: bool,
+        attributes: Mapping[str, Any],
+        make: Callable[[], FinishedSpan],
+    ) -> bool:
+        """Write a span down that has ended, to convert it later; False where it is to be converted at once.
+
+        Args:
+            attributes: Of the span, which ended well, with no exception passing through and without events.
+            make: Gives what is to be read of it.
+        """
+        notes = self._notes
+        if (
+            notes is None
+            or not self._reader.is_marked(attributes)
+            or semconv.OUTCOME_ACTION_TYPE in attributes
+            or attributes.get(LOGFIRE_TYPE) in _LOGS
+            or is_evaluated(attributes)
+            or self._owner == threading.get_ident()
+        ):
+            return False
+        span = make()
+        reading = self._reader.read(span)
+        if reading is None or (reading.kind == "tool" and ("mcp.method.name" in attributes or "mcp" in span.scope)):
+            return False
+        call = id_of(attributes)
+        span.attributes = {} if call is None else dict((call,))  # what is read of it from here on
+        noted: NotedSpan | None = None
+        with self._lock:
+            self._owner = threading.get_ident()
+            try:
+                node = self._tree.find(trace_id, span_id)
+                if node is None or node.span_id != span_id or node.is_put_off or not self._is_usual(node, reading):
+                    # when two processors are on one provider, the other one has it
+                    return node is not None and node.is_put_off
+                event_id = span.event_id = node.of_event
+                span.trace_id, span.span_id = node.run.trace_id, event_id[33:]
+                noted = note_of(node, span, reading, call)
+                self._mark(node, True)
+            finally:
+                self._owner = 0
+                if self._aside:
+                    self._see_to_aside()
+        # with no lock held: who is at the journal may be interrupted by a span that ends, which waits for ours
+        left = StartedAction(f"~{event_id}", span.start_ns, node.key, {}, sampled, noted)
+        if notes.write(left, texts_of(noted), reading.metadata):
+            self._put_off.append(_PutOff(node, span, reading, sampled, left.event_id))
+            return True
+        with self._lock:
+            self._mark(node, False)
+        return False
+
+    def _mark(self, node: Node, is_put_off: bool) -> None:
+        node.is_put_off = is_put_off
+        if node.parent is not None:
+            node.parent.put_off_below += 1 if is_put_off else -1
+
+    def _is_usual(self, node: Node, reading: Reading) -> bool:
+        """Tell whether a note says all that the event needs, and nothing that has been emitted is to be revised by it."""
+        parent = node.parent
+        return (
+            node.open_below == node.put_off_below
+            and node.identity is None  # no action of our own is above, whose event is made when it ends
+            and not (node.event or node.is_given_up or node.additions or node.own)
+            and not (node.waiting or node.below or node.last_agent or node.agents_below)
+            and (parent is None or not (parent.is_ended or parent.is_given_up))
+            and (node.amounts is None or reading.kind != "llm")
+            and (node.intervals is None or node.intervals.count <= FEW_INTERVALS)
+            and len(self._put_off) < MOST_PUT_OFF
+            and not (reading.kind in _CALLS and self._doubles.may_be_of(node.start_ns, node.scope))
+        )
+
+    def _waits_for(self, span_id: int) -> bool:
+        """Tell whether this span, or one right below it, is put off."""
+        node = self._tree.at(span_id)
+        return node is not None and (node.is_put_off or node.put_off_below > 0)
+
+    def _concerns_put_off(self, span_id: int, parent_id: int) -> bool:
+        """Tell whether a span that starts has the id of another one, begins below one that is put off, or takes its room."""
+        above = self._tree.at(parent_id)
+        return (above is not None and above.is_put_off) or self._tree.at(span_id) is not None or self._tree.is_full
+
+    # -- later, on any thread ------------------------------------------------------------------------------
+
+    def catch_up(self, patience_s: float = PATIENCE_S) -> None:
+        """Convert what was put off, and see it emitted. Any thread; in the middle of a conversion it does nothing.
+
+        Args:
+            patience_s: How long to wait for another thread that does so.
+        """
+        if not self.is_behind or self._owner == threading.get_ident():
+            return
+        is_ours = self._converting.acquire(timeout=patience_s)
+        was_converting, self._is_converting = self._is_converting, True
+        converted: list[str] = []
+        try:
+            while self._put_off:
+                self._hand_out(self._convert_some(converted))
+            # only now: those that are converted say things of each other, should the process die before
+            if converted and self._notes is not None:
+                self._notes.forget(converted)
+        finally:
+            self._is_converting = was_converting
+            if is_ours:
+                self._converting.release()
+
+    def _convert_some(self, converted: list[str]) -> list[Emitted]:
+        with self._lock:
+            self._owner = threading.get_ident()
+            try:
+                for _ in range(min(AT_ONCE, len(self._put_off))):
+                    node, span, reading, sampled, note_id = self._put_off.popleft()
+                    converted.append(note_id)
+                    self._mark(node, False)
+                    node.sampled = sampled
+                    try:
+                        self._end(node, span, reading)
+                    except Exception as exc:  # of another span than the one that the caller is at
+                        assert self._notes is not None
+                        self._notes.failed(exc)
+                    self._note_ended(node.trace_id, node.span_id)
+            finally:
+                ready, self._ready, self._owner = self._ready, [], 0
+        return ready
+
+    def _note_ended(self, trace_id: int, span_id: int) -> None:
+        self._ended[span_id] = trace_id
+        if len(self._ended) > MOST_ENDED:
+            del self._ended[next(iter(self._ended))]
+
+    # -- what goes out -------------------------------------------------------------------------------------
+
+    def _hand_out(
+        self, ready: list[Emitted], awaited: OutcomeEvent | None = None, *, is_told: bool = False
+    ) -> OutcomeEvent | None:
+        """Emit what is ready, with no lock held; return the awaited one as it was taken. Then see to what was put aside."""
+        taken: OutcomeEvent | None = None
+        for event, key, sampled in ready:
+            recorded = self._emit(event, key, sampled, is_told and event is awaited)
+            if event is awaited:
+                taken = recorded
+        if self._aside:
+            self._see_to_aside()
+        return taken
+
+    def _see_to_aside(self) -> None:
+        """See to what was put aside. Not in the middle of doing so: each may put another one aside, without end."""
+        while self._aside and not self._is_seeing_to_aside:
+            self._is_seeing_to_aside = True
+            try:
+                while self._aside:
+                    self._aside.popleft()()
+            except IndexError:  # another thread was as quick
+                pass
+            except Exception:  # of another span than the one that the caller is at
+                logger.exception("a span that was put aside could not be converted")
+            finally:
+                self._is_seeing_to_aside = False

@@ -1,0 +1,35 @@
+"""Where spans are written down that have ended and are converted later: in the journal, if they hold no secret."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from otel_feedback.events.started import StartedAction
+from otel_feedback.sdk.forks import HERE
+
+if TYPE_CHECKING:
+    from otel_feedback.pipeline.pipeline import FeedbackPipeline
+
+__all__ = ["SpanNotes"]
+
+
+class SpanNotes:
+    """The notes of one pipeline. Thread-safe; never raises."""
+
+    def __init__(self, pipeline: FeedbackPipeline) -> None:
+        self._pipeline = pipeline
+
+    def write(self, left: StartedAction, texts: Collection[str | None], metadata: Mapping[str, Any]) -> bool:
+        """Write down what a span left; False where it is to be converted at once."""
+        pipeline = self._pipeline
+        # a child without Python's fork hooks is seen to by what is recorded at once
+        return HERE[0] and pipeline.redaction.is_clean(texts, metadata) and pipeline.note_ended(left)
+
+    def forget(self, ids: Sequence[str]) -> None:
+        """Forget notes whose spans have been converted."""
+        self._pipeline.forget_start(*ids)
+
+    def failed(self, exc: Exception) -> None:
+        """Count a span that cannot be converted."""
+        self._pipeline.reject("unconvertible", "a span could not be turned into an outcome: %r", exc)

@@ -1,0 +1,241 @@
+"""Spans of others are written down when they end, and converted later: by whoever reads, the journal's thread, or who adopts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import Span, StatusCode
+
+import otel_feedback as feedback
+from tests.logs import lines_in, newest
+from tests.made_up_secrets import SECRETS
+from tests.stack.waiting import wait_until
+from tests.support import run_python
+
+AGENT = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "a"}
+CALL = {
+    "gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o-mini", "gen_ai.provider.name": "openai",
+    "gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 2, "gen_ai.response.finish_reasons": ["stop"],
+}  # fmt: skip
+NOTE = b'"ended":['
+
+
+class Traced:
+    """A provider whose events wait in a journal on disk, for a file that cannot be written to."""
+
+    def __init__(self, tmp_path: Path, **settings: Any) -> None:
+        self.folder = tmp_path / "journal"
+        log = tmp_path / "outcomes.jsonl"
+        log.mkdir(exist_ok=True)
+        self.provider = TracerProvider(shutdown_on_exit=False)
+        self.pipeline = feedback.configure(
+            tracer_provider=self.provider, log_file=log, journal_dir=self.folder, enable_otlp=False, **settings
+        )
+        self.start().end()  # the journal's thread begins with it
+        self.events()
+
+    def start(self, attributes: dict[str, Any] | None = None, above: Span | None = None) -> Span:
+        context = Context() if above is None else trace.set_span_in_context(above, Context())
+        return self.provider.get_tracer("someone").start_span("s", context, attributes=attributes or CALL)
+
+    def run(self, calls: int = 3) -> Span:
+        agent = self.start(AGENT)
+        for _ in range(calls):
+            self.start(above=agent).end()
+        agent.end()
+        return agent
+
+    def events(self) -> list[feedback.OutcomeEvent]:
+        return self.pipeline.get_recent_events(10_000)
+
+    def written(self) -> bytes:
+        return b"".join(file.read_bytes() for file in self.folder.rglob("*.seg"))
+
+
+@pytest.fixture
+def traced(tmp_path: Path) -> Iterator[Traced]:
+    traced = Traced(tmp_path)
+    yield traced
+    traced.pipeline.shutdown(0)
+
+
+def test_a_span_that_has_ended_is_there_for_who_reads(traced: Traced) -> None:
+    for number in range(1, 201):
+        agent = traced.run()
+        found = traced.events()
+        assert len(found) == 1 + 4 * number
+        last = found[-1]
+        assert (last.agent_name, last.llm_calls, last.tokens_used) == ("a", 3, 36)
+        assert last.span_id == f"{agent.get_span_context().span_id:016x}"
+    assert NOTE in traced.written()
+    assert traced.pipeline.metrics()["recorded"] >= 801
+    assert traced.pipeline.metrics()["journal"]["open_actions"] == 0
+
+
+def test_nobody_has_to_ask(traced: Traced) -> None:
+    """The journal's thread converts what waits."""
+    traced.run()
+    wait_until(lambda: traced.written().count(b'"revision"') >= 5, timeout_s=20, what="the events of five spans")
+
+
+def test_what_is_in_order_stays_so(traced: Traced) -> None:
+    """An action of our own that ends after a span of others comes after it, and so does what is recorded by hand."""
+    traced.run(1)
+    with feedback.action("own"):
+        pass
+    traced.run(1)
+    traced.pipeline.record_outcome(feedback.OutcomeEvent(action_type="by_hand", status=feedback.OutcomeStatus.SUCCESS))
+    assert [event.action_type for event in traced.events()][1:] == ["llm", "agent", "own", "llm", "agent", "by_hand"]
+
+
+def test_what_is_not_as_usual_comes_after_what_waits(traced: Traced) -> None:
+    agent = traced.start(AGENT)
+    traced.start(above=agent).end()
+    failed = traced.start(above=agent)
+    failed.set_status(StatusCode.ERROR, "it broke")
+    failed.end()
+    agent.end()
+    _, first, second, whole = traced.events()
+    assert [first.status, second.status, whole.tokens_used] == ["success", "failure", 24]
+    assert whole.metadata["child_errors"] == 1
+
+
+def test_many_threads_lose_nothing(traced: Traced) -> None:
+    threads = [threading.Thread(target=lambda: [traced.run() for _ in range(50)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = traced.events()
+    assert len(found) == 1 + 4 * 4 * 50
+    assert {event.tokens_used for event in found if event.action_type == "agent"} == {36}
+
+
+@pytest.mark.parametrize("hook", ["event_filter", "redact"])
+def test_hooks_are_called_on_the_thread_that_ended_the_span(tmp_path: Path, hook: str) -> None:
+    seen: list[int] = []
+
+    def note(event: feedback.OutcomeEvent) -> Any:
+        seen.append(threading.get_ident())
+        return event
+
+    name = "filter" if hook == "event_filter" else hook
+    traced = Traced(tmp_path, **{name: note})
+    traced.run()
+    assert len(seen) >= 5
+    assert set(seen) == {threading.get_ident()}
+    assert NOTE not in traced.written()
+    traced.pipeline.shutdown(0)
+
+
+def test_with_fsync_nothing_waits(tmp_path: Path) -> None:
+    """Each span is on the platter when it has ended, as an event."""
+    traced = Traced(tmp_path, durability="fsync")
+    traced.run()
+    assert NOTE not in traced.written()
+    traced.pipeline.shutdown(0)
+
+
+def test_no_secret_and_no_content_is_written_down(traced: Traced) -> None:
+    content = "what people said is nobody's business"
+    for secret in SECRETS:
+        traced.start({
+            **CALL, "gen_ai.conversation.id": secret.text, "gen_ai.agent.name": f"agent {secret.text}",
+            "gen_ai.response.id": secret.text, "gen_ai.input.messages": content, "metadata": f'{{"key": "{content}"}}',
+        }).end()  # fmt: skip
+        traced.start({**CALL, "gen_ai.output.messages": content}).end()
+    written = traced.written()
+    assert NOTE in written
+    assert content.encode() not in written.replace(b'"key":"' + content.encode(), b"")
+    assert [secret.name for secret in SECRETS if any(part.encode() in written for part in secret.hidden)] == []
+    assert len(traced.events()) == 1 + 2 * len(SECRETS)
+
+
+FOREIGN = """
+    import os, signal
+    from opentelemetry import trace
+    import otel_feedback as feedback
+    pipeline = feedback.configure(service_name="agents")
+    tracer = trace.get_tracer("someone")
+    call = {call!r}
+    def run():
+        with tracer.start_as_current_span("agent", attributes={agent!r}):
+            for _ in range(3):
+                with tracer.start_as_current_span("call", attributes=call): pass
+    tracer.start_span("call", attributes=call).end()
+    runs = 0
+    while not (runs and pipeline.outcomes.is_behind):
+        run()
+        runs += 1
+    {then}
+"""
+
+
+def run(then: str, log: Path) -> Any:
+    program = FOREIGN.format(call=CALL, agent=AGENT, then=then)
+    return run_python(program, {"OTEL_TRACES_EXPORTER": "none", "OTEL_FEEDBACK_LOG_FILE": str(log)})
+
+
+NEXT = """
+    import time
+    from pathlib import Path
+    import otel_feedback as feedback
+    from otel_feedback.journal.folder import folders
+    feedback.configure(service_name="agents", journal_rescan_s=0.1)
+    root = Path(feedback.get_settings(service_name="agents").journal_dir)
+    until = time.monotonic() + 20
+    while folders(root) and time.monotonic() < until:
+        time.sleep(0.02)
+"""
+
+
+def test_what_waits_survives_kill_9(tmp_path: Path) -> None:
+    log = tmp_path / "outcomes.jsonl"
+    log.mkdir()
+    killed = run("print(runs, flush=True); os.kill(os.getpid(), signal.SIGKILL)", log)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    log.rmdir()
+    following = run_python(NEXT, {"OTEL_TRACES_EXPORTER": "none", "OTEL_FEEDBACK_LOG_FILE": str(log)})
+    assert following.returncode == 0, following.stderr
+    events = newest(lines_in(log))
+    runs = int(killed.stdout)
+    agents = {event["event_id"]: event for event in events if event["action_type"] == "agent"}
+    calls = [event for event in events if event["depth"] == 1]
+    assert len(events) == 1 + 4 * runs
+    assert len(agents) == runs
+    assert {(event["status"], event["llm_calls"], event["tokens_used"]) for event in agents.values()} == {
+        ("success", 3, 36)
+    }
+    assert len(calls) == 3 * runs
+    assert all(event["parent_event_id"] in agents and event["agent_name"] == "a" for event in calls)
+    assert {event["service_name"] for event in events} == {"agents"}
+
+
+@pytest.mark.parametrize("end", ["", "pipeline.shutdown()", "os._exit(0) if pipeline.force_flush(20) else os._exit(1)"])
+def test_an_orderly_end_leaves_nothing(tmp_path: Path, end: str) -> None:
+    log = tmp_path / "outcomes.jsonl"
+    ended = run(f"print(runs, flush=True); {end}", log)
+    assert ended.returncode == 0, ended.stderr
+    assert len(newest(lines_in(log))) == 1 + 4 * int(ended.stdout)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_what_waits_at_a_fork_is_the_parents(tmp_path: Path) -> None:
+    log = tmp_path / "outcomes.jsonl"
+    ended = run(
+        "child = os.fork(); run(); pipeline.shutdown(); print(runs + 1, flush=True) if child else os._exit(0); os.waitpid(child, 0)",
+        log,
+    )
+    assert ended.returncode == 0, ended.stderr
+    events = lines_in(log)
+    assert len(newest(events)) == 1 + 4 * (int(ended.stdout) + 1)
+    assert len(events) == len({(event["event_id"], event["revision"]) for event in events}), "recorded twice"
