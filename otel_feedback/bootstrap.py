@@ -306,8 +306,8 @@ def _build(
             content=settings.capture_content,
             conventions=tuple(conventions),
             open_s=settings.span_ttl_s,
+            puts_off=settings.durability != "fsync" and not callable(settings.prices),
         ),
-        puts_off=settings.durability != "fsync" and not callable(settings.prices),
     )
     atexit.register(pipeline.shutdown)
     # a MeterProvider ends at exit, too: what is recorded by then has to be in its last collection

@@ -20,8 +20,11 @@ from otel_feedback.convert.settling import Settling
 from otel_feedback.convert.span import FinishedSpan
 from otel_feedback.convert.tree import Node
 from otel_feedback.events.model import OutcomeEvent
+from otel_feedback.logger import get_logger
 
 __all__ = ["LostSpans", "NotedSpan", "note_of", "texts_of"]
+
+logger = get_logger(__name__)
 
 
 class NotedSpan(msgspec.Struct, array_like=True, gc=False):
@@ -45,6 +48,14 @@ class NotedSpan(msgspec.Struct, array_like=True, gc=False):
     amounts: Amounts | None = None
     llm_times: tuple[tuple[int, int], ...] = ()
     child_errors: int = 0
+
+    def span(self) -> FinishedSpan:
+        """Return what was read of the span."""
+        return FinishedSpan(
+            self.event_id, self.event_id[:32], self.event_id[33:], self.start_ns, self.end_ns,
+            {} if self.call is None else dict((self.call,)), None, self.service_name,
+            name=self.name, scope=self.scope, status=self.status,
+        )  # fmt: skip
 
 
 def note_of(node: Node, span: FinishedSpan, reading: Reading, call: tuple[str, str] | None) -> NotedSpan:
@@ -87,15 +98,13 @@ class LostSpans(Settling):
 
     def _read(self, notes: Mapping[str, Any]) -> Iterator[tuple[str, Node]]:
         for note_id, left in notes.items():
-            noted = msgspec.convert(left, NotedSpan)
-            node = self._begun(noted)
-            event_id = noted.event_id
-            span = FinishedSpan(
-                event_id, event_id[:32], event_id[33:], noted.start_ns, noted.end_ns,
-                {} if noted.call is None else dict((noted.call,)), None, noted.service_name,
-                name=noted.name, scope=noted.scope, status=noted.status,
-            )  # fmt: skip
-            self._end(node, span, noted.reading)
+            try:
+                noted = msgspec.convert(left, NotedSpan)
+                node = self._begun(noted)
+                self._end(node, noted.span(), noted.reading)
+            except Exception as exc:  # one that makes no event must not hold up the others
+                logger.warning("a span of a dead process makes no event: %s", type(exc).__name__)
+                continue
             self._ready.clear()
             yield note_id, node
 

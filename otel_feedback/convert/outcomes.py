@@ -294,6 +294,6 @@ class Outcomes(PuttingOff):
     def renew_after_fork(self) -> None:
         """In a forked child: locks anew, and nothing is open. What was open is the parent's to end, or to give up."""
         self._renew_locks()
-        self._aside.clear()
-        self._put_off.clear()
+        for waiting in (self._aside, self._put_off, self._on_the_way, self._converted):
+            waiting.clear()
         self._forget_all()

@@ -18,13 +18,13 @@ from otel_feedback import semconv
 from otel_feedback.convert.amounts import FEW_INTERVALS
 from otel_feedback.convert.doubles import id_of
 from otel_feedback.convert.evaluations import is_evaluated
-from otel_feedback.convert.noted import NotedSpan, note_of, texts_of
+from otel_feedback.convert.noted import note_of, texts_of
 from otel_feedback.convert.reader import LOGFIRE_TYPE, Reader
 from otel_feedback.convert.reading import Reading
 from otel_feedback.convert.rules import Emit, Emitted
 from otel_feedback.convert.settling import Settling
 from otel_feedback.convert.span import FinishedSpan
-from otel_feedback.convert.tree import Node
+from otel_feedback.convert.tree import MAX_NODES, Node
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.started import StartedAction
 from otel_feedback.logger import get_logger
@@ -37,7 +37,7 @@ MOST_ENDED = 128
 """Spans that are known to have ended, so that one that two processors see is recorded once."""
 
 MOST_PUT_OFF = 1_000
-AT_ONCE = 32
+AT_ONCE = 8
 """Spans that are converted in one holding of the lock, for which an agent may have to wait."""
 
 PATIENCE_S = 0.1
@@ -91,6 +91,8 @@ class PuttingOff(Settling):
         self._is_seeing_to_aside = False
         self._ended: dict[int, int] = {}  # the latest spans that ended; guarded by self._lock
         self._put_off: deque[_PutOff] = deque()
+        self._on_the_way: set[str] = set()  # events of spans that are about to be put off
+        self._converted: list[str] = []  # ids of notes that may be forgotten when nothing waits any more
         self._renew_locks()
 
     def _renew_locks(self) -> None:
@@ -101,8 +103,8 @@ class PuttingOff(Settling):
 
     @property
     def is_behind(self) -> bool:
-        """Whether spans have ended whose events are not emitted yet."""
-        return bool(self._put_off) or self._is_converting
+        """Whether spans have ended whose events are not emitted yet, or whose notes are there."""
+        return bool(self._put_off or self._is_converting or self._converted)
 
     # -- on the thread that ends a span --------------------------------------------------------------------
 
@@ -131,12 +133,14 @@ class PuttingOff(Settling):
         ):
             return False
         span = make()
-        reading = self._reader.read(span)
+        try:
+            reading = self._reader.read(span)
+        except Exception:  # it is told, and the span ends, where it is converted at once
+            return False
         if reading is None or (reading.kind == "tool" and ("mcp.method.name" in attributes or "mcp" in span.scope)):
             return False
         call = id_of(attributes)
         span.attributes = {} if call is None else dict((call,))  # what is read of it from here on
-        noted: NotedSpan | None = None
         with self._lock:
             self._owner = threading.get_ident()
             try:
@@ -148,18 +152,25 @@ class PuttingOff(Settling):
                 span.trace_id, span.span_id = node.run.trace_id, event_id[33:]
                 noted = note_of(node, span, reading, call)
                 self._mark(node, True)
+                self._on_the_way.add(event_id)
             finally:
                 self._owner = 0
-                if self._aside:
-                    self._see_to_aside()
         # with no lock held: who is at the journal may be interrupted by a span that ends, which waits for ours
         left = StartedAction(f"~{event_id}", span.start_ns, node.key, {}, sampled, noted)
-        if notes.write(left, texts_of(noted), reading.metadata):
-            self._put_off.append(_PutOff(node, span, reading, sampled, left.event_id))
-            return True
-        with self._lock:
-            self._mark(node, False)
-        return False
+        is_written = False
+        try:
+            is_written = notes.write(left, texts_of(noted), reading.metadata)
+            if is_written:
+                node.live = None  # the span, with all that was said, may go
+                self._put_off.append(_PutOff(node, span, reading, sampled, left.event_id))
+        finally:  # a handler of a signal may raise
+            if not is_written:
+                with self._lock:
+                    self._mark(node, False)
+            self._on_the_way.discard(event_id)
+        if is_written and self._aside:
+            self._see_to_aside()
+        return is_written
 
     def _mark(self, node: Node, is_put_off: bool) -> None:
         node.is_put_off = is_put_off
@@ -189,7 +200,11 @@ class PuttingOff(Settling):
     def _concerns_put_off(self, span_id: int, parent_id: int) -> bool:
         """Tell whether a span that starts has the id of another one, begins below one that is put off, or takes its room."""
         above = self._tree.at(parent_id)
-        return (above is not None and above.is_put_off) or self._tree.at(span_id) is not None or self._tree.is_full
+        return (
+            (above is not None and above.is_put_off)
+            or self._tree.at(span_id) is not None
+            or len(self._tree) >= MAX_NODES
+        )
 
     # -- later, on any thread ------------------------------------------------------------------------------
 
@@ -202,36 +217,41 @@ class PuttingOff(Settling):
         if not self.is_behind or self._owner == threading.get_ident():
             return
         is_ours = self._converting.acquire(timeout=patience_s)
-        was_converting, self._is_converting = self._is_converting, True
-        converted: list[str] = []
         try:
-            while self._put_off:
-                self._hand_out(self._convert_some(converted))
-            # only now: those that are converted say things of each other, should the process die before
-            if converted and self._notes is not None:
-                self._notes.forget(converted)
+            was_converting = self._is_converting
+            self._is_converting = was_converting or is_ours
+            for _ in range(0, len(self._put_off), AT_ONCE):
+                self._hand_out(self._convert_some())
+            # not one by one: spans that are not converted yet may need them, should the process die before
+            if not (self._put_off or self._on_the_way):
+                converted, self._converted = self._converted, []
+                if converted and self._notes is not None:
+                    self._notes.forget(converted)
         finally:
-            self._is_converting = was_converting
             if is_ours:
+                self._is_converting = was_converting
                 self._converting.release()
 
-    def _convert_some(self, converted: list[str]) -> list[Emitted]:
+    def _convert_some(self) -> list[Emitted]:
+        failed: list[Exception] = []
         with self._lock:
             self._owner = threading.get_ident()
             try:
                 for _ in range(min(AT_ONCE, len(self._put_off))):
                     node, span, reading, sampled, note_id = self._put_off.popleft()
-                    converted.append(note_id)
+                    self._converted.append(note_id)
                     self._mark(node, False)
                     node.sampled = sampled
                     try:
                         self._end(node, span, reading)
                     except Exception as exc:  # of another span than the one that the caller is at
-                        assert self._notes is not None
-                        self._notes.failed(exc)
+                        failed.append(exc)
                     self._note_ended(node.trace_id, node.span_id)
             finally:
                 ready, self._ready, self._owner = self._ready, [], 0
+        for exc in failed:
+            if self._notes is not None:
+                self._notes.failed(exc)
         return ready
 
     def _note_ended(self, trace_id: int, span_id: int) -> None:

@@ -32,7 +32,7 @@ class Rules(NamedTuple):
 
     `kinds` of other people's spans become events; `price` says what a model call cost; `content` names what may be read
     of prompts, answers and tools; the user's `conventions` are asked before the others; a span that is open for `open_s`
-    seconds is given up.
+    seconds is given up; one that has ended may be written down first and converted later, where `puts_off`.
     """
 
     kinds: frozenset[str] = DEFAULT_KINDS
@@ -40,6 +40,12 @@ class Rules(NamedTuple):
     content: tuple[str, ...] = ()
     conventions: tuple[Convention, ...] = ()
     open_s: float = 3_600.0
+    puts_off: bool = True
+
+    @property
+    def may_put_off(self) -> bool:
+        """Whether it may: what is the user's runs on the thread that ends the span, and content is in events only."""
+        return self.puts_off and not (self.conventions or self.content)
 
 
 class OwnAction(Protocol):

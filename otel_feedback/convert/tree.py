@@ -179,11 +179,6 @@ class Tree:
         """Return the node of a span of any trace, or of what stands for it. Safe from any thread."""
         return self._nodes.get(span_id)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether the next span that starts makes another one be given up."""
-        return len(self._nodes) >= MAX_NODES
-
     def begin(self, trace_id: int, span_id: int, parent: Node | None, scope: str, start_ns: int, live: Any) -> Node:
         """Take a span that has started."""
         known = self._nodes.get(span_id)

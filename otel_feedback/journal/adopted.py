@@ -138,12 +138,9 @@ class AdoptedJournal:
             return
         try:
             writer = SegmentWriter(self._segments[-1], file)
-            ended = {action.event_id: action.ended for action in newest.open_actions if action.ended is not None}
             for action in newest.open_actions:
                 try:
-                    # spans that were not converted say things of each other
-                    left = action if action.ended is None else msgspec.structs.replace(action, ended=ended)
-                    event = close_action(left, died)
+                    event = close_action(action, died)
                     if event is None:
                         continue
                     payload = codec.encode(self._closing_event(event))
@@ -244,14 +241,9 @@ class AdoptedJournal:
         self._saved += 1
         cursors = [cursor.state() for cursor in self._all]
         # whoever has it in hand says so
+        origin = self.origin
         return JournalState(
-            VERSION,
-            self.origin.producer_id,
-            self.origin.service_name,
-            self.end,
-            self._saved,
-            cursors,
-            is_announced=True,
+            VERSION, origin.producer_id, origin.service_name, self.end, self._saved, cursors, is_announced=True
         )
 
 
@@ -261,8 +253,7 @@ class _AdoptedReader:
         self._reader = SegmentReader(journal.segments, journal.origin, journal.kept_aside.note_damage)
 
     def read(self, start: int, most: int) -> tuple[list[Record], int, str]:
-        records, after = self._reader.read(start, most, self._journal.end)
-        return records, after, LOST_DAMAGED
+        return *self._reader.read(start, most, self._journal.end), LOST_DAMAGED
 
 
 class Newest:
@@ -276,7 +267,9 @@ class Newest:
 
     @property
     def open_actions(self) -> list[StartedAction]:
-        return list(self._open.values())
+        """Those without an event; a span that ended has what all of them left, since they say things of each other."""
+        ended = {one.event_id: one.ended for one in self._open.values() if one.ended is not None}
+        return [one if one.ended is None else msgspec.structs.replace(one, ended=ended) for one in self._open.values()]
 
     @classmethod
     def read(cls, segment: Segment) -> Newest:

@@ -20,9 +20,8 @@ from typing import Any
 from otel_feedback.events.ended import EndedAction
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.record import Record
-from otel_feedback.events.started import StartedAction
 from otel_feedback.exporters.interface import Exporter, Notices, Refusal
-from otel_feedback.journal.interface import CLOSED, Adopted, CloseAction, Cursor, Journal
+from otel_feedback.journal.interface import CLOSED, Adopted, CloseAction, Cursor, Journal, StartedAction
 from otel_feedback.logger import get_logger, number_of
 from otel_feedback.pipeline.destinations import address_of, recognize, shown
 from otel_feedback.pipeline.elsewhere import ElsewhereWatch
@@ -126,13 +125,11 @@ class Delivery:
 
     def note_ended(self, left: StartedAction) -> bool:
         """Write down what a span left that is converted by the keeper's thread; False where that cannot be."""
-        if not self._keeper.is_running:
-            return False
-        if not self.journal.note_start(left):
-            self.journal.forget_start(left.event_id)
-            return False
-        self._keeper.notify()
-        return True
+        if self._keeper.is_running and self.journal.note_start(left):
+            self._keeper.notify()
+            return True
+        self.journal.forget_start(left.event_id)
+        return False
 
     def _note_begun(self) -> None:
         self._began_unpatched = self._began_unpatched or not is_patched()

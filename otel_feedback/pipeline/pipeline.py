@@ -10,14 +10,11 @@ Safe from any thread. A forked child starts with a journal and workers of its ow
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Any, TypeVar
 
 from otel_feedback.capture.handle import open_actions
 from otel_feedback.capture.runtime import unrecorded
 from otel_feedback.convert.conventions.builtin import CONVENTIONS
-from otel_feedback.convert.lost import lost_action
-from otel_feedback.convert.noted import LostSpans
 from otel_feedback.convert.outcomes import Outcomes
 from otel_feedback.convert.putting_off import LONG_S
 from otel_feedback.convert.rules import Rules
@@ -28,6 +25,7 @@ from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
 from otel_feedback.events.started import StartedAction
 from otel_feedback.exporters.interface import Exporter, Notices
 from otel_feedback.journal.interface import Journal
+from otel_feedback.pipeline.closing import Closing
 from otel_feedback.pipeline.delivery import Delivery, Refused
 from otel_feedback.pipeline.end import PipelineEnd
 from otel_feedback.pipeline.ledger import observe
@@ -66,7 +64,6 @@ class FeedbackPipeline:
         measuring: What makes OpenTelemetry metrics of outcomes.
         new_screen: Makes what events go through before they are recorded; it is given what counts failures of a
             user's functions.
-        puts_off: Whether spans of others may be written down when they end, and converted later.
         on_shutdown: Called when shutdown begins, on a thread of its own, with the seconds that there are: to flush spans.
     """
 
@@ -89,7 +86,6 @@ class FeedbackPipeline:
         enabled: bool = True,
         measuring: Measuring | None = None,
         new_screen: Callable[[Callable[[str, Exception], None]], Screen] = lambda failed: Screen(failed=failed),
-        puts_off: bool = True,
     ) -> None:
         self.service_name, self.enabled = service_name, enabled
         self._new_journal = new_journal
@@ -105,12 +101,9 @@ class FeedbackPipeline:
         self.redaction: Redaction = self._screen.redaction
         """What takes secrets out of texts."""
         rules = rules or Rules()
-        # what is the user's runs on the thread that ends the span, and content is written down in events only
-        puts_off = puts_off and not (self._screen.has_hooks or rules.conventions or rules.content)
-        notes = SpanNotes(self) if puts_off else None
+        notes = SpanNotes(self) if rules.may_put_off and not self._screen.has_hooks else None
         self.outcomes = Outcomes(self.accept, CONVENTIONS, rules, open_actions.get, notes)
         """What turns spans into events, for all providers whose spans come here."""
-        self._lost_spans: LostSpans | None = None  # of the process whose journal was adopted last
         self.recorder = ActionRecorder(self)
         """What takes the events of actions."""
         self.closed = not enabled
@@ -129,7 +122,7 @@ class FeedbackPipeline:
             notices=self._notices,
             rescan_s=self._rescan_s,
             audit_s=self._audit_s,
-            close_action=self._close_lost,
+            close_action=Closing(self, self._screen).close,
             begun=self._note_begun,
             is_child=is_child,
             also_tend=(self.outcomes.tend, self.measuring.drain),
@@ -154,8 +147,7 @@ class FeedbackPipeline:
         """
         if not HERE[0]:
             begin_anew()
-        if self.outcomes.is_behind:  # an event of the same run goes before
-            self.outcomes.catch_up()
+        self.outcomes.catch_up()  # an event of the same run goes before
         screen = self._screen
         try:
             packed = pack(ended)
@@ -176,8 +168,7 @@ class FeedbackPipeline:
     ) -> OutcomeEvent | None:
         """Take an event that is known to be valid; return it as it was recorded, None where it was not.
 
-        On the agent's thread: cheap, never waits, never raises. `is_told`: an action of our own has just ended so. `is_clean`:
-        its texts went through the redaction.
+        Cheap; never raises. `is_told`: an action of our own has just ended so. `is_clean`: its texts went through redaction.
         """
         if not HERE[0]:
             begin_anew()
@@ -212,24 +203,6 @@ class FeedbackPipeline:
             return recorded.run_id or recorded.trace_id or recorded.event_id
         return self._screen.redaction.text(key)
 
-    def _close_lost(self, action: StartedAction, died: datetime) -> OutcomeEvent | None:
-        """Return the final event of an action whose process died, as it is to be recorded, if it is."""
-        if action.ended is None:
-            event: OutcomeEvent | None = lost_action(action, died)
-        else:
-            if self._lost_spans is None or self._lost_spans.notes is not action.ended:
-                self._lost_spans = LostSpans(action.ended, self.outcomes.rules)
-            event = self._lost_spans.event(action.event_id)
-            if event is None:
-                return None
-        screened = self._screen.pass_through(event)
-        if not isinstance(screened, Dropped):
-            if self.measuring.is_on:
-                self.measuring.take(screened.event, False, False)
-            return screened.event
-        self.unrecorded.count(screened.reason)
-        return None
-
     def _reject_late(self, event_id: str) -> None:
         self.forget_start(event_id)
         self.reject("after_shutdown", "an outcome came after shutdown() and is not recorded")
@@ -241,7 +214,7 @@ class FeedbackPipeline:
         self._delivery.journal.forget_start(*event_ids)
 
     def note_ended(self, left: StartedAction) -> bool:
-        """Write down what a span left that is converted later; False where it is to be converted at once."""
+        """Write down what a span left; False where it is to be converted at once."""
         return not self.closed and self._delivery.note_ended(left)
 
     def record_outcome(self, event: OutcomeEvent) -> bool:

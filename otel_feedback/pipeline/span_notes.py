@@ -23,8 +23,11 @@ class SpanNotes:
     def write(self, left: StartedAction, texts: Collection[str | None], metadata: Mapping[str, Any]) -> bool:
         """Write down what a span left; False where it is to be converted at once."""
         pipeline = self._pipeline
-        # a child without Python's fork hooks is seen to by what is recorded at once
-        return HERE[0] and pipeline.redaction.is_clean(texts, metadata) and pipeline.note_ended(left)
+        try:
+            # a child without Python's fork hooks is seen to by what is recorded at once
+            return bool(HERE[0]) and pipeline.redaction.is_clean(texts, metadata) and pipeline.note_ended(left)
+        except Exception:  # somebody else's span may carry anything
+            return False
 
     def forget(self, ids: Sequence[str]) -> None:
         """Forget notes whose spans have been converted."""

@@ -239,3 +239,46 @@ def test_what_waits_at_a_fork_is_the_parents(tmp_path: Path) -> None:
     events = lines_in(log)
     assert len(newest(events)) == 1 + 4 * (int(ended.stdout) + 1)
     assert len(events) == len({(event["event_id"], event["revision"]) for event in events}), "recorded twice"
+
+
+def test_spans_that_end_in_a_handler_of_a_signal_are_there(tmp_path: Path) -> None:
+    """Wherever it interrupts: reading, noting, or what converts them."""
+    program = f"""
+        import signal, sys
+        from opentelemetry import trace
+        from opentelemetry.context import Context
+        import otel_feedback as feedback
+        pipeline = feedback.configure(service_name="agents", ring_size=100_000)
+        tracer = trace.get_tracer("someone")
+        runs, handled, inside = [], 0, False
+        def run():
+            with tracer.start_as_current_span("agent", Context(), attributes={AGENT!r}):
+                with tracer.start_as_current_span("call", attributes={CALL!r}): pass
+            runs.append(None)
+        def handle(signum, frame):
+            global handled, inside
+            if not inside:  # or they would pile up
+                inside = True
+                run()
+                if handled % 3 == 0:
+                    pipeline.get_recent_events()
+                handled += 1
+                inside = False
+        signal.signal(signal.SIGALRM, handle)
+        signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+        while handled < 200:
+            run()
+            if len(runs) % 50 == 0:
+                pipeline.get_recent_events()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        events = pipeline.get_recent_events(100_000)
+        agents = [event for event in events if event.action_type == "agent"]
+        wrong = [event for event in agents if event.llm_calls != 1]
+        print(len(runs), len(events), len(agents), len(wrong), pipeline.metrics()["not_recorded"])
+    """
+    ended = run_python(program, {"OTEL_TRACES_EXPORTER": "none", "OTEL_FEEDBACK_LOG_FILE": str(tmp_path / "log")})
+    assert ended.returncode == 0, ended.stderr
+    runs, events, agents, wrong, rest = ended.stdout.split(maxsplit=4)
+    assert int(agents) == int(runs), ended.stdout
+    assert int(events) == 2 * int(runs)
+    assert (int(wrong), rest.strip()) == (0, "{}")
