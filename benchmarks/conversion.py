@@ -5,9 +5,10 @@ launches; figures are those of two rounds of the same turn. They are CPU time of
 round shows that its spans became events, or that none did.
 
     the span itself             a provider without our processor
-    conversion                  with it, up to a filter that drops every event: attributes read, status, the sums of what
-                                is below, price, redaction; no JSON and no journal
-    conversion, JSON, journal   events are recorded, with Kafka away
+    conversion                  with it, up to a filter that drops every event, and has each span converted at once:
+                                attributes read, status, the sums of what is below, price, redaction; no JSON and no journal
+    conversion, JSON, journal   events are recorded, with Kafka away: on this thread, attributes read and a note in the
+                                journal; the rest is another's
 
 A conversion costs what a span with it takes longer than one without, in the same turn; the baseline is the span without,
 and once more the bare span with ten attributes with which an action is compared, made in the same turn as well.
