@@ -235,7 +235,7 @@ class Outcomes(PuttingOff):
 
     def tend(self) -> None:
         """Give up spans that have been open for too long. Called now and then, from any thread."""
-        self.catch_up()
+        self.catch_up(or_leave_it=True)
         oldest_s = time.monotonic() - self.rules.open_s
         with self._lock:
             self._owner = threading.get_ident()

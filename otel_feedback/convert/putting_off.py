@@ -40,7 +40,7 @@ MOST_PUT_OFF = 1_000
 AT_ONCE = 8
 """Spans that are converted in one holding of the lock, for which an agent may have to wait."""
 
-PATIENCE_S = 0.1
+PATIENCE_S = 0.5
 """How long an agent waits for another thread that converts: that may log, and wait for a handler that waits for us, or for
 the journal, in which this very thread may have been interrupted. Then the order may be another one, and no more."""
 
@@ -139,7 +139,7 @@ class PuttingOff(Settling):
             return False
         if reading is None or (reading.kind == "tool" and ("mcp.method.name" in attributes or "mcp" in span.scope)):
             return False
-        call = id_of(attributes)
+        call = id_of(attributes) if reading.kind in _CALLS else None
         span.attributes = {} if call is None else dict((call,))  # what is read of it from here on
         with self._lock:
             self._owner = threading.get_ident()
@@ -208,17 +208,20 @@ class PuttingOff(Settling):
 
     # -- later, on any thread ------------------------------------------------------------------------------
 
-    def catch_up(self, patience_s: float = PATIENCE_S) -> None:
+    def catch_up(self, patience_s: float = PATIENCE_S, *, or_leave_it: bool = False) -> None:
         """Convert what was put off, and see it emitted. Any thread; in the middle of a conversion it does nothing.
 
         Args:
             patience_s: How long to wait for another thread that does so.
+            or_leave_it: Leave the rest to that one then.
         """
         if not self.is_behind or self._owner == threading.get_ident():
             return
         is_ours = self._converting.acquire(timeout=patience_s)
+        if or_leave_it and not is_ours:
+            return
+        was_converting = self._is_converting
         try:
-            was_converting = self._is_converting
             self._is_converting = was_converting or is_ours
             for _ in range(0, len(self._put_off), AT_ONCE):
                 self._hand_out(self._convert_some())
