@@ -111,12 +111,12 @@ class Doubles:
                     found, nearest = other, distance
         return found
 
-    def may_be_of(self, start_ns: int, scope: str) -> bool:
+    def may_be_of(self, kind: str, start_ns: int, recorder: tuple[str, str]) -> bool:
         """Tell, quickly, whether a span that ends just now may be of one of these, which another recorder has recorded."""
         for other in islice(reversed(self._latest), MOST_MISSED):
             if other.end_ns < start_ns:
                 return False
-            if all(recorder[0] != scope for recorder in other.recorders):
+            if other.kind == kind and recorder not in other.recorders:
                 return True
         return False
 

@@ -32,6 +32,7 @@ class NotedSpan(msgspec.Struct, array_like=True, gc=False):
 
     event_id: str
     above_it: str | None  # the event that the span right above has, or would have
+    scope_above: str  # that of this span
     parent_event_id: str | None
     root_event_id: str
     depth: int
@@ -62,7 +63,7 @@ def note_of(node: Node, span: FinishedSpan, reading: Reading, call: tuple[str, s
     """Return what is to be written down."""
     parent, above = node.parent, node.above
     return NotedSpan(
-        node.of_event, None if parent is None else parent.of_event, None if above is None else above.of_event,
+        node.of_event, None if parent is None else parent.of_event, "" if parent is None else parent.scope, None if above is None else above.of_event,
         node.root_id, node.depth, node.is_placed, node.agent, span.name, span.scope, span.start_ns, span.end_ns, span.status,
         span.service_name, call, reading, node.amounts,
         () if node.intervals is None else tuple(node.intervals.all()), node.child_errors,
@@ -73,7 +74,7 @@ def texts_of(noted: NotedSpan) -> tuple[str | None, ...]:
     """Return all texts in it but the metadata's, which somebody else has written."""
     said = noted.reading
     return (
-        noted.name, noted.scope, noted.agent, None if noted.call is None else noted.call[1], said.agent_name,
+        noted.name, noted.scope, noted.scope_above, noted.agent, None if noted.call is None else noted.call[1], said.agent_name,
         said.tool_name, said.model, said.provider, said.run_id, said.workflow_id, said.session_id, said.user_id,
         said.tenant_id, said.correlation_id, said.error_type, *said.finish_reasons, *said.tags,
     )  # fmt: skip
@@ -113,8 +114,8 @@ class LostSpans(Settling):
         node = self._open(noted.event_id)
         node.scope, node.start_ns, node.is_placed = noted.scope, noted.start_ns, noted.is_placed
         if noted.above_it is not None:  # it is open, for all that is known yet
-            node.parent = node.next_up = self._open(noted.above_it)
-            node.parent.open_below += 1
+            parent = node.parent = node.next_up = self._open(noted.above_it)
+            parent.scope, parent.open_below = noted.scope_above, parent.open_below + 1
         above = None
         if noted.parent_event_id is not None:
             above = self._open(noted.parent_event_id)

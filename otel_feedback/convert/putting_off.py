@@ -145,7 +145,12 @@ class PuttingOff(Settling):
             self._owner = threading.get_ident()
             try:
                 node = self._tree.find(trace_id, span_id)
-                if node is None or node.span_id != span_id or node.is_put_off or not self._is_usual(node, reading):
+                if (
+                    node is None
+                    or node.span_id != span_id
+                    or node.is_put_off
+                    or not self._is_usual(node, reading, span.name)
+                ):
                     # when two processors are on one provider, the other one has it
                     return node is not None and node.is_put_off
                 event_id = span.event_id = node.of_event
@@ -177,7 +182,7 @@ class PuttingOff(Settling):
         if node.parent is not None:
             node.parent.put_off_below += 1 if is_put_off else -1
 
-    def _is_usual(self, node: Node, reading: Reading) -> bool:
+    def _is_usual(self, node: Node, reading: Reading, name: str) -> bool:
         """Tell whether a note says all that the event needs, and nothing that has been emitted is to be revised by it."""
         parent = node.parent
         return (
@@ -189,7 +194,9 @@ class PuttingOff(Settling):
             and (node.amounts is None or reading.kind != "llm")
             and (node.intervals is None or node.intervals.count <= FEW_INTERVALS)
             and len(self._put_off) < MOST_PUT_OFF
-            and not (reading.kind in _CALLS and self._doubles.may_be_of(node.start_ns, node.scope))
+            and not (
+                reading.kind in _CALLS and self._doubles.may_be_of(reading.kind, node.start_ns, (node.scope, name))
+            )
         )
 
     def _waits_for(self, span_id: int) -> bool:
