@@ -21,6 +21,7 @@ _THOROUGH = (
     "tests/downstream/test_broker_away.py",
     "tests/downstream/test_killed.py",
     "tests/downstream/store/test_kills.py",
+    "tests/downstream/store/test_notices.py::test_the_manifest_says",
     "tests/downstream/test_rebalances.py",
     "tests/fault/",
     "tests/integration/test_kafka_refusals.py::test_a_broker_that_takes_no_large_requests",

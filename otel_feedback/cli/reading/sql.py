@@ -20,6 +20,7 @@ from rich.text import Text
 from otel_feedback.cli.console import UNKNOWN, failed, number_of, open_console, write
 from otel_feedback.cli.reading.selection import Selection
 from otel_feedback.cli.reading.source import LOG, TOPIC, answering, opened, source_of, tell, watched
+from otel_feedback.downstream.tables.columns import PIPELINE_COLUMNS
 from otel_feedback.downstream.tables.tables import VIEWS, Answer, Tables, columns_of, text_of
 
 __all__ = ["run"]
@@ -166,8 +167,9 @@ def _cell(value: Any) -> str:
 def _write_tables(console: Console, window_s: int) -> None:
     with Tables(None, window_s) as tables:
         tables.make_table()
-        for name in ("events", *VIEWS):
+        for name in ("events", *VIEWS, *PIPELINE_COLUMNS):
             columns = ", ".join(row[0] for row in tables.query(f"DESCRIBE {name}"))
             said = "those of events" if name == "outcomes" else columns
-            write(console, Text(name, "bold"), Padding(Text(said), (0, 0, 0, 2)))
+            where = " (of a store only)" if name in PIPELINE_COLUMNS else ""
+            write(console, Text(name, "bold").append(where, "none"), Padding(Text(said), (0, 0, 0, 2)))
     write(console, Text('\notel-feedback sql "SELECT * FROM runs ORDER BY cost DESC LIMIT 5"', "dim"))
