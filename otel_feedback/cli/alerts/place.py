@@ -19,7 +19,7 @@ from otel_feedback.settings.table import get_settings
 if TYPE_CHECKING:
     from otel_feedback.downstream.alerts.looking import Source
 
-__all__ = ["NoEventsError", "find_events", "find_folder", "find_rules", "read_rules"]
+__all__ = ["NoEventsError", "blind_rules", "find_events", "find_folder", "find_rules", "name_of", "read_rules"]
 
 RULES = Path("alerts.toml")
 
@@ -81,6 +81,14 @@ def find_events(given: Sequence[str] | None) -> Source:
     if log_file is None:
         raise NoEventsError("nothing says where events are")
     return Source((Path(log_file),))
+
+
+def blind_rules(file: AlertFile, events: Source) -> str | None:
+    """Return a sentence that names the rules that see nothing there; None: each sees something."""
+    if events.is_store:
+        return None
+    blind = ", ".join(f"{rule.name} ({rule.kind})" for rule in file.rules if rule.measures.needs_store)
+    return f"{blind}: need a store, and see nothing of log files: `otel-feedback store` writes one" if blind else None
 
 
 def _paths(path: Path) -> list[Path]:

@@ -7,8 +7,15 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from otel_feedback.cli.alerts.place import NoEventsError, find_events, find_folder, name_of, read_rules
-from otel_feedback.cli.console import failed
+from otel_feedback.cli.alerts.place import (
+    NoEventsError,
+    blind_rules,
+    find_events,
+    find_folder,
+    name_of,
+    read_rules,
+)
+from otel_feedback.cli.console import failed, remark
 from otel_feedback.downstream.alerts.publishing import Publisher
 from otel_feedback.downstream.alerts.running import Runner
 from otel_feedback.downstream.alerts.state import StateError
@@ -42,6 +49,9 @@ def run(
             try:
                 if not once:
                     _say(f"looking at {events} every {file.settings.every:g} s, by {name_of(rules)}")
+                    blind = blind_rules(file, events)
+                    if blind is not None:
+                        remark(blind)
                 runner.run(once=once)
             finally:
                 for each, handler in before.items():

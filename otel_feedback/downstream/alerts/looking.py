@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime, timedelta, timezone
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,9 +12,9 @@ import duckdb
 
 from otel_feedback.downstream.alerts.advancing import Said, advance, newest
 from otel_feedback.downstream.alerts.observing import Observation, moments_of, observe, reach_s
-from otel_feedback.downstream.alerts.rules import AlertFile
+from otel_feedback.downstream.alerts.rules import AlertFile, Rule
 from otel_feedback.downstream.alerts.state import Hand, State
-from otel_feedback.downstream.tables.opening import SourceError, open_log, open_store
+from otel_feedback.downstream.tables.opening import SourceError, open_log, open_store, read_until
 from otel_feedback.downstream.tables.tables import Tables, columns_of
 
 __all__ = ["Source", "backtest", "check_queries", "look"]
@@ -31,6 +32,14 @@ class Source(NamedTuple):
     def is_store(self) -> bool:
         """Whether it is a store's folder."""
         return len(self.paths) == 1 and self.paths[0].is_dir()
+
+    def until(self) -> datetime | None:
+        """Return until when all is in it that there was to be read; None where nobody knows, as of log files, read just now.
+
+        Raises:
+            SourceError: It cannot be read.
+        """
+        return read_until(self.paths[0]) if self.is_store else None
 
     def open(self, file: AlertFile, since: datetime) -> Tables:
         """Return the tables of the events from then on.
@@ -57,15 +66,18 @@ _OF_RULES = frozenset({
 
 
 def look(file: AlertFile, source: Source, now: datetime) -> list[Observation]:
-    """Return what all rules see of windows that ended lately.
+    """Return what all rules see of windows that ended lately, and that the source has wholly: while it is behind its own
+    source nobody knows of a window that something is missing in it. What is behind says so itself.
 
     Raises:
         SourceError: The events cannot be read.
         QueryError: A rule's own SQL does not run.
     """
     settings = file.settings
-    after, until = now - timedelta(seconds=settings.recent), now - timedelta(seconds=settings.settle)
-    return _between(file, source, after, until)
+    read = source.until()  # before the events, or they might lack some of what it says
+    until = now if read is None else min(now, read)
+    after, until = now - timedelta(seconds=settings.recent), until - timedelta(seconds=settings.settle)
+    return _between(file, source, after, until, now)
 
 
 def backtest(file: AlertFile, source: Source, since: datetime, until: datetime) -> Iterator[Said]:
@@ -77,6 +89,8 @@ def backtest(file: AlertFile, source: Source, since: datetime, until: datetime) 
     """
     settings = file.settings
     file = AlertFile(settings, (), file.rules)
+    read = source.until()
+    until = until if read is None else min(until, read)
     found = sorted(_between(file, source, since, until), key=lambda each: each.at)
     every = timedelta(seconds=min(300.0, *(rule.window for rule in file.rules)) if file.rules else 300)
     recent, settle = timedelta(seconds=settings.recent), timedelta(seconds=settings.settle)
@@ -104,19 +118,38 @@ def check_queries(file: AlertFile) -> None:
             observe(tables, rule, file.settings, (300, 300))
 
 
-def _between(file: AlertFile, source: Source, after: datetime, until: datetime) -> list[Observation]:
-    if not file.rules:
-        return []
-    back_s = max(reach_s(rule, file.settings) for rule in file.rules)
+def _between(
+    file: AlertFile, source: Source, after: datetime, until: datetime, now: datetime | None = None
+) -> list[Observation]:
+    """Return what is seen from one time to another, and of what there is now; of each rule no more days are read than it looks at."""
+    found: dict[str, list[Observation]] = {}
+    moments = {rule.name: _moments(rule, after, until, now) for rule in file.rules}
+    reaches = [(rule, timedelta(seconds=reach_s(rule, file.settings))) for rule in file.rules if moments[rule.name]]
+    reaches.sort(key=lambda each: each[1], reverse=True)
+
+    def begin(each: tuple[Rule, timedelta]) -> date:
+        """Return the first day of a rule: those of one day have the same files; log files are read once."""
+        return (after - (each[1] if source.is_store else reaches[0][1])).date()
+
+    for day, several in groupby(reaches, begin):
+        since = datetime(day.year, day.month, day.day, tzinfo=timezone.utc)
+        found |= _seen(file, source, since, {rule: at for rule, _ in several if (at := moments[rule.name]) is not None})
+    return [each for rule in file.rules for each in found.get(rule.name, [])]
+
+
+def _moments(rule: Rule, after: datetime, until: datetime, now: datetime | None) -> tuple[int, int] | None:
+    if rule.kind == "behind":
+        return None if now is None else (int(now.timestamp()), int(now.timestamp()))
+    return moments_of(rule, after, until)
+
+
+def _seen(
+    file: AlertFile, source: Source, since: datetime, moments: Mapping[Rule, tuple[int, int]]
+) -> dict[str, list[Observation]]:
     for tried in range(1, TRIES + 1):
         try:
-            with source.open(file, after - timedelta(seconds=back_s)) as tables:
-                return [
-                    each
-                    for rule in file.rules
-                    if (moments := moments_of(rule, after, until)) is not None
-                    for each in observe(tables, rule, file.settings, moments)
-                ]
+            with source.open(file, since) as tables:
+                return {rule.name: observe(tables, rule, file.settings, at) for rule, at in moments.items()}
         except duckdb.IOException as exc:  # a file was made into another, meanwhile
             if tried == TRIES:
                 raise SourceError(f"cannot read {source}: {exc}") from exc

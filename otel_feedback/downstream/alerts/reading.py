@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from otel_feedback.downstream.alerts.fitting import misfits, of_settings
 from otel_feedback.downstream.alerts.places import Place, places_of
 from otel_feedback.downstream.alerts.rules import DEFAULTS, KINDS, AlertFile, Channel, Duration, Options, Rule, Share
 from otel_feedback.errors import FeedbackError
@@ -30,7 +31,7 @@ _RIGHT = {
     "sql": "a text of SQL", "link": "a text with {run_id}", "at_most": "a whole number of at least 1",
     "flap_count": "a whole number of at least 2",
 }  # fmt: skip
-_PATTERNS = frozenset({"tenant", "agent", "action", "service", "agents", "channels"})
+_PATTERNS = frozenset({"tenant", "agent", "action", "service", "reason", "agents", "channels"})
 _TABLES: Mapping[str, type[msgspec.Struct]] = {"settings": Options, "channel": Channel, "rule": Rule}
 
 
@@ -139,6 +140,8 @@ class _Reading:
             self._check_channel(number, values)
         if kind is Options and len(self.problems) == before:
             self._at_least(table, number, values, {"every": 1, "recent": 60, "flap_count": 2})
+            for misfit in of_settings(Options(**values)):
+                self._note(table, number, *misfit)
         return kind(**values) if len(self.problems) == before else None
 
     def several(self, table: str, told: Any, kind: type[T]) -> list[T | None]:
@@ -195,18 +198,14 @@ class _Reading:
             self._note("rule", number, "kind", "nothing says when it is too much", "add above, below, rise or drop")
         if kind == "errors" and not 0 <= values.get("above", 0) < 1:
             self._note("rule", number, "above", _said(told["above"]), "use a share from 0 to 1: 10 % are 0.10")
-        if (kind == "sql") != ("sql" in values):
-            found, remedy = (
-                ("is missing", 'add sql = """SELECT …"""') if kind == "sql" else ("is of kind sql only", "remove it")
-            )
-            self._note("rule", number, "sql", found, remedy)
+        if kind == "sql" and "sql" not in values:
+            self._note("rule", number, "sql", "is missing", 'add sql = """SELECT …"""')
+        for misfit in misfits(values, told):
+            self._note("rule", number, *misfit)
         if values.get("rise", 2) <= 1:
             self._note("rule", number, "rise", _said(told["rise"]), f"use {_RIGHT['rise']}")
         if values.get("window", 300) > 300 and values["window"] % 300:
             self._note("rule", number, "window", _said(told["window"]), "use at most 5m, or a multiple of it")
-        unfit = set(values["by"]) - set(KINDS[kind].parts)
-        if unfit and kind in ("silent", "missing"):
-            self._note("rule", number, "by", _said(told["by"]), f"use some of {list(KINDS[kind].parts)}")
         self._at_least("rule", number, values, {"window": 1, "compare": 1, "min_count": 0, "overdue": 1})
 
     def _check_channel(self, number: int, values: dict[str, Any]) -> None:
