@@ -218,7 +218,7 @@ def _add_said(parser: argparse.ArgumentParser) -> None:
 
 
 def _length(text: str) -> float:
-    from otel_feedback.downstream.alerts.reading import seconds_of
+    from otel_feedback.downstream.declared.reading import seconds_of
 
     seconds = seconds_of(text)
     if seconds is None or seconds <= 0:

@@ -12,18 +12,12 @@ from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["DEFAULTS", "KINDS", "AlertFile", "Channel", "Duration", "Kind", "Options", "Rule", "Share"]
+from otel_feedback.downstream.declared.reading import Duration, Share
+
+__all__ = ["DEFAULTS", "KINDS", "AlertFile", "Channel", "Kind", "Options", "Rule"]
 
 DEFAULTS = Path(__file__).parent / "defaults.toml"
 """The file that counts where there is none."""
-
-
-class Duration(float):
-    """Seconds; in a file `90s`, `5m`, `2h` or `7d`."""
-
-
-class Share(float):
-    """From 0 to 1."""
 
 
 class Kind(msgspec.Struct, frozen=True):
