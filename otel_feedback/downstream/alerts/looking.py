@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import duckdb
 
@@ -13,10 +13,17 @@ from otel_feedback.downstream.alerts.advancing import Said, advance, newest
 from otel_feedback.downstream.alerts.observing import Observation, moments_of, observe, reach_s
 from otel_feedback.downstream.alerts.rules import AlertFile
 from otel_feedback.downstream.alerts.state import Hand, State
+from otel_feedback.downstream.objectives import standings
+from otel_feedback.downstream.objectives.alerting import ObjectiveRule, due, observe_objectives, since_of
+from otel_feedback.downstream.objectives.counting import COLUMNS
+from otel_feedback.downstream.objectives.objective import Objective
+from otel_feedback.downstream.objectives.standings import Standing
 from otel_feedback.downstream.tables.opening import SourceError, open_log, open_store
 from otel_feedback.downstream.tables.tables import Tables, columns_of
 
-__all__ = ["Source", "backtest", "check_queries", "look"]
+__all__ = ["Source", "backtest", "check_queries", "look", "look_at_objectives"]
+
+T = TypeVar("T")
 
 TRIES = 3
 _KINDS = Path(__file__).parent / "kinds"
@@ -43,7 +50,7 @@ class Source(NamedTuple):
         texts = [path.read_text(encoding="utf-8") for path in _KINDS.glob("*.sql")]
         own = [rule.sql for rule in file.rules if rule.sql is not None]
         # a rule's own SQL may name any view, whose columns it does not name
-        wanted = None if own else columns_of(" ".join(texts)) | _OF_RULES
+        wanted = None if own else columns_of(" ".join(texts)) | _OF_RULES | COLUMNS
         return open_log(self.paths, wanted)
 
     def __str__(self) -> str:
@@ -92,6 +99,18 @@ def backtest(file: AlertFile, source: Source, since: datetime, until: datetime) 
         now += every
 
 
+def look_at_objectives(
+    file: AlertFile, source: Source, objectives: Sequence[Objective], now: datetime
+) -> list[Standing]:
+    """Return how objectives stand.
+
+    Raises:
+        SourceError: The events cannot be read.
+    """
+    since = standings.since_of(objectives, now)
+    return _read(file, source, since, lambda tables: standings.standings(tables, objectives, now))
+
+
 def check_queries(file: AlertFile) -> None:
     """See that the rules' SQL runs, on no events.
 
@@ -101,22 +120,38 @@ def check_queries(file: AlertFile) -> None:
     with Tables() as tables:
         tables.make_table()
         for rule in file.rules:
-            observe(tables, rule, file.settings, (300, 300))
+            if not isinstance(rule, ObjectiveRule):
+                observe(tables, rule, file.settings, (300, 300))
 
 
 def _between(file: AlertFile, source: Source, after: datetime, until: datetime) -> list[Observation]:
-    if not file.rules:
-        return []
-    back_s = max(reach_s(rule, file.settings) for rule in file.rules)
+    rules = [rule for rule in file.rules if not isinstance(rule, ObjectiveRule)]
+    objectives = due(file.rules, after, until)
+
+    def see(tables: Tables) -> list[Observation]:
+        return [
+            each
+            for rule in rules
+            if (moments := moments_of(rule, after, until)) is not None
+            for each in observe(tables, rule, file.settings, moments)
+        ]
+
+    def see_objectives(tables: Tables) -> list[Observation]:
+        return observe_objectives(tables, objectives)
+
+    asked = [(after - timedelta(seconds=max(reach_s(rule, file.settings) for rule in rules)), see)] if rules else []
+    if objectives:
+        asked.append((since_of(objectives), see_objectives))
+    if source.is_store:  # rules of minutes are not to read the days that objectives are about
+        return [each for since, ask in asked for each in _read(file, source, since, ask)]
+    return _read(file, source, after, lambda tables: [each for _, ask in asked for each in ask(tables)])
+
+
+def _read(file: AlertFile, source: Source, since: datetime, see: Callable[[Tables], list[T]]) -> list[T]:
     for tried in range(1, TRIES + 1):
         try:
-            with source.open(file, after - timedelta(seconds=back_s)) as tables:
-                return [
-                    each
-                    for rule in file.rules
-                    if (moments := moments_of(rule, after, until)) is not None
-                    for each in observe(tables, rule, file.settings, moments)
-                ]
+            with source.open(file, since) as tables:
+                return see(tables)
         except duckdb.IOException as exc:  # a file was made into another, meanwhile
             if tried == TRIES:
                 raise SourceError(f"cannot read {source}: {exc}") from exc

@@ -28,7 +28,7 @@ class Kind(msgspec.Struct, frozen=True):
     """
 
     meaning: str
-    unit: Literal["share", "ms", "usd", "score", "count"]
+    unit: Literal["share", "ms", "usd", "score", "count", "budget"]
     is_high: bool
     parts: tuple[str, ...]
     defaults: Mapping[str, Any]

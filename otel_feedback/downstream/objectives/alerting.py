@@ -1,0 +1,179 @@
+"""Alerts of objectives: rules like those of `alerts.toml`, made of `slo.toml`, and what they see.
+
+    objective ──► target of 99 % and more: three burn rates, each over a long and a short window
+              └─► else: the budget of the period, once an hour
+
+What a rule sees is a multiple of its budget. All that are due are one query over `outcomes`: the budget's reaches back the
+whole period, so it is in it once an hour only. From what they see on they are rules as all others: the same states, channels
+and commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from string import Template
+from typing import Any, NamedTuple
+
+import msgspec
+
+from otel_feedback.downstream.alerts.observing import CHANCE, STEP_S, Key, Observation, moments_every
+from otel_feedback.downstream.alerts.rules import AlertFile, Kind, Rule
+from otel_feedback.downstream.declared.reading import Duration
+from otel_feedback.downstream.objectives.counting import KEYS, counted, seen
+from otel_feedback.downstream.objectives.objective import DAY_S, Objective
+from otel_feedback.downstream.objectives.reading import check_channels, read
+from otel_feedback.downstream.tables.tables import Tables
+
+__all__ = ["Due", "ObjectiveRule", "due", "observe_objectives", "rules_of", "since_of", "with_objectives"]
+
+HOUR_S = 3_600
+LEAST_IN_WINDOW = 20
+"""Actions that a long window has to have: as many as a window of `alerts.toml`."""
+_MEASURES = Kind("multiples of a budget", "budget", True, ("tenant", "agent", "action"), {})
+
+
+class ObjectiveRule(Rule, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A rule about an objective: its `window` is the long one; it looks every `step_s`."""
+
+    objective: Objective
+    short_s: int
+    step_s: int
+
+    @property
+    def measures(self) -> Kind:
+        """What it measures."""
+        return _MEASURES
+
+
+class Due(NamedTuple):
+    """A rule, and its first and last moment that are asked for."""
+
+    rule: ObjectiveRule
+    moments: tuple[int, int]
+
+
+def rules_of(objectives: Sequence[Objective]) -> list[ObjectiveRule]:
+    """Return the rules that tell of objectives."""
+    return [rule for each in objectives for rule in _rules(each)]
+
+
+def with_objectives(file: AlertFile, path: Path) -> AlertFile:
+    """Return a file of alerts with the rules that tell of the objectives of another, where that is there.
+
+    Raises:
+        ObjectivesError: It has mistakes.
+    """
+    if not path.exists():
+        return file
+    objectives = read(path)
+    check_channels(objectives, (channel.name for channel in file.channels), str(path))
+    return msgspec.structs.replace(file, rules=(*file.rules, *rules_of(objectives)))
+
+
+def due(rules: Sequence[Rule], after: datetime, until: datetime) -> list[Due]:
+    """Return the rules of objectives among these that have a moment after one time and not after another."""
+    own = [rule for rule in rules if isinstance(rule, ObjectiveRule)]
+    found = ((rule, moments_every(rule.step_s, after, until)) for rule in own)
+    return [Due(rule, moments) for rule, moments in found if moments is not None]
+
+
+def since_of(asked: Sequence[Due]) -> datetime:
+    """Return from when on events are needed for these."""
+    return datetime.fromtimestamp(min(_since_s(each) for each in asked), timezone.utc)
+
+
+def observe_objectives(tables: Tables, asked: Sequence[Due]) -> list[Observation]:
+    """Return what these rules see, in the order of time."""
+    if not asked:
+        return []
+    since_s, until_s = min(map(_since_s, asked)), max(each.moments[1] for each in asked)
+    places = {each.rule.objective.name: place for place, each in enumerate(asked)}
+    objectives = {each.rule.objective.name: each.rule.objective for each in asked}
+    parts = [_by_step(places[name], each, since_s, until_s) for name, each in objectives.items()]
+    text = (Path(__file__).parent / "burning.sql").read_text(encoding="utf-8")
+    query = Template(text).substitute(
+        seen=seen(since_s, until_s), objectives=",\n".join(parts),
+        rules=" UNION ALL ".join(_of_rule(number, places[each.rule.objective.name], each) for number, each in enumerate(asked)),
+    )  # fmt: skip
+    return [_observation(asked, row) for row in tables.connection.execute(query).fetchall()]
+
+
+def _rules(objective: Objective) -> list[ObjectiveRule]:
+    def rule(name: str, above: float, long_s: int, short_s: int, step_s: int, **more: object) -> ObjectiveRule:
+        told = {
+            "name": f"slo.{objective.name}.{name}", "kind": "objective", "objective": objective, "above": above,
+            "window": Duration(long_s), "short_s": short_s, "step_s": step_s, "by": objective.by,
+            "channels": objective.channels, **more,
+        }  # fmt: skip
+        return ObjectiveRule(**told)  # pyright: ignore[reportArgumentType]
+
+    if objective.told == "budget":  # an amount that was counted, and no guess at what is behind it
+        return [
+            rule(
+                "budget", 1.0, int(objective.period), HOUR_S, HOUR_S, by_chance=True, min_count=objective.least,
+                keep_firing_for=Duration(DAY_S),
+            )
+        ]  # fmt: skip
+    return [
+        rule(
+            burn.name, burn.rate, burn.long_s, burn.short_s, STEP_S, severity=burn.severity, min_count=LEAST_IN_WINDOW,
+            keep_firing_for=Duration(max(600, burn.short_s)),
+        )
+        for burn in objective.burns
+    ]  # fmt: skip
+
+
+def _since_s(asked: Due) -> int:
+    return asked.moments[0] - int(asked.rule.window)
+
+
+def _by_step(place: int, objective: Objective, since_s: int, until_s: int) -> str:
+    keys = ", ".join(KEYS.values())
+    return (
+        f"steps_{place} AS MATERIALIZED (SELECT {keys}, CAST(ceil(t / {STEP_S}) AS BIGINT) * {STEP_S} AS ended,"
+        f" count(bad) AS n, coalesce(sum(bad), 0) AS bad, arg_max(run_id, t) FILTER (WHERE bad = 1) AS run_id"
+        f" FROM ({counted(objective, since_s, until_s)}) GROUP BY {keys}, ended)"
+    )
+
+
+def _of_rule(number: int, place: int, asked: Due) -> str:
+    rule, (first, last) = asked
+    keys = ", ".join(KEYS.values())
+    long_s, short_s = int(rule.window) - STEP_S, rule.short_s - STEP_S
+    allowance = rule.objective.allowance
+    share, z, n = "(long_bad / long_n)", CHANCE, "long_n"
+    lower = (  # Wilson's lower bound
+        f"({share} + {z * z} / (2 * {n}) - {z} * sqrt({share} * (1 - {share}) / {n} + {z * z} / (4 * {n} * {n})))"
+        f" / (1 + {z * z} / {n})"
+    )
+    value = f"round(least({share}, short_bad / short_n) / {allowance!r}, 9)"
+    if rule.objective.told == "budget":
+        value = f"round({share} / {allowance!r}, 9)"
+    judged = value if rule.by_chance else f"least({lower}, short_bad / short_n) / {allowance!r}"
+    return f"""
+    SELECT {number} AS rule, ended, {keys}, {value} AS value, {judged} AS judged, long_n, run_id FROM (
+        SELECT ended, {keys}, sum(n) OVER long AS long_n, sum(bad) OVER long AS long_bad, sum(n) OVER short AS short_n,
+            sum(bad) OVER short AS short_bad, arg_max(run_id, ended) FILTER (WHERE run_id IS NOT NULL) OVER long AS run_id
+        FROM (
+            SELECT ended, {keys}, sum(n) AS n, sum(bad) AS bad, any_value(run_id) AS run_id
+            FROM (
+                SELECT ended, {keys}, n, bad, run_id FROM steps_{place}
+                UNION ALL
+                SELECT unnest(generate_series({first}, {last}, {rule.step_s})), {keys}, 0, 0, NULL
+                FROM (SELECT DISTINCT {keys} FROM steps_{place})
+            )
+            GROUP BY ended, {keys}
+        )
+        WINDOW long AS (PARTITION BY {keys} ORDER BY ended RANGE BETWEEN {long_s} PRECEDING AND CURRENT ROW),
+            short AS (PARTITION BY {keys} ORDER BY ended RANGE BETWEEN {short_s} PRECEDING AND CURRENT ROW)
+    )
+    WHERE ended BETWEEN {first} AND {last} AND ended % {rule.step_s} = 0 AND short_n > 0 AND long_n >= {rule.min_count}
+    """
+
+
+def _observation(asked: Sequence[Due], row: Any) -> Observation:
+    number, ended, tenant, agent, action, value, judged, count, run_id = row
+    key = Key(asked[number].rule.name, tenant, agent, action)
+    return Observation(key, datetime.fromtimestamp(ended, timezone.utc), value, judged, int(count), None, run_id)
