@@ -49,7 +49,7 @@ def add_slo(commands: Any) -> None:
     add_json(form, "write an array of JSON objects, with all numbers")
     form.add_argument("--csv", action="store_true", help="write all numbers as CSV")
     parser.set_defaults(run=with_duckdb(run))
-    _check(parser.add_subparsers(dest="action", metavar="check"))
+    _check(parser.add_subparsers(dest="action", metavar="check", prog="otel-feedback slo"))
 
 
 def _check(actions: Any) -> None:
@@ -63,9 +63,9 @@ def _check(actions: Any) -> None:
         help="say what is wrong with the objectives, and what would be right",
         description="Read the objectives, and say what is wrong with them, or what they mean and when somebody is told.",
     )
-    _add_slo(parser)
+    _add_slo(parser, default=argparse.SUPPRESS)  # what was said before `check` stays
     parser.set_defaults(run=run)
 
 
-def _add_slo(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--slo", metavar="FILE", help="the objectives (slo.toml in this directory)")
+def _add_slo(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    parser.add_argument("--slo", metavar="FILE", default=default, help="the objectives (slo.toml in this directory)")

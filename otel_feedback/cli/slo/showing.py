@@ -106,11 +106,14 @@ def _left(standing: Standing) -> str:
 
 def _state(standing: Standing, now: datetime) -> str:
     """Return the state, and what there is to say of it, after a colon."""
+    details: list[str] = []
     if standing.state == "at risk" and standing.used_up_at is not None:
-        return f"at risk: {_in(standing.used_up_at - now)} left"
+        details.append(f"{_in(standing.used_up_at - now)} left")
     if standing.state == "not enough yet":
-        return f"not enough yet: {standing.counted:,d} of {standing.least:,d}"
-    return standing.state
+        details.append(f"{standing.counted:,d} of {standing.least:,d}")
+    if standing.coverage is not None and standing.coverage < 1:
+        details.append(f"{math.floor(standing.coverage * 100)} % known")
+    return f"{standing.state}: {', '.join(details)}" if details else standing.state
 
 
 def _in(time: timedelta) -> str:
@@ -126,12 +129,11 @@ _COLUMNS = (
     _Column("Target", 2, lambda one: f"{one.target * 100:.{_digits(one.target)}f} %"),
     _Column("Good", 1, lambda one: share(one.attained, one.target)),
     _Column("Left", 0, _left),
-    _Column("Burn 1h", 6, lambda one: _burn(one.burn_1h)),
-    _Column("Burn 6h", 7, lambda one: _burn(one.burn_6h)),
+    _Column("Burn 1h", 5, lambda one: _burn(one.burn_1h)),
+    _Column("Burn 6h", 6, lambda one: _burn(one.burn_6h)),
     _Column("Burn 24h", 3, lambda one: _burn(one.burn_24h)),
-    _Column("Burn 3d", 8, lambda one: _burn(one.burn_3d)),
+    _Column("Burn 3d", 7, lambda one: _burn(one.burn_3d)),
     _Column("Counted", 4, lambda one: f"{one.counted:,d}"),
-    _Column("Known", 5, lambda one: UNKNOWN if one.coverage is None else f"{math.floor(one.coverage * 100)} %"),
 )
 _LEAST = (1, 2)
 

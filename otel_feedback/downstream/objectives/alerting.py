@@ -31,6 +31,8 @@ __all__ = ["Due", "ObjectiveRule", "due", "observe_objectives", "rules_of", "sin
 HOUR_S = 3_600
 LEAST_IN_WINDOW = 20
 """Actions that a long window has to have: as many as a window of `alerts.toml`."""
+LEAST_TIMES = 10
+"""A budget of a few actions is soon used up, by chance: before somebody is told there are so many times as many as are shown."""
 _MEASURES = Kind("multiples of a budget", "budget", True, ("tenant", "agent", "action"), {})
 
 
@@ -112,7 +114,7 @@ def _rules(objective: Objective) -> list[ObjectiveRule]:
     if objective.told == "budget":  # an amount that was counted, and no guess at what is behind it
         return [
             rule(
-                "budget", 1.0, int(objective.period), HOUR_S, HOUR_S, by_chance=True, min_count=objective.least,
+                "budget", 1.0, int(objective.period), HOUR_S, HOUR_S, by_chance=True, min_count=LEAST_TIMES * objective.least,
                 keep_firing_for=Duration(DAY_S),
             )
         ]  # fmt: skip

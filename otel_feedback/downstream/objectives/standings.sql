@@ -19,14 +19,14 @@ summed AS (
 paced AS (
     -- a day as today; where today is too little to tell, as one of the last three
     SELECT *, row_number() OVER () AS id, CASE
-        WHEN n_24h >= least THEN bad_24h - allowance * n_24h
+        WHEN n_24h >= least THEN round(bad_24h - allowance * n_24h, 9)
         WHEN n_3d >= least THEN (bad_3d - allowance * n_3d) / 3
     END AS pace
     FROM summed JOIN named USING (place)
 ),
 ahead AS (
     -- so many days from now, while what is older leaves the period
-    SELECT id, day, coalesce(sum(each.excess) FILTER (WHERE each.age < days - day), 0) + day * any_value(pace) AS excess
+    SELECT id, day, round(coalesce(sum(each.excess) FILTER (WHERE each.age < days - day), 0) + day * any_value(pace), 9) AS excess
     FROM (SELECT id, days, pace, unnest(by_age) AS each FROM paced WHERE pace > 0), range($longest + 1) AS r(day)
     WHERE day <= days
     GROUP BY id, day
