@@ -20,7 +20,8 @@ examples:
   otel-feedback alerts silence 'slow' --for 2h --why "load test"
   otel-feedback alerts silence --end 3
 
-Rules are those of alerts.toml in the current directory, else the defaults.
+Rules are those of alerts.toml in the current directory, else the defaults; and
+the objectives of slo.toml beside it.
 Events are read from a store, else from the log file of the settings.
 """
 

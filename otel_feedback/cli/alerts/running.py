@@ -28,7 +28,6 @@ from otel_feedback.downstream.alerts.state import StateError
 from otel_feedback.downstream.objectives.gauges import Gauges
 from otel_feedback.downstream.objectives.reading import read
 from otel_feedback.errors import ConfigError
-from otel_feedback.sdk.provider import prepare_metrics
 from otel_feedback.settings.table import get_settings
 
 if TYPE_CHECKING:
@@ -95,6 +94,8 @@ def _gauges(file: AlertFile, events: Source, rules: str | None) -> Gauges | None
     path = find_objectives(rules)
     if not path.exists():
         return None
+    from otel_feedback.sdk.provider import prepare_metrics
+
     prepare_metrics(SERVICE)
     if not hasattr(metrics.get_meter_provider(), "force_flush"):
         return None

@@ -142,6 +142,8 @@ def _between(file: AlertFile, source: Source, after: datetime, until: datetime) 
     asked = [(after - timedelta(seconds=max(reach_s(rule, file.settings) for rule in rules)), see)] if rules else []
     if objectives:
         asked.append((since_of(objectives), see_objectives))
+    if not asked:
+        return []
     if source.is_store:  # rules of minutes are not to read the days that objectives are about
         return [each for since, ask in asked for each in _read(file, source, since, ask)]
     return _read(file, source, after, lambda tables: [each for _, ask in asked for each in ask(tables)])

@@ -10,11 +10,11 @@ and commands.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from string import Template
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -33,6 +33,7 @@ LEAST_IN_WINDOW = 20
 """Actions that a long window has to have: as many as a window of `alerts.toml`."""
 LEAST_TIMES = 10
 """A budget of a few actions is soon used up, by chance: before somebody is told there are so many times as many as are shown."""
+_KEYS = ", ".join(KEYS.values())
 _MEASURES = Kind("multiples of a budget", "budget", True, ("tenant", "agent", "action"), {})
 
 
@@ -91,88 +92,72 @@ def observe_objectives(tables: Tables, asked: Sequence[Due]) -> list[Observation
     if not asked:
         return []
     since_s, until_s = min(map(_since_s, asked)), max(each.moments[1] for each in asked)
-    places = {each.rule.objective.name: place for place, each in enumerate(asked)}
     objectives = {each.rule.objective.name: each.rule.objective for each in asked}
-    parts = [_by_step(places[name], each, since_s, until_s) for name, each in objectives.items()]
-    text = (Path(__file__).parent / "burning.sql").read_text(encoding="utf-8")
-    query = Template(text).substitute(
-        seen=seen(since_s, until_s), objectives=",\n".join(parts),
-        rules=" UNION ALL ".join(_of_rule(number, places[each.rule.objective.name], each) for number, each in enumerate(asked)),
-    )  # fmt: skip
+    steps = {name: f"steps_{place}" for place, name in enumerate(objectives)}
+    parts = [f"seen AS MATERIALIZED ({seen(since_s, until_s)})"]
+    parts += [_by_step(steps[name], each, since_s, until_s) for name, each in objectives.items()]
+    text = Template((Path(__file__).parent / "burning.sql").read_text(encoding="utf-8"))
+    rules = [text.substitute(_numbers(each, steps[each.rule.objective.name], at)) for at, each in enumerate(asked)]
+    query = f"WITH {', '.join(parts)} SELECT * FROM ({' UNION ALL '.join(rules)}) ORDER BY ended"
     return [_observation(asked, row) for row in tables.connection.execute(query).fetchall()]
 
 
 def _rules(objective: Objective) -> list[ObjectiveRule]:
-    def rule(name: str, above: float, long_s: int, short_s: int, step_s: int, **more: object) -> ObjectiveRule:
-        told = {
-            "name": f"slo.{objective.name}.{name}", "kind": "objective", "objective": objective, "above": above,
-            "window": Duration(long_s), "short_s": short_s, "step_s": step_s, "by": objective.by,
-            "channels": objective.channels, **more,
-        }  # fmt: skip
-        return ObjectiveRule(**told)  # pyright: ignore[reportArgumentType]
-
-    if objective.told == "budget":  # an amount that was counted, and no guess at what is behind it
-        return [
-            rule(
-                "budget", 1.0, int(objective.period), HOUR_S, HOUR_S, by_chance=True, min_count=LEAST_TIMES * objective.least,
-                keep_firing_for=Duration(DAY_S),
-            )
-        ]  # fmt: skip
+    if objective.told == "budget":
+        # an amount that was counted, and no guess at what is behind it
+        return [_rule(objective, "budget", 1.0, int(objective.period), HOUR_S, HOUR_S, "warning", DAY_S)]
     return [
-        rule(
-            burn.name, burn.rate, burn.long_s, burn.short_s, STEP_S, severity=burn.severity, min_count=LEAST_IN_WINDOW,
-            keep_firing_for=Duration(max(600, burn.short_s)),
-        )
+        _rule(objective, burn.name, burn.rate, burn.long_s, burn.short_s, STEP_S, burn.severity, max(600, burn.short_s))
         for burn in objective.burns
-    ]  # fmt: skip
+    ]
+
+
+def _rule(
+    objective: Objective, name: str, above: float, long_s: int, short_s: int, step_s: int,
+    severity: Literal["warning", "critical"], kept_s: int,
+) -> ObjectiveRule:  # fmt: skip
+    is_budget = objective.told == "budget"
+    least = (
+        objective.least if objective.window is not None else LEAST_TIMES * objective.least
+    )  # of windows there are few
+    return ObjectiveRule(
+        name=f"slo.{objective.name}.{name}", kind="objective", objective=objective, above=above, window=Duration(long_s),
+        short_s=short_s, step_s=step_s, severity=severity, keep_firing_for=Duration(kept_s), by=objective.by,
+        by_chance=is_budget, min_count=least if is_budget else LEAST_IN_WINDOW,
+        tenant=objective.tenant, agent=objective.agent, action=objective.action, service=objective.service,
+        channels=objective.channels,
+    )  # fmt: skip
 
 
 def _since_s(asked: Due) -> int:
     return asked.moments[0] - int(asked.rule.window)
 
 
-def _by_step(place: int, objective: Objective, since_s: int, until_s: int) -> str:
-    keys = ", ".join(KEYS.values())
+def _by_step(name: str, objective: Objective, since_s: int, until_s: int) -> str:
     return (
-        f"steps_{place} AS MATERIALIZED (SELECT {keys}, CAST(ceil(t / {STEP_S}) AS BIGINT) * {STEP_S} AS ended,"
-        f" count(bad) AS n, coalesce(sum(bad), 0) AS bad, arg_max(run_id, t) FILTER (WHERE bad = 1) AS run_id"
-        f" FROM ({counted(objective, since_s, until_s)}) GROUP BY {keys}, ended)"
+        f"{name} AS MATERIALIZED (SELECT {_KEYS}, CAST(ceil(t / {STEP_S}) AS BIGINT) * {STEP_S} AS ended, count(bad) AS n,"
+        f" coalesce(sum(bad), 0) AS bad, arg_max(run_id, t) FILTER (WHERE bad = 1) AS run_id"
+        f" FROM ({counted(objective, since_s, until_s)}) GROUP BY {_KEYS}, ended)"
     )
 
 
-def _of_rule(number: int, place: int, asked: Due) -> str:
+def _numbers(asked: Due, steps: str, number: int) -> Mapping[str, Any]:
     rule, (first, last) = asked
-    keys = ", ".join(KEYS.values())
-    long_s, short_s = int(rule.window) - STEP_S, rule.short_s - STEP_S
     allowance = rule.objective.allowance
-    share, z, n = "(long_bad / long_n)", CHANCE, "long_n"
+    share, n, z = "(long_bad / long_n)", "long_n", CHANCE
     lower = (  # Wilson's lower bound
         f"({share} + {z * z} / (2 * {n}) - {z} * sqrt({share} * (1 - {share}) / {n} + {z * z} / (4 * {n} * {n})))"
         f" / (1 + {z * z} / {n})"
     )
-    value = f"round(least({share}, short_bad / short_n) / {allowance!r}, 9)"
-    if rule.objective.told == "budget":
-        value = f"round({share} / {allowance!r}, 9)"
-    judged = value if rule.by_chance else f"least({lower}, short_bad / short_n) / {allowance!r}"
-    return f"""
-    SELECT {number} AS rule, ended, {keys}, {value} AS value, {judged} AS judged, long_n, run_id FROM (
-        SELECT ended, {keys}, sum(n) OVER long AS long_n, sum(bad) OVER long AS long_bad, sum(n) OVER short AS short_n,
-            sum(bad) OVER short AS short_bad, arg_max(run_id, ended) FILTER (WHERE run_id IS NOT NULL) OVER long AS run_id
-        FROM (
-            SELECT ended, {keys}, sum(n) AS n, sum(bad) AS bad, any_value(run_id) AS run_id
-            FROM (
-                SELECT ended, {keys}, n, bad, run_id FROM steps_{place}
-                UNION ALL
-                SELECT unnest(generate_series({first}, {last}, {rule.step_s})), {keys}, 0, 0, NULL
-                FROM (SELECT DISTINCT {keys} FROM steps_{place})
-            )
-            GROUP BY ended, {keys}
-        )
-        WINDOW long AS (PARTITION BY {keys} ORDER BY ended RANGE BETWEEN {long_s} PRECEDING AND CURRENT ROW),
-            short AS (PARTITION BY {keys} ORDER BY ended RANGE BETWEEN {short_s} PRECEDING AND CURRENT ROW)
-    )
-    WHERE ended BETWEEN {first} AND {last} AND ended % {rule.step_s} = 0 AND short_n > 0 AND long_n >= {rule.min_count}
-    """
+    if rule.by_chance:
+        value = judged = f"round({share} / {allowance!r}, 9)"
+    else:
+        value, judged = (f"least({long}, short_bad / short_n) / {allowance!r}" for long in (share, lower))
+    return {
+        "number": number, "steps": steps, "keys": _KEYS, "value": value, "judged": judged, "first": first, "last": last,
+        "step": rule.step_s, "long_s": int(rule.window) - STEP_S, "short_s": rule.short_s - STEP_S,
+        "min_count": rule.min_count,
+    }  # fmt: skip
 
 
 def _observation(asked: Sequence[Due], row: Any) -> Observation:

@@ -98,10 +98,15 @@ class _Reading(Reading):
             self._note(number, "window", told, "use a multiple of 5m, up to 1d")
         if "partial" in values and of != "success":
             self.note("objective", number, "partial", "is of kind success only", "remove it")
-        if len(self.problems) == before and values.get("alerts") == "burn":
-            why = Objective(**values).unburnable
-            if why is not None:
-                self.note("objective", number, "alerts", f"'burn': {why}", 'use "budget"')
+        if len(self.problems) == before:
+            self._check_whole(number, Objective(**values), told)
+
+    def _check_whole(self, number: int, objective: Objective, told: dict[str, Any]) -> None:
+        if objective.alerts == "burn" and objective.unburnable is not None:
+            self.note("objective", number, "alerts", f"'burn': {objective.unburnable}", 'use "budget"')
+        if objective.window is not None and objective.period < objective.window * objective.least:
+            found = f"{said(told['window'])}, of which {objective.days}d have fewer than the {objective.least} that are needed"
+            self.note("objective", number, "window", found, "use a shorter one, or a lower min_count")
 
     def _note(self, number: int, name: str, told: dict[str, Any], remedy: str) -> None:
         self.note("objective", number, name, said(told[name]), remedy)

@@ -65,6 +65,8 @@ OF = f'{HEAD}kind = "success"\n'
         (f'{OF}target = 0.9\nwindow = "1h"', "line 5: objective.window: is of kind cost only; remove it"),
         (f'{HEAD}kind = "cost"\ntarget = 0.9\nthreshold_usd = 1\nwindow = "7m"',
          "line 6: objective.window: '7m'; use a multiple of 5m, up to 1d"),
+        (f'{HEAD}kind = "cost"\ntarget = 0.99\nthreshold_usd = 1\nwindow = "12h"',
+         "line 6: objective.window: '12h', of which 30d have fewer than the 100 that are needed; use a shorter one, or a lower"),
         (f'{OF}target = 0.9\nby = "agents"', "line 5: objective.by: ['agents']; use some of [\"tenant\", \"agent\", \"action\"], or []"),
         (f"{OF}target = 0.9\nmin_count = 0", "line 5: objective.min_count: is too little; use at least 1"),
         (f'{OF}target = 0.9\nalerts = "burn"',
