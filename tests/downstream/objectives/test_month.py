@@ -105,3 +105,17 @@ def test_a_look_sees_what_a_month_at_once_sees(store: Path, said: list[Said]) ->
     values = {each.key.rule: each.value for each in seen}
     assert values["slo.answers.burn-1h"] > 14.4
     assert values.keys() == {rule.name for rule in FILE.rules} - {"slo.drafts.budget"}, "that one looks once an hour"
+
+
+@pytest.mark.parametrize("day", [3, 12.5, 16, 20, 29])
+def test_rules_and_the_view_have_the_same_numbers(store: Path, day: float) -> None:
+    """At a full hour, when the rule of a budget looks: that and the burn of three days, whose windows the view has both."""
+    seen = [each for each in look(FILE, Source((store,)), at(day) + timedelta(minutes=1)) if each.at == at(day)]
+    values = {each.key.rule: each.value for each in seen}
+    standing = told_at(store, day)
+    drafts, answers = standing["drafts"], standing["answers"]
+    assert drafts.budget_remaining is not None
+    assert values["slo.drafts.budget"] == pytest.approx(1 - drafts.budget_remaining)
+    assert answers.burn_3d is not None
+    assert answers.burn_6h is not None
+    assert values["slo.answers.burn-3d"] == pytest.approx(min(answers.burn_3d, answers.burn_6h))
