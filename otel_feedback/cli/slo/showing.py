@@ -84,7 +84,7 @@ def share(value: float | None, target: float) -> str:
     if value is None:
         return UNKNOWN
     digits = _digits(target) + 1
-    down = math.floor(round(value * 100, 9) * 10**digits) / 10**digits
+    down = math.floor(round(value * 100 * 10**digits, 6)) / 10**digits
     return f"{down:.{digits}f} %"
 
 

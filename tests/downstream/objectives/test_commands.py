@@ -130,7 +130,7 @@ def test_the_table_fits(columns: int, first: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "target", "shown"),
     [(None, 0.95, "-"), (1.0, 0.95, "100.0 %"), (0.99999, 0.95, "99.9 %"), (0.95, 0.95, "95.0 %"), (0.99949, 0.995, "99.94 %"),
-     (0.29, 0.5, "29.0 %")],
+     (0.29, 0.5, "29.0 %"), (0.0435, 0.995, "4.35 %")],
 )  # fmt: skip
 def test_a_share_is_100_percent_only_where_all_are_good(value: float | None, target: float, shown: str) -> None:
     assert share(value, target) == shown

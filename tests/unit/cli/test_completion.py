@@ -48,7 +48,7 @@ def test_bash_completes_what_the_parser_knows(tmp_path: Path) -> None:
 def test_every_option_that_takes_a_file_or_folder_completes_them() -> None:
     commands = make_parser().commands()
     for command in [*commands.values(), *(each for one in commands.values() for each in one.commands().values())]:
-        for action in command._actions:
+        for action in command._actions:  # pyright: ignore[reportPrivateUsage]
             if action.metavar in ("FILE", "PATH", "DIR"):
                 assert {*action.option_strings, action.dest} & FILES, action.option_strings
 
