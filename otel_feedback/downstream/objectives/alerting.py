@@ -92,10 +92,10 @@ def observe_objectives(tables: Tables, asked: Sequence[Due]) -> list[Observation
     if not asked:
         return []
     since_s, until_s = min(map(_since_s, asked)), max(each.moments[1] for each in asked)
-    objectives = {each.rule.objective.name: each.rule.objective for each in asked}
-    steps = {name: f"steps_{place}" for place, name in enumerate(objectives)}
+    of_objectives = {each.rule.objective.name: each.rule for each in asked}  # all of one have the same steps
+    steps = {name: f"steps_{place}" for place, name in enumerate(of_objectives)}
     parts = [f"seen AS MATERIALIZED ({seen(since_s, until_s)})"]
-    parts += [_by_step(steps[name], each, since_s, until_s) for name, each in objectives.items()]
+    parts += [_by_step(steps[name], rule, since_s, until_s) for name, rule in of_objectives.items()]
     text = Template((Path(__file__).parent / "burning.sql").read_text(encoding="utf-8"))
     rules = [text.substitute(_numbers(each, steps[each.rule.objective.name], at)) for at, each in enumerate(asked)]
     query = f"WITH {', '.join(parts)} SELECT * FROM ({' UNION ALL '.join(rules)}) ORDER BY ended"
@@ -117,13 +117,11 @@ def _rule(
     severity: Literal["warning", "critical"], kept_s: int,
 ) -> ObjectiveRule:  # fmt: skip
     is_budget = objective.told == "budget"
-    least = (
-        objective.least if objective.window is not None else LEAST_TIMES * objective.least
-    )  # of windows there are few
+    times = 1 if objective.window is not None else LEAST_TIMES  # of windows there are few
     return ObjectiveRule(
         name=f"slo.{objective.name}.{name}", kind="objective", objective=objective, above=above, window=Duration(long_s),
         short_s=short_s, step_s=step_s, severity=severity, keep_firing_for=Duration(kept_s), by=objective.by,
-        by_chance=is_budget, min_count=least if is_budget else LEAST_IN_WINDOW,
+        by_chance=is_budget, min_count=times * objective.least if is_budget else LEAST_IN_WINDOW,
         tenant=objective.tenant, agent=objective.agent, action=objective.action, service=objective.service,
         channels=objective.channels,
     )  # fmt: skip
@@ -133,11 +131,11 @@ def _since_s(asked: Due) -> int:
     return asked.moments[0] - int(asked.rule.window)
 
 
-def _by_step(name: str, objective: Objective, since_s: int, until_s: int) -> str:
+def _by_step(name: str, rule: ObjectiveRule, since_s: int, until_s: int) -> str:
     return (
-        f"{name} AS MATERIALIZED (SELECT {_KEYS}, CAST(ceil(t / {STEP_S}) AS BIGINT) * {STEP_S} AS ended, count(bad) AS n,"
+        f"{name} AS MATERIALIZED (SELECT {_KEYS}, CAST(ceil(t / {rule.step_s}) AS BIGINT) * {rule.step_s} AS ended, count(bad) AS n,"
         f" coalesce(sum(bad), 0) AS bad, arg_max(run_id, t) FILTER (WHERE bad = 1) AS run_id"
-        f" FROM ({counted(objective, since_s, until_s)}) GROUP BY {_KEYS}, ended)"
+        f" FROM ({counted(rule.objective, since_s, until_s)}) GROUP BY {_KEYS}, ended)"
     )
 
 
@@ -154,8 +152,8 @@ def _numbers(asked: Due, steps: str, number: int) -> Mapping[str, Any]:
     else:
         value, judged = (f"least({long}, short_bad / short_n) / {allowance!r}" for long in (share, lower))
     return {
-        "number": number, "steps": steps, "keys": _KEYS, "value": value, "judged": judged, "first": first, "last": last,
-        "step": rule.step_s, "long_s": int(rule.window) - STEP_S, "short_s": rule.short_s - STEP_S,
+        "number": number, "steps": steps, "since": _since_s(asked), "keys": _KEYS, "value": value, "judged": judged, "first": first, "last": last,
+        "step": rule.step_s, "long_s": int(rule.window) - rule.step_s, "short_s": rule.short_s - rule.step_s,
         "min_count": rule.min_count,
     }  # fmt: skip
 

@@ -1,4 +1,4 @@
--- What a rule of an objective sees at moments: of windows that roll over steps of five minutes, a long one and a short one.
+-- What a rule of an objective sees at moments: of windows that roll over steps, a long one and a short one.
 -- Each key has a row for each moment that is asked for, also where nothing came in it; where nothing came in all of the
 -- short window nothing is seen.
 SELECT $number AS rule, ended, $keys, $value AS value, $judged AS judged, long_n, run_id
@@ -9,9 +9,9 @@ FROM (
     FROM (
         SELECT ended, $keys, sum(n) AS n, sum(bad) AS bad, any_value(run_id) AS run_id
         FROM (
-            SELECT ended, $keys, n, bad, run_id FROM $steps
+            SELECT ended, $keys, n, bad, run_id FROM $steps WHERE ended > $since
             UNION ALL
-            SELECT unnest(generate_series($first, $last, $step)), $keys, 0, 0, NULL FROM (SELECT DISTINCT $keys FROM $steps)
+            SELECT unnest(generate_series($first, $last, $step)), $keys, 0, 0, NULL FROM (SELECT DISTINCT $keys FROM $steps WHERE ended > $since)
         )
         GROUP BY ended, $keys
     )
