@@ -21,7 +21,8 @@ examples:
   otel-feedback alerts silence --end 3
   otel-feedback alerts prometheus --out monitoring
 
-Rules are those of alerts.toml in the current directory, else the defaults.
+Rules are those of alerts.toml in the current directory, else the defaults; and
+the objectives of slo.toml beside it.
 Events are read from a store, else from the log file of the settings.
 """
 
@@ -243,7 +244,7 @@ def _add_said(parser: argparse.ArgumentParser) -> None:
 
 
 def _length(text: str) -> float:
-    from otel_feedback.downstream.alerts.reading import seconds_of
+    from otel_feedback.downstream.declared.reading import seconds_of
 
     seconds = seconds_of(text)
     if seconds is None or seconds <= 0:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, timedelta, timezone
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import duckdb
 
@@ -14,10 +14,17 @@ from otel_feedback.downstream.alerts.advancing import Said, advance, newest
 from otel_feedback.downstream.alerts.observing import Observation, moments_of, observe, reach_s
 from otel_feedback.downstream.alerts.rules import AlertFile, Rule
 from otel_feedback.downstream.alerts.state import Hand, State
+from otel_feedback.downstream.objectives import standings
+from otel_feedback.downstream.objectives.alerting import ObjectiveRule, due, observe_objectives, since_of
+from otel_feedback.downstream.objectives.counting import COLUMNS
+from otel_feedback.downstream.objectives.objective import Objective
+from otel_feedback.downstream.objectives.standings import Standing
 from otel_feedback.downstream.tables.opening import SourceError, open_log, open_store, read_until
 from otel_feedback.downstream.tables.tables import Tables, columns_of
 
-__all__ = ["Source", "backtest", "check_queries", "look"]
+__all__ = ["Source", "backtest", "check_queries", "look", "look_at_objectives"]
+
+T = TypeVar("T")
 
 TRIES = 3
 _KINDS = Path(__file__).parent / "kinds"
@@ -52,7 +59,7 @@ class Source(NamedTuple):
         texts = [path.read_text(encoding="utf-8") for path in _KINDS.glob("*.sql")]
         own = [rule.sql for rule in file.rules if rule.sql is not None]
         # a rule's own SQL may name any view, whose columns it does not name
-        wanted = None if own else columns_of(" ".join(texts)) | _OF_RULES
+        wanted = None if own else columns_of(" ".join(texts)) | _OF_RULES | COLUMNS
         return open_log(self.paths, wanted)
 
     def __str__(self) -> str:
@@ -106,6 +113,18 @@ def backtest(file: AlertFile, source: Source, since: datetime, until: datetime) 
         now += every
 
 
+def look_at_objectives(
+    file: AlertFile, source: Source, objectives: Sequence[Objective], now: datetime
+) -> list[Standing]:
+    """Return how objectives stand.
+
+    Raises:
+        SourceError: The events cannot be read.
+    """
+    since = standings.since_of(objectives, now)
+    return _read(file, source, since, lambda tables: standings.standings(tables, objectives, now))
+
+
 def check_queries(file: AlertFile) -> None:
     """See that the rules' SQL runs, on no events.
 
@@ -115,26 +134,42 @@ def check_queries(file: AlertFile) -> None:
     with Tables() as tables:
         tables.make_table()
         for rule in file.rules:
-            observe(tables, rule, file.settings, (300, 300))
+            if not isinstance(rule, ObjectiveRule):
+                observe(tables, rule, file.settings, (300, 300))
 
 
 def _between(
     file: AlertFile, source: Source, after: datetime, until: datetime, now: datetime | None = None
 ) -> list[Observation]:
     """Return what is seen from one time to another, and of what there is now; of each rule no more days are read than it looks at."""
-    found: dict[str, list[Observation]] = {}
-    moments = {rule.name: _moments(rule, after, until, now) for rule in file.rules}
-    reaches = [(rule, timedelta(seconds=reach_s(rule, file.settings))) for rule in file.rules if moments[rule.name]]
+    own = [rule for rule in file.rules if not isinstance(rule, ObjectiveRule)]
+    moments = {rule.name: _moments(rule, after, until, now) for rule in own}
+    reaches = [(rule, timedelta(seconds=reach_s(rule, file.settings))) for rule in own if moments[rule.name]]
     reaches.sort(key=lambda each: each[1], reverse=True)
 
     def begin(each: tuple[Rule, timedelta]) -> date:
-        """Return the first day of a rule: those of one day have the same files; log files are read once."""
-        return (after - (each[1] if source.is_store else reaches[0][1])).date()
+        """Return the first day of a rule: those of one day have the same files."""
+        return (after - each[1]).date()
 
-    for day, several in groupby(reaches, begin):
-        since = datetime(day.year, day.month, day.day, tzinfo=timezone.utc)
-        found |= _seen(file, source, since, {rule: at for rule, _ in several if (at := moments[rule.name]) is not None})
-    return [each for rule in file.rules for each in found.get(rule.name, [])]
+    def see(rules: Sequence[Rule]) -> Callable[[Tables], list[Observation]]:
+        chosen = {rule: at for rule in rules if (at := moments[rule.name]) is not None}
+        return lambda tables: [each for rule, at in chosen.items() for each in observe(tables, rule, file.settings, at)]
+
+    asked = [
+        (datetime(day.year, day.month, day.day, tzinfo=timezone.utc), see([rule for rule, _ in several]))
+        for day, several in groupby(reaches, begin)
+    ]
+    objectives = due(file.rules, after, until)
+    if objectives:
+        asked.append((since_of(objectives), lambda tables: observe_objectives(tables, objectives)))
+    if not asked:
+        return []
+    if source.is_store:
+        seen = [each for since, ask in asked for each in _read(file, source, since, ask)]
+    else:  # log files are read once
+        seen = _read(file, source, asked[0][0], lambda tables: [each for _, ask in asked for each in ask(tables)])
+    places = {rule.name: place for place, rule in enumerate(file.rules)}
+    return sorted(seen, key=lambda each: places[each.key.rule])
 
 
 def _moments(rule: Rule, after: datetime, until: datetime, now: datetime | None) -> tuple[int, int] | None:
@@ -143,13 +178,11 @@ def _moments(rule: Rule, after: datetime, until: datetime, now: datetime | None)
     return moments_of(rule, after, until)
 
 
-def _seen(
-    file: AlertFile, source: Source, since: datetime, moments: Mapping[Rule, tuple[int, int]]
-) -> dict[str, list[Observation]]:
+def _read(file: AlertFile, source: Source, since: datetime, see: Callable[[Tables], list[T]]) -> list[T]:
     for tried in range(1, TRIES + 1):
         try:
             with source.open(file, since) as tables:
-                return {rule.name: observe(tables, rule, file.settings, at) for rule, at in moments.items()}
+                return see(tables)
         except duckdb.IOException as exc:  # a file was made into another, meanwhile
             if tried == TRIES:
                 raise SourceError(f"cannot read {source}: {exc}") from exc

@@ -70,6 +70,8 @@ def value_of(rule: Rule | None, value: float) -> str:
     unit = "count" if rule is None else rule.measures.unit
     if unit == "share":
         return f"{value:.1%}"
+    if unit == "budget":
+        return f"{value:.3g} times the budget"
     if unit == "ms":
         return f"{value:.0f} ms" if value < 999.5 else f"{value / 1e3:.1f} s"
     if unit == "usd":

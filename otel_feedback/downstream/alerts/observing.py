@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from otel_feedback.downstream.alerts.rules import WINDOWS_BEFORE, Options, Rule
-from otel_feedback.downstream.tables.tables import Tables, quoted
+from otel_feedback.downstream.tables.tables import Tables, any_of, quoted
 from otel_feedback.errors import FeedbackError
 
-__all__ = ["Key", "Observation", "QueryError", "moments_of", "observe", "reach_s"]
+__all__ = ["Key", "Observation", "QueryError", "moments_every", "moments_of", "observe", "reach_s"]
 
 STEP_S = 300
 CHANCE = 3.0
@@ -119,9 +119,11 @@ def moments_of(rule: Rule, after: datetime, until: datetime) -> tuple[int, int] 
 
     Of `behind` there is none: it is about the time at which it is looked at.
     """
-    if rule.kind == "behind":
-        return None
-    step = _step(rule)
+    return None if rule.kind == "behind" else moments_every(_step(rule), after, until)
+
+
+def moments_every(step: int, after: datetime, until: datetime) -> tuple[int, int] | None:
+    """Return the first and the last multiple of so many seconds that are after one time and not after another."""
     first = (math.floor(after.timestamp() / step) + 1) * step
     last = math.floor(until.timestamp() / step) * step
     return (first, last) if first <= last else None
@@ -166,7 +168,7 @@ def _numbers(rule: Rule, options: Options, moments: tuple[int, int]) -> dict[str
         "first": moments[0], "last": moments[1], "step": _step(rule), "window": int(rule.window),
         "compare": int(rule.compare), "recent": int(options.recent), "overdue": int(rule.overdue),
         "days": max(1, int(rule.compare // 86_400)), "windows_before": WINDOWS_BEFORE, "min_count": rule.min_count,
-        "keys": ", ".join(keys), "where": _where(rule), "of_service": _any_of("service_name", rule.service), "of_reason": _any_of("reason", rule.reason), "took": _LATENCY, "percentile": float(rule.percentile),
+        "keys": ", ".join(keys), "where": _where(rule), "of_service": any_of("service_name", rule.service), "of_reason": any_of("reason", rule.reason), "took": _LATENCY, "percentile": float(rule.percentile),
         "listed": "[" + ", ".join(map(quoted, rule.agents)) + "]::VARCHAR[]",
     }  # fmt: skip
     parameters["facts"] = Template(_FACTS.get(rule.kind, "")).substitute(parameters)
@@ -184,13 +186,7 @@ def _where(rule: Rule) -> str:
         "action_type": rule.action,
         "service_name": rule.service,
     }
-    return " AND ".join(_any_of(column, patterns) for column, patterns in wanted.items())
-
-
-def _any_of(column: str, patterns: Sequence[str]) -> str:
-    if "*" in patterns:
-        return "true"
-    return "(" + " OR ".join(f"{column} GLOB {quoted(each)}" for each in patterns) + ")"
+    return " AND ".join(any_of(column, patterns) for column, patterns in wanted.items())
 
 
 def _own(tables: Tables, rule: Rule, ended: int) -> list[Observation]:

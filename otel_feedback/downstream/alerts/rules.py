@@ -12,31 +12,14 @@ from typing import Any, Literal
 
 import msgspec
 
-__all__ = [
-    "DEFAULTS",
-    "KINDS",
-    "WINDOWS_BEFORE",
-    "AlertFile",
-    "Channel",
-    "Duration",
-    "Kind",
-    "Options",
-    "Rule",
-    "Share",
-]
+from otel_feedback.downstream.declared.reading import Duration, Share
+
+__all__ = ["DEFAULTS", "KINDS", "WINDOWS_BEFORE", "AlertFile", "Channel", "Kind", "Options", "Rule"]
 
 DEFAULTS = Path(__file__).parent / "defaults.toml"
 """The file that counts where there is none."""
 WINDOWS_BEFORE = 6
 """With fewer of them nobody knows what was usual before."""
-
-
-class Duration(float):
-    """Seconds; in a file `90s`, `5m`, `2h` or `7d`."""
-
-
-class Share(float):
-    """From 0 to 1."""
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -47,7 +30,7 @@ class Kind(msgspec.Struct, frozen=True):
     """
 
     meaning: str
-    unit: Literal["share", "ms", "s", "usd", "score", "count"]
+    unit: Literal["share", "ms", "s", "usd", "score", "count", "budget"]
     is_high: bool
     parts: tuple[str, ...]
     defaults: Mapping[str, Any]

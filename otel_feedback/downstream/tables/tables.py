@@ -26,7 +26,18 @@ from otel_feedback.events.model import SCHEMA_VERSION, OutcomeStatus
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["ALL_COLUMNS", "EVENT_TIME", "VIEWS", "WINDOW_S", "Answer", "Tables", "columns_of", "quoted", "text_of"]
+__all__ = [
+    "ALL_COLUMNS",
+    "EVENT_TIME",
+    "VIEWS",
+    "WINDOW_S",
+    "Answer",
+    "Tables",
+    "any_of",
+    "columns_of",
+    "quoted",
+    "text_of",
+]
 
 VIEWS = ("outcomes", "windows", "runs", "failures", "costs", "producers")
 WINDOW_S = 300
@@ -64,6 +75,13 @@ def quoted(text: str) -> str:
     """Return a text as SQL has it."""
     escaped = text.replace("'", "''")
     return f"'{escaped}'"
+
+
+def any_of(column: str, patterns: Sequence[str]) -> str:
+    """Return the condition that a column is like one of these patterns; with `*` among them it may be NULL, too."""
+    if "*" in patterns:
+        return "true"
+    return "(" + " OR ".join(f"{column} GLOB {quoted(each)}" for each in patterns) + ")"
 
 
 class Answer(NamedTuple):

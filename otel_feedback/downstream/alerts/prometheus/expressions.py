@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from otel_feedback.downstream.alerts.observing import CHANCE
 from otel_feedback.downstream.alerts.rules import WINDOWS_BEFORE, Options, Rule
+from otel_feedback.downstream.objectives.alerting import ObjectiveRule
 
 __all__ = ["Expressions", "Unsaid", "expressions_of", "length"]
 
@@ -48,6 +49,8 @@ def expressions_of(rule: Rule, options: Options) -> Expressions:
     Raises:
         Unsaid: It cannot be said so.
     """
+    if isinstance(rule, ObjectiveRule):
+        return _burning(rule)
     if rule.kind in _REASONS:
         raise Unsaid(_REASONS[rule.kind])
     if rule.kind == "losing":
@@ -121,6 +124,30 @@ def _at_least(value: str, count: str) -> str:
         f"  - {z:g} * sqrt({value} * (1 - {value}) / {count} + {z**2 / 4:g} / {count} ^ 2))\n"
         f"  / (1 + {z**2:g} / {count}))"
     )
+
+
+def _burning(rule: ObjectiveRule) -> Expressions:
+    """Return how fast a budget burns over the long window; an alert needs the short one to agree."""
+    objective = rule.objective
+    if objective.kind != "success":
+        raise Unsaid("no metric counts what is good by a threshold")
+    if objective.told != "burn":
+        raise Unsaid(f"a budget of {objective.days} days is of longer ago than Prometheus need know")
+    by = f"sum by ({', '.join(rule.by)})"
+    failed = "failure|timeout" + ("|partial" if objective.partial == "bad" else "")
+    bad, all_of_it = _chosen(rule, f'status=~"{failed}"'), _chosen(rule, 'status!="cancelled"')
+
+    def counted(chosen: str, seconds: float) -> str:
+        return f"{by} (increase(agent_outcomes_total{chosen}[{length(seconds)}]))"
+
+    long, short = (f"{counted(bad, each)}\n/ {counted(all_of_it, each)}" for each in (rule.window, rule.short_s))
+    value, count = (f"{metric}{{rule={_quoted(rule.name)}}}" for metric in (VALUE, COUNT))
+    share, limit = f"({value} * {objective.allowance:g})", f"{(rule.above or 0) * objective.allowance:g}"
+    said = [f"{value} > {rule.above:g}", f"{_at_least(share, count)} > {limit}", f"{count} >= {rule.min_count}"]
+    # the short window is not recorded, and has no label of the rule
+    alert = "\nand ".join(said) + f"\nand on ({', '.join(rule.by)}) {short} > {limit}"
+    recorded = {VALUE: f"{long}\n/ {objective.allowance:g}", COUNT: counted(all_of_it, rule.window)}
+    return Expressions(recorded, alert, rule.by, "how fast the budget burns")
 
 
 def _losing(rule: Rule) -> Expressions:

@@ -22,7 +22,7 @@ NEVER_S = 120 * 3_600
 _SHOWN = {
     "share": "{{ $value | humanizePercentage }}", "ms": '{{ printf "%.0f" $value }} ms',
     "s": "{{ $value | humanizeDuration }}", "usd": '{{ printf "%.2f" $value }} USD', "score": '{{ printf "%.2f" $value }}',
-    "count": '{{ printf "%.0f" $value }}',
+    "budget": '{{ printf "%.1f" $value }} times the budget', "count": '{{ printf "%.0f" $value }}',
 }  # fmt: skip
 
 

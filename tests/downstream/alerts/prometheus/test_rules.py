@@ -67,13 +67,16 @@ def outcomes(failures: str, successes: str, **labels: str) -> list[dict[str, str
 Firing = Mapping[str, Sequence[Mapping[str, str]]]
 
 
-def evaluate(folder: Path, promtool: Path, file: AlertFile, given: list[dict[str, str]], firing: Firing) -> None:
-    """Have promtool see that by time the alert `it` fires for these labels, and for no others."""
+def evaluate(
+    folder: Path, promtool: Path, file: AlertFile, given: list[dict[str, str]], firing: Firing, name: str = "it",
+    severity: str = "warning",
+) -> None:  # fmt: skip
+    """Have promtool see that by time the alert of this name fires for these labels, and for no others."""
     (folder / "rules.yaml").write_text(write(file, "alerts.toml", SECRETS).rules)
     alerts: list[dict[str, Any]] = [
         {
-            "eval_time": at, "alertname": "it",
-            "exp_alerts": [{"exp_labels": {"severity": "warning", "rule": "it", **each}} for each in labels],
+            "eval_time": at, "alertname": name,
+            "exp_alerts": [{"exp_labels": {"severity": severity, "rule": name, **each}} for each in labels],
         }
         for at, labels in firing.items()
     ]  # fmt: skip
