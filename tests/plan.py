@@ -21,6 +21,7 @@ _THOROUGH = (
     "tests/downstream/test_broker_away.py",
     "tests/downstream/test_killed.py",
     "tests/downstream/store/test_kills.py",
+    "tests/downstream/store/test_notices.py::test_the_manifest_says",
     "tests/downstream/test_rebalances.py",
     "tests/fault/",
     "tests/integration/test_kafka_refusals.py::test_a_broker_that_takes_no_large_requests",
@@ -29,6 +30,7 @@ _THOROUGH = (
     "tests/unit/test_benchmarks.py::test_a_quick_run_reports",
 )
 _SLOW = (
+    "tests/downstream/objectives/test_month.py",
     "tests/downstream/tables/test_views.py",
     "tests/downstream/store/",
     "tests/property/",

@@ -53,6 +53,9 @@ class Topic(NamedTuple):
     def letters(self) -> list[kafka_clients.Record]:
         return kafka_clients.read_to_end(self.broker.bootstrap_servers, f"{self.name}-dlq")
 
+    def audit(self) -> list[kafka_clients.Record]:
+        return kafka_clients.read_to_end(self.broker.bootstrap_servers, f"{self.name}-audit")
+
     def records(self) -> list[kafka_clients.Record]:
         return kafka_clients.read_to_end(self.broker.bootstrap_servers, self.name)
 

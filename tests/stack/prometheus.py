@@ -18,6 +18,7 @@ from tests.stack.waiting import wait_for, wait_until
 from tests.stack.web import get_json, is_answering
 
 CONFIG = "prometheus.yaml"
+RULES = "rules/test.yaml"
 SCRAPE_INTERVAL = "1s"
 
 
@@ -35,18 +36,21 @@ class Prometheus(Service):
         return f"<Prometheus {self.url} own={self.is_own}>"
 
     @classmethod
-    def launch(cls, collector: Collector) -> Prometheus:
-        """Return the Prometheus that OTEL_FEEDBACK_TEST_PROMETHEUS_URL names, else one of our own that scrapes this collector.
+    def launch(cls, collector: Collector, rules: str = "") -> Prometheus:
+        """Return a Prometheus: with rules of a test one of its own, else the one that OTEL_FEEDBACK_TEST_PROMETHEUS_URL names, else one of our own that scrapes this collector.
 
         Raises:
             NotReadyError: when it does not answer.
             ServiceUnavailable: when none can be had on this machine.
         """
         url = given(PROMETHEUS)
-        if url is None:
+        if url is None or rules:
             return first_possible(
                 "Prometheus",
-                [("Docker", lambda: cls._launch_container(collector)), ("Go", lambda: cls._launch_process(collector))],
+                [
+                    ("Docker", lambda: cls._launch_container(collector, rules)),
+                    ("Go", lambda: cls._launch_process(collector, rules)),
+                ],
             )
         prometheus = cls(None, url)
         wait_until(prometheus.is_ready, timeout_s=30, what=f"{PROMETHEUS}={url} to answer")
@@ -59,6 +63,10 @@ class Prometheus(Service):
         """Return what an instant query gives: a value by the labels that the expression keeps."""
         data = self._get("query", {"query": expression})
         return {frozenset(series["metric"].items()): float(series["value"][1]) for series in data["result"]}
+
+    def rules(self) -> list[dict[str, Any]]:
+        """Return the rules as they were evaluated last: `name`, `type`, `health`, `lastError`, `alerts`."""
+        return [rule for group in self._get("rules", {})["groups"] for rule in group["rules"]]
 
     def wait_for_value(self, expression: str, value: float, *, timeout_s: float = 30.0) -> None:
         """Return once the query gives this one value.
@@ -85,25 +93,27 @@ class Prometheus(Service):
         return cast("dict[str, Any]", get_json(f"{self.url}/api/v1/{what}?{urlencode(arguments)}"))["data"]
 
     @classmethod
-    def _launch_container(cls, collector: Collector) -> Prometheus:
+    def _launch_container(cls, collector: Collector, rules: str) -> Prometheus:
         docker.require_engine()
         port = free_port()
         inside = "/etc/prometheus/test.yaml"
+        configuration = _configuration(collector, port, rules)
+        of_rules = {configuration.parent / RULES: f"/etc/prometheus/{RULES}"} if rules else {}
         container = Container(
             "prometheus",
             versions.PROMETHEUS_IMAGE,
             arguments=_arguments(inside, "/prometheus", port),
-            mounts={_configuration(collector, port): inside},
+            mounts={configuration: inside, **of_rules},
         )
         prometheus = cls(container, f"http://{LOOPBACK}:{port}")
         prometheus.start_container()
         return prometheus
 
     @classmethod
-    def _launch_process(cls, collector: Collector) -> Prometheus:
+    def _launch_process(cls, collector: Collector, rules: str) -> Prometheus:
         binary = builds.prometheus_binary()
         port = free_port()
-        configuration = _configuration(collector, port)
+        configuration = _configuration(collector, port, rules)
         process = ChildProcess(
             "prometheus",
             [str(binary), *_arguments(str(configuration), str(configuration.parent / "data"), port)],
@@ -122,8 +132,8 @@ def _arguments(configuration: str, data: str, port: int) -> list[str]:
     ]  # fmt: skip
 
 
-def _configuration(collector: Collector, port: int) -> Path:
-    """Write the project's own file down with the addresses of this collector, and a test's patience.
+def _configuration(collector: Collector, port: int, rules: str) -> Path:
+    """Write the project's own file down with the addresses of this collector, and a test's patience; and rules beside it.
 
     Prometheus takes no variables where addresses stand.
     """
@@ -138,4 +148,7 @@ def _configuration(collector: Collector, port: int) -> Path:
         text = text.replace(mine, theirs)
     path = temporary_directory("prometheus") / CONFIG
     path.write_text(text, "utf-8")
+    if rules:
+        (path.parent / RULES).parent.mkdir()
+        (path.parent / RULES).write_text(rules, "utf-8")
     return path

@@ -19,8 +19,10 @@ examples:
   otel-feedback alerts ack errors --agent planner --why "known, fix is out at 15:00"
   otel-feedback alerts silence 'slow' --for 2h --why "load test"
   otel-feedback alerts silence --end 3
+  otel-feedback alerts prometheus --out monitoring
 
-Rules are those of alerts.toml in the current directory, else the defaults.
+Rules are those of alerts.toml in the current directory, else the defaults; and
+the objectives of slo.toml beside it.
 Events are read from a store, else from the log file of the settings.
 """
 
@@ -41,6 +43,7 @@ def add_alerts(commands: Any) -> None:
     _ack(actions)
     _silence(actions)
     _backtest(actions)
+    _prometheus(actions)
 
 
 def _run(actions: Any) -> None:
@@ -188,6 +191,29 @@ def _backtest(actions: Any) -> None:
     parser.set_defaults(run=run)
 
 
+def _prometheus(actions: Any) -> None:
+    def run(options: argparse.Namespace) -> int:
+        from otel_feedback.cli.alerts import prometheus
+
+        return prometheus.run(rules=options.rules, out=options.out, secrets=options.secrets)
+
+    parser = actions.add_parser(
+        "prometheus",
+        help="write the rules for Prometheus, and the channels for Alertmanager",
+        description="Write rules of Prometheus and a configuration of Alertmanager that say the same, on the metrics that the "
+        "collector exports. What they cannot say is named on stderr. No secret is in them.",
+    )
+    _add_rules(parser)
+    parser.add_argument(
+        "--out", metavar="DIR", help="write rules/otel-feedback.yaml and alertmanager.yaml there (stdout)"
+    )
+    parser.add_argument(
+        "--secrets", metavar="DIR", default="/etc/alertmanager/secrets",
+        help="where Alertmanager finds a file for each channel (/etc/alertmanager/secrets)",
+    )  # fmt: skip
+    parser.set_defaults(run=run)
+
+
 def _add_rules(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rules", metavar="FILE", help="the rules (alerts.toml in this directory, else the defaults)")
 
@@ -218,7 +244,7 @@ def _add_said(parser: argparse.ArgumentParser) -> None:
 
 
 def _length(text: str) -> float:
-    from otel_feedback.downstream.alerts.reading import seconds_of
+    from otel_feedback.downstream.declared.reading import seconds_of
 
     seconds = seconds_of(text)
     if seconds is None or seconds <= 0:

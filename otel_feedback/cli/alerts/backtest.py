@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from rich.text import Text
 
 from otel_feedback.cli.alerts.place import NoEventsError, find_events, read_rules
-from otel_feedback.cli.console import failed, moment, number_of, open_console, write
+from otel_feedback.cli.console import failed, moment, number_of, open_console, remark, write
 from otel_feedback.downstream.alerts.advancing import Said
 from otel_feedback.downstream.alerts.machine import Told
 from otel_feedback.downstream.alerts.messages import line_of
@@ -59,6 +59,9 @@ def _as_data(said: Said) -> dict[str, object]:
 def _write(file: AlertFile, said: Sequence[Said], since: datetime) -> None:
     rules = {rule.name: rule for rule in file.rules}
     console = open_console()
+    of_now = ", ".join(rule.name for rule in file.rules if rule.kind == "behind")
+    if of_now:
+        remark(f"{of_now}: looks at how far the store is now, so there is nothing of it here")
     for each in said:
         at = "" if each.alert.told_at is None else moment(each.alert.told_at)
         console.print(Text(f"{at}  {line_of(rules.get(each.alert.key.rule), each)}"), soft_wrap=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from otel_feedback.cli.alerts.place import name_of, read_rules
+from otel_feedback.cli.alerts.place import NoEventsError, blind_rules, find_events, name_of, read_rules
 from otel_feedback.cli.console import failed, number_of, open_console, write
 from otel_feedback.downstream.alerts.channels import ChannelError, Sender
 from otel_feedback.downstream.alerts.messages import value_of
 from otel_feedback.downstream.alerts.observing import QueryError
 from otel_feedback.downstream.alerts.rules import AlertFile, Rule
+from otel_feedback.errors import ConfigError
 
 __all__ = ["run"]
 
@@ -21,6 +22,9 @@ def run(*, rules: str | None) -> int:
     if file is None:
         return 1
     is_right = _queries(file)
+    if not file.rules:
+        failed(f"{name_of(rules)}: there is no rule", "add a [[rule]], or remove the file: then the defaults count")
+        is_right = False
     for channel in file.channels:
         try:
             Sender(channel).check()
@@ -38,9 +42,19 @@ def run(*, rules: str | None) -> int:
     write(console, Text(name_of(rules), "bold"), table)
     if not file.channels:
         write(console, Text("no channel: `alerts run` says what happens, and sends nothing", "yellow"))
+    blind = _blind(file)
+    if blind is not None:
+        write(console, Text(blind, "yellow"))
     if is_right:
         write(console, Text(f"{number_of(len(file.rules), 'rule')}, nothing wrong", "green"))
     return 0 if is_right else 1
+
+
+def _blind(file: AlertFile) -> str | None:
+    try:
+        return blind_rules(file, find_events(None))
+    except (NoEventsError, ConfigError, ImportError):  # of them `run` tells
+        return None
 
 
 def _queries(file: AlertFile) -> bool:
@@ -67,11 +81,13 @@ def _when(rule: Rule) -> str:
     ]
     waits = f", for {_length(rule.for_)}" if rule.for_ else ""
     least = f", of {rule.min_count} at least" if rule.min_count > 1 else ""
-    return f"{what}: {' and '.join(said)} in {_length(rule.window)}{least}{waits}"
+    within = "" if rule.kind == "behind" else f" in {_length(rule.window)}"
+    return f"{what}: {' and '.join(said)}{within}{least}{waits}"
 
 
 def _of(rule: Rule) -> str:
-    patterns = (("tenant", rule.tenant), ("agent", rule.agent), ("action", rule.action), ("service", rule.service))
+    names = ("tenant", "agent", "action", "service", "reason")
+    patterns = zip(names, (rule.tenant, rule.agent, rule.action, rule.service, rule.reason), strict=True)
     only = [f"{part} {'|'.join(wanted)}" for part, wanted in patterns if "*" not in wanted]
     each = ", ".join(rule.by) or "all together"
     return f"{each}; {', '.join(only)} only" if only else each

@@ -48,7 +48,7 @@ def _as_data(kept: State, hand: Hand, now: datetime) -> dict[str, Any]:
             {
                 **alert.key._asdict(), "phase": alert.phase.value, "since": alert.since.isoformat(), "value": alert.value,
                 "worst": alert.worst, "usual": alert.usual, "count": alert.count, "run_id": alert.run_id,
-                "is_flapping": alert.is_flapping, "is_silenced": hand.is_silenced(alert.key, now),
+                "detail": alert.detail, "is_flapping": alert.is_flapping, "is_silenced": hand.is_silenced(alert.key, now),
                 "acknowledged": None if (known := hand.acknowledgement(alert)) is None else {"who": known.who, "why": known.why},
             }
             for alert in kept.alerts
@@ -102,7 +102,9 @@ def _table(kept: State, hand: Hand, rules: dict[str, Rule], now: datetime) -> Ta
 
 def _remarks(alert: Alert, hand: Hand, now: datetime) -> list[str]:
     known = hand.acknowledgement(alert)
-    remarks = [f"{known.who} knows" + (f": {known.why}" if known.why else "")] if known is not None else []
+    remarks = [alert.detail] if alert.detail is not None and alert.is_open else []
+    if known is not None:
+        remarks.append(f"{known.who} knows" + (f": {known.why}" if known.why else ""))
     if alert.is_flapping:
         remarks.append("flapping")
     if hand.is_silenced(alert.key, now):

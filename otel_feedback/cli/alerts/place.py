@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otel_feedback.cli import env_file
-from otel_feedback.cli.console import failed
-from otel_feedback.downstream.alerts.reading import RulesError, read
+from otel_feedback.cli.slo.place import OBJECTIVES, explain
+from otel_feedback.downstream.alerts.reading import read
 from otel_feedback.downstream.alerts.rules import DEFAULTS, AlertFile
 from otel_feedback.downstream.alerts.state import Folder
+from otel_feedback.downstream.declared.reading import FileError
+from otel_feedback.downstream.objectives.alerting import with_objectives
 from otel_feedback.errors import FeedbackError
 from otel_feedback.settings.store import get_store_settings
 from otel_feedback.settings.table import get_settings
@@ -19,7 +21,16 @@ from otel_feedback.settings.table import get_settings
 if TYPE_CHECKING:
     from otel_feedback.downstream.alerts.looking import Source
 
-__all__ = ["NoEventsError", "find_events", "find_folder", "find_rules", "read_rules"]
+__all__ = [
+    "NoEventsError",
+    "blind_rules",
+    "find_events",
+    "find_folder",
+    "find_objectives",
+    "find_rules",
+    "name_of",
+    "read_rules",
+]
 
 RULES = Path("alerts.toml")
 
@@ -35,14 +46,19 @@ def find_rules(given: str | None) -> Path | None:
     return RULES if RULES.exists() else None
 
 
+def find_objectives(given: str | None) -> Path:
+    """Return where objectives are, if there are any: beside the rules."""
+    return (find_rules(given) or RULES).with_name(OBJECTIVES.name)
+
+
 def read_rules(given: str | None) -> AlertFile | None:
-    """Return the rules; None when they have mistakes, which are said on stderr."""
+    """Return the rules, with those of the objectives beside them; None when there are mistakes, which are said on stderr."""
+    path = find_rules(given)
     try:
-        return read(find_rules(given))
-    except RulesError as exc:
-        for problem in exc.problems:
-            line = "" if problem.line is None else f":{problem.line}"
-            failed(f"{exc.path}{line}: {problem.field}: {problem.found}", problem.remedy)
+        file = read(path)
+        return with_objectives(file, find_objectives(given))
+    except FileError as exc:
+        explain(exc)
     return None
 
 
@@ -81,6 +97,14 @@ def find_events(given: Sequence[str] | None) -> Source:
     if log_file is None:
         raise NoEventsError("nothing says where events are")
     return Source((Path(log_file),))
+
+
+def blind_rules(file: AlertFile, events: Source) -> str | None:
+    """Return a sentence that names the rules that see nothing there; None: each sees something."""
+    if events.is_store:
+        return None
+    blind = ", ".join(f"{rule.name} ({rule.kind})" for rule in file.rules if rule.measures.needs_store)
+    return f"{blind}: need a store, and see nothing of log files: `otel-feedback store` writes one" if blind else None
 
 
 def _paths(path: Path) -> list[Path]:

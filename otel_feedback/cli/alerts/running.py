@@ -5,17 +5,39 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from otel_feedback.cli.alerts.place import NoEventsError, find_events, find_folder, name_of, read_rules
-from otel_feedback.cli.console import failed
+from opentelemetry import metrics
+
+from otel_feedback.cli.alerts.place import (
+    NoEventsError,
+    blind_rules,
+    find_events,
+    find_folder,
+    find_objectives,
+    name_of,
+    read_rules,
+)
+from otel_feedback.cli.console import failed, remark
+from otel_feedback.downstream.alerts.observing import Observation
 from otel_feedback.downstream.alerts.publishing import Publisher
+from otel_feedback.downstream.alerts.rules import AlertFile
 from otel_feedback.downstream.alerts.running import Runner
 from otel_feedback.downstream.alerts.state import StateError
+from otel_feedback.downstream.objectives.gauges import Gauges
+from otel_feedback.downstream.objectives.reading import read
 from otel_feedback.errors import ConfigError
 from otel_feedback.settings.table import get_settings
 
+if TYPE_CHECKING:
+    from otel_feedback.downstream.alerts.looking import Source
+
 __all__ = ["run"]
+
+SERVICE = "otel-feedback-alerts"
+"""The service's name of its metrics, whatever agents are called."""
 
 
 def run(
@@ -29,11 +51,18 @@ def run(
         events = find_events(source)
         from otel_feedback.downstream.alerts.looking import look
 
+        gauges = _gauges(file, events, rules)
+
+        def see(now: datetime) -> list[Observation]:
+            if gauges is not None:
+                gauges.refresh(now)
+            return look(file, events, now)
+
         settings = get_settings(kafka_bootstrap_servers=bootstrap_servers)
         publisher = Publisher(settings.kafka) if settings.enable_kafka or bootstrap_servers else None
         folder = find_folder(state)
         with folder.owned():
-            runner = Runner(file, folder, lambda now: look(file, events, now), publisher=publisher, say=_say)
+            runner = Runner(file, folder, see, publisher=publisher, say=_say)
 
             def stop(_number: int, _frame: FrameType | None) -> None:
                 runner.stop()
@@ -42,6 +71,9 @@ def run(
             try:
                 if not once:
                     _say(f"looking at {events} every {file.settings.every:g} s, by {name_of(rules)}")
+                    blind = blind_rules(file, events)
+                    if blind is not None:
+                        remark(blind)
                 runner.run(once=once)
             finally:
                 for each, handler in before.items():
@@ -59,6 +91,22 @@ def run(
     else:
         return 0
     return 1
+
+
+def _gauges(file: AlertFile, events: Source, rules: str | None) -> Gauges | None:
+    """Return the gauges of the objectives, where there are some and somewhere to send them."""
+    path = find_objectives(rules)
+    if not path.exists():
+        return None
+    from otel_feedback.sdk.provider import prepare_metrics
+
+    prepare_metrics(SERVICE)
+    if not hasattr(metrics.get_meter_provider(), "force_flush"):
+        return None
+    from otel_feedback.downstream.alerts.looking import look_at_objectives
+
+    objectives = read(path)
+    return Gauges(lambda now: look_at_objectives(file, events, objectives, now))
 
 
 def _say(line: str) -> None:

@@ -12,7 +12,7 @@ from otel_feedback.cli.reading.names import FILTERS, GROUPS, SORTS, STATUSES
 if TYPE_CHECKING:
     from otel_feedback.cli.reading.selection import Selection
 
-__all__ = ["add_failures", "add_sql", "add_stats", "add_tail", "add_trace"]
+__all__ = ["add_failures", "add_sql", "add_stats", "add_tail", "add_trace", "add_where", "with_duckdb"]
 
 WHERE = """
 where and which, the same for tail, stats, failures, trace and sql:
@@ -64,15 +64,20 @@ what is made of it. The SQL is DuckDB's.
 """
 
 
-def _reading(examples: str, positional: str = "") -> dict[str, Any]:
-    common = argparse.ArgumentParser(add_help=False)
-    where = common.add_argument_group("where the events are")
+def add_where(parser: argparse.ArgumentParser) -> None:
+    """Add what says where the events are: `source` and `bootstrap_servers`."""
+    where = parser.add_argument_group("where the events are")
     where.add_argument(
         "--from", dest="source", action="append", default=[], metavar="SOURCE",
         help="topic, store, a store's folder, or log files (also .gz, patterns, several times); unsaid: the store if "
         "there is one, the topic if Kafka is configured, the log file",
     )  # fmt: skip
     add_bootstrap_servers(where)
+
+
+def _reading(examples: str, positional: str = "") -> dict[str, Any]:
+    common = argparse.ArgumentParser(add_help=False)
+    add_where(common)
     which = common.add_argument_group("which of them")
     which.add_argument("--since", type=moment, metavar="WHEN", help="ended at or after: 2h ago, or a time")
     which.add_argument("--until", type=moment, metavar="WHEN", help="ended before: 2h ago, or a time")
@@ -99,7 +104,7 @@ def _common(options: argparse.Namespace) -> Mapping[str, Any]:
     return {"source": options.source, "bootstrap_servers": options.bootstrap_servers, "selection": selection}
 
 
-def _with_duckdb(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+def with_duckdb(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
     """Return the same, which says what to install where DuckDB is missing and needed."""
 
     def run_or_say(options: argparse.Namespace) -> int:
@@ -135,7 +140,7 @@ def add_tail(commands: Any) -> None:
     )
     parser.add_argument("--once", action="store_true", help="end with what there is, for scripts")
     add_json(parser, "write one JSON object a line, with all fields")
-    parser.set_defaults(run=_with_duckdb(run))
+    parser.set_defaults(run=with_duckdb(run))
 
 
 def add_stats(commands: Any) -> None:
@@ -167,7 +172,7 @@ def add_stats(commands: Any) -> None:
     form = parser.add_mutually_exclusive_group()
     add_json(form, "write one JSON object, with all groups and measures")
     form.add_argument("--csv", action="store_true", help="write all groups and measures as CSV")
-    parser.set_defaults(run=_with_duckdb(run))
+    parser.set_defaults(run=with_duckdb(run))
 
 
 def add_failures(commands: Any) -> None:
@@ -186,7 +191,7 @@ def add_failures(commands: Any) -> None:
     )
     parser.add_argument("--top", type=_whole, default=20, metavar="N", help="groups that are shown (20); 0: all")
     add_json(parser, "write one JSON object, with all groups")
-    parser.set_defaults(run=_with_duckdb(run))
+    parser.set_defaults(run=with_duckdb(run))
 
 
 def add_trace(commands: Any) -> None:
@@ -209,7 +214,7 @@ def add_trace(commands: Any) -> None:
     )
     parser.add_argument("--jaeger", metavar="URL", help="Jaeger's page (http://localhost:16686)")
     add_json(parser, "write the events as one JSON array, with all fields")
-    parser.set_defaults(run=_with_duckdb(run))
+    parser.set_defaults(run=with_duckdb(run))
 
 
 def add_sql(commands: Any) -> None:
@@ -234,7 +239,7 @@ def add_sql(commands: Any) -> None:
     form = parser.add_mutually_exclusive_group()
     add_json(form, "write an array of JSON objects")
     form.add_argument("--csv", action="store_true", help="write CSV")
-    parser.set_defaults(run=_with_duckdb(run))
+    parser.set_defaults(run=with_duckdb(run))
 
 
 # -- types ---------------------------------------------------------------------------------------------------------

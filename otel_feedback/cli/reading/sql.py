@@ -6,8 +6,8 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Sequence
-from datetime import date, datetime
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +20,10 @@ from rich.text import Text
 from otel_feedback.cli.console import UNKNOWN, failed, number_of, open_console, write
 from otel_feedback.cli.reading.selection import Selection
 from otel_feedback.cli.reading.source import LOG, TOPIC, answering, opened, source_of, tell, watched
+from otel_feedback.cli.slo.place import OBJECTIVES, read_objectives
+from otel_feedback.downstream.objectives.counting import COLUMNS
+from otel_feedback.downstream.objectives.standings import VIEW, add_view
+from otel_feedback.downstream.tables.columns import PIPELINE_COLUMNS
 from otel_feedback.downstream.tables.tables import VIEWS, Answer, Tables, columns_of, text_of
 
 __all__ = ["run"]
@@ -50,10 +54,20 @@ def run(
             _write_tables(open_console(), window_s)
             return 0
         asked, query = source_of(source, bootstrap_servers), text
+        objectives = read_objectives(None) if _names(VIEW, query) and OBJECTIVES.exists() else ()
+        if objectives is None:
+            return 1
+        now = selection.until or datetime.now(timezone.utc)
+
+        def prepare(tables: Tables) -> None:
+            tables.choose(selection.condition())
+            if objectives:
+                add_view(tables, objectives, now)
+
         try:
-            columns = _columns(query, selection, window_s) if asked.kind in (LOG, TOPIC) else None
+            columns = _columns(query, prepare, window_s) if asked.kind in (LOG, TOPIC) else None
             with opened(asked, selection, columns, window_s) as tables:
-                tables.choose(selection.condition())
+                prepare(tables)
                 answer = watched(tables, lambda: tables.ask(query))
                 tell(tables)
                 _write(answer, form)
@@ -63,18 +77,25 @@ def run(
             duckdb.CatalogException,
             duckdb.ConversionException,
         ) as exc:
-            failed(_said_by(exc), "`otel-feedback sql` lists tables and columns")
+            todo = "`otel-feedback sql` lists tables and columns"
+            if _names(VIEW, query) and not objectives:
+                todo = f"write {OBJECTIVES} in this directory: there is a view of objectives where there are some"
+            failed(_said_by(exc), todo)
             return 1
         return 0
 
     return answering(work)
 
 
-def _columns(text: str, selection: Selection, window_s: int) -> set[str] | None:
+def _names(view: str, text: str) -> bool:
+    return re.search(rf"\b{view}\b", text, re.IGNORECASE) is not None
+
+
+def _columns(text: str, prepare: Callable[[Tables], None], window_s: int) -> set[str] | None:
     """Return the columns that a query reads, by DuckDB's own plan for it; None where it does not say."""
     with Tables(None, window_s) as tables:
         tables.make_table()
-        tables.choose(selection.condition())
+        prepare(tables)
         # else what cannot have a row, as no table here has, is not in the plan
         tables.connection.execute("SET disabled_optimizers = 'statistics_propagation,empty_result_pullup'")
         try:
@@ -82,8 +103,8 @@ def _columns(text: str, selection: Selection, window_s: int) -> set[str] | None:
         except duckdb.ParserException:  # no query, or several
             return None
     read = columns_of(" ".join(str(plan[-1]) for plan in plans))
-    views = [view for view in VIEWS if re.search(rf"\b{view}\b", text, re.IGNORECASE)]
-    return read.union(*(columns_of(text_of(view)) for view in views))
+    views = [view for view in VIEWS if _names(view, text)]
+    return read.union(*(columns_of(text_of(view)) for view in views), COLUMNS if _names(VIEW, text) else ())
 
 
 def _said_by(exc: duckdb.Error) -> str:
@@ -166,8 +187,12 @@ def _cell(value: Any) -> str:
 def _write_tables(console: Console, window_s: int) -> None:
     with Tables(None, window_s) as tables:
         tables.make_table()
-        for name in ("events", *VIEWS):
+        objectives = read_objectives(None) if OBJECTIVES.exists() else None
+        if objectives is not None:
+            add_view(tables, objectives, datetime.now(timezone.utc))
+        for name in ("events", *VIEWS, *PIPELINE_COLUMNS, *([VIEW] if objectives is not None else [])):
             columns = ", ".join(row[0] for row in tables.query(f"DESCRIBE {name}"))
             said = "those of events" if name == "outcomes" else columns
-            write(console, Text(name, "bold"), Padding(Text(said), (0, 0, 0, 2)))
+            where = " (of a store only)" if name in PIPELINE_COLUMNS else ""
+            write(console, Text(name, "bold").append(where, "none"), Padding(Text(said), (0, 0, 0, 2)))
     write(console, Text('\notel-feedback sql "SELECT * FROM runs ORDER BY cost DESC LIMIT 5"', "dim"))

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, datetime, timedelta, timezone
+from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import duckdb
 
 from otel_feedback.downstream.alerts.advancing import Said, advance, newest
 from otel_feedback.downstream.alerts.observing import Observation, moments_of, observe, reach_s
-from otel_feedback.downstream.alerts.rules import AlertFile
+from otel_feedback.downstream.alerts.rules import AlertFile, Rule
 from otel_feedback.downstream.alerts.state import Hand, State
-from otel_feedback.downstream.tables.opening import SourceError, open_log, open_store
+from otel_feedback.downstream.objectives import standings
+from otel_feedback.downstream.objectives.alerting import ObjectiveRule, due, observe_objectives, since_of
+from otel_feedback.downstream.objectives.counting import COLUMNS
+from otel_feedback.downstream.objectives.objective import Objective
+from otel_feedback.downstream.objectives.standings import Standing
+from otel_feedback.downstream.tables.opening import SourceError, open_log, open_store, read_until
 from otel_feedback.downstream.tables.tables import Tables, columns_of
 
-__all__ = ["Source", "backtest", "check_queries", "look"]
+__all__ = ["Source", "backtest", "check_queries", "look", "look_at_objectives"]
+
+T = TypeVar("T")
 
 TRIES = 3
 _KINDS = Path(__file__).parent / "kinds"
@@ -32,6 +40,14 @@ class Source(NamedTuple):
         """Whether it is a store's folder."""
         return len(self.paths) == 1 and self.paths[0].is_dir()
 
+    def until(self) -> datetime | None:
+        """Return until when all is in it that there was to be read; None where nobody knows, as of log files, read just now.
+
+        Raises:
+            SourceError: It cannot be read.
+        """
+        return read_until(self.paths[0]) if self.is_store else None
+
     def open(self, file: AlertFile, since: datetime) -> Tables:
         """Return the tables of the events from then on.
 
@@ -43,7 +59,7 @@ class Source(NamedTuple):
         texts = [path.read_text(encoding="utf-8") for path in _KINDS.glob("*.sql")]
         own = [rule.sql for rule in file.rules if rule.sql is not None]
         # a rule's own SQL may name any view, whose columns it does not name
-        wanted = None if own else columns_of(" ".join(texts)) | _OF_RULES
+        wanted = None if own else columns_of(" ".join(texts)) | _OF_RULES | COLUMNS
         return open_log(self.paths, wanted)
 
     def __str__(self) -> str:
@@ -57,15 +73,18 @@ _OF_RULES = frozenset({
 
 
 def look(file: AlertFile, source: Source, now: datetime) -> list[Observation]:
-    """Return what all rules see of windows that ended lately.
+    """Return what all rules see of windows that ended lately, and that the source has wholly: while it is behind its own
+    source nobody knows of a window that something is missing in it. What is behind says so itself.
 
     Raises:
         SourceError: The events cannot be read.
         QueryError: A rule's own SQL does not run.
     """
     settings = file.settings
-    after, until = now - timedelta(seconds=settings.recent), now - timedelta(seconds=settings.settle)
-    return _between(file, source, after, until)
+    read = source.until()  # before the events, or they might lack some of what it says
+    until = now if read is None else min(now, read)
+    after, until = now - timedelta(seconds=settings.recent), until - timedelta(seconds=settings.settle)
+    return _between(file, source, after, until, now)
 
 
 def backtest(file: AlertFile, source: Source, since: datetime, until: datetime) -> Iterator[Said]:
@@ -77,6 +96,8 @@ def backtest(file: AlertFile, source: Source, since: datetime, until: datetime) 
     """
     settings = file.settings
     file = AlertFile(settings, (), file.rules)
+    read = source.until()
+    until = until if read is None else min(until, read)
     found = sorted(_between(file, source, since, until), key=lambda each: each.at)
     every = timedelta(seconds=min(300.0, *(rule.window for rule in file.rules)) if file.rules else 300)
     recent, settle = timedelta(seconds=settings.recent), timedelta(seconds=settings.settle)
@@ -92,6 +113,18 @@ def backtest(file: AlertFile, source: Source, since: datetime, until: datetime) 
         now += every
 
 
+def look_at_objectives(
+    file: AlertFile, source: Source, objectives: Sequence[Objective], now: datetime
+) -> list[Standing]:
+    """Return how objectives stand.
+
+    Raises:
+        SourceError: The events cannot be read.
+    """
+    since = standings.since_of(objectives, now)
+    return _read(file, source, since, lambda tables: standings.standings(tables, objectives, now))
+
+
 def check_queries(file: AlertFile) -> None:
     """See that the rules' SQL runs, on no events.
 
@@ -101,22 +134,55 @@ def check_queries(file: AlertFile) -> None:
     with Tables() as tables:
         tables.make_table()
         for rule in file.rules:
-            observe(tables, rule, file.settings, (300, 300))
+            if not isinstance(rule, ObjectiveRule):
+                observe(tables, rule, file.settings, (300, 300))
 
 
-def _between(file: AlertFile, source: Source, after: datetime, until: datetime) -> list[Observation]:
-    if not file.rules:
+def _between(
+    file: AlertFile, source: Source, after: datetime, until: datetime, now: datetime | None = None
+) -> list[Observation]:
+    """Return what is seen from one time to another, and of what there is now; of each rule no more days are read than it looks at."""
+    own = [rule for rule in file.rules if not isinstance(rule, ObjectiveRule)]
+    moments = {rule.name: _moments(rule, after, until, now) for rule in own}
+    reaches = [(rule, timedelta(seconds=reach_s(rule, file.settings))) for rule in own if moments[rule.name]]
+    reaches.sort(key=lambda each: each[1], reverse=True)
+
+    def begin(each: tuple[Rule, timedelta]) -> date:
+        """Return the first day of a rule: those of one day have the same files."""
+        return (after - each[1]).date()
+
+    def see(rules: Sequence[Rule]) -> Callable[[Tables], list[Observation]]:
+        chosen = {rule: at for rule in rules if (at := moments[rule.name]) is not None}
+        return lambda tables: [each for rule, at in chosen.items() for each in observe(tables, rule, file.settings, at)]
+
+    asked = [
+        (datetime(day.year, day.month, day.day, tzinfo=timezone.utc), see([rule for rule, _ in several]))
+        for day, several in groupby(reaches, begin)
+    ]
+    objectives = due(file.rules, after, until)
+    if objectives:
+        asked.append((since_of(objectives), lambda tables: observe_objectives(tables, objectives)))
+    if not asked:
         return []
-    back_s = max(reach_s(rule, file.settings) for rule in file.rules)
+    if source.is_store:
+        seen = [each for since, ask in asked for each in _read(file, source, since, ask)]
+    else:  # log files are read once
+        seen = _read(file, source, asked[0][0], lambda tables: [each for _, ask in asked for each in ask(tables)])
+    places = {rule.name: place for place, rule in enumerate(file.rules)}
+    return sorted(seen, key=lambda each: places[each.key.rule])
+
+
+def _moments(rule: Rule, after: datetime, until: datetime, now: datetime | None) -> tuple[int, int] | None:
+    if rule.kind == "behind":
+        return None if now is None else (int(now.timestamp()), int(now.timestamp()))
+    return moments_of(rule, after, until)
+
+
+def _read(file: AlertFile, source: Source, since: datetime, see: Callable[[Tables], list[T]]) -> list[T]:
     for tried in range(1, TRIES + 1):
         try:
-            with source.open(file, after - timedelta(seconds=back_s)) as tables:
-                return [
-                    each
-                    for rule in file.rules
-                    if (moments := moments_of(rule, after, until)) is not None
-                    for each in observe(tables, rule, file.settings, moments)
-                ]
+            with source.open(file, since) as tables:
+                return see(tables)
         except duckdb.IOException as exc:  # a file was made into another, meanwhile
             if tried == TRIES:
                 raise SourceError(f"cannot read {source}: {exc}") from exc

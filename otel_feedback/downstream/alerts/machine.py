@@ -64,6 +64,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     severity: str
     usual: float | None = None
     run_id: str | None = None
+    detail: str | None = None
     openings: tuple[datetime, ...] = ()
     is_flapping: bool = False
     told: Told | None = None
@@ -109,6 +110,7 @@ def _with_data(rule: Rule, options: Options, alert: Alert | None, seen: Observat
     alert = msgspec.structs.replace(
         alert, seen=seen.at, value=seen.value, count=seen.count, worst=_worse(rule, alert.worst, seen.value),
         run_id=seen.run_id if goes_on and seen.run_id is not None else alert.run_id,
+        detail=seen.detail if goes_on else alert.detail,
     )  # fmt: skip
     if alert.phase is Phase.PENDING:
         if not opens:
@@ -156,7 +158,7 @@ def _judge(rule: Rule, alert: Alert | None, seen: Observation) -> tuple[bool, bo
 def _begun(rule: Rule, alert: Alert | None, seen: Observation) -> Alert:
     begun = Alert(
         key=seen.key, phase=Phase.PENDING, since=seen.at, changed=seen.at, seen=seen.at, value=seen.value,
-        worst=seen.value, count=seen.count, severity=rule.severity, usual=seen.before, run_id=seen.run_id,
+        worst=seen.value, count=seen.count, severity=rule.severity, usual=seen.before, run_id=seen.run_id, detail=seen.detail,
     )  # fmt: skip
     if alert is None:
         return begun

@@ -70,10 +70,14 @@ def value_of(rule: Rule | None, value: float) -> str:
     unit = "count" if rule is None else rule.measures.unit
     if unit == "share":
         return f"{value:.1%}"
+    if unit == "budget":
+        return f"{value:.3g} times the budget"
     if unit == "ms":
         return f"{value:.0f} ms" if value < 999.5 else f"{value / 1e3:.1f} s"
     if unit == "usd":
         return f"${value:,.2f}"
+    if unit == "s":
+        return f"{value:,.0f} s"
     return f"{value:,.2f}" if unit == "score" else f"{value:,.6g}"
 
 
@@ -102,7 +106,9 @@ def _what(rule: Rule | None, said: Said) -> str:
     )
     if said.told is Told.RESOLVED:
         words += f", and is {value_of(rule, alert.value)} now"
-    if alert.count and not is_over:
+    if alert.detail is not None:
+        words += f": {alert.detail}"
+    elif alert.count and not is_over:
         words += f", of {alert.count:,}"
     return words + _compared(rule, alert)
 

@@ -17,17 +17,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from otel_feedback.downstream.alerts.rules import Options, Rule
-from otel_feedback.downstream.tables.tables import Tables, quoted
+from otel_feedback.downstream.alerts.rules import WINDOWS_BEFORE, Options, Rule
+from otel_feedback.downstream.tables.tables import Tables, any_of, quoted
 from otel_feedback.errors import FeedbackError
 
-__all__ = ["Key", "Observation", "QueryError", "moments_of", "observe", "reach_s"]
+__all__ = ["Key", "Observation", "QueryError", "moments_every", "moments_of", "observe", "reach_s"]
 
 STEP_S = 300
 CHANCE = 3.0
 """Standard errors: of a thousand windows exactly at the limit one is above it by more."""
-WINDOWS_BEFORE = 6
-"""With fewer of them nobody knows what was usual before."""
 _COLUMNS = {"tenant": "tenant_id", "agent": "agent_name", "action": "action_type"}
 _LATENCY = "CASE WHEN status <> 'pending' THEN coalesce(latency_ms, duration_ms) END"
 
@@ -55,6 +53,8 @@ class Observation(msgspec.Struct, frozen=True):
     count: int
     before: float | None = None
     run_id: str | None = None
+    detail: str | None = None
+    """Of what the value is made, where nothing else says so."""
 
 
 class QueryError(FeedbackError):
@@ -71,6 +71,19 @@ class _Measure(NamedTuple):
     usual: str = "median(value) OVER usual"
 
 
+_FACTS = {
+    # `t`, `n`, `what`; a record of the account may come twice
+    "losing": (
+        "SELECT DISTINCT ON (producer_id, exporter, destination, reason, first_sequence, last_sequence, events) "
+        "epoch(\"timestamp\") AS t, events AS n, format('{} ({}, {})', reason, exporter, service_name) AS what "
+        "FROM accounts WHERE type = 'loss' AND $of_service AND $of_reason"
+    ),
+    "dead_letters": (
+        "SELECT epoch(\"timestamp\") AS t, 1 AS n, format('{} ({})', reason, coalesce(reader, culprit)) AS what "
+        "FROM dead_letters WHERE $of_reason"
+    ),
+}  # fmt: skip
+"""What is counted of the pipeline, by kind."""
 _Z = CHANCE
 _MEASURES = {
     "errors": _Measure(
@@ -102,8 +115,15 @@ _MEASURES = {
 
 
 def moments_of(rule: Rule, after: datetime, until: datetime) -> tuple[int, int] | None:
-    """Return the first and the last moment of a rule that are after one time and not after another; None: there is none."""
-    step = _step(rule)
+    """Return the first and the last moment of a rule that are after one time and not after another; None: there is none.
+
+    Of `behind` there is none: it is about the time at which it is looked at.
+    """
+    return None if rule.kind == "behind" else moments_every(_step(rule), after, until)
+
+
+def moments_every(step: int, after: datetime, until: datetime) -> tuple[int, int] | None:
+    """Return the first and the last multiple of so many seconds that are after one time and not after another."""
     first = (math.floor(after.timestamp() / step) + 1) * step
     last = math.floor(until.timestamp() / step) * step
     return (first, last) if first <= last else None
@@ -111,7 +131,11 @@ def moments_of(rule: Rule, after: datetime, until: datetime) -> tuple[int, int] 
 
 def reach_s(rule: Rule, options: Options) -> float:
     """Return how long before a moment the events begin that count for it, in seconds."""
-    return 2 * rule.window + rule.compare + options.recent + rule.overdue
+    if rule.kind == "silent":
+        return rule.window + max(1, rule.compare // 86_400) * 86_400
+    if rule.kind in ("stuck", *_FACTS, "behind"):
+        return 2 * rule.window
+    return 2 * rule.window + rule.compare + options.recent
 
 
 def observe(tables: Tables, rule: Rule, options: Options, moments: tuple[int, int]) -> list[Observation]:
@@ -128,7 +152,7 @@ def observe(tables: Tables, rule: Rule, options: Options, moments: tuple[int, in
     """
     if rule.kind == "sql":
         return [each for ended in range(moments[0], moments[1] + 1, _step(rule)) for each in _own(tables, rule, ended)]
-    name = rule.kind if rule.kind not in _MEASURES else "windowed"
+    name = "windowed" if rule.kind in _MEASURES else "counted" if rule.kind in _FACTS else rule.kind
     text = (Path(__file__).parent / "kinds" / f"{name}.sql").read_text(encoding="utf-8")
     query = Template(text).substitute(_numbers(rule, options, moments))
     return [_observation(rule, row) for row in _rows(tables, rule, query)]
@@ -144,9 +168,10 @@ def _numbers(rule: Rule, options: Options, moments: tuple[int, int]) -> dict[str
         "first": moments[0], "last": moments[1], "step": _step(rule), "window": int(rule.window),
         "compare": int(rule.compare), "recent": int(options.recent), "overdue": int(rule.overdue),
         "days": max(1, int(rule.compare // 86_400)), "windows_before": WINDOWS_BEFORE, "min_count": rule.min_count,
-        "keys": ", ".join(keys), "where": _where(rule), "of_service": _any_of("service_name", rule.service), "took": _LATENCY, "percentile": float(rule.percentile),
+        "keys": ", ".join(keys), "where": _where(rule), "of_service": any_of("service_name", rule.service), "of_reason": any_of("reason", rule.reason), "took": _LATENCY, "percentile": float(rule.percentile),
         "listed": "[" + ", ".join(map(quoted, rule.agents)) + "]::VARCHAR[]",
     }  # fmt: skip
+    parameters["facts"] = Template(_FACTS.get(rule.kind, "")).substitute(parameters)
     measure = _MEASURES.get(rule.kind)
     if measure is not None:
         told = {name: Template(text).safe_substitute(parameters) for name, text in measure._asdict().items()}
@@ -161,13 +186,7 @@ def _where(rule: Rule) -> str:
         "action_type": rule.action,
         "service_name": rule.service,
     }
-    return " AND ".join(_any_of(column, patterns) for column, patterns in wanted.items())
-
-
-def _any_of(column: str, patterns: Sequence[str]) -> str:
-    if "*" in patterns:
-        return "true"
-    return "(" + " OR ".join(f"{column} GLOB {quoted(each)}" for each in patterns) + ")"
+    return " AND ".join(any_of(column, patterns) for column, patterns in wanted.items())
 
 
 def _own(tables: Tables, rule: Rule, ended: int) -> list[Observation]:
@@ -211,7 +230,7 @@ def _observation(rule: Rule, row: dict[str, Any]) -> Observation:
         raise QueryError(f"rule {rule.name}: value, judged and before are to be numbers") from None
     key = Key(rule.name, *(None if row[column] is None else str(row[column]) for column in _COLUMNS.values()))
     at = datetime.fromtimestamp(row["ended"], timezone.utc)
-    return Observation(key, at, value, judged, int(row["actions"]), before, row["run_id"])
+    return Observation(key, at, value, judged, int(row["actions"]), before, row["run_id"], row.get("detail"))
 
 
 def _told(exc: Exception) -> str:

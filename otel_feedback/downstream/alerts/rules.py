@@ -12,18 +12,14 @@ from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["DEFAULTS", "KINDS", "AlertFile", "Channel", "Duration", "Kind", "Options", "Rule", "Share"]
+from otel_feedback.downstream.declared.reading import Duration, Share
+
+__all__ = ["DEFAULTS", "KINDS", "WINDOWS_BEFORE", "AlertFile", "Channel", "Kind", "Options", "Rule"]
 
 DEFAULTS = Path(__file__).parent / "defaults.toml"
 """The file that counts where there is none."""
-
-
-class Duration(float):
-    """Seconds; in a file `90s`, `5m`, `2h` or `7d`."""
-
-
-class Share(float):
-    """From 0 to 1."""
+WINDOWS_BEFORE = 6
+"""With fewer of them nobody knows what was usual before."""
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -34,10 +30,12 @@ class Kind(msgspec.Struct, frozen=True):
     """
 
     meaning: str
-    unit: Literal["share", "ms", "usd", "score", "count"]
+    unit: Literal["share", "ms", "s", "usd", "score", "count", "budget"]
     is_high: bool
     parts: tuple[str, ...]
     defaults: Mapping[str, Any]
+    needs_store: bool = False
+    """Whether it sees what only a store knows: log files have no account."""
 
 
 _ALL = ("tenant", "agent", "action")
@@ -54,7 +52,13 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "silent": Kind("actions of an agent that is seen at this hour each day", "count", False, ("agent",),
                        {"window": "1h", "min_count": 0, "below": 1.0, "compare": "7d"}),
         "missing": Kind("events that a producer numbered and that did not arrive", "count", True, (),
-                        {"window": "1h", "min_count": 0, "above": 0.0}),
+                        {"window": "1h", "min_count": 0, "above": 0.0}, True),
+        "losing": Kind("events that a producer declared lost", "count", True, (),
+                       {"window": "1h", "min_count": 0, "above": 0.0}, True),
+        "behind": Kind("how far the store is behind its source, or the longest that a producer's event is known to wait",
+                       "s", True, (), {"window": "24h", "min_count": 0, "above": 300.0}, True),
+        "dead_letters": Kind("records that Kafka or a reader refused", "count", True, (),
+                             {"window": "1h", "min_count": 0, "above": 0.0}, True),
         "sql": Kind("the column `value` of its own SQL", "count", True, _ALL, {"min_count": 0}),
     }
 )  # fmt: skip
@@ -89,6 +93,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     agent: tuple[str, ...] = ("*",)
     action: tuple[str, ...] = ("*",)
     service: tuple[str, ...] = ("*",)
+    reason: tuple[str, ...] = ("*",)
     agents: tuple[str, ...] = ()
     sql: str | None = None
     channels: tuple[str, ...] = ("*",)

@@ -3,7 +3,7 @@
     STORE/lock                                flock of the one writer, with its process id
     STORE/manifest.json                       which files there are, and how far the sources were read: the commit
     STORE/erasures.json                       the kept rules of erasure
-    STORE/events/day=YYYY-MM-DD/NAME.parquet  immutable, and there only if the manifest names it
+    STORE/TABLE/day=YYYY-MM-DD/NAME.parquet   immutable, and there only if the manifest names it; events, and PIPELINE_COLUMNS
     STORE/unfinished/                         what is being made; empty after a start
 
 Safe on any thread; the lock is a process's.
@@ -28,6 +28,7 @@ except ImportError:  # Windows
 
 __all__ = ["StoreBusyError", "StoreError", "StoreFolder", "free_name", "publish", "replace_file"]
 
+TABLES = ("events", "accounts", "dead_letters")
 GRACE_S = 300.0
 """How long a file that the manifest no longer names stays, for readers that have begun with it."""
 
@@ -54,9 +55,13 @@ class StoreFolder:
         self.events = path / "events"
         self.unfinished = path / "unfinished"
 
-    def day(self, day: str) -> Path:
-        """Return the folder of a day, such as `2026-03-02`."""
-        return self.events / f"day={day}"
+    def day(self, day: str, table: str = "events") -> Path:
+        """Return the folder of a day, such as `2026-03-02`, of a table."""
+        return self.path / table / f"day={day}"
+
+    def data_files(self) -> list[Path]:
+        """Return what there is of data, named by the manifest or not."""
+        return [path for table in TABLES for path in self.path.glob(f"{table}/day=*/*")]
 
     @contextlib.contextmanager
     def writing(self) -> Generator[None, None, None]:
@@ -110,12 +115,12 @@ class StoreFolder:
             all_of: Those that go at once.
         """
         before_s = time.time() - GRACE_S
-        for path in self.events.glob("day=*/*"):
+        for path in self.data_files():
             name = str(path.relative_to(self.path))
             with contextlib.suppress(FileNotFoundError):
                 if name not in named and (name in all_of or path.stat().st_mtime < before_s):
                     path.unlink()
-        for folder in self.events.glob("day=*"):
+        for folder in (each for table in TABLES for each in self.path.glob(f"{table}/day=*")):
             with contextlib.suppress(OSError):  # is not empty
                 folder.rmdir()
 

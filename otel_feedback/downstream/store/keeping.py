@@ -50,11 +50,11 @@ def doomed(files: Sequence[DataFile], limits: Limits, now: datetime | None = Non
 
 
 def to_join(files: Sequence[DataFile]) -> list[DataFile]:
-    """Return files of one day and size to be joined now; none where there are too few."""
+    """Return files of one table, day and size to be joined now; none where there are too few."""
     groups: dict[tuple[str, int], list[DataFile]] = {}
     for file in files:
         if file.bytes < LARGE_BYTES:
-            group = groups.setdefault((file.day, _size_of(file.bytes)), [])
+            group = groups.setdefault((file.path.rpartition("/")[0], _size_of(file.bytes)), [])
             group.append(file)
             if len(group) == JOINED:
                 return group

@@ -13,15 +13,16 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 
+from otel_feedback.downstream.store.batch import Batch
 from otel_feedback.downstream.store.places import WAITS, FilePlace, block_after, candidates, head_of, open_log, which
 from otel_feedback.downstream.store.rows import row_of_line
-from otel_feedback.downstream.store.topic import Say
-from otel_feedback.downstream.store.writer import Batch
+from otel_feedback.downstream.store.source import Say
 from otel_feedback.errors import SchemaError
 
 __all__ = ["LogSource"]
@@ -114,6 +115,8 @@ class LogSource:
         self.name = ", ".join(str(log.path) for log in self._logs)
         self.is_at_end = False
         self.behind: int | None = None
+        self.until: datetime | None = None
+        self._began = datetime.now(timezone.utc)
 
     @property
     def torn_bytes(self) -> int:
@@ -125,6 +128,7 @@ class LogSource:
         wanted = len(batch.lines) + max(rows, 1)
         if self._lines is None:
             self._lines = self._all_lines()
+            self._began = datetime.now(timezone.utc)
             self.is_at_end = True
         until_s = time.monotonic() + timeout_s
         for log, place, start, line in self._lines:
@@ -134,6 +138,7 @@ class LogSource:
             if len(batch.lines) >= wanted or time.monotonic() > until_s or self._stop.is_set():
                 return
         self._lines = None
+        self.until = self._began
         if self.is_at_end:
             self._stop.wait(min(LOOK_S, timeout_s))
 

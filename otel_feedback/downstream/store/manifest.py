@@ -13,7 +13,7 @@ import msgspec
 
 from otel_feedback.downstream.store.folder import StoreError, StoreFolder, replace_file
 
-__all__ = ["DataFile", "Manifest", "load", "save"]
+__all__ = ["DataFile", "Manifest", "Reading", "load", "save"]
 
 VERSION = 1
 
@@ -32,12 +32,30 @@ class DataFile(msgspec.Struct, frozen=True):
         """The day of its events, such as `2026-03-02`."""
         return self.path.split("/")[1].removeprefix("day=")
 
+    @property
+    def table(self) -> str:
+        """What its rows are: `events`, `accounts` or `dead_letters`."""
+        return self.path.split("/")[0]
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """How far a source is read, as of a moment: all that was there at `until` is in the store, `behind` records are not.
+
+    None: nobody knows.
+    """
+
+    source: str
+    at: datetime
+    until: datetime | None
+    behind: int | None
+
 
 class Manifest(msgspec.Struct, kw_only=True):
     """What the store is at a moment. A value: who changes it makes another by `msgspec.structs.replace`.
 
-    `positions`: by source, how far it was read, in that source's own form. `counts`: what became of the records so far
-    that are no rows. `erasures`: ids of the rules that every file obeys.
+    `files`: of events; `notices`: of what is told of the pipeline. `positions`: by source, how far it was read, in that
+    source's own form. `counts`: what became of the records so far that are no rows. `erasures`: ids of the rules that
+    every file obeys. `reading`: how far the writer was when it looked last, also where there was nothing to write.
     """
 
     version: int = VERSION
@@ -45,16 +63,23 @@ class Manifest(msgspec.Struct, kw_only=True):
     positions: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
     counts: dict[str, int] = msgspec.field(default_factory=dict[str, int])
     erasures: list[str] = msgspec.field(default_factory=list[str])
+    notices: list[DataFile] = msgspec.field(default_factory=list[DataFile])
+    reading: Reading | None = None
+
+    @property
+    def named(self) -> set[str]:
+        """The paths of all files, below the store."""
+        return {file.path for file in (*self.files, *self.notices)}
 
     @property
     def rows(self) -> int:
-        """How many rows there are."""
+        """How many rows of events there are."""
         return sum(file.rows for file in self.files)
 
     @property
     def bytes(self) -> int:
         """How much the files take."""
-        return sum(file.bytes for file in self.files)
+        return sum(file.bytes for file in (*self.files, *self.notices))
 
 
 _decode = msgspec.json.Decoder(Manifest).decode

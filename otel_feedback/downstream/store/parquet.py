@@ -7,9 +7,9 @@ For one thread. DuckDB gives the interpreter lock away while it works, so whoeve
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 
@@ -17,7 +17,7 @@ from otel_feedback.downstream.store.erasures import Rule, matching
 from otel_feedback.downstream.store.folder import StoreFolder, free_name, publish
 from otel_feedback.downstream.store.manifest import DataFile
 from otel_feedback.downstream.store.rows import READ_COLUMNS
-from otel_feedback.downstream.tables.columns import EVENT_COLUMNS, PLACE_COLUMNS
+from otel_feedback.downstream.tables.columns import EVENT_COLUMNS, PIPELINE_COLUMNS, PLACE_COLUMNS, struct_of
 
 __all__ = ["ParquetFiles", "is_about_data"]
 
@@ -27,12 +27,40 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 _WRITTEN = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 30720)"
 """DuckDB's own size of a row group, 122,880, has 170 MB of events in memory at a time."""
-_TIME = "coalesce(end_time, timestamp)"
-_DAY = f"CAST({_TIME} AS DATE)"
-_TOLD = f"count(*), epoch_us(min({_TIME})), epoch_us(max({_TIME}))"
-_COLUMNS = {**EVENT_COLUMNS, **PLACE_COLUMNS}
-_ALL_COLUMNS = ", ".join(f"CAST(NULL AS {kind}) AS {name}" for name, kind in _COLUMNS.items())
 _LEAST_OBJECT_BYTES = 1 << 20
+
+
+class _Form(NamedTuple):
+    """What the rows of a table are, as SQL: `read` as columns of `read_json`, `fields` of those, `time` of a row."""
+
+    columns: Mapping[str, str]
+    read: str
+    fields: str
+    time: str
+
+    @property
+    def day(self) -> str:
+        return f"CAST({self.time} AS DATE)"
+
+    @property
+    def told(self) -> str:
+        return f"count(*), epoch_us(min({self.time})), epoch_us(max({self.time}))"
+
+    @property
+    def nothing(self) -> str:
+        return ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, kind in self.columns.items())
+
+
+_FORMS = {
+    "events": _Form(
+        {**EVENT_COLUMNS, **PLACE_COLUMNS}, READ_COLUMNS,
+        ", ".join((*(f"e.{name}" for name in EVENT_COLUMNS), *PLACE_COLUMNS)), "coalesce(end_time, timestamp)",
+    ),
+    **{
+        table: _Form(PIPELINE_COLUMNS[table], struct_of(PIPELINE_COLUMNS[table]), "*", "timestamp")
+        for table in ("accounts", "dead_letters")
+    },
+}  # fmt: skip
 
 
 def is_about_data(exc: Exception) -> bool:
@@ -68,14 +96,15 @@ class ParquetFiles:
         return self._database.execute(statement, list(given)).fetchall()
 
     def write(
-        self, lines: Sequence[bytes], rules: list[Rule], refuse: Callable[[bytes, str], None]
+        self, lines: Sequence[bytes], rules: list[Rule], refuse: Callable[[bytes, str], None], table: str = "events"
     ) -> tuple[list[DataFile], int]:
-        """Write lines as rows, a file a day.
+        """Write lines as rows of a table, a file a day.
 
         Args:
-            lines: Of `rows.py`.
+            lines: Of `rows.py`, or of `notices.py`.
             rules: Rows of which are not written.
             refuse: Told of each line that DuckDB does not take, and why, though it should.
+            table: Which.
 
         Returns:
             The files, and how many rows the rules have kept out.
@@ -85,7 +114,7 @@ class ParquetFiles:
             duckdb.Error: The same, as DuckDB says it.
         """
         try:
-            return self._write(lines, rules)
+            return self._write(lines, rules, table)
         except duckdb.Error as exc:
             if not is_about_data(exc):
                 raise
@@ -93,26 +122,27 @@ class ParquetFiles:
                 refuse(lines[0], " ".join(str(exc).split())[:300])
                 return [], 0
             middle = len(lines) // 2
-            first, erased_first = self.write(lines[:middle], rules, refuse)
-            second, erased_second = self.write(lines[middle:], rules, refuse)
+            first, erased_first = self.write(lines[:middle], rules, refuse, table)
+            second, erased_second = self.write(lines[middle:], rules, refuse, table)
             return first + second, erased_first + erased_second
 
-    def _write(self, lines: Sequence[bytes], rules: list[Rule]) -> tuple[list[DataFile], int]:
+    def _write(self, lines: Sequence[bytes], rules: list[Rule], table: str) -> tuple[list[DataFile], int]:
+        form = _FORMS[table]
         try:
             with self._lines.open("wb") as spool:
                 spool.writelines(lines)
             most = max(_LEAST_OBJECT_BYTES, 2 * max(map(len, lines)))
             self._run(
-                f"CREATE OR REPLACE TEMP TABLE batch AS SELECT {_EVENT_FIELDS}, {', '.join(PLACE_COLUMNS)} FROM "
-                f"read_json(?, format = 'newline_delimited', columns = {READ_COLUMNS}, maximum_object_size = {most})",
+                f"CREATE OR REPLACE TEMP TABLE batch AS SELECT {form.fields} FROM "
+                f"read_json(?, format = 'newline_delimited', columns = {form.read}, maximum_object_size = {most})",
                 [str(self._lines)],
             )
             erased = self._erase("batch", rules)
-            days = self._run(f"SELECT {_DAY} AS day, {_TOLD} FROM batch GROUP BY day ORDER BY day")
+            days = self._run(f"SELECT {form.day} AS day, {form.told} FROM batch GROUP BY day ORDER BY day")
             made: list[DataFile] = []
             for day, rows, first_us, last_us in days:
-                rest = f" WHERE {_DAY} = DATE '{day}'" if len(days) > 1 else ""
-                made.append(self._make(f"SELECT * FROM batch{rest}", str(day), (rows, first_us, last_us)))
+                rest = f" WHERE {form.day} = DATE '{day}'" if len(days) > 1 else ""
+                made.append(self._make(table, f"SELECT * FROM batch{rest}", str(day), (rows, first_us, last_us)))
             return made, erased
         finally:
             with contextlib.suppress(OSError):
@@ -126,13 +156,13 @@ class ParquetFiles:
         return int(self._run(f"DELETE FROM {table} WHERE {condition}", given)[0][0])
 
     def join(self, files: Sequence[DataFile]) -> DataFile:
-        """Write the rows of several files of one day into one; older files get the columns that they lack.
+        """Write the rows of several files of one table and day into one; older files get the columns that they lack.
 
         Raises:
             OSError, duckdb.Error: It cannot be written, or a file cannot be read.
         """
         told = sum(file.rows for file in files), *_bounds(files)
-        return self._make(f"SELECT * FROM {self._rows_of(files)}", files[0].day, told)
+        return self._make(files[0].table, f"SELECT * FROM {self._rows_of(files)}", files[0].day, told)
 
     def count(self, file: DataFile, rules: list[Rule]) -> int:
         """Return how many rows of a file the rules erase."""
@@ -147,24 +177,26 @@ class ParquetFiles:
         """
         condition, given = matching(rules)
         kept = f"FROM {self._rows_of([file])} WHERE NOT {condition}"
-        [told] = self._run(f"SELECT {_TOLD} {kept}", given)
-        return self._make(f"SELECT * {kept}", file.day, told, given) if told[0] else None
+        [told] = self._run(f"SELECT {_FORMS[file.table].told} {kept}", given)
+        return self._make(file.table, f"SELECT * {kept}", file.day, told, given) if told[0] else None
 
     def _rows_of(self, files: Sequence[DataFile]) -> str:
         """Return what to select from: the rows of these files, with all columns of today and all that they have."""
         paths = ", ".join(_quoted(str(self._folder.path / file.path)) for file in files)
         return (
-            f"(SELECT {_ALL_COLUMNS} WHERE false UNION ALL BY NAME "
+            f"(SELECT {_FORMS[files[0].table].nothing} WHERE false UNION ALL BY NAME "
             f"SELECT * FROM read_parquet([{paths}], union_by_name = true, hive_partitioning = false))"
         )
 
-    def _make(self, query: str, day: str, told: tuple[int, int, int], given: Sequence[object] = ()) -> DataFile:
+    def _make(
+        self, table: str, query: str, day: str, told: tuple[int, int, int], given: Sequence[object] = ()
+    ) -> DataFile:
         name = free_name(".parquet")
         made = self._folder.unfinished / name
         try:
             self._run(f"COPY ({query}) TO {_quoted(str(made))} {_WRITTEN}", given)
             size = made.stat().st_size
-            place = self._folder.day(day) / name
+            place = self._folder.day(day, table) / name
             publish(made, place)
         except BaseException:
             with contextlib.suppress(OSError):  # it may be what the disk is full of
@@ -173,9 +205,6 @@ class ParquetFiles:
         rows, first_us, last_us = told
         path = str(place.relative_to(self._folder.path))
         return DataFile(path, rows, size, _moment(first_us), _moment(last_us))
-
-
-_EVENT_FIELDS = ", ".join(f"e.{name}" for name in EVENT_COLUMNS)
 
 
 def _bounds(files: Sequence[DataFile]) -> tuple[int, int]:

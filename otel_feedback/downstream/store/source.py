@@ -5,15 +5,24 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
 from typing import Any, Protocol
 
-from otel_feedback.downstream.store.writer import Batch, StoreWriter
+from otel_feedback.downstream.store.batch import Batch
+from otel_feedback.downstream.store.manifest import Reading
+from otel_feedback.downstream.store.writer import StoreWriter
 
-__all__ = ["Source", "follow"]
+__all__ = ["Say", "Source", "follow"]
 
 MOST_BYTES = 32 * 1024 * 1024
 """Of one batch; rows are counted besides."""
 TURN_S = 0.2
+TELL_S = 10.0
+"""How often the manifest says how far the source is read, where there is nothing else to write."""
+
+
+Say = Callable[[str, str], None]
+"""Told what stands in the way: its kind, and a sentence."""
 
 
 class Source(Protocol):
@@ -25,6 +34,8 @@ class Source(Protocol):
     """Whether all was read that was there when it was last asked for more, or when reading began."""
     behind: int | None
     """How much there is still to read, in records; None where that is not known."""
+    until: datetime | None
+    """All that was there at this moment has been read; None where that is not known yet."""
 
     def read(self, batch: Batch, rows: int, timeout_s: float) -> None:
         """Add up to so many rows, or wait for the first one so long."""
@@ -85,7 +96,7 @@ def _read(
     look: Callable[[], None],
 ) -> Batch:
     """Read and hand over; return what was not handed over yet."""
-    batch, began_s = Batch(), time.monotonic()
+    batch, began_s, tell_due_s = Batch(), time.monotonic(), 0.0
     told: Mapping[str, Any] = source.position()
     while not stop.is_set():
         source.read(batch, flush_rows - len(batch.lines), min(TURN_S, flush_interval_s))
@@ -93,8 +104,10 @@ def _read(
         is_end = once and source.is_at_end
         if is_full or is_end or time.monotonic() - began_s >= flush_interval_s:
             position = source.position()
-            if batch.lines or batch.counts or position != told:
+            if not batch.is_empty or position != told or is_end or time.monotonic() >= tell_due_s:
                 batch.position = told = position
+                batch.reading = Reading(source.name, datetime.now(timezone.utc), source.until, source.behind)
+                tell_due_s = time.monotonic() + TELL_S
                 while not writer.put(batch, TURN_S):
                     look()
                     if stop.is_set():
@@ -110,7 +123,7 @@ def _read(
 
 def _finish(source: Source, writer: StoreWriter, batch: Batch, stop: threading.Event) -> None:
     """Have everything written; where that cannot be, and it is to stop, leave it to the next start."""
-    is_left = bool(batch.lines or batch.counts)
+    is_left = not batch.is_empty
     if is_left and batch.position is None:
         batch.position = source.position()
     while (is_left or not writer.is_idle) and not (stop.is_set() and writer.problem):

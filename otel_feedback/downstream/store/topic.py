@@ -1,9 +1,10 @@
 """The topic as a source: all partitions, from where the manifest says.
 
-    KafkaConsumer, partitions assigned by ourselves ──► records ──► rows.py ──► batch
+    KafkaConsumer, partitions assigned by ourselves ──► records ──► rows.py ──► batch ◄── notices.py
                           ▲                                └ no event: dead letters, before anything after it counts
                           └ the group's commit, after the manifest's: for who watches the lag, and read by nobody here
 
+`until` is the newest moment at which the topic went as far as is read now: it is looked at every so often how far that is.
 There is no rebalance: a store has one writer, and one that died has no partitions that its successor would have to wait for.
 For one thread.
 """
@@ -12,20 +13,21 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
 from typing import Any
 
 import msgspec
 
 from otel_feedback.downstream.letters import INVALID, DeadLetter, DeadLetters
+from otel_feedback.downstream.store.batch import Batch
+from otel_feedback.downstream.store.connecting import CLOSE_MS, open_consumer
 from otel_feedback.downstream.store.folder import StoreError
+from otel_feedback.downstream.store.notices import NoticeSource
 from otel_feedback.downstream.store.rows import row_of_record
-from otel_feedback.downstream.store.writer import Batch
+from otel_feedback.downstream.store.source import Say
 from otel_feedback.errors import ExportError, SchemaError, describe
-from otel_feedback.exporters.kafka.connection import most_telling
-from otel_feedback.exporters.kafka.library import import_kafka
-from otel_feedback.exporters.kafka.quiet import hearing, quieten
-from otel_feedback.exporters.kafka.receipt import unavailable
 from otel_feedback.exporters.kafka.tls import with_context
 from otel_feedback.retry import Backoff
 from otel_feedback.settings.table import KafkaConfig
@@ -37,10 +39,9 @@ ANSWER_MS = 30_000
 LOOK_S = 10.0
 """How often to look for new partitions, and how far the topic goes."""
 COMMIT_S = 1.0
-COMMIT_TIMEOUT_MS = 5_000
 END_S = 10.0
-
-Say = Callable[[str, str], None]
+MOST_LOOKS = 1_000
+"""That are remembered while what was there then has not been read."""
 
 
 class TopicSource:
@@ -67,6 +68,8 @@ class TopicSource:
         self._stop = stop
         self._say = say
         self._letters = DeadLetters(config, group)
+        self._notices = NoticeSource(config, positions, say)
+        self._looks: deque[tuple[datetime, dict[int, int]]] = deque(maxlen=MOST_LOOKS)
         self._consumer: Any = None
         self._topic = msgspec.json.encode(config.topic)
         self._backoff = Backoff()
@@ -75,6 +78,7 @@ class TopicSource:
         self.name = f"{config.topic} on {','.join(config.bootstrap_servers)}"
         self.is_at_end = False
         self.behind: int | None = None
+        self.until: datetime | None = None
 
     # -- reading -----------------------------------------------------------------------------------------------
 
@@ -94,6 +98,8 @@ class TopicSource:
             for place, records in polled.items():
                 self._take(batch, place.partition, records)
             self._look_at_end()
+            self._notices.read(batch)
+            self.is_at_end = self.is_at_end and self._notices.is_read
             self._backoff.reset()
         except StoreError:
             raise
@@ -130,6 +136,8 @@ class TopicSource:
             places = self._places(n for n, end in self._ends.items() if self._next.get(n, 0) < end)
             self.behind = sum(max(0, self._ends[p.partition] - self._consumer.position(p, ANSWER_MS)) for p in places)
         self.is_at_end = not self.behind
+        while self._looks and (self.is_at_end or _has(self._next, self._looks[0][1])):
+            self.until = self._looks.popleft()[0]
 
     # -- connecting ----------------------------------------------------------------------------------------------
 
@@ -140,30 +148,7 @@ class TopicSource:
             StoreError: It is another.
             ExportError: Kafka does not answer.
         """
-        import_kafka()
-        from kafka import KafkaConsumer
-
-        from otel_feedback.exporters.kafka.sockets import closed_on_failure
-
-        quieten(self._config.client_id)
-        options: dict[str, Any] = {
-            "bootstrap_servers": list(self._config.bootstrap_servers),
-            "client_id": f"{self._config.client_id}-store",
-            "group_id": self._group,
-            "enable_auto_commit": False,
-            "auto_offset_reset": "none",  # what is not there any more is to be said
-            "allow_auto_create_topics": False,
-            "metadata_max_age_ms": 30_000,
-            "metrics_enabled": False,
-            **with_context(self._config.client_options),
-        }
-        with hearing() as heard:
-            try:
-                with closed_on_failure(options) as opening:
-                    consumer: Any = KafkaConsumer(**opening)
-            except Exception as exc:
-                raise unavailable(exc, why=most_telling(heard)) from exc
-        self._consumer = consumer
+        self._consumer = open_consumer(self._config, self._group)
         self._ends = {}
         self._look_due_s = 0.0
         self._identify()
@@ -195,6 +180,7 @@ class TopicSource:
     def _look(self, batch: Batch) -> None:
         """Take in new partitions, and how far the topic goes."""
         self._look_due_s = time.monotonic() + LOOK_S
+        at = datetime.now(timezone.utc)
         numbers = self._consumer.partitions_for_topic(self._config.topic)
         if not numbers:
             raise ExportError("no_topic", "there is no such topic, or this client may not see it", retryable=True)
@@ -210,6 +196,7 @@ class TopicSource:
                     self._begin(batch, number, begins[place], ends[number])
                 self._consumer.seek(place, self._next[number])
         self._ends = ends
+        self._looks.append((at, ends))
 
     def _begin(self, batch: Batch, number: int, begin: int, end: int) -> None:
         at = self._next.get(number)
@@ -235,7 +222,7 @@ class TopicSource:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             try:
-                consumer.close(autocommit=False, timeout_ms=COMMIT_TIMEOUT_MS)
+                consumer.close(autocommit=False, timeout_ms=CLOSE_MS)
             except Exception:
                 self._say("closing", f"{self.name}: the connection could not be closed")
 
@@ -243,7 +230,8 @@ class TopicSource:
 
     def position(self) -> Mapping[str, Any]:
         """Return the offsets that are next, and of which cluster."""
-        return {self._key: {"cluster": self._cluster, "next": {str(n): at for n, at in sorted(self._next.items())}}}
+        events = {"cluster": self._cluster, "next": {str(n): at for n, at in sorted(self._next.items())}}
+        return {self._key: events, **self._notices.position()}
 
     def committed(self, positions: Mapping[str, Any]) -> None:
         """Commit for the group what is in the store, once a second, without waiting."""
@@ -275,11 +263,16 @@ class TopicSource:
         ends = self._to_commit(positions)
         if self._consumer is not None and ends:
             try:
-                self._consumer.commit(_offsets(self._config.topic, ends), timeout_ms=COMMIT_TIMEOUT_MS)
+                self._consumer.commit(_offsets(self._config.topic, ends), timeout_ms=CLOSE_MS)
             except Exception as exc:  # nothing rests on it
                 self._say_no_commit(exc)
         self._disconnect()
+        self._notices.close()
         self._letters.close(END_S)
+
+
+def _has(read: Mapping[int, int], ends: Mapping[int, int]) -> bool:
+    return all(read.get(number, 0) >= end for number, end in ends.items())
 
 
 def _offsets(topic: str, ends: Mapping[int, int]) -> dict[Any, Any]:

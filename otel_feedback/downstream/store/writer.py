@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,39 +20,20 @@ import msgspec
 
 from otel_feedback.downstream.store import erasures
 from otel_feedback.downstream.store import manifest as manifests
+from otel_feedback.downstream.store.batch import Batch
 from otel_feedback.downstream.store.erasures import Rule
 from otel_feedback.downstream.store.folder import StoreFolder
 from otel_feedback.downstream.store.keeping import Limits, doomed, to_join
-from otel_feedback.downstream.store.manifest import DataFile, Manifest
+from otel_feedback.downstream.store.manifest import DataFile, Manifest, Reading
 from otel_feedback.errors import describe
 from otel_feedback.retry import Backoff
 
-__all__ = ["Batch", "StoreWriter"]
+__all__ = ["StoreWriter"]
 
+EVENTS = "events"
 LOOK_S = 0.25
 KEEP_S = 30.0
 """How often to look for what is too old or too much, when nothing else asks for it."""
-
-
-class Batch:
-    """Rows that are written together, and how far their source is read with them."""
-
-    __slots__ = ("bytes", "counts", "lines", "position")
-
-    def __init__(self) -> None:
-        self.lines: list[bytes] = []
-        self.bytes = 0
-        self.counts: dict[str, int] = {}
-        self.position: Mapping[str, Any] | None = None
-
-    def add(self, line: bytes) -> None:
-        """Add a line of `rows.py`."""
-        self.lines.append(line)
-        self.bytes += len(line)
-
-    def count(self, what: str, number: int = 1) -> None:
-        """Count what is no row."""
-        self.counts[what] = self.counts.get(what, 0) + number
 
 
 class StoreWriter:
@@ -226,14 +207,17 @@ class StoreWriter:
         made, erased = files.write(batch.lines, self._rules, refuse) if batch.lines else ([], 0)
         counts["erased"] = erased
         counts["written"] = sum(file.rows for file in made)
+        told = [each for table, lines in batch.notices.items() for each in files.write(lines, [], refuse, table)[0]]
         old = self._manifest
         new = msgspec.structs.replace(
             old,
             files=[*old.files, *made],
+            notices=[*old.notices, *told],
             positions=old.positions if batch.position is None else {**old.positions, **batch.position},
             counts=_sum(old.counts, counts),
+            reading=_newer(old.reading, batch.reading),
         )
-        self._exchange(new, made, [])
+        self._exchange(new, [*made, *told], [])
 
     def _exchange(self, new: Manifest, made: list[DataFile], gone: list[DataFile]) -> None:
         """Commit; where that cannot be, what was made for it goes."""
@@ -288,35 +272,46 @@ class StoreWriter:
         rules = [rule.id for rule in self._rules]
         self._exchange(msgspec.structs.replace(old, files=kept, counts=counts, erasures=rules), made, gone)
         # what they are about may be in files that were joined lately, too: none of them waits for its readers
-        named = {file.path for file in kept}
-        self._folder.sweep(named, all_of=_data_files(self._folder) - named)
+        named = self._manifest.named
+        there = {str(path.relative_to(self._folder.path)) for path in self._folder.data_files()}
+        self._folder.sweep(named, all_of=there - named)
 
     def _keep(self, files: Any) -> None:
         """Delete what is too old or too much, join small files, and delete what nobody reads any more."""
         manifest = self._manifest
-        gone = doomed(manifest.files, self._limits)
+        gone = [*doomed(manifest.files, self._limits), *doomed(manifest.notices, self._limits._replace(max_bytes=None))]
         if gone:
-            names = {file.path for file in gone}
-            rows = sum(file.rows for file in gone)
-            kept = [file for file in manifest.files if file.path not in names]
-            new = msgspec.structs.replace(manifest, files=kept, counts=_sum(manifest.counts, {"expired": rows}))
-            self._exchange(new, [], gone)
-            self._folder.sweep({file.path for file in kept}, all_of=names)
+            rows = sum(file.rows for file in gone if file.table == EVENTS)
+            counts = _sum(manifest.counts, {"expired": rows})
+            self._exchange(msgspec.structs.replace(_changed(manifest, gone, []), counts=counts), [], gone)
+            self._folder.sweep(self._manifest.named, all_of={file.path for file in gone})
         while not self._is_given_up:
-            group = to_join(self._manifest.files)
+            group = to_join([*self._manifest.files, *self._manifest.notices])
             if not group:
                 break
             joined = files.join(group)
-            names = {file.path for file in group}
-            kept = [file for file in self._manifest.files if file.path not in names]
-            self._exchange(msgspec.structs.replace(self._manifest, files=[*kept, joined]), [joined], group)
+            self._exchange(_changed(self._manifest, group, [joined]), [joined], group)
             if self._waiting is not None:
                 break
-        self._folder.sweep({file.path for file in self._manifest.files})
+        self._folder.sweep(self._manifest.named)
 
 
-def _data_files(folder: StoreFolder) -> set[str]:
-    return {str(path.relative_to(folder.path)) for path in folder.events.glob("day=*/*")}
+def _changed(manifest: Manifest, gone: Sequence[DataFile], made: Sequence[DataFile]) -> Manifest:
+    """Return a manifest without some files, and with others."""
+    names = {file.path for file in gone}
+    files = [file for file in (*manifest.files, *manifest.notices, *made) if file.path not in names]
+    return msgspec.structs.replace(
+        manifest,
+        files=[file for file in files if file.table == EVENTS],
+        notices=[file for file in files if file.table != EVENTS],
+    )
+
+
+def _newer(old: Reading | None, new: Reading | None) -> Reading | None:
+    """Return how far the source is read; what was read before does not become unread while nobody knows how far it is."""
+    if old is None or new is None or new.until is not None:
+        return new or old
+    return msgspec.structs.replace(new, until=old.until)
 
 
 def _seen(path: Path) -> tuple[int, int] | None:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from otel_feedback.downstream.contract.fields import FIELDS, Kind
 
-__all__ = ["EVENT_COLUMNS", "PLACE_COLUMNS", "struct_of"]
+__all__ = ["EVENT_COLUMNS", "PIPELINE_COLUMNS", "PLACE_COLUMNS", "struct_of"]
 
 _TYPES: Mapping[Kind, str] = {
     Kind.TEXT: "VARCHAR", Kind.TRUTH: "BOOLEAN", Kind.WHOLE: "BIGINT", Kind.NUMBER: "DOUBLE",
@@ -30,6 +30,34 @@ PLACE_COLUMNS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Where a row came from: DuckDB's types by name."""
+
+_ZONED, _OF_RECORD = (
+    _TYPES[Kind.MOMENT],
+    {"source": "VARCHAR", "source_partition": "INTEGER", "source_position": "BIGINT"},
+)
+PIPELINE_COLUMNS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        # records of the audit topic; `type` is high_water or loss
+        "accounts": MappingProxyType({
+            "timestamp": _ZONED, "type": "VARCHAR", "producer_id": "VARCHAR", "service_name": "VARCHAR",
+            "exporter": "VARCHAR", "destination": "VARCHAR",
+            "reason": "VARCHAR", "first_sequence": "BIGINT", "last_sequence": "BIGINT", "events": "BIGINT",  # of a loss
+            "next_sequence": "BIGINT", "delivered": "BIGINT", "pending": "BIGINT", "lost": "JSON", "closed": "BOOLEAN",
+            **_OF_RECORD,
+        }),
+        # those of the dead letters, without anything of the event; `reader` is the group that could not use it
+        "dead_letters": MappingProxyType({
+            "timestamp": _ZONED, "reason": "VARCHAR", "culprit": "VARCHAR", "reader": "VARCHAR",
+            "producer_id": "VARCHAR", "sequence": "BIGINT", "original_topic": "VARCHAR",
+            "original_partition": "INTEGER", "original_offset": "BIGINT", **_OF_RECORD,
+        }),
+        # one row: all that was on the topic, or in the files, at `until` is in the store; `behind` records are not
+        "reading": MappingProxyType({
+            "source": "VARCHAR", "looked_at": _ZONED, "until": _ZONED, "behind": "BIGINT", "newest": _ZONED,
+        }),
+    }
+)  # fmt: skip
+"""What a store knows of the pipeline, as tables beside the events: DuckDB's types by table and name."""
 
 
 def struct_of(columns: Mapping[str, str]) -> str:

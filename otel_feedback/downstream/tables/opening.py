@@ -10,16 +10,18 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
+from otel_feedback.downstream.tables.columns import PIPELINE_COLUMNS
 from otel_feedback.downstream.tables.tables import ALL_COLUMNS, EVENT_TIME, WINDOW_S, Tables, quoted
 from otel_feedback.errors import FeedbackError
 
-__all__ = ["SourceError", "add_log", "manifest_files", "open_log", "open_store"]
+__all__ = ["SourceError", "add_log", "manifest_files", "open_log", "open_store", "read_until"]
 
 MANIFEST = "manifest.json"
 TRIES = 5
@@ -88,9 +90,12 @@ def open_store(folder: Path, since: datetime | None = None, window_s: int = WIND
     tables = Tables(None, window_s)
     try:
         for tried in range(1, TRIES + 1):
-            files = manifest_files(folder, since)
+            told = _manifest(folder)
             try:
-                tables.make_views(_select(tables, files))
+                events = _select(tables, _since(folder, told["files"], since), ALL_COLUMNS)
+                tables.make_views(
+                    f"SELECT *, {EVENT_TIME} AS event_time FROM ({events})", _pipeline(tables, folder, told, since)
+                )
                 break
             except duckdb.IOException as exc:  # made into another file meanwhile
                 if tried == TRIES:
@@ -107,30 +112,74 @@ def manifest_files(folder: Path, since: datetime | None = None) -> list[Path]:
     Raises:
         SourceError: There is no store, or its manifest is none.
     """
+    return _since(folder, _manifest(folder)["files"], since)
+
+
+def read_until(folder: Path) -> datetime | None:
+    """Return until when a store has all that there was to be read; None where an older version wrote it, which did not say.
+
+    One that has not read all of it since it was begun has nothing wholly, since the beginning of time.
+
+    Raises:
+        SourceError: There is no store, or its manifest is none.
+    """
+    reading = _manifest(folder).get("reading")
+    return None if reading is None else _moment(reading["until"] or "1970-01-01T00:00:00Z")
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
-        told = json.loads(path.read_bytes())
-        files = [(folder / each["path"], each.get("last")) for each in told["files"]]
-        return [
-            file for file, last in files
-            if since is None or last is None or datetime.fromisoformat(re.sub("[zZ]$", "+00:00", last)) >= since
-        ]  # fmt: skip
+        told: dict[str, Any] = json.loads(path.read_bytes())
+        for file in told["files"]:
+            Path(file["path"])
+            _moment(file.get("last") or "0001-01-01")
     except FileNotFoundError:
         raise SourceError(f"{folder} is no store: it has no {MANIFEST}") from None
     except (OSError, ValueError, LookupError, TypeError) as exc:
         raise SourceError(f"{path} cannot be read: {exc}") from exc
+    return told
 
 
-def _select(tables: Tables, files: Sequence[Path]) -> str:
+def _since(folder: Path, files: Sequence[Mapping[str, Any]], since: datetime | None) -> list[Path]:
+    return [
+        folder / file["path"] for file in files
+        if since is None or file.get("last") is None or _moment(file["last"]) >= since
+    ]  # fmt: skip
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(re.sub("[zZ]$", "+00:00", text))
+
+
+def _pipeline(tables: Tables, folder: Path, told: Mapping[str, Any], since: datetime | None) -> dict[str, str]:
+    """Return what the tables are that a store has beside the events, as SQL."""
+    found: dict[str, str] = {}
+    for name in ("accounts", "dead_letters"):
+        files = [file for file in told.get("notices", []) if file["path"].startswith(f"{name}/")]
+        found[name] = _select(tables, _since(folder, files, since), PIPELINE_COLUMNS[name])
+    reading = told.get("reading")
+    if reading is not None:
+        newest = max((file["last"] for file in told["files"] if file.get("last")), key=_moment, default=None)
+        values = (reading["source"], reading["at"], reading["until"], reading["behind"], newest)
+        found["reading"] = "SELECT " + ", ".join(
+            f'{"NULL" if value is None else quoted(str(value))}::{kind} AS "{name}"'
+            for (name, kind), value in zip(PIPELINE_COLUMNS["reading"].items(), values, strict=True)
+        )
+    return found
+
+
+def _select(tables: Tables, files: Sequence[Path], columns: Mapping[str, str]) -> str:
+    """Return a SELECT of the rows of files, with these columns, and others that they have."""
     there: set[str] = set()
     scan = "LIMIT 0"
     if files:
         names = ", ".join(quoted(str(file)) for file in files)
         scan = f"FROM read_parquet([{names}], union_by_name=true, hive_partitioning=false)"
         there = {name for name, *_ in tables.query(f"DESCRIBE SELECT * {scan}")}
-    columns = [f'"{name}"' if name in there else f'NULL::{kind} AS "{name}"' for name, kind in ALL_COLUMNS.items()]
-    newer = [f'"{name}"' for name in sorted(there - ALL_COLUMNS.keys())]  # of a store that a newer version writes
-    return f"SELECT *, {EVENT_TIME} AS event_time FROM (SELECT {', '.join(columns + newer)} {scan})"
+    known = [f'"{name}"' if name in there else f'NULL::{kind} AS "{name}"' for name, kind in columns.items()]
+    newer = [f'"{name}"' for name in sorted(there - columns.keys())]  # of a store that a newer version writes
+    return f"SELECT {', '.join(known + newer)} {scan}"
 
 
 def _is_whole(path: Path) -> bool:

@@ -12,21 +12,32 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
 
-from otel_feedback.downstream.tables.columns import EVENT_COLUMNS, PLACE_COLUMNS, struct_of
+from otel_feedback.downstream.tables.columns import EVENT_COLUMNS, PIPELINE_COLUMNS, PLACE_COLUMNS, struct_of
 from otel_feedback.events.model import SCHEMA_VERSION, OutcomeStatus
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["ALL_COLUMNS", "EVENT_TIME", "VIEWS", "WINDOW_S", "Answer", "Tables", "columns_of", "quoted", "text_of"]
+__all__ = [
+    "ALL_COLUMNS",
+    "EVENT_TIME",
+    "VIEWS",
+    "WINDOW_S",
+    "Answer",
+    "Tables",
+    "any_of",
+    "columns_of",
+    "quoted",
+    "text_of",
+]
 
 VIEWS = ("outcomes", "windows", "runs", "failures", "costs", "producers")
 WINDOW_S = 300
@@ -64,6 +75,13 @@ def quoted(text: str) -> str:
     """Return a text as SQL has it."""
     escaped = text.replace("'", "''")
     return f"'{escaped}'"
+
+
+def any_of(column: str, patterns: Sequence[str]) -> str:
+    """Return the condition that a column is like one of these patterns; with `*` among them it may be NULL, too."""
+    if "*" in patterns:
+        return "true"
+    return "(" + " OR ".join(f"{column} GLOB {quoted(each)}" for each in patterns) + ")"
 
 
 class Answer(NamedTuple):
@@ -112,9 +130,19 @@ class Tables:
         self.connection.execute(f"CREATE TABLE lines ({names}, event_time {ZONED}, is_event BOOLEAN)")
         self.make_views("SELECT * EXCLUDE (is_event) FROM lines WHERE is_event")
 
-    def make_views(self, events: str) -> None:
-        """Make `events` what a SELECT says, and the views that the columns suffice for."""
+    def make_views(self, events: str, pipeline: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Make `events` what a SELECT says, and the views that the columns suffice for.
+
+        Args:
+            events: SQL.
+            pipeline: SQL of the tables of PIPELINE_COLUMNS; one that is not given has no rows.
+        """
         self.connection.execute(f"CREATE OR REPLACE VIEW events AS {events}")
+        for name, columns in PIPELINE_COLUMNS.items():
+            nothing = ", ".join(f'NULL::{kind} AS "{column}"' for column, kind in columns.items())
+            self.connection.execute(
+                f"CREATE OR REPLACE VIEW {name} AS {pipeline.get(name, f'SELECT {nothing} LIMIT 0')}"
+            )
         for view in VIEWS:
             text = text_of(view, self.window_s)
             if columns_of(text) <= set(self.columns):

@@ -36,7 +36,7 @@ def test_the_first_alert_of_the_page(first: Path, others: Everybody) -> None:
     assert [words[:3] for words in commands] == [["otel-feedback", "alerts", name] for name in ("check", "run", "list")]
     check, run, listed = (alerts(first, *words[2:]) for words in commands)
     assert (check.returncode, check.stderr) == (0, "")
-    assert "7 rules, nothing wrong" in check.stdout
+    assert "10 rules, nothing wrong" in check.stdout
     shown = blocks(PAGE, "text")[0].text.split(" since ")
     assert (run.returncode, run.stderr) == (0, "")
     assert run.stdout.startswith(shown[0])

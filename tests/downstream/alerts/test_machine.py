@@ -12,7 +12,8 @@ from hypothesis import strategies as some
 
 from otel_feedback.downstream.alerts.machine import Alert, Phase, Told, decide, step
 from otel_feedback.downstream.alerts.observing import Key, Observation
-from otel_feedback.downstream.alerts.rules import Duration, Options, Rule
+from otel_feedback.downstream.alerts.rules import Options, Rule
+from otel_feedback.downstream.declared.reading import Duration
 
 BEGIN = datetime(2026, 3, 2, 9, 0, tzinfo=timezone.utc)
 OPTIONS = Options()

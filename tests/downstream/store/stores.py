@@ -56,15 +56,15 @@ class Store:
     def wait_for_rows(self, count: int) -> None:
         wait_until(lambda: self.manifest().rows >= count, timeout_s=90, what=f"{count} rows")
 
-    def files(self) -> list[str]:
-        """Return the files that the manifest names; each of them is there."""
-        named = [str(self.path / file.path) for file in self.manifest().files]
+    def files(self, table: str = "events") -> list[str]:
+        """Return the files of a table that the manifest names; each of them is there."""
+        named = [str(self.path / name) for name in sorted(self.manifest().named) if name.startswith(f"{table}/")]
         assert all(Path(path).is_file() for path in named)
         return named
 
-    def select(self, what: str) -> list[tuple[Any, ...]]:
-        """Return what a reader sees: `what` of the rows of the files that the manifest names."""
-        files = self.files()
+    def select(self, what: str, table: str = "events") -> list[tuple[Any, ...]]:
+        """Return what a reader sees: `what` of the rows of the files of a table that the manifest names."""
+        files = self.files(table)
         if not files:
             return []
         with duckdb.connect() as database:
@@ -72,9 +72,9 @@ class Store:
             rows = f"read_parquet({files}, union_by_name = true, hive_partitioning = false)"
             return database.execute(f"SELECT {what} FROM {rows}").fetchall()
 
-    def places(self) -> list[tuple[int, int]]:
+    def places(self, table: str = "events") -> list[tuple[int, int]]:
         """Return partition and offset of each row."""
-        return self.select("source_partition, source_position")
+        return self.select("source_partition, source_position", table)
 
     def ids(self) -> list[str]:
         """Return the event id of each row."""

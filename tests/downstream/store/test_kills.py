@@ -15,6 +15,7 @@ import pytest
 
 from tests.downstream.store.stores import Store, ids, lines
 from tests.downstream.topics import Topic, event
+from tests.stack import kafka_clients
 from tests.stack.kafka import KafkaBroker
 from tests.stack.waiting import wait_until
 from tests.support import ROOT, environment
@@ -33,6 +34,7 @@ def kill_again_and_again(topic: Topic, store: Store, kills: int, events: int) ->
     sending.start()
     chance = random.Random()
     for _ in range(kills):
+        kafka_clients.produce(topic.broker.bootstrap_servers, f"{topic.name}-dlq", [b"a letter"] * 5, key=b"k")
         writer = store.follow("--flush-interval", "0.05", "--flush-rows", "150")
         before = store.manifest().counts.get("written", 0)
         wait_until(
@@ -49,6 +51,9 @@ def kill_again_and_again(topic: Topic, store: Store, kills: int, events: int) ->
 def assert_exactly_once(topic: Topic, store: Store) -> None:
     wanted = sorted((record.partition, record.offset) for record in topic.records())
     assert sorted(store.places()) == wanted
+    for table, records in (("accounts", topic.audit()), ("dead_letters", topic.letters())):
+        assert records
+        assert sorted(store.places(table)) == [(record.partition, record.offset) for record in records]
 
 
 @pytest.mark.brief

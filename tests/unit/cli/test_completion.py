@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from otel_feedback.cli.completion import script
+from otel_feedback.cli.completion import FILES, script
 from otel_feedback.cli.parser import make_parser
 
 ASK = """
@@ -41,7 +41,16 @@ def test_bash_completes_what_the_parser_knows(tmp_path: Path) -> None:
     assert completed("journal", "re") == ["replay"]
     assert completed("journal", "replay", "--q") == ["--quarantine"]
     assert completed("tail", "--agent", "x", "--from", "o") == ["outcomes.jsonl"]
+    assert completed("slo", "--slo", "o") == completed("alerts", "check", "--rules", "o") == ["outcomes.jsonl"]
     assert completed("completion", "z") == ["zsh"]
+
+
+def test_every_option_that_takes_a_file_or_folder_completes_them() -> None:
+    commands = make_parser().commands()
+    for command in [*commands.values(), *(each for one in commands.values() for each in one.commands().values())]:
+        for action in command._actions:  # pyright: ignore[reportPrivateUsage]
+            if action.metavar in ("FILE", "PATH", "DIR"):
+                assert {*action.option_strings, action.dest} & FILES, action.option_strings
 
 
 def test_each_shell_gets_every_command() -> None:

@@ -1,8 +1,14 @@
 -- Agents that are expected at a moment: seen in the same window of each of the days before, or listed; and how much they did.
-WITH x AS (
-    SELECT CAST(floor(epoch(event_time) / $step) AS BIGINT) * $step AS t, $keys, count(*) AS n, arg_max(run_id, event_time) AS run_id
-    FROM outcomes
+-- On the records that are in one of these windows, each event once: whether one is there does not hang on its revision.
+WITH records AS (
+    SELECT event_id, epoch(event_time) AS time, tenant_id, agent_name, action_type, run_id, revision
+    FROM events
     WHERE $where AND event_time >= to_timestamp($first - $window - $days * 86400) AND event_time < to_timestamp($last)
+        AND (epoch(event_time) - ($first - $window - $days * 86400)) % 86400 < $window + $last - $first
+),
+x AS (
+    SELECT CAST(floor(time / $step) AS BIGINT) * $step AS t, $keys, count(*) AS n, arg_max(run_id, time) AS run_id
+    FROM (SELECT * FROM records QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY revision DESC) = 1)
     GROUP BY ALL
 ),
 placed AS (

@@ -1,0 +1,51 @@
+"""The connection of a store to Kafka: a consumer that is in no rebalance, and whose offsets are the store's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otel_feedback.exporters.kafka.connection import most_telling
+from otel_feedback.exporters.kafka.library import import_kafka
+from otel_feedback.exporters.kafka.quiet import hearing, quieten
+from otel_feedback.exporters.kafka.receipt import unavailable
+from otel_feedback.exporters.kafka.tls import with_context
+from otel_feedback.settings.table import KafkaConfig
+
+__all__ = ["CLOSE_MS", "open_consumer"]
+
+CLOSE_MS = 5_000
+
+
+def open_consumer(config: KafkaConfig, group: str | None) -> Any:
+    """Return a KafkaConsumer, to which partitions are to be assigned.
+
+    Args:
+        config: Where.
+        group: Whom it may commit for; None: nobody.
+
+    Raises:
+        ExportError: Kafka does not answer.
+    """
+    import_kafka()
+    from kafka import KafkaConsumer
+
+    from otel_feedback.exporters.kafka.sockets import closed_on_failure
+
+    quieten(config.client_id)
+    options: dict[str, Any] = {
+        "bootstrap_servers": list(config.bootstrap_servers),
+        "client_id": f"{config.client_id}-store",
+        "group_id": group,
+        "enable_auto_commit": False,
+        "auto_offset_reset": "none",  # what is not there any more is to be said
+        "allow_auto_create_topics": False,
+        "metadata_max_age_ms": 30_000,
+        "metrics_enabled": False,
+        **with_context(config.client_options),
+    }
+    with hearing() as heard:
+        try:
+            with closed_on_failure(options) as opening:
+                return KafkaConsumer(**opening)
+        except Exception as exc:
+            raise unavailable(exc, why=most_telling(heard)) from exc

@@ -1,0 +1,1 @@
+"""Alerts: rules, what they see, the state machine, what is kept, and who is told."""
