@@ -18,8 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from otel_feedback.cli.console import UNKNOWN, failed, number_of, open_console, write
-from otel_feedback.cli.reading.selection import Selection
 from otel_feedback.cli.reading.source import LOG, TOPIC, answering, opened, source_of, tell, watched
+from otel_feedback.downstream.tables.selection import Selection
 from otel_feedback.downstream.tables.tables import VIEWS, Answer, Tables, columns_of, text_of
 
 __all__ = ["run"]
