@@ -12,6 +12,7 @@ from otel_feedback.cli.alerts.arguments import add_alerts
 from otel_feedback.cli.arguments import Parser, add_bootstrap_servers, add_json, moment, positive, seconds, timeout
 from otel_feedback.cli.reading.parsers import add_failures, add_sql, add_stats, add_tail, add_trace
 from otel_feedback.cli.storing.parsers import add_erase, add_store
+from otel_feedback.cli.ui.arguments import add_ui
 from otel_feedback.version import VERSION
 
 __all__ = ["make_parser"]
@@ -20,6 +21,7 @@ EXAMPLES = """\
 examples:
   otel-feedback demo                        a team at work, without any service
   otel-feedback demo --json | jq .summary   the same as data
+  otel-feedback ui                          a page in the browser
   docker compose up -d                      Kafka, a collector, Jaeger
   otel-feedback topics --dry-run            which topics would be made
   KAFKA_BOOTSTRAP_SERVERS=localhost:9092 otel-feedback doctor
@@ -84,7 +86,7 @@ def make_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"otel-feedback {VERSION}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     for add in (
-        _demo, add_tail, add_stats, add_failures, add_trace, add_sql, add_store, add_erase, add_alerts, _topics, _doctor,
+        _demo, add_ui, add_tail, add_stats, add_failures, add_trace, add_sql, add_store, add_erase, add_alerts, _topics, _doctor,
         _journal, _verify,
         _schema, _completion,
     ):  # fmt: skip

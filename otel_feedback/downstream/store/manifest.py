@@ -13,7 +13,7 @@ import msgspec
 
 from otel_feedback.downstream.store.folder import StoreError, StoreFolder, replace_file
 
-__all__ = ["DataFile", "Manifest", "load", "save"]
+__all__ = ["DataFile", "Manifest", "Rollup", "load", "save"]
 
 VERSION = 1
 
@@ -33,11 +33,19 @@ class DataFile(msgspec.Struct, frozen=True):
         return self.path.split("/")[1].removeprefix("day=")
 
 
+class Rollup(msgspec.Struct, frozen=True):
+    """The sums of a day: their file below the store, and how many rows the day had of which they were made."""
+
+    day: str
+    path: str
+    rows: int
+
+
 class Manifest(msgspec.Struct, kw_only=True):
     """What the store is at a moment. A value: who changes it makes another by `msgspec.structs.replace`.
 
     `positions`: by source, how far it was read, in that source's own form. `counts`: what became of the records so far
-    that are no rows. `erasures`: ids of the rules that every file obeys.
+    that are no rows. `erasures`: ids of the rules that every file obeys. `rollups`: sums of days, see `rollups.py`.
     """
 
     version: int = VERSION
@@ -45,6 +53,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     positions: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
     counts: dict[str, int] = msgspec.field(default_factory=dict[str, int])
     erasures: list[str] = msgspec.field(default_factory=list[str])
+    rollups: list[Rollup] = msgspec.field(default_factory=list[Rollup])
 
     @property
     def rows(self) -> int:

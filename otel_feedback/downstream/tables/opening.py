@@ -19,7 +19,7 @@ import duckdb
 from otel_feedback.downstream.tables.tables import ALL_COLUMNS, EVENT_TIME, WINDOW_S, Tables, quoted
 from otel_feedback.errors import FeedbackError
 
-__all__ = ["SourceError", "add_log", "manifest_files", "open_log", "open_store"]
+__all__ = ["SourceError", "add_log", "manifest_files", "open_log", "open_store", "rows_of"]
 
 MANIFEST = "manifest.json"
 TRIES = 5
@@ -90,7 +90,7 @@ def open_store(folder: Path, since: datetime | None = None, window_s: int = WIND
         for tried in range(1, TRIES + 1):
             files = manifest_files(folder, since)
             try:
-                tables.make_views(_select(tables, files))
+                tables.make_views(rows_of(tables.connection, files))
                 break
             except duckdb.IOException as exc:  # made into another file meanwhile
                 if tried == TRIES:
@@ -121,13 +121,18 @@ def manifest_files(folder: Path, since: datetime | None = None) -> list[Path]:
         raise SourceError(f"{path} cannot be read: {exc}") from exc
 
 
-def _select(tables: Tables, files: Sequence[Path]) -> str:
+def rows_of(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> str:
+    """Return the SELECT of the rows of a store's files: ALL_COLUMNS, those of a newer version, and `event_time`.
+
+    Raises:
+        duckdb.Error: A file cannot be read.
+    """
     there: set[str] = set()
     scan = "LIMIT 0"
     if files:
         names = ", ".join(quoted(str(file)) for file in files)
         scan = f"FROM read_parquet([{names}], union_by_name=true, hive_partitioning=false)"
-        there = {name for name, *_ in tables.query(f"DESCRIBE SELECT * {scan}")}
+        there = {name for name, *_ in connection.execute(f"DESCRIBE SELECT * {scan}").fetchall()}
     columns = [f'"{name}"' if name in there else f'NULL::{kind} AS "{name}"' for name, kind in ALL_COLUMNS.items()]
     newer = [f'"{name}"' for name in sorted(there - ALL_COLUMNS.keys())]  # of a store that a newer version writes
     return f"SELECT *, {EVENT_TIME} AS event_time FROM (SELECT {', '.join(columns + newer)} {scan})"

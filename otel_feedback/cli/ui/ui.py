@@ -1,0 +1,83 @@
+"""`otel-feedback ui`: serves the page until Ctrl-C or SIGTERM. Exit code 0 when it was stopped; 1 when it could not begin."""
+
+from __future__ import annotations
+
+import sys
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.text import Text
+
+from otel_feedback.cli.console import failed, open_console
+from otel_feedback.cli.reading.source import answering
+from otel_feedback.cli.storing.store import stopped_by_signals
+from otel_feedback.cli.ui.place import opened
+from otel_feedback.cli.ui.tokens import access_of
+from otel_feedback.errors import FeedbackError
+from otel_feedback.settings.ui import get_ui_settings
+
+__all__ = ["NEEDED", "run"]
+
+NEEDED = "install them: pip install 'otel-feedback[ui]'"
+
+
+def run(
+    *, source: Sequence[str], bootstrap_servers: str | None, store: Path | None, host: str | None, port: str | None,
+    tokens: Sequence[str], token_files: Sequence[Path], hosts: Sequence[str], jaeger: str | None, rules: str | None,
+    state: str | None, opens: bool,
+) -> int:  # fmt: skip
+    """Serve, and return the exit code.
+
+    Args:
+        source: What `--from` says.
+        bootstrap_servers: In place of the setting.
+        store: Folder of the store that is written here; None: that of the settings, or for logs one that does not stay.
+        host: Where to listen.
+        port: Which port.
+        tokens: What lets in; empty: of the settings, or asked for.
+        token_files: Files with a token a line.
+        hosts: Names that a proxy calls this by.
+        jaeger: Jaeger's page.
+        rules: The alerts' rules.
+        state: Where alerts are kept.
+        opens: Open a browser.
+    """
+    try:
+        import duckdb  # noqa: F401 # pyright: ignore[reportUnusedImport]
+
+        from otel_feedback.downstream.ui import app as apps
+        from otel_feedback.downstream.ui import serving
+    except ImportError:
+        failed("the page needs DuckDB, Starlette and uvicorn, which are not all installed", NEEDED)
+        return 1
+
+    def work() -> int:
+        settings = get_ui_settings(host=host, port=port, jaeger=jaeger)
+        access = access_of(settings, tokens, token_files, hosts)
+        try:
+            listening = serving.bind(settings.host, settings.port)
+        except FeedbackError as exc:
+            failed(str(exc), "end it, or take another one: --port 0 takes one that is free")
+            return 1
+        with listening, opened(source, bootstrap_servers, store, settings.jaeger, rules, state) as shown:
+            app, hub = apps.make_app(shown, access, listening.getsockname()[1])
+            server = serving.PageServer(app, hub)
+            with stopped_by_signals(server.stop):
+                _tell(serving.address_of(listening), shown.source, needs_token=bool(access.tokens))
+                if opens:
+                    webbrowser.open(serving.address_of(listening))
+                server.run(listening)
+        return 0
+
+    return answering(work)
+
+
+def _tell(address: str, source: str, *, needs_token: bool) -> None:
+    console = open_console()
+    line = Text(address, f"bold link {address}").append("  ", "not bold").append(source, "not bold dim")
+    console.print(line, soft_wrap=True)
+    if needs_token:
+        console.print(Text("  the first time with its token: …/?token=TOKEN; then the browser knows it", "dim"))
+    console.print(Text("  Ctrl-C ends", "dim"))
+    sys.stdout.flush()
