@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 
 from otel_feedback.downstream.store.manifest import Manifest, Rollup
 
-__all__ = ["BUCKETS", "GROWTH", "KEYS", "current", "day_after", "day_sums", "due", "sums_of"]
+__all__ = ["BUCKETS", "GROWTH", "KEYS", "current", "day_after", "day_sums", "due", "named", "rows_by_day", "sums_of"]
 
 BUCKETS = 64
 GROWTH = 1.27
@@ -52,23 +52,28 @@ def day_sums(rows: str, day: str) -> str:
         day: Such as `2026-03-02`.
     """
     latest = (
-        f"SELECT *, epoch_ms(at) AS t, {_LATENCY} AS took FROM (SELECT *, coalesce(end_time, timestamp) AS at FROM {rows})"
+        f"SELECT *, epoch_ms(ended) AS t, {_LATENCY} AS took FROM (SELECT *, coalesce(end_time, timestamp) AS ended FROM {rows})"
         " QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY revision DESC) = 1"
     )
-    return sums_of(f"(SELECT * FROM ({latest}) WHERE CAST(at AS DATE) = DATE '{day}')")
+    return sums_of(f"(SELECT * FROM ({latest}) WHERE CAST(ended AS DATE) = DATE '{day}')")
 
 
 def current(manifest: Manifest) -> list[Rollup]:
     """Return the rollups that count."""
-    rows = _rows(manifest)
+    rows = rows_by_day(manifest)
     return [rollup for rollup in manifest.rollups if rows.get(rollup.day) == rollup.rows]
+
+
+def named(manifest: Manifest) -> set[str]:
+    """Return the paths of all files that a manifest names."""
+    return {file.path for file in manifest.files} | {rollup.path for rollup in manifest.rollups}
 
 
 def due(manifest: Manifest, now: datetime | None = None) -> str | None:
     """Return a day that is to be summed up; None: there is none."""
     last = ((now or datetime.now(timezone.utc)) - AFTER).strftime("%Y-%m-%d")
     done = {rollup.day for rollup in current(manifest)}
-    return next((day for day in sorted(_rows(manifest)) if day <= last and day not in done), None)
+    return next((day for day in sorted(rows_by_day(manifest)) if day <= last and day not in done), None)
 
 
 def day_after(day: str) -> str:
@@ -76,7 +81,8 @@ def day_after(day: str) -> str:
     return (datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=timezone.utc) + timedelta(days=1)).strftime("%Y-%m-%d")
 
 
-def _rows(manifest: Manifest) -> dict[str, int]:
+def rows_by_day(manifest: Manifest) -> dict[str, int]:
+    """Return how many rows each day has."""
     rows: dict[str, int] = {}
     for file in manifest.files:
         rows[file.day] = rows.get(file.day, 0) + file.rows

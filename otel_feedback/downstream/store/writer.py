@@ -24,6 +24,7 @@ from otel_feedback.downstream.store.erasures import Rule
 from otel_feedback.downstream.store.folder import StoreFolder
 from otel_feedback.downstream.store.keeping import Limits, doomed, to_join
 from otel_feedback.downstream.store.manifest import DataFile, Manifest
+from otel_feedback.downstream.store.rollups import due, named
 from otel_feedback.errors import describe
 from otel_feedback.retry import Backoff
 
@@ -185,6 +186,7 @@ class StoreWriter:
                 self._keep_due_s = time.monotonic() + KEEP_S
                 if not self._is_given_up:
                     self._try("keep", lambda: self._keep(files))  # what it cannot do now it tries again the next time
+                    self._try("sum up", lambda: self._sum_up(files))
             if batch is None and self._is_closing:
                 return
 
@@ -286,10 +288,12 @@ class StoreWriter:
                 made.append(other)
         counts = _sum(old.counts, {"erased": erased})
         rules = [rule.id for rule in self._rules]
-        self._exchange(msgspec.structs.replace(old, files=kept, counts=counts, erasures=rules), made, gone)
+        days = {file.day for file in gone}
+        rollups = [rollup for rollup in old.rollups if rollup.day not in days]
+        new = msgspec.structs.replace(old, files=kept, counts=counts, erasures=rules, rollups=rollups)
+        self._exchange(new, made, gone)
         # what they are about may be in files that were joined lately, too: none of them waits for its readers
-        named = {file.path for file in kept}
-        self._folder.sweep(named, all_of=_data_files(self._folder) - named)
+        self._folder.sweep(named(new), all_of=_data_files(self._folder) - named(new))
 
     def _keep(self, files: Any) -> None:
         """Delete what is too old or too much, join small files, and delete what nobody reads any more."""
@@ -301,7 +305,7 @@ class StoreWriter:
             kept = [file for file in manifest.files if file.path not in names]
             new = msgspec.structs.replace(manifest, files=kept, counts=_sum(manifest.counts, {"expired": rows}))
             self._exchange(new, [], gone)
-            self._folder.sweep({file.path for file in kept}, all_of=names)
+            self._folder.sweep(named(new), all_of=names)
         while not self._is_given_up:
             group = to_join(self._manifest.files)
             if not group:
@@ -312,7 +316,11 @@ class StoreWriter:
             self._exchange(msgspec.structs.replace(self._manifest, files=[*kept, joined]), [joined], group)
             if self._waiting is not None:
                 break
-        self._folder.sweep({file.path for file in self._manifest.files})
+        self._folder.sweep(named(self._manifest))
+
+    def _sum_up(self, files: Any) -> None:
+        while self._waiting is None and not self._is_given_up and (day := due(self._manifest)) is not None:
+            self._exchange(files.with_sums(self._manifest, day), [], [])
 
 
 def _data_files(folder: StoreFolder) -> set[str]:

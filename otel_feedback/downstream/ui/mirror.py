@@ -22,10 +22,13 @@ import duckdb
 
 from otel_feedback.downstream.store import manifest as manifests
 from otel_feedback.downstream.store.folder import StoreFolder
-from otel_feedback.downstream.store.manifest import DataFile, Manifest
+from otel_feedback.downstream.store.manifest import DataFile, Manifest, Rollup
+from otel_feedback.downstream.store.rollups import current, day_after, day_sums, rows_by_day, sums_of
 from otel_feedback.downstream.tables.opening import rows_of
+from otel_feedback.downstream.tables.selection import literal
 from otel_feedback.downstream.tables.tables import quoted, text_of
 from otel_feedback.errors import FeedbackError
+from otel_feedback.logger import number_of
 
 __all__ = ["HOT", "Mirror", "Reader"]
 
@@ -37,6 +40,7 @@ DAYS = 2
 MEMORY = "1GB"
 THREADS = 2
 MOST_TEXT = 500
+AGAIN_S = 60.0
 
 _LATENCY = "CASE WHEN status <> 'pending' THEN coalesce(latency_ms, duration_ms) END"
 HOT = {
@@ -121,6 +125,8 @@ class Mirror:
         self._most_hot = most_hot
         self._listeners: list[Callable[[], None]] = []
         self._known: dict[str, DataFile] = {}
+        self._summed: dict[str, int] = {}  # by day in `hours`: of how many rows
+        self._late: dict[str, float] = {}  # by day: when it may be summed up again, since late rows come one by one
         self._version: object = None
         self._stop = threading.Event()
         self._aside = TemporaryDirectory(prefix="otel-feedback-ui-")
@@ -170,7 +176,6 @@ class Mirror:
         while not self._stop.is_set():
             try:
                 self.look()
-                self.problem = None
             except (FeedbackError, OSError, duckdb.Error) as exc:
                 self.problem = f"{self.folder.path} cannot be read: {' '.join(str(exc).split())[:300]}"
             except BaseException as exc:  # at a thread's top
@@ -179,28 +184,40 @@ class Mirror:
             self._stop.wait(LOOK_S)
 
     def look(self) -> None:
-        """Take in what has changed.
+        """Take in what has changed; readers see all of it, or nothing.
 
         Raises:
             FeedbackError, OSError, duckdb.Error: The store cannot be read; the next call tries again.
         """
         version = self._stat()
-        if version == self._version:
-            return
-        manifest = manifests.load(self.folder)
-        begin = self._begin(manifest)
-        if manifest.erasures != self.manifest.erasures or begin != self.begin or self._is_anew(manifest):
-            self._make_empty()
-            self.begin = begin
-        new = self._new_in(manifest)
-        added = self._take(new, manifest) if new else 0
-        self.manifest, self._version = manifest, version
-        self._known = {file.path: file for file in manifest.files}
-        self.newest = max((file.last for file in manifest.files), default=None)
-        self._trim(manifest)
-        if added:
-            for listener in self._listeners:
+        if version != self._version:
+            manifest = manifests.load(self.folder)
+            begin = self._begin(manifest)
+            is_other = manifest.erasures != self.manifest.erasures or _written(manifest) < _written(self.manifest)
+            is_anew = begin != self.begin or is_other
+            if is_anew:
+                self._known, self._summed = {}, {}
+            self._run("BEGIN")
+            try:
+                if is_anew:
+                    self._make_empty()
+                added = self._take(self._new_in(manifest), begin, 0 if is_anew else self.seen + 1)
+                if manifest.counts.get("expired", 0) != self.manifest.counts.get("expired", 0):
+                    self._trim(manifest)
+                self._run("COMMIT")
+            except BaseException:
+                self._run("ROLLBACK")
+                raise
+            self.manifest, self.begin, self._version = manifest, begin, version
+            self._known = {file.path: file for file in manifest.files}
+            self.newest = max((file.last for file in manifest.files), default=None)
+            if added and not is_anew:
+                self.seen += 1
+            for listener in self._listeners if added else ():
                 listener()
+        elif self.begin is not None and self.begin != self._midnight():
+            self._version = None  # another day
+        self.problem = self._sum_up()
 
     def _new_in(self, manifest: Manifest) -> list[DataFile]:
         """Return the files that may have rows that are new: all that we do not know, but those that were joined of such."""
@@ -223,33 +240,24 @@ class Mirror:
         return told.st_ino, told.st_mtime_ns, told.st_size
 
     def _begin(self, manifest: Manifest) -> datetime | None:
-        if manifest.rows <= self._most_hot:
-            return None if self.begin is None else self._midnight()
-        return self._midnight()
+        return None if manifest.rows <= self._most_hot else self._midnight()
 
     def _midnight(self) -> datetime:
         today = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
         return today - timedelta(days=DAYS)
 
-    def _is_anew(self, manifest: Manifest) -> bool:
-        """Tell whether it is another store in the place of the one that was."""
-        return manifest.counts.get("written", 0) < self.manifest.counts.get("written", 0)
-
     def _make_empty(self) -> None:
         columns = ", ".join(f"{what} AS {name}" for name, what in HOT.items())
         nothing = f"SELECT {columns}, 0::BIGINT AS seen FROM ({rows_of(self._own, [])})"
         self._run(f"CREATE OR REPLACE TABLE kept.hot AS {nothing}")
-        self._run("CREATE OR REPLACE TABLE kept.hours (tenant_id VARCHAR)")
-        self._known = {}
+        self._run(f"CREATE OR REPLACE TABLE kept.hours AS SELECT ''::VARCHAR AS day, * FROM ({sums_of('kept.hot')})")
 
-    def _take(self, new: Sequence[DataFile], manifest: Manifest) -> int:
-        """Take in the rows of files that are new to us; of a file that was joined of known ones none is."""
-        fresh = [file for file in new if self.begin is None or file.last >= self.begin]
-        if not fresh:
+    def _take(self, new: Sequence[DataFile], begin: datetime | None, number: int) -> int:
+        """Take in the rows of files that are new to us, and return how many there were."""
+        paths = [self.folder.path / file.path for file in new if begin is None or file.last >= begin]
+        if not paths:
             return 0
-        number = self.seen + 1
-        paths = [self.folder.path / file.path for file in fresh]
-        since = "true" if self.begin is None else f"event_time >= TIMESTAMPTZ '{self.begin.isoformat()}'"
+        since = "true" if begin is None else f"event_time >= {literal(begin)}"
         columns = ", ".join(f"{what} AS {name}" for name, what in HOT.items())
         self._run(
             f"CREATE OR REPLACE TEMP TABLE fresh AS SELECT {columns}, {number}::BIGINT AS seen"
@@ -261,26 +269,59 @@ class Mirror:
             "CREATE OR REPLACE TEMP TABLE known AS SELECT h.rowid AS place, h.event_id, h.revision FROM kept.hot AS h"
             " WHERE h.key IN (SELECT key FROM fresh)"
         )
-        self._run("BEGIN")
-        try:
-            self._run(
-                "DELETE FROM fresh USING known WHERE fresh.event_id = known.event_id AND fresh.revision <= known.revision"
-            )
-            self._run("DELETE FROM kept.hot WHERE rowid IN (SELECT place FROM known SEMI JOIN fresh USING (event_id))")
-            [(added,)] = self._run("INSERT INTO kept.hot SELECT * FROM fresh")
-            self._run("COMMIT")
-        except BaseException:
-            self._run("ROLLBACK")
-            raise
+        self._run(
+            "DELETE FROM fresh USING known WHERE fresh.event_id = known.event_id AND fresh.revision <= known.revision"
+        )
+        self._run("DELETE FROM kept.hot WHERE rowid IN (SELECT place FROM known SEMI JOIN fresh USING (event_id))")
+        [(added,)] = self._run("INSERT INTO kept.hot SELECT * FROM fresh")
         self._run("DROP TABLE fresh")
         self._run("DROP TABLE known")
-        self.seen = number
         return int(str(added))
 
     def _trim(self, manifest: Manifest) -> None:
         """Let go of what the store has let go of."""
         first = min((file.first for file in manifest.files), default=None)
-        if first is None:
-            self._run("DELETE FROM kept.hot")
-        elif manifest.counts.get("expired", 0):
-            self._run(f"DELETE FROM kept.hot WHERE event_time < TIMESTAMPTZ '{first.isoformat()}'")
+        self._run(
+            "DELETE FROM kept.hot" if first is None else f"DELETE FROM kept.hot WHERE event_time < {literal(first)}"
+        )
+
+    def _sum_up(self) -> str | None:
+        """Take in the sums of a day that is not in memory, if there is one left; say so while more are."""
+        if self.begin is None:
+            return None
+        last = self.begin.strftime("%Y-%m-%d")
+        rows = {day: number for day, number in rows_by_day(self.manifest).items() if day < last}
+        left = [day for day in sorted(rows, reverse=True) if self._summed.get(day) != rows[day]]
+        gone = self._summed.keys() - rows.keys()
+        made = {rollup.day: rollup for rollup in current(self.manifest)}
+        for day in [*gone, *left[:1]]:
+            if day in self._late and time.monotonic() < self._late[day]:
+                continue
+            self._run("BEGIN")
+            try:
+                self._run(f"DELETE FROM kept.hours WHERE day = '{day}'")
+                if day not in gone:
+                    self._run(
+                        f"INSERT INTO kept.hours BY NAME SELECT '{day}' AS day, * FROM ({self._sums(day, made.get(day))})"
+                    )
+                self._run("COMMIT")
+            except BaseException:
+                self._run("ROLLBACK")
+                raise
+            self._late[day] = time.monotonic() + AGAIN_S
+            self._summed.pop(day, None)
+            if day not in gone:
+                self._summed[day] = rows[day]
+        count = sum(self._summed.get(day) is None for day in rows)
+        return f"{number_of(count, 'day')} of long ago are still to be added up" if count else None
+
+    def _sums(self, day: str, made: Rollup | None) -> str:
+        if made is not None:
+            return f"SELECT * FROM read_parquet({quoted(str(self.folder.path / made.path))}, hive_partitioning = false)"
+        days = (day, day_after(day))
+        paths = [self.folder.path / file.path for file in self.manifest.files if file.day in days]
+        return day_sums(f"({rows_of(self._own, paths)})", day)
+
+
+def _written(manifest: Manifest) -> int:
+    return manifest.counts.get("written", 0)
