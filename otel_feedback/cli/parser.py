@@ -21,6 +21,7 @@ EXAMPLES = """\
 examples:
   otel-feedback demo                        a team at work, without any service
   otel-feedback demo --json | jq .summary   the same as data
+  otel-feedback demo --ui                   the same on a page in the browser
   otel-feedback ui                          a page in the browser
   docker compose up -d                      Kafka, a collector, Jaeger
   otel-feedback topics --dry-run            which topics would be made
@@ -99,6 +100,10 @@ def make_parser() -> Parser:
 
 def _demo(commands: Any) -> None:
     def run(options: argparse.Namespace) -> int:
+        if options.ui:
+            from otel_feedback.cli.demo import page
+
+            return page.run(seconds=options.seconds, port=options.port, opens=options.open)
         from otel_feedback.cli.demo import demo
 
         return demo.run(seconds=options.seconds, as_json=options.json)
@@ -111,7 +116,11 @@ def _demo(commands: Any) -> None:
     parser.add_argument(
         "--seconds", type=seconds, metavar="N", help="how long the agents work (8; without a terminal 1)"
     )
-    add_json(parser, "write one JSON object: events, summary, account")
+    form = parser.add_mutually_exclusive_group()
+    add_json(form, "write one JSON object: events, summary, account")
+    form.add_argument("--ui", action="store_true", help="show it on a page in the browser, until Ctrl-C")
+    parser.add_argument("--port", metavar="N", help="of the page (4390)")
+    parser.add_argument("--open", action="store_true", help="open a browser on the page")
     parser.set_defaults(run=run)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
@@ -15,11 +17,13 @@ from otel_feedback.cli.storing.store import stopped_by_signals
 from otel_feedback.cli.ui.place import opened
 from otel_feedback.cli.ui.tokens import access_of
 from otel_feedback.errors import FeedbackError
-from otel_feedback.settings.ui import get_ui_settings
+from otel_feedback.settings.ui import UISettings, get_ui_settings
 
-__all__ = ["NEEDED", "run"]
+if TYPE_CHECKING:
+    from otel_feedback.downstream.ui.access import Access
+    from otel_feedback.downstream.ui.app import Shown
 
-NEEDED = "install them: pip install 'otel-feedback[ui]'"
+__all__ = ["is_installed", "listen", "run", "show"]
 
 
 def run(
@@ -43,34 +47,59 @@ def run(
         state: Where alerts are kept.
         opens: Open a browser.
     """
-    try:
-        import duckdb  # noqa: F401 # pyright: ignore[reportUnusedImport]
-
-        from otel_feedback.downstream.ui import app as apps
-        from otel_feedback.downstream.ui import serving
-    except ImportError:
-        failed("the page needs DuckDB, Starlette and uvicorn, which are not all installed", NEEDED)
+    if not is_installed():
         return 1
 
     def work() -> int:
         settings = get_ui_settings(host=host, port=port, jaeger=jaeger)
         access = access_of(settings, tokens, token_files, hosts)
-        try:
-            listening = serving.bind(settings.host, settings.port)
-        except FeedbackError as exc:
-            failed(str(exc), "end it, or take another one: --port 0 takes one that is free")
+        listening = listen(settings)
+        if listening is None:
             return 1
         with listening, opened(source, bootstrap_servers, store, settings.jaeger, rules, state) as shown:
-            app, hub = apps.make_app(shown, access, listening.getsockname()[1])
-            server = serving.PageServer(app, hub)
-            with stopped_by_signals(server.stop):
-                _tell(serving.address_of(listening), shown.source, needs_token=bool(access.tokens))
-                if opens:
-                    webbrowser.open(serving.address_of(listening))
-                server.run(listening)
+            show(listening, shown, access, opens=opens)
         return 0
 
     return answering(work)
+
+
+def is_installed() -> bool:
+    """Tell whether what the page needs is there; say what to do where it is not."""
+    try:
+        import duckdb  # noqa: F401 # pyright: ignore[reportUnusedImport]
+        import starlette  # noqa: F401 # pyright: ignore[reportUnusedImport]
+        import uvicorn  # noqa: F401 # pyright: ignore[reportUnusedImport]
+    except ImportError as exc:
+        failed(f"the page needs {exc.name}, which is not installed", "pip install 'otel-feedback[ui]'")
+        return False
+    return True
+
+
+def listen(settings: UISettings) -> socket.socket | None:
+    """Return a socket that listens where the settings say; None where that cannot be, which is said."""
+    from otel_feedback.downstream.ui.serving import bind
+
+    try:
+        return bind(settings.host, settings.port)
+    except FeedbackError as exc:
+        failed(str(exc), "end what listens there, or take another port: --port 0 takes one that is free")
+        return None
+
+
+def show(listening: socket.socket, shown: Shown, access: Access | None = None, *, opens: bool) -> None:
+    """Serve the page on a socket until a signal, and say where it is."""
+    from otel_feedback.downstream.ui.access import Access
+    from otel_feedback.downstream.ui.app import make_app
+    from otel_feedback.downstream.ui.serving import PageServer, address_of
+
+    access = access or Access()
+    address = address_of(listening)
+    server = PageServer(*make_app(shown, access, listening.getsockname()[1]))
+    with stopped_by_signals(server.stop):
+        _tell(address, shown.source, needs_token=bool(access.tokens))
+        if opens:
+            webbrowser.open(address)
+        server.run(listening)
 
 
 def _tell(address: str, source: str, *, needs_token: bool) -> None:

@@ -75,7 +75,8 @@ def bind(host: str, port: int) -> socket.socket:
     except socket.gaierror:
         raise FeedbackError(f"the name {host} does not resolve") from None
     except OSError as exc:
-        why = "something listens there already" if exc.errno == errno.EADDRINUSE else exc.strerror or str(exc)
+        taken = "something listens there already"
+        why = taken if exc.errno == errno.EADDRINUSE else exc.strerror or str(exc)
         raise FeedbackError(f"cannot listen on {host}:{port}: {why}") from exc
     return listening
 
