@@ -46,7 +46,7 @@ def run(*, seconds: float | None, port: str | None, opens: bool) -> int:
                 target=_work, args=(ended, (seconds or NOMINAL_S) / NOMINAL_S), name="demo-team", daemon=True
             )
             try:
-                with shown_of(source, None, None) as shown:
+                with shown_of(source, None, None, journals=Path(directory) / "journal") as shown:
                     team.start()
                     show(listening, shown, opens=opens)
             finally:

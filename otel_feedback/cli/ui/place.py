@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from otel_feedback.cli.alerts.place import find_folder, read_rules
 from otel_feedback.cli.reading.source import LOG, STORE, TOPIC, Source, source_of
+from otel_feedback.cli.ui.journals import find_journals
 from otel_feedback.settings.store import get_store_settings
 from otel_feedback.settings.table import get_settings
 
@@ -53,12 +54,21 @@ def _alerts(rules: str | None, state: str | None) -> Alerts | None:
 
 @contextmanager
 def shown_of(
-    source: Source, store: Path | None, jaeger: str | None, alerts: Alerts | None = None
+    source: Source, store: Path | None, jaeger: str | None, alerts: Alerts | None = None, journals: Path | None = None
 ) -> Generator[Shown, None, None]:
-    """Give what is shown of a source, kept up until the end."""
+    """Give what is shown of a source, kept up until the end.
+
+    Args:
+        source: Where events are.
+        store: Where they are kept; None: in the settings' store, those of logs in one that does not stay.
+        jaeger: Jaeger's page.
+        alerts: What is kept of them.
+        journals: Where the journals of the service are; None: as the settings say.
+    """
     from otel_feedback.downstream.store.folder import StoreFolder
     from otel_feedback.downstream.ui.app import Shown
     from otel_feedback.downstream.ui.mirror import Mirror
+    from otel_feedback.downstream.ui.pipeline import Pipeline
 
     with TemporaryDirectory(prefix="otel-feedback-ui-") as aside:
         settings = get_store_settings(directory=store)
@@ -70,18 +80,20 @@ def shown_of(
         folder = StoreFolder(path.absolute())
         host = None if source.kind == STORE else _host(source, folder, settings.group)
         mirror = Mirror(folder)
+        behind: Callable[[], int | None] = lambda: None if host is None else host.behind  # noqa: E731
+        pipeline = Pipeline(mirror, source.config, behind, lambda: find_journals(journals))
         try:
             if host is not None:
                 host.start()
             mirror.start()
+            pipeline.start()
             link = None if jaeger is None else f"{jaeger.rstrip('/')}/trace/{{trace_id}}"
             yield Shown(
-                mirror, source.kind, source.said, link,
-                problem=lambda: None if host is None else host.problem,
-                behind=lambda: None if host is None else host.behind,
-                alerts=None if alerts is None else alerts.told,
+                mirror, source.kind, source.said, link, problem=lambda: None if host is None else host.problem,
+                behind=behind, alerts=None if alerts is None else alerts.told, pipeline=pipeline.told,
             )  # fmt: skip
         finally:
+            pipeline.close()
             mirror.close()
             if host is not None:
                 host.close()

@@ -28,7 +28,7 @@ from starlette.types import ASGIApp
 
 from otel_feedback.downstream.ui import details, exporting, groups, picture
 from otel_feedback.downstream.ui.access import Access, Guard
-from otel_feedback.downstream.ui.asking import RefusedError, asked_of, choice_of, number_of
+from otel_feedback.downstream.ui.asking import Asked, RefusedError, asked_of, choice_of, number_of
 from otel_feedback.downstream.ui.live import MOST_ROWS, Hub
 from otel_feedback.downstream.ui.mirror import Mirror, Reader
 from otel_feedback.downstream.ui.rows import milliseconds
@@ -61,7 +61,7 @@ class Shown(NamedTuple):
     behind: Callable[[], int | None] = lambda: None
     alerts: Callable[[str | None], dict[str, Any]] | None = None
     objectives: Callable[[Reader], dict[str, Any]] | None = None
-    pipeline: Callable[[Reader], dict[str, Any]] | None = None
+    pipeline: Callable[[Reader, Asked], dict[str, Any]] | None = None
 
 
 def make_app(shown: Shown, access: Access, port: int) -> tuple[ASGIApp, Hub]:
@@ -187,13 +187,13 @@ class _Endpoints:
         return await self._answer(request, lambda reader: told(reader.tenant))
 
     async def pipeline(self, request: Request) -> Response:
-        asked_of(request.query_params.multi_items())
+        asked = asked_of(request.query_params.multi_items())
         told = self._shown.pipeline
         if request.scope["tenant"] is not None:
             raise RefusedError(403, "the pipeline is not a tenant's", "ask with a token for everything")
         if told is None:
             raise RefusedError(404, "nothing is known of the pipeline", "start the page with a topic, or a store")
-        return await self._answer(request, told)
+        return await self._answer(request, lambda reader: told(reader, asked))
 
     async def values(self, request: Request) -> Response:
         given = request.query_params
