@@ -41,11 +41,8 @@ def _places(directory: Path | None) -> Iterator[Path]:
 
 
 def _journal(found: Survey) -> Journal:
-    from otel_feedback.downstream.ui.pipeline import Account, Journal
+    from otel_feedback.downstream.ui.pipeline import Journal
 
     cursors = sorted(found.cursors or (), key=lambda cursor: cursor.exporter != "kafka")
-    account = None
-    if cursors:
-        told = cursors[0].account
-        account = Account(told.appended, told.delivered, told.pending, dict(told.lost))
+    account = cursors[0].account if cursors else None
     return Journal(found.service_name, found.bytes, _LIVES.get(found.owner), account)

@@ -203,7 +203,9 @@ class _Endpoints:
 
     async def live(self, request: Request) -> Response:
         given = request.query_params.multi_items()
-        asked = asked_of(given, open_end=True)
+        asked = asked_of(given, others=("after",), open_end=True)
+        seen = self._shown.mirror.seen_by(request.headers.get("last-event-id") or request.query_params.get("after"))
+        given = [each for each in given if each[0] != "after"]
         self._hub.admit()
 
         async def changed(seen: int) -> dict[str, Any]:
@@ -213,7 +215,7 @@ class _Endpoints:
             return await self._work(request, lambda reader: self._tick(reader, given))
 
         tenant = request.scope["tenant"]
-        stream = self._hub.stream((tenant, tuple(sorted(given))), tenant, changed, totals)
+        stream = self._hub.stream((tenant, tuple(sorted(given))), seen, tenant, changed, totals)
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 

@@ -28,20 +28,22 @@ def outcomes_for(reader: Reader, asked: Asked) -> str:
 
 
 def feed(reader: Reader, asked: Asked, limit: int, before_ms: int | None) -> dict[str, Any]:
-    """Return the newest actions, and of those that are older than a moment."""
+    """Return the newest actions of those that are older than a moment, and what to name for what comes after."""
+    mark = reader.mirror.mark
     condition = asked.selection.condition()
     if before_ms is not None:
         condition += f" AND epoch_ms(event_time) < {before_ms}"
     text = sql_of("feed", columns=COLUMNS, outcomes=outcomes_for(reader, asked), condition=condition, limit=limit)
-    return {"events": [row_of(row) for row in reader.rows(text)]}
+    return {"events": [row_of(row) for row in reader.rows(text)], "seen": mark}
 
 
 def changed(reader: Reader, asked: Asked, seen: int, limit: int) -> dict[str, Any]:
     """Return the newest of the actions that have come or changed since, and how many more there are."""
     condition = asked.selection.condition()
+    mark = reader.mirror.mark
     rows = reader.rows(sql_of("changed", columns=COLUMNS, seen=seen, condition=condition, limit=limit))
     number = int(str(rows[0]["changed"])) if rows else 0
-    return {"rows": [row_of(row) for row in rows], "skipped": number - len(rows)}
+    return {"rows": [row_of(row) for row in rows], "skipped": number - len(rows), "seen": mark}
 
 
 def run(reader: Reader, run_id: str) -> dict[str, Any]:

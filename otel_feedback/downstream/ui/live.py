@@ -44,16 +44,21 @@ class Hub:
     def __init__(self, seen: Callable[[], int], alerts: Callable[[str | None], Any]) -> None:
         self._seen = seen
         self._alerts = alerts
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Event()
         self._shared: dict[Hashable, asyncio.Future[bytes]] = {}
         self.streams = 0
         """How many are open."""
         self.is_ending = False
 
+    @property
+    def waiting(self) -> int:
+        """How many messages are kept, for all streams together."""
+        return len(self._shared)
+
     def tell(self) -> None:
         """Wake the streams, from any thread."""
-        loop = self._loop
+        loop = self.loop
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self._wake)
 
@@ -76,27 +81,33 @@ class Hub:
             raise RefusedError(503, f"{self.streams} pages are looking already", "close some, or try again in a moment")
 
     async def stream(
-        self, key: Hashable, tenant: str | None, changed: Count, totals: Callable[[], Awaitable[dict[str, Any]]]
+        self,
+        key: Hashable,
+        seen: int,
+        tenant: str | None,
+        changed: Count,
+        totals: Callable[[], Awaitable[dict[str, Any]]],
     ) -> AsyncGenerator[bytes, None]:
         """Yield the messages of one stream, until it is cancelled.
 
         Args:
             key: What it asks; streams of the same get the same answers.
+            seen: The number of the change that it knows.
             tenant: Whose alerts.
             changed: Returns the rows that have come since a change.
             totals: Returns the totals.
         """
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self.streams += 1
         try:
-            seen, alerts = self._seen(), None
+            alerts: Any = None
             tick_due_s = beat_due_s = time.monotonic()
             yield b"retry: 2000\n\n"
             while not self.is_ending:
                 wake, now_s = self._changed, time.monotonic()
                 if self._seen() > seen:
                     last = self._seen()
-                    yield await self._share(("rows", key, seen, last), lambda since=seen: _rows(changed(since)))
+                    yield await self._share(("rows", key, seen, last), lambda since=seen: self._rows(changed(since)))
                     seen, beat_due_s = last, now_s + HEARTBEAT_S
                 if now_s >= tick_due_s:
                     began_s = time.monotonic()
@@ -115,6 +126,11 @@ class Hub:
         finally:
             self.streams -= 1
 
+    async def _rows(self, changed: Awaitable[dict[str, Any]]) -> bytes:
+        told = await changed
+        mark = f"id: {told.pop('seen')}\n".encode()  # a browser that comes again says it
+        return mark + (_message("rows", told) if told["rows"] else b": nothing of what is asked for\n\n")
+
     async def _share(self, key: Hashable, work: Callable[[], Awaitable[bytes]]) -> bytes:
         """Return the message that the first makes that asks."""
         shared = self._shared.get(key)
@@ -130,11 +146,6 @@ async def _within(event: asyncio.Event, seconds: float) -> None:
         await asyncio.wait_for(event.wait(), seconds)
     except asyncio.TimeoutError:
         pass
-
-
-async def _rows(changed: Awaitable[dict[str, Any]]) -> bytes:
-    told = await changed
-    return _message("rows", told) if told["rows"] else b": nothing of what is asked for\n\n"
 
 
 async def _tick(totals: Awaitable[dict[str, Any]]) -> bytes:

@@ -12,6 +12,7 @@ Threads: one of ours, which writes; `open()` and the properties are for any.
 from __future__ import annotations
 
 import contextlib
+import secrets
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -122,6 +123,7 @@ class Mirror:
         self.begin: datetime | None = None
         """From when on events are in `hot`; None: all are."""
         self.newest: datetime | None = None
+        self._name = secrets.token_hex(4)
         self._most_hot = most_hot
         self._listeners: list[Callable[[], None]] = []
         self._known: dict[str, DataFile] = {}
@@ -140,6 +142,17 @@ class Mirror:
         self._run("CREATE SCHEMA kept")
         self._make_empty()
         self._thread = threading.Thread(target=self._follow, name="otel-feedback-mirror", daemon=True)
+
+    @property
+    def mark(self) -> str:
+        """What a reader names the change that it has seen by, to be told what has come since."""
+        return f"{self._name}-{self.seen}"
+
+    def seen_by(self, mark: str | None) -> int:
+        """Return the number of the change of a mark; of one that is another process's: the newest."""
+        name, _, number = (mark or "").partition("-")
+        is_ours = name == self._name and number.isascii() and number.isdecimal() and len(number) < 16
+        return min(int(number), self.seen) if is_ours else self.seen
 
     def start(self) -> None:
         """Take in what there is, and then what comes, on a thread."""

@@ -21,9 +21,10 @@ from otel_feedback.errors import SchemaError, describe
 from otel_feedback.events import audit
 from otel_feedback.events.audit import HighWaterRecord
 from otel_feedback.exporters.kafka.topics import audit_topic
+from otel_feedback.journal.interface import Account
 from otel_feedback.settings.table import KafkaConfig
 
-__all__ = ["Account", "Journal", "Pipeline"]
+__all__ = ["Journal", "Pipeline"]
 
 EVERY_S = 30.0
 MEANINGS: Mapping[str, str] = {
@@ -36,20 +37,6 @@ MEANINGS: Mapping[str, str] = {
     "fails_alone": "Kafka failed on this record three times, while it took others",
     "defect": "an exporter failed again and again on this record alone: a bug",
 }
-
-
-class Account(NamedTuple):
-    """What became of a producer's events, for one destination."""
-
-    appended: int
-    delivered: int
-    pending: int
-    lost: Mapping[str, int]
-
-    @property
-    def balances(self) -> bool:
-        """Whether all of them are accounted for."""
-        return self.appended == self.delivered + self.pending + sum(self.lost.values())
 
 
 class Journal(NamedTuple):
@@ -152,7 +139,7 @@ class Pipeline:
 
         manifest = self._mirror.manifest
         return {
-            "balances": all(account.balances for account in accounts.values()) if accounts else None,
+            "balances": all(map(_balances, accounts.values())) if accounts else None,
             "appended": total("appended"), "delivered": total("delivered"), "pending": total("pending"),
             "lost": sum(lost.values()) if accounts else None,
             "lost_by": [{"reason": name, "count": n, "meaning": MEANINGS.get(name)} for name, n in sorted(lost.items())],
@@ -165,6 +152,10 @@ class Pipeline:
             },
             "remedy": self._problem,
         }  # fmt: skip
+
+
+def _balances(account: Account) -> bool:
+    return account.appended == account.delivered + account.pending + sum(account.lost.values())
 
 
 def _producer(
