@@ -18,6 +18,7 @@ from otel_feedback.downstream.store.topic import Say
 from otel_feedback.downstream.store.writer import StoreWriter
 from otel_feedback.errors import describe
 from otel_feedback.logger import get_logger
+from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["Host", "MakeSource"]
 
@@ -27,7 +28,6 @@ AGAIN_S = 5.0
 RECENT_S = 15.0
 
 MakeSource = Callable[[Mapping[str, Any], threading.Event, Say], Source]
-_log = get_logger(__name__)
 
 
 class Host:
@@ -45,6 +45,7 @@ class Host:
         self._make = make
         self._limits = limits
         self._flush_rows = flush_rows
+        self._log = ThrottledLog(get_logger(__name__))
         self._stop = threading.Event()
         self._source: Source | None = None
         self._writer: StoreWriter | None = None
@@ -92,7 +93,7 @@ class Host:
             self._said = None
             return
         self._said = text, time.monotonic()
-        _log.warning("%s", text)
+        self._log.warning(kind, "%s", text)
 
     def _run(self) -> None:
         try:
@@ -104,7 +105,7 @@ class Host:
                     self._failure = None
                 except Exception as exc:  # of the source's or the disk's, each with a class of its own
                     self._failure = describe(exc)
-                    _log.warning("the store is not written: %s", self._failure)
+                    self._log.warning("host", "the store is not written: %s", self._failure)
                 self._writer = None
                 self._stop.wait(AGAIN_S)
         finally:

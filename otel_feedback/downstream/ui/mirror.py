@@ -204,6 +204,8 @@ class Mirror:
         """
         version = self._stat()
         if version != self._version:
+            if self._version is None:
+                self.problem = "the store is being read for the first time"
             manifest = manifests.load(self.folder)
             begin = self._begin(manifest)
             is_other = manifest.erasures != self.manifest.erasures or _written(manifest) < _written(self.manifest)
