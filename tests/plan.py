@@ -31,6 +31,7 @@ _THOROUGH = (
 _SLOW = (
     "tests/downstream/tables/test_views.py",
     "tests/downstream/store/",
+    "tests/downstream/ui/",
     "tests/property/",
     "tests/unit/cli/reading/test_screens.py",
     "tests/unit/convert/test_hostile_spans.py",

@@ -24,6 +24,8 @@ OTHER = "other"
 def failures(reader: Reader, asked: Asked) -> dict[str, Any]:
     """Return what goes wrong, by agent, action and kind of error, the most frequent first."""
     outcomes = outcomes_for(reader, asked)
+    if outcomes != "hot":
+        outcomes = f"({sql_of('failing')})"
     return {"groups": reader.rows(sql_of("failures", outcomes=outcomes, condition=asked.selection.condition()))}
 
 

@@ -23,7 +23,7 @@ __all__ = ["MOST_STREAMS", "Hub"]
 PAUSE_S = 0.25
 """Between two messages of rows."""
 TICK_S = 2.0
-SHARE = 20
+SHARE = 40
 """Totals are counted at most so much of the time: one in so many."""
 HEARTBEAT_S = 15.0
 MOST_STREAMS = 200

@@ -31,17 +31,17 @@ _KEPT = ("agent_name", "action_type", "status")
 
 
 class Chosen:
-    """The actions of a request as a table `chosen` of its cursor, with those of the time before."""
+    """The actions of a request as a table `chosen` of its cursor, with those of the time before where they are compared."""
 
-    def __init__(self, reader: Reader, asked: Asked) -> None:
+    def __init__(self, reader: Reader, asked: Asked, *, compares: bool = True) -> None:
         self.reader = reader
         since, until = asked.since_ms, asked.until_ms
         begin = milliseconds(reader.mirror.begin)
-        is_in_memory = begin is None or 2 * since - until >= begin
+        is_in_memory = begin is None or (2 * since - until if compares else since) >= begin
         self.is_of_sums = not is_in_memory and asked.is_of_sums
         if self.is_of_sums:  # whole hours
             since -= since % HOUR_MS
-        self.since, self.until, self.before = since, until, 2 * since - until
+        self.since, self.until, self.before = since, until, 2 * since - until if compares else since
         self.condition = asked.condition
         self.measures = OF_SUMS if self.is_of_sums else OF_ROWS
         if self.is_of_sums:
@@ -87,7 +87,7 @@ def picture(reader: Reader, asked: Asked) -> dict[str, Any]:
 
 def totals(reader: Reader, asked: Asked) -> dict[str, Any]:
     """Return the totals alone."""
-    return _totals(Chosen(reader, asked))[0]
+    return _totals(Chosen(reader, asked, compares=False))[0]
 
 
 def _totals(chosen: Chosen) -> tuple[dict[str, Any], dict[str, Any] | None]:
