@@ -94,7 +94,7 @@ def show(listening: socket.socket, shown: Shown, access: Access | None = None, *
 
     access = access or Access()
     address = address_of(listening)
-    server = PageServer(*make_app(shown, access, listening.getsockname()[1]))
+    server = PageServer(*make_app(shown, access, listening.getsockname()[1]), shown.mirror.interrupt)
     with stopped_by_signals(server.stop):
         _tell(address, shown.source, needs_token=bool(access.tokens))
         if opens:

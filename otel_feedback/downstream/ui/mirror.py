@@ -125,6 +125,8 @@ class Mirror:
         self.newest: datetime | None = None
         self._name = secrets.token_hex(4)
         self._most_hot = most_hot
+        self._lock = threading.Lock()
+        self._readers = set[Reader]()  # guarded by self._lock
         self._listeners: list[Callable[[], None]] = []
         self._known: dict[str, DataFile] = {}
         self._summed: dict[str, int] = {}  # by day in `hours`: of how many rows
@@ -175,10 +177,20 @@ class Mirror:
     def open(self, tenant: str | None) -> Generator[Reader, None, None]:
         """Give what an asker may see: all, or one tenant's."""
         reader = Reader(self, tenant)
+        with self._lock:
+            self._readers.add(reader)
         try:
             yield reader
         finally:
+            with self._lock:
+                self._readers.discard(reader)
             reader.cursor.close()
+
+    def interrupt(self) -> None:
+        """End the queries that are running, for who does not wait for them."""
+        with self._lock:
+            for reader in self._readers:
+                reader.cursor.interrupt()
 
     def _run(self, text: str) -> list[tuple[object, ...]]:
         return self._own.execute(text).fetchall()

@@ -7,7 +7,7 @@ import contextlib
 import errno
 import ipaddress
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -35,10 +35,12 @@ class PageServer:
     Args:
         app: What is served.
         hub: Its streams, which end first.
+        interrupt: Ends what is being answered.
     """
 
-    def __init__(self, app: ASGIApp, hub: Hub) -> None:
+    def __init__(self, app: ASGIApp, hub: Hub, interrupt: Callable[[], None]) -> None:
         self._hub = hub
+        self._interrupt = interrupt
         self._server = _Server(
             uvicorn.Config(
                 app, loop="asyncio", http="h11", ws="none", lifespan="off", log_config=None, access_log=False,
@@ -54,6 +56,7 @@ class PageServer:
         """Have it end; from any thread, or a signal's handler."""
         self._server.should_exit = True
         self._hub.end()
+        self._interrupt()
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -92,7 +92,7 @@ def served(
     mirror = Mirror(StoreFolder(path), most_hot)
     with bind("127.0.0.1", 0) as listening:
         app, hub = make_app(Shown(mirror, "store", str(path), **more), Access(tokens), listening.getsockname()[1])
-        server = PageServer(app, hub)
+        server = PageServer(app, hub, mirror.interrupt)
         thread = threading.Thread(target=server.run, args=(listening,))
         mirror.start()
         thread.start()
