@@ -103,7 +103,7 @@ class Guard:
         self._cookie = f"otel_feedback_{port}"
         self._hosts = {host.lower() for host in access.hosts} | {"localhost"}
         if access.tokens:  # a name that an attacker has made point here brings no cookie
-            self._hosts |= {socket.gethostname().lower(), socket.getfqdn().lower()}
+            self._hosts.add(socket.gethostname().lower())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or let the app."""

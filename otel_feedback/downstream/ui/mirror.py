@@ -125,7 +125,7 @@ class Mirror:
         self.newest: datetime | None = None
         self._name = secrets.token_hex(4)
         self._most_hot = most_hot
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal may come while this thread holds it
         self._readers = set[Reader]()  # guarded by self._lock
         self._listeners: list[Callable[[], None]] = []
         self._known: dict[str, DataFile] = {}
