@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,10 @@ def measure(*, is_quick: bool) -> Result:
         say(f"browsing: {2 * day:,} records of two days")
         fill(two, 2 * day, timedelta(days=2))
         with _page(two, 2 * day) as page:
-            asked = {"first picture": list(FIRST), **{f"filter: {name}": [path] for name, path in FILTERS.items()}}
+            asked: dict[str, Sequence[str]] = {
+                "first picture": FIRST,
+                **{f"filter: {name}": [path] for name, path in FILTERS.items()},
+            }
             plain = [_timed(lambda: _plain(two, 1)) for _ in range(turns)]
             for name, paths in asked.items():
                 took = [_timed(lambda paths=paths: page.ask(paths)) for _ in range(turns)]
@@ -86,7 +89,7 @@ class _Page:
         self.address = address
         self._client = httpx.Client(base_url=f"{address}api/", timeout=WAIT_S)
 
-    def ask(self, paths: list[str]) -> None:
+    def ask(self, paths: Sequence[str]) -> None:
         for path in paths:
             answer = self._client.get(path)
             if answer.status_code != 200:

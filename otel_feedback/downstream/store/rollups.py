@@ -52,7 +52,7 @@ def day_sums(rows: str, day: str) -> str:
         day: Such as `2026-03-02`.
     """
     latest = (
-        f"SELECT *, epoch_ms(ended) AS t, {_LATENCY} AS took FROM (SELECT *, coalesce(end_time, timestamp) AS ended FROM {rows})"
+        f"SELECT *, (epoch_us(ended) // 1000) AS t, {_LATENCY} AS took FROM (SELECT *, coalesce(end_time, timestamp) AS ended FROM {rows})"
         " QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY revision DESC) = 1"
     )
     return sums_of(f"(SELECT * FROM ({latest}) WHERE CAST(ended AS DATE) = DATE '{day}')")

@@ -212,18 +212,21 @@ class _Endpoints:
             return await self._work(request, lambda reader: details.changed(reader, asked, seen, MOST_ROWS))
 
         async def totals() -> dict[str, Any]:
-            return await self._work(request, lambda reader: self._tick(reader, given))
+            return await self._work(
+                request, lambda reader: picture.totals(reader, asked_of(given))
+            )  # of now: a day ends with it
+
+        async def news() -> dict[str, Any]:
+            return await self._work(request, self._news)
 
         tenant = request.scope["tenant"]
-        stream = self._hub.stream((tenant, tuple(sorted(given))), seen, tenant, changed, totals)
+        stream = self._hub.stream((tenant, tuple(sorted(given))), seen, tenant, changed, news, totals)
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
-    def _tick(self, reader: Reader, given: list[tuple[str, str]]) -> dict[str, Any]:
-        asked = asked_of(given)  # of now: a day ends with it
+    def _news(self, reader: Reader) -> dict[str, Any]:
         state = self._state(reader)
-        told = {name: state[name] for name in ("newest", "behind_s", "problem")}
-        return {"as_of": int(time.time() * 1e3), "totals": picture.totals(reader, asked), **told}
+        return {"as_of": int(time.time() * 1e3), **{name: state[name] for name in ("newest", "behind_s", "problem")}}
 
     async def export(self, request: Request) -> Response:
         given = request.query_params

@@ -32,7 +32,7 @@ def feed(reader: Reader, asked: Asked, limit: int, before_ms: int | None) -> dic
     mark = reader.mirror.mark
     condition = asked.selection.condition()
     if before_ms is not None:
-        condition += f" AND epoch_ms(event_time) < {before_ms}"
+        condition += f" AND (epoch_us(event_time) // 1000) < {before_ms}"
     text = sql_of("feed", columns=COLUMNS, outcomes=outcomes_for(reader, asked), condition=condition, limit=limit)
     return {"events": [row_of(row) for row in reader.rows(text)], "seen": mark}
 
@@ -52,21 +52,20 @@ def run(reader: Reader, run_id: str) -> dict[str, Any]:
     Raises:
         RefusedError: There is none of this name that the asker may see.
     """
-    found = reader.cursor.execute(
-        "SELECT min(t), max(t), min(epoch_ms(start_time)) FROM hot WHERE run_id = ?", [run_id]
+    only = f"run_id = {literal(run_id)}"
+    [found] = reader.rows(
+        f"SELECT min(least(t, (epoch_us(start_time) // 1000))) AS first, max(t) AS last FROM hot WHERE {only}"
     )
-    first, last, start = found.fetchone() or (None, None, None)
-    if first is None and reader.mirror.begin is None:
+    if found["first"] is None and reader.mirror.begin is None:
         raise _no_run(run_id)
-    if first is None:
-        reader.open_stored(only=f"run_id = {literal(run_id)}")
+    if found["first"] is None:
+        reader.open_stored(only=only)
     else:
-        begin, end = (datetime.fromtimestamp(at / 1e3, timezone.utc) for at in (min(first, start or first), last))
-        reader.open_stored(begin - MARGIN, end + MARGIN, only=f"run_id = {literal(run_id)}")
+        reader.open_stored(_moment(found["first"]) - MARGIN, _moment(found["last"]) + MARGIN, only)
     more = "error_message, stack_trace, depth, attempt, tokens_used, cost_estimate, usage_complete, confidence_score,"
     more += " quality_score, own_tokens, own_cost, metadata::VARCHAR AS metadata, user_id, session_id, workflow_id, root_event_id"
     rows = reader.rows(
-        f"SELECT {COLUMNS}, {more}, epoch_ms(event_time) AS at FROM outcomes"
+        f"SELECT {COLUMNS}, {more}, (epoch_us(event_time) // 1000) AS at FROM outcomes"
         f" ORDER BY coalesce(start_time, event_time), event_time LIMIT {MOST_ACTIONS}"
     )
     if not rows:
@@ -93,6 +92,10 @@ def _summary(run_id: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "cost": total("own_cost"), "errors": sum(row["status"] in ("failure", "timeout") for row in rows),
         "trace_id": first("trace_id"),
     }  # fmt: skip
+
+
+def _moment(at_ms: Any) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1e3, timezone.utc)
 
 
 def _no_run(run_id: str) -> RefusedError:

@@ -41,7 +41,7 @@ def costs(reader: Reader, asked: Asked, by: str, bucket: str) -> dict[str, Any]:
     else:
         of, at, cost, condition = (
             outcomes_for(reader, asked),
-            "epoch_ms(event_time)",
+            "(epoch_us(event_time) // 1000)",
             "own_cost",
             asked.selection.condition(),
         )
@@ -66,8 +66,12 @@ def _choose_hours(reader: Reader, asked: Asked, key: str) -> None:
 
 def values(reader: Reader, field: str, prefix: str) -> dict[str, Any]:
     """Return the values of a field that begin so, in any case."""
-    value = "unnest(tags)" if field == "tag" else FILTERS[field]
-    return {"values": [row["value"] for row in reader.rows(sql_of("values", value=value), [prefix])]}
+    if field == "tag":
+        found = "SELECT unnest(tags) AS value, 1 AS n FROM hot"
+    else:
+        column = FILTERS[field]
+        found = f"SELECT {column} AS value, 1 AS n FROM hot UNION ALL SELECT {column}, n FROM hours"
+    return {"values": [row["value"] for row in reader.rows(sql_of("values", values=found), [prefix])]}
 
 
 def _series(asked: Asked, length_ms: int, groups: list[dict[str, Any]], rows: list[dict[str, Any]]) -> dict[str, Any]:

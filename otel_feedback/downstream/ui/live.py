@@ -24,13 +24,14 @@ PAUSE_S = 0.25
 """Between two messages of rows."""
 TICK_S = 2.0
 SHARE = 40
-"""Totals are counted at most so much of the time: one in so many."""
+"""Totals are counted one part in so many of the time, at most."""
 HEARTBEAT_S = 15.0
 MOST_STREAMS = 200
 MOST_ROWS = 200
 MOST_SHARED = 64
 
 Count = Callable[[int], Awaitable[dict[str, Any]]]
+Told = Callable[[], Awaitable[dict[str, Any]]]
 
 
 class Hub:
@@ -47,6 +48,7 @@ class Hub:
         self.loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Event()
         self._shared: dict[Hashable, asyncio.Future[bytes]] = {}
+        self._totals: dict[Hashable, tuple[float, dict[str, Any]]] = {}  # when to count again, and what was counted
         self.streams = 0
         """How many are open."""
         self.is_ending = False
@@ -95,7 +97,8 @@ class Hub:
             seen: The number of the change that it knows.
             tenant: Whose alerts.
             changed: Returns the rows that have come since a change.
-            totals: Returns the totals.
+            news: Returns what is newest, which takes no time.
+            totals: Returns the totals, which may.
         """
         self.loop = asyncio.get_running_loop()
         self.streams += 1
@@ -110,9 +113,8 @@ class Hub:
                     yield await self._share(("rows", key, seen, last), lambda since=seen: self._rows(changed(since)))
                     seen, beat_due_s = last, now_s + HEARTBEAT_S
                 if now_s >= tick_due_s:
-                    began_s = time.monotonic()
-                    yield await self._share(("tick", key, int(now_s / TICK_S)), lambda: _tick(totals()))
-                    tick_due_s = time.monotonic() + max(TICK_S, SHARE * (time.monotonic() - began_s))
+                    yield await self._share(("tick", key, int(now_s / TICK_S)), lambda: self._tick(key, news, totals))
+                    tick_due_s = time.monotonic() + TICK_S
                     beat_due_s = now_s + HEARTBEAT_S
                     if (found := self._alerts(tenant)) != alerts:
                         alerts = found
@@ -131,6 +133,18 @@ class Hub:
         mark = f"id: {told.pop('seen')}\n".encode()  # a browser that comes again says it
         return mark + (_message("rows", told) if told["rows"] else b": nothing of what is asked for\n\n")
 
+    async def _tick(self, key: Hashable, news: Told, totals: Told) -> bytes:
+        """Return what is the newest, with the totals, which are counted anew as often as they are quickly counted."""
+        due_s, counted = self._totals.pop(key, (0.0, {}))
+        began_s = time.monotonic()
+        if began_s >= due_s:
+            counted = await totals()
+            due_s = began_s + max(TICK_S, SHARE * (time.monotonic() - began_s))
+        while len(self._totals) >= MOST_SHARED:
+            self._totals.pop(next(iter(self._totals)))
+        self._totals[key] = due_s, counted
+        return _message("tick", {**await news(), "totals": counted})
+
     async def _share(self, key: Hashable, work: Callable[[], Awaitable[bytes]]) -> bytes:
         """Return the message that the first makes that asks."""
         shared = self._shared.get(key)
@@ -146,10 +160,6 @@ async def _within(event: asyncio.Event, seconds: float) -> None:
         await asyncio.wait_for(event.wait(), seconds)
     except asyncio.TimeoutError:
         pass
-
-
-async def _tick(totals: Awaitable[dict[str, Any]]) -> bytes:
-    return _message("tick", await totals)
 
 
 def _message(name: str, data: Any) -> bytes:

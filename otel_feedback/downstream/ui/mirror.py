@@ -51,7 +51,7 @@ HOT = {
     "tool_name": "tool_name", "model": "model", "status": "status", "severity": "severity", "start_time": "start_time",
     "end_time": "end_time", "duration_ms": "duration_ms", "own_tokens": "own_tokens", "own_cost": "own_cost",
     "quality_score": "quality_score", "error_type": "error_type", "error_message": f"left(error_message, {MOST_TEXT})",
-    "tags": "tags", "metadata": "metadata", "event_time": "event_time", "t": "epoch_ms(event_time)", "took": _LATENCY,
+    "tags": "tags", "metadata": "metadata", "event_time": "event_time", "t": "(epoch_us(event_time) // 1000)", "took": _LATENCY,
     "key": "hash(event_id)",
 }  # fmt: skip
 """By column of `hot`: what it is of a row of a store. `t` is milliseconds since 1970, `took` what counts as its latency."""

@@ -58,7 +58,7 @@ class Chosen:
 
     def _stored(self, asked: Asked) -> str:
         self.reader.open_stored(asked.since - asked.length, asked.until)
-        return f"(SELECT *, epoch_ms(event_time) AS t, {HOT['took']} AS took FROM outcomes)"
+        return f"(SELECT *, (epoch_us(event_time) // 1000) AS t, {HOT['took']} AS took FROM outcomes)"
 
     def rows(self, name: str, **parts: object) -> list[dict[str, Any]]:
         """Return the rows of a query on it."""

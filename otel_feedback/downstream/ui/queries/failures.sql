@@ -6,8 +6,8 @@ SELECT
     count(*) AS times,
     count(DISTINCT run_id) AS runs,
     count(DISTINCT tenant_id) AS tenants,
-    epoch_ms(min(event_time)) AS first,
-    epoch_ms(max(event_time)) AS last,
+    (epoch_us(min(event_time)) // 1000) AS first,
+    (epoch_us(max(event_time)) // 1000) AS last,
     arg_max(run_id, event_time) AS example_run,
     arg_max(event_id, event_time) AS example_event,
     left(arg_max(error_message, event_time), 500) AS message

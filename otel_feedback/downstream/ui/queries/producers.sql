@@ -4,7 +4,7 @@ SELECT
     min(service_name) AS service,
     count(DISTINCT event_id) AS events,
     max(sequence) - min(sequence) + 1 - count(DISTINCT sequence) AS gaps,
-    epoch_ms(min(event_time)) AS first,
-    epoch_ms(max(event_time)) AS last
+    (epoch_us(min(event_time)) // 1000) AS first,
+    (epoch_us(max(event_time)) // 1000) AS last
 FROM events
 GROUP BY producer_id
