@@ -83,12 +83,7 @@ class Hub:
             raise RefusedError(503, f"{self.streams} pages are looking already", "close some, or try again in a moment")
 
     async def stream(
-        self,
-        key: Hashable,
-        seen: int,
-        tenant: str | None,
-        changed: Count,
-        totals: Callable[[], Awaitable[dict[str, Any]]],
+        self, key: Hashable, seen: int, tenant: str | None, changed: Count, news: Told, totals: Told
     ) -> AsyncGenerator[bytes, None]:
         """Yield the messages of one stream, until it is cancelled.
 
