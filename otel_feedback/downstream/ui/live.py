@@ -120,6 +120,8 @@ class Hub:
                 await asyncio.sleep(PAUSE_S)
                 if self._seen() <= seen and not self.is_ending:
                     await _within(wake, max(0.0, min(tick_due_s, beat_due_s) - time.monotonic()))
+        except RefusedError:
+            pass  # the store cannot be read just now: the browser comes again
         finally:
             self.streams -= 1
 
