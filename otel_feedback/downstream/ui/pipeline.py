@@ -1,6 +1,6 @@
 """How the events got here: each producer's account, what is pending or lost, gaps on the topic, journals on this machine.
 
-audit topic ──a thread, every half minute──► the newest mark of each producer, and losses ──┐
+audit topic ──a thread, every ten seconds──► the newest mark of each producer, and losses ──┐
 the store's rows ──► sequences that there are, and gaps between them ───────────────────────┼──► told()
 journals on this machine ──► their sizes, and whether their process lives ──────────────────┘
 """
@@ -26,7 +26,7 @@ from otel_feedback.settings.table import KafkaConfig
 
 __all__ = ["Journal", "Pipeline"]
 
-EVERY_S = 30.0
+EVERY_S = 10.0
 MEANINGS: Mapping[str, str] = {
     "retention": "the journal was full or too old, or the disk nearly full, and the oldest went",
     "shutdown": "time ran out at the end of the program, and they were in memory only",
