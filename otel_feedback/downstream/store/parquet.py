@@ -62,6 +62,7 @@ class ParquetFiles:
             }
         )
         self._run("SET TimeZone = 'UTC'")
+        self._run("SET enable_progress_bar = false")  # it would be drawn on stdout
 
     def close(self) -> None:
         """Give up what DuckDB holds."""

@@ -33,7 +33,11 @@ def feed(reader: Reader, asked: Asked, limit: int, before_ms: int | None) -> dic
     condition = asked.selection.condition()
     if before_ms is not None:
         condition += f" AND (epoch_us(event_time) // 1000) < {before_ms}"
-    text = sql_of("feed", columns=COLUMNS, outcomes=outcomes_for(reader, asked), condition=condition, limit=limit)
+    outcomes = outcomes_for(reader, asked)
+    if outcomes == "hot":  # so that of the others no text is looked at
+        newest = f"SELECT place FROM hot WHERE {condition} ORDER BY event_time DESC LIMIT {limit}"
+        condition = f"place IN ({newest})"
+    text = sql_of("feed", columns=COLUMNS, outcomes=outcomes, condition=condition, limit=limit)
     return {"events": [row_of(row) for row in reader.rows(text)], "seen": mark}
 
 

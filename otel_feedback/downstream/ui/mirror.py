@@ -27,7 +27,7 @@ from otel_feedback.downstream.store.manifest import DataFile, Manifest, Rollup
 from otel_feedback.downstream.store.rollups import current, day_after, day_sums, rows_by_day, sums_of
 from otel_feedback.downstream.tables.opening import rows_of
 from otel_feedback.downstream.tables.selection import literal
-from otel_feedback.downstream.tables.tables import quoted, text_of
+from otel_feedback.downstream.tables.tables import QUIET, quoted, text_of
 from otel_feedback.errors import FeedbackError
 from otel_feedback.logger import number_of
 
@@ -64,9 +64,12 @@ class Reader:
         self.mirror = mirror
         self.tenant = tenant
         self.cursor = mirror.connection.cursor()
+        self.cursor.execute(QUIET)
         self._whose = "true" if tenant is None else f"tenant_id = {quoted(tenant)}"
         for name in ("hot", "hours"):
-            self.cursor.execute(f"CREATE TEMP VIEW {name} AS SELECT * FROM kept.{name} WHERE {self._whose}")
+            self.cursor.execute(
+                f"CREATE TEMP VIEW {name} AS SELECT *, rowid AS place FROM kept.{name} WHERE {self._whose}"
+            )
 
     def rows(self, text: str, given: Sequence[object] = ()) -> list[dict[str, object]]:
         """Return the rows of a query by column."""
@@ -141,6 +144,7 @@ class Mirror:
         connection.execute("SET GLOBAL TimeZone = 'UTC'")
         self.connection = connection
         self._own = connection.cursor()  # the thread's; of `connection` there are only cursors
+        self._run(QUIET)
         self._run("CREATE SCHEMA kept")
         self._make_empty()
         self._thread = threading.Thread(target=self._follow, name="otel-feedback-mirror", daemon=True)

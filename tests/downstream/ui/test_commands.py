@@ -96,7 +96,8 @@ def test_ctrl_c_while_somebody_looks(tmp_path: Path) -> None:
             page.process.send_signal(signal.SIGINT)
             for _ in lines_of:
                 pass  # to its end, which is one that the protocol knows
-        assert page.process.wait() == 0
+        out, err = page.process.communicate()
+        assert (page.process.returncode, err) == (0, ""), out
 
 
 @pytest.mark.brief

@@ -2,7 +2,7 @@
 CREATE OR REPLACE TEMP TABLE chosen AS
 SELECT *, hour AS t, hour >= $since AS is_now
 FROM (
-    SELECT * EXCLUDE (tenant_id, service_name, model) FROM hours
+    SELECT * EXCLUDE (day, place, tenant_id, service_name, model) FROM hours
     WHERE hour >= $before AND hour < $until AND $condition
     UNION ALL BY NAME
     $hot
