@@ -134,7 +134,7 @@ def test_nothing_without_a_token(page: Server) -> None:
             answer = page.ask(address, token)
             assert answer.status_code == 401, (address, token)
             assert "acme" not in answer.text
-    odd = page.client.get("api/state", headers={"authorization": "Bearer ä-token".encode()})
+    odd = page.client.get("api/state", headers={b"authorization": "Bearer ä-token".encode()})
     assert odd.status_code == 401
 
 
