@@ -2,7 +2,9 @@
 
 export const FIELDS = ["service", "tenant", "agent", "action", "status", "model", "tag"];
 /** Filters that only links set; they show as the others do. */
-export const LINKED = ["user", "session", "workflow", "error_type"];
+export const LINKED = ["user", "session", "workflow", "error_type", "run"];
+/** As a filter's value: those that have none. */
+export const NONE = "-";
 const TIMES = ["since", "until"];
 export const FILTERS = [...TIMES, ...FIELDS, ...LINKED, "text"];
 export const RANGES = [
@@ -48,6 +50,11 @@ export const query = (params) => {
 export const viewPath = (view, params) => VIEWS.find(([name]) => name === view)[1] + query(filtersOf(params));
 
 export const runPath = (id, event) => `/run/${encodeURIComponent(id)}${event ? `#${encodeURIComponent(event)}` : ""}`;
+
+export const COST_BY = ["tenant", "user", "session", "workflow", "agent", "model"];
+
+/** What a query has costs told by. */
+export const costBy = (params) => (COST_BY.includes(params.get("by")) ? params.get("by") : "agent");
 
 /** A query with one value more, once. */
 export function withFilter(params, field, value) {

@@ -68,7 +68,7 @@ function row(event, news) {
     h("span", { class: "feed-status" }, badge(event.status)),
     h("span", { class: "feed-what" },
       h("span", { class: "feed-action" }, said(event.name || event.action, 120)),
-      h("span", { class: "feed-who" }, event.agent ? said(event.agent, 80) : "no agent", event.tool && [" · ", said(event.tool, 60)], event.model && [" · ", said(event.model, 60)])),
+      h("span", { class: "feed-who" }, event.agent ? said(event.agent, 80) : "no agent", event.name && event.name !== event.action && [" · ", said(event.action, 60)], event.model && [" · ", said(event.model, 60)])),
     h("span", { class: "feed-error" }, (event.error_type || event.error) && said([event.error_type, event.error].filter(Boolean).join(": "), 200)),
     h("span", { class: "feed-number" }, event.status === "pending" ? h("span", { class: "muted" }, format.ago(at)) : format.duration(event.duration)),
     h("span", { class: "feed-number p3" }, event.tokens == null ? "" : `${format.count(event.tokens)} tok`),

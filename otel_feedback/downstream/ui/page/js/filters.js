@@ -1,6 +1,6 @@
 // The filters: what is in the address, as chips; more of them, kept ones, and what they leave as a file.
 
-import { FIELDS, filtersOf, LINKED, query, RANGES, DEFAULT_RANGE, rangeWords, withFilter, withoutFilter } from "./address.js";
+import { costBy, DEFAULT_RANGE, FIELDS, filtersOf, LINKED, NONE, query, RANGES, rangeWords, withFilter, withoutFilter } from "./address.js";
 import { ask } from "./api.js";
 import { fill, h, said, unseen } from "./dom.js";
 import * as format from "./format.js";
@@ -37,7 +37,7 @@ export class Filters {
     this.#range();
     this.#menus();
     const set = [...FIELDS, ...LINKED].flatMap((field) => params.getAll(field).map((value) => [field, value]));
-    fill(this.chips, set.map(([field, value]) => h("li", { class: "chip" }, h("span", { class: "muted" }, `${field.replace("_", " ")} `), said(value || "none", 40),
+    fill(this.chips, set.map(([field, value]) => h("li", { class: "chip" }, h("span", { class: "muted" }, `${field.replace("_", " ")} `), said(value === NONE ? "none" : value, 40),
       h("button", { type: "button", class: "plain", "aria-label": `Without ${field} ${value}`, on: { click: () => this.go(withoutFilter(params, field, value)) } }, "×"))),
     set.length > 1 && h("li", {}, h("button", { type: "button", class: "plain link", on: { click: () => this.clear() } }, "Clear")));
     this.chips.hidden = set.length === 0;
@@ -168,7 +168,7 @@ export class Filters {
       const params = filtersOf(this.params);
       params.set("view", EXPORTS[this.view]);
       params.set("format", form);
-      for (const name of ["by", "bucket"]) if (this.params.get(name)) params.set(name, this.params.get(name));
+      if (this.view === "cost") params.set("by", costBy(this.params));
       return h("a", { class: "button", href: `/api/export?${params}`, download: "" }, form.toUpperCase(), unseen(` of ${EXPORTS[this.view]}`));
     };
     return h("div", { class: "menu-body" }, h("p", { class: "muted" }, `All ${EXPORTS[this.view]} that these filters leave`), h("p", { class: "notice-actions" }, link("csv"), link("json")));

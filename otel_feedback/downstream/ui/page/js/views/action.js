@@ -10,6 +10,7 @@ export function detail(action, state) {
     words(action),
     h("dl", { class: "facts" }, facts(action).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
     scores(action.scores),
+    metadata(action.metadata),
     action.tags?.length > 0 && h("p", { class: "tags" }, action.tags.map((tag) => h("span", { class: "tag" }, said(tag, 60)))),
     (action.error || action.stack) && h("div", { class: "detail-error" },
       h("p", {}, h("strong", {}, said(action.error_type ?? "Error", 200)), action.error && [": ", said(action.error, 4_000)]),
@@ -36,6 +37,13 @@ function facts(action) {
     ["Retries", action.retries > 0 && format.exact(action.retries)], ["Revision", action.revision > 1 && format.exact(action.revision)],
     ["Quality", Number.isFinite(action.quality) && action.quality.toFixed(2)], ["Event", h("code", {}, said(action.event_id, 80))],
   ].filter(([, value]) => value !== null && value !== undefined && value !== false && value !== "");
+}
+
+function metadata(told) {
+  const entries = Object.entries(told ?? {}).filter(([name]) => !name.startsWith("evaluation.")); // those are scores
+  if (!entries.length) return null;
+  return h("details", {}, h("summary", {}, `Metadata (${entries.length})`), h("dl", { class: "facts" }, entries.map(([name, value]) =>
+    h("div", {}, h("dt", {}, said(name, 120)), h("dd", {}, said(Array.isArray(value) ? value.join(", ") : String(value), 500))))));
 }
 
 function scores(told) {

@@ -1,19 +1,18 @@
 // Cost: who and what it was spent on, by the hour or day. What has no known price is told, not counted as nothing.
 
-import { filtersOf, query, withFilter } from "../address.js";
+import { COST_BY, costBy, filtersOf, NONE, query, withFilter } from "../address.js";
 import { ask } from "../api.js";
 import { Chart } from "../charts.js";
 import { fill, h, said } from "../dom.js";
 import * as format from "../format.js";
 import { bar, into, notice, panel, table } from "../parts.js";
 
-const BY = ["tenant", "user", "session", "workflow", "agent", "model"];
 const COLOURS = 8; // of the style sheet: as many keys as the server tells apart
 const MOST = 200;
 
 export function show(main, ctx) {
   const filters = filtersOf(ctx.params);
-  const by = BY.includes(ctx.params.get("by")) ? ctx.params.get("by") : "agent";
+  const by = costBy(ctx.params);
   const bucket = ctx.params.get("bucket") === "day" ? "day" : "hour";
   const chart = new Chart({ title: "Cost", note: `a${bucket === "hour" ? "n" : ""} ${bucket}`, height: 240, stacked: true, show: format.money });
   const place = h("div");
@@ -24,7 +23,7 @@ export function show(main, ctx) {
     ctx.go(params);
   };
   fill(main, h("div", { class: "title-row" }, h("h1", {}, "Cost"),
-    choice("By", BY, by, (value) => change("by", value)), choice("A bar is", ["hour", "day"], bucket, (value) => change("bucket", value))), picture, place);
+    choice("By", COST_BY, by, (value) => change("by", value)), choice("A bar is", ["hour", "day"], bucket, (value) => change("bucket", value))), picture, place);
   const asked = new URLSearchParams(filters);
   asked.set("by", by);
   asked.set("bucket", bucket);
@@ -53,11 +52,11 @@ function choice(label, values, chosen, told) {
 function drawn(groups, by, filters) {
   const all = groups.reduce((sum, one) => sum + (one.cost ?? 0), 0);
   const unpriced = groups.reduce((sum, one) => sum + (one.unpriced ?? 0), 0);
-  const to = (one) => `/${query(withFilter(filters, by, one.key))}`;
+  const to = (one) => `/${query(withFilter(filters, by, one.key ?? NONE))}`;
   return [
     unpriced > 0 && h("p", { class: "notice notice-inline" }, `${format.plural(unpriced, "action")} used tokens of models whose price is not known: their cost is not in these sums.`),
     panel(`By ${by}`, table(`Cost by ${by}, the most first`, [
-      { label: by, cell: (one) => (one.key === null ? h("span", { class: "muted" }, `no ${by}`) : h("a", { href: to(one), data: { stop: "" } }, said(one.key, 80))) },
+      { label: by, cell: (one) => h("a", { href: to(one), data: { stop: "" } }, one.key === null ? `no ${by}` : said(one.key, 80)) },
       { label: "Cost", num: true, cell: (one) => h("b", {}, format.money(one.cost)) },
       { label: "Share", num: true, cell: (one) => h("span", { class: "rate" }, bar(all ? one.cost / all : 0), all ? format.share((one.cost ?? 0) / all) : format.UNKNOWN) },
       { label: "A run", num: true, cell: (one) => (one.runs && one.cost !== null ? format.money(one.cost / one.runs) : format.UNKNOWN), kind: "p2" },

@@ -1,6 +1,6 @@
 // Failures: what fails, how often, for whom, since when, with an example to open.
 
-import { filtersOf, query, runPath, withFilter } from "../address.js";
+import { filtersOf, NONE, query, runPath, withFilter } from "../address.js";
 import { ask } from "../api.js";
 import { fill, h, said } from "../dom.js";
 import * as format from "../format.js";
@@ -28,7 +28,7 @@ function drawn(groups, filters) {
 
 function group(one, most, filters) {
   const only = [["agent", one.agent], ["action", one.action], ["error_type", one.error_type], ["status", one.status]]
-    .reduce((params, [name, value]) => (value == null ? params : withFilter(params, name, value)), filters);
+    .reduce((params, [name, value]) => withFilter(params, name, value ?? NONE), filters);
   return h("article", { class: "failure" },
     h("div", { class: "failure-count" }, h("b", {}, format.count(one.times)), bar(one.times / most, "bar-bad")),
     h("div", { class: "failure-what" },

@@ -1,6 +1,6 @@
 // Now: how it goes, who is in trouble, what is open, what got worse, and what happens this moment.
 
-import { filtersOf, query, withFilter } from "../address.js";
+import { DEFAULT_RANGE, filtersOf, NONE, query, RANGES, withFilter } from "../address.js";
 import { ask } from "../api.js";
 import { Chart } from "../charts.js";
 import { announce, fill, h, said, unseen } from "../dom.js";
@@ -41,7 +41,7 @@ class Now {
       h("div", { class: "columns" },
         panel("Agents", this.agents, { note: "most trouble first", kind: "wide-part" }),
         h("div", { class: "column" }, panel("Open alerts", this.alerts, { more: h("a", { href: `/alerts${query(this.filters)}` }, "History") }),
-          panel("Worse than the day before", this.worse))),
+          panel("What got worse", this.worse, { note: `against the ${before(ctx.params)} before` }))),
       panel("Live", h("div", {}, this.events, this.more), { more: this.#pauseButton(), note: "newest first", kind: "feed-panel" }));
     this.charts = this.#charts();
     fill(this.pictures, this.charts.map((chart) => chart.element));
@@ -225,7 +225,7 @@ class Now {
     const shown = this.isWhole ? agents : agents.slice(0, AGENTS);
     const held = document.activeElement?.closest?.("[data-agent]")?.dataset.agent; // a refresh takes the focus from nobody
     fill(this.agents, table("Agents, those with most trouble first", [
-      { label: "Agent", cell: (one) => h("a", { href: `/${query(withFilter(this.filters, "agent", one.agent ?? ""))}`, data: { stop: "", agent: one.agent ?? "" } }, one.agent ? said(one.agent, 60) : "no agent") },
+      { label: "Agent", cell: (one) => h("a", { href: `/${query(withFilter(this.filters, "agent", one.agent ?? NONE))}`, data: { stop: "", agent: one.agent ?? "" } }, one.agent ? said(one.agent, 60) : "no agent") },
       { label: "Last hour", cell: (one) => lastHour(one.last_hour), kind: "p2" },
       { label: "Actions", num: true, cell: (one) => format.count(one.actions) },
       { label: "Errors", num: true, cell: (one) => h("span", { class: `rate ${one.error_rate >= 0.1 ? "tone-bad" : ""}` }, bar(one.error_rate, "bar-bad"), format.share(one.error_rate)) },
@@ -248,19 +248,19 @@ class Now {
 
   #worse(worse) {
     const shows = { "error rate": format.share, p95: format.duration, cost: format.money, quality: (value) => value?.toFixed(2) ?? format.UNKNOWN };
-    const words = { cost: "cost of one" };
     fill(this.worse, worse?.length
       ? h("ul", { class: "rows" }, worse.slice(0, 8).map((one) => {
-        const to = withFilter(one.action ? withFilter(this.filters, "action", one.action) : this.filters, "agent", one.agent ?? "");
+        const to = withFilter(one.action ? withFilter(this.filters, "action", one.action) : this.filters, "agent", one.agent ?? NONE);
         const show_ = shows[one.what] ?? format.count;
         return h("li", {}, h("a", { href: `/${query(to)}`, data: { stop: "" } },
           h("span", { class: "row-name" }, said(one.agent ?? "no agent", 60), one.action && h("span", { class: "muted" }, " ", said(one.action, 60))),
-          h("span", { class: "row-value" }, h("span", { class: "muted" }, `${words[one.what] ?? one.what} `), show_(one.before), h("span", { class: "muted", "aria-hidden": "true" }, " → "), unseen(" became "), h("b", { class: "tone-bad" }, show_(one.now)))));
+          h("span", { class: "row-value" }, h("span", { class: "muted" }, `${one.what} `), show_(one.before), h("span", { class: "muted", "aria-hidden": "true" }, " → "), unseen(" became "), h("b", { class: "tone-bad" }, show_(one.now)))));
       }))
       : h("p", { class: "muted pad" }, h("span", { class: "calm" }, mark("success"), " Nothing got worse, as far as can be told.")));
   }
 }
 
+const before = (params) => (params.get("until") ? "time" : (RANGES.find(([value]) => value === (params.get("since") ?? DEFAULT_RANGE))?.[1] ?? "time"));
 const iso = (seconds) => new Date(Math.round(seconds * 1e3)).toISOString();
 
 function withLimit(filters, limit) {

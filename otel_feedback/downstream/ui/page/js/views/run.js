@@ -116,7 +116,7 @@ class Run {
     const isFolded = this.closed.has(id);
     const name = h("button", { type: "button", class: "plain run-name", "aria-expanded": String(isOpen), data: { stop: "" }, on: { click: () => this.#choose(isOpen ? null : id) } },
       unseen(`level ${level + 1} `), badge(action.status, "status-short"), h("span", {}, said(action.name || action.action, 120),
-        h("span", { class: "muted" }, " ", action.agent && said(action.agent, 60), action.tool && [" · ", said(action.tool, 60)])));
+        h("span", { class: "muted" }, " ", action.agent && said(action.agent, 60), action.name !== action.action && [" · ", said(action.action, 60)])));
     const fold = children > 0
       ? h("button", { type: "button", class: "plain fold", "aria-expanded": String(!isFolded), "aria-label": isFolded ? `show ${children} below` : "fold what is below", on: { click: () => this.#fold(id) } }, h("span", { class: "arrow", "aria-hidden": "true" }))
       : h("span", { class: "fold" });
