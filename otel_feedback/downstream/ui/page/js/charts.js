@@ -9,7 +9,13 @@ const dayFormat = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "sho
 const clockFormat = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const secondFormat = new Intl.DateTimeFormat("en-GB", { minute: "2-digit", second: "2-digit" });
 
-export const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const probe = document.body.appendChild(h("span", { hidden: true }));
+
+/** A colour of the style sheet as a canvas takes it, in light or dark. */
+function token(name) {
+  probe.style.setProperty("color", `var(${name})`);
+  return getComputedStyle(probe).color;
+}
 
 /** Colours have changed: draw all pictures anew. */
 export function redraw() {
@@ -28,7 +34,7 @@ function moments(_plot, splits, _axis, _space, step) {
   });
 }
 
-const faint = (name) => `${token(name)}24`; // of a colour with six digits
+const faint = (name) => token(name).replace("rgb(", "rgba(").replace(")", ", 0.14)");
 
 /**
  * A picture with heading and legend.
