@@ -113,8 +113,8 @@ def test_a_filter_that_there_is_not_says_what_there_is(browser: Browser, tmp_pat
     log = tmp_path / "outcomes.log"
     with serving(tmp_path, ["--from", str(log)], write(log, _hostile()[:1])) as ui:
         with opened(browser, f"{ui.url}/failures?status=failed") as page:
-            expect(page.locator("main")).to_contain_text("there is no status 'failed'")
-            expect(page.locator("main")).to_contain_text("there are success")
+            expect(page.locator("main")).to_contain_text("There is no status 'failed'")
+            expect(page.locator("main")).to_contain_text("There are success")
 
 
 def test_a_tenant_sees_its_own_in_every_view(browser: Browser, tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_tenant_sees_its_own_in_every_view(browser: Browser, tmp_path: Path) -
                     expect(page.locator("main .loading")).to_have_count(0)
                     assert other not in page.content(), view
                 page.goto(f"{ui.url}/run/run-{other}")
-                expect(page.locator("main")).to_contain_text(f"there is no run 'run-{other}'")
+                expect(page.locator("main")).to_contain_text(f"There is no run 'run-{other}'")
                 page.goto(f"{ui.url}/?tenant={other}")
                 expect(page.locator("main")).to_contain_text("Nothing fits these filters")
                 write(log, _of(other, more=1)[-1:])  # nor when it comes

@@ -72,7 +72,7 @@ def test_a_run_as_tree_and_along_time(browser: Browser, served: Served) -> None:
 
 def test_a_run_that_is_not_there_says_so(browser: Browser, served: Served) -> None:
     with opened(browser, f"{served.url}/run/no%20such/run") as page:
-        expect(page.locator("main")).to_contain_text("there is no run 'no such/run'")
+        expect(page.locator("main")).to_contain_text("There is no run 'no such/run'")
 
 
 def test_failures_lead_to_an_example(browser: Browser, served: Served) -> None:

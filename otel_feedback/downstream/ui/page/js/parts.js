@@ -52,9 +52,16 @@ export function notice(title, words, { code = null, actions = [], kind = "empty"
     code && h("pre", {}, h("code", {}, code)), actions.length > 0 && h("p", { class: "notice-actions" }, actions));
 }
 
-export const trouble = (error, again) => notice(error.message, error.remedy, {
-  kind: "broken", actions: again ? [h("button", { type: "button", on: { click: again } }, "Try again")] : [],
-});
+/** What did not come, and what to do. What is not there, or not for this reader, is told calmly: asking again helps nobody. */
+export function trouble(error, again) {
+  const isFinal = error.kind === "missing" || error.kind === "refused";
+  return notice(sentence(error.message), sentence(error.remedy), {
+    kind: isFinal ? "empty" : "broken", actions: again && !isFinal ? [h("button", { type: "button", on: { click: again } }, "Try again")] : [],
+  });
+}
+
+/** The server's words begin small, as in a log. */
+export const sentence = (text) => (/^[a-z][a-z']* /.test(text ?? "") ? text[0].toUpperCase() + text.slice(1) : text);
 
 /** The shape of what is coming. */
 export const loading = (what, lines = 4) => h("div", { class: "loading", role: "status" }, unseen(`Loading ${what}`),

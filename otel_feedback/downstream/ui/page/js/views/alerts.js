@@ -4,7 +4,7 @@ import { filtersOf, query, runPath, withFilter } from "../address.js";
 import { ask } from "../api.js";
 import { fill, h, said } from "../dom.js";
 import * as format from "../format.js";
-import { into, notice, panel, table } from "../parts.js";
+import { into, notice, panel, sentence, table } from "../parts.js";
 import { pill } from "../status.js";
 
 const MEANING = { firing: "failure", flapping: "partial", resolved: "success", expired: "cancelled" };
@@ -38,7 +38,7 @@ export function alertCard(one, { small = false } = {}) {
 const stamp = (ms) => (Number.isFinite(ms) ? new Date(ms).toISOString() : null);
 
 function drawn({ open, history, remedy }, filters) {
-  if (!open.length && !history.length && remedy) return notice("No alerts are kept here", remedy, { code: "otel-feedback alerts run" });
+  if (!open.length && !history.length && remedy) return notice("No alerts are kept here", sentence(remedy), { code: "otel-feedback alerts run" });
   return [
     panel("Open", open.length ? h("ul", { class: "cards cards-wide" }, open.map((one) => h("li", {}, alertCard(one))))
       : h("p", { class: "muted pad" }, "None is open."), { note: format.exact(open.length) }),

@@ -6,7 +6,7 @@ import { Chart } from "../charts.js";
 import { announce, fill, h, said, unseen } from "../dom.js";
 import { Feed } from "../feed.js";
 import * as format from "../format.js";
-import { bar, change, figure, figures, loading, notice, panel, table, trouble } from "../parts.js";
+import { bar, change, figure, figures, loading, notice, panel, sentence, table, trouble } from "../parts.js";
 import { lastHour } from "../sparks.js";
 import { BAD, mark, STATUSES } from "../status.js";
 import { alertCard } from "./alerts.js";
@@ -243,7 +243,7 @@ class Now {
   #alertsShown(open) {
     fill(this.alerts, open.length
       ? h("ul", { class: "cards" }, open.slice(0, 6).map((one) => h("li", {}, alertCard(one, { small: true }))))
-      : h("p", { class: "muted pad" }, this.remedy ?? h("span", { class: "calm" }, mark("success"), " None is open.")));
+      : h("p", { class: "muted pad" }, sentence(this.remedy) ?? h("span", { class: "calm" }, mark("success"), " None is open.")));
   }
 
   #worse(worse) {

@@ -4,7 +4,7 @@ import { filtersOf } from "../address.js";
 import { ask } from "../api.js";
 import { fill, h, said } from "../dom.js";
 import * as format from "../format.js";
-import { figure, into, notice } from "../parts.js";
+import { figure, into, notice, sentence } from "../parts.js";
 import { pill } from "../status.js";
 
 const MEANING = { met: "success", "at risk": "timeout", missed: "failure" };
@@ -15,7 +15,7 @@ export function show(main, ctx) {
   fill(main, h("h1", {}, "Objectives"), place);
   const again = () => into(place, "objectives", async () => {
     const { objectives, remedy } = await ask("/api/objectives", filters, ctx.signal);
-    if (!objectives.length) return notice("No objectives yet", remedy ?? "Say in slo.toml what is good enough; this page then shows how much of the budget is left.");
+    if (!objectives.length) return notice("No objectives yet", sentence(remedy) ?? "Say in slo.toml what is good enough; this page then shows how much of the budget is left.");
     return h("ul", { class: "cards cards-wide" }, objectives.map((one) => h("li", {}, objective(one))));
   }, ctx.signal);
   again();

@@ -4,7 +4,7 @@ import { filtersOf } from "../address.js";
 import { ask } from "../api.js";
 import { fill, h, said } from "../dom.js";
 import * as format from "../format.js";
-import { figure, figures, into, notice, panel, table } from "../parts.js";
+import { figure, figures, into, notice, panel, sentence, table } from "../parts.js";
 import { pill } from "../status.js";
 
 export function show(main, ctx) {
@@ -18,8 +18,8 @@ export function show(main, ctx) {
 
 function drawn(told) {
   const { producers, lost_by: reasons, store } = told;
-  if (!producers.length && !store) return notice("No producer has told anything yet", told.remedy ?? "Producers are known by their events: start an agent.");
-  return [told.balances !== null || told.appended !== null ? account(told) : told.remedy && h("p", { class: "notice notice-inline" }, told.remedy),
+  if (!producers.length && !store) return notice("No producer has told anything yet", sentence(told.remedy) ?? "Producers are known by their events: start an agent.");
+  return [told.balances !== null || told.appended !== null ? account(told) : told.remedy && h("p", { class: "notice notice-inline" }, sentence(told.remedy)),
     h("div", { class: "columns columns-even" },
       panel("Lost", reasons?.length ? table("Lost, by reason", [
         { label: "Reason", cell: (one) => h("code", {}, said(one.reason, 60)) },
@@ -39,7 +39,7 @@ function drawn(told) {
       { label: "Lost", num: true, cell: (one) => (one.lost ? h("b", { class: "tone-bad" }, format.count(one.lost)) : format.count(one.lost)), kind: "p2" },
       { label: "Journal", num: true, cell: (one) => format.bytes(one.journal_bytes), kind: "p3" },
       { label: "Last heard", num: true, cell: (one) => h("time", { title: format.moment(one.last) }, format.ago(one.last)) },
-    ], producers) : h("p", { class: "muted pad" }, told.remedy ?? "None is known: log files do not name them."), { note: format.plural(producers.length, "process", "processes") })];
+    ], producers) : h("p", { class: "muted pad" }, sentence(told.remedy) ?? "None is known: log files do not name them."), { note: format.plural(producers.length, "process", "processes") })];
 }
 
 /** The law, with its numbers: appended = delivered + pending + lost. */

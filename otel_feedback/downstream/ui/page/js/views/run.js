@@ -5,7 +5,7 @@ import { runPath, withFilter } from "../address.js";
 import { ask } from "../api.js";
 import { fill, h, said, unseen } from "../dom.js";
 import * as format from "../format.js";
-import { figure, figures, into, notice, panel } from "../parts.js";
+import { figure, figures, into, notice, panel, sentence } from "../parts.js";
 import { badge, BAD } from "../status.js";
 import { detail } from "./action.js";
 
@@ -37,7 +37,7 @@ class Run {
         this.told = await ask(`/api/run/${encodeURIComponent(this.id)}`, null, this.ctx.signal);
       } catch (error) {
         if (error.kind !== "missing") throw error;
-        return notice(error.message, error.remedy, { actions: [h("a", { class: "button", href: "/" }, "Show what is there")] });
+        return notice(sentence(error.message), sentence(error.remedy), { actions: [h("a", { class: "button", href: "/" }, "Show what is there")] });
       }
       this.state = this.ctx.state();
       return this.#drawn();
