@@ -1,4 +1,5 @@
-// The feed: what was done, the newest first. An action under way stands in it as pending, and its row changes when it ends.
+// The feed: what was done, the newest first. An action under way stands in it as pending, and its row changes where it stands
+// when it ends.
 
 import { runPath } from "./address.js";
 import { h, said } from "./dom.js";
@@ -37,6 +38,11 @@ export class Feed {
     }
   }
 
+  /** When the oldest row was, in milliseconds. */
+  get begin() {
+    return Math.min(...[...this.rows.values()].map(({ event }) => heard(event)));
+  }
+
   pause(isPaused) {
     this.isPaused = isPaused;
     if (!isPaused) this.add(this.waiting.splice(0));
@@ -55,14 +61,16 @@ export class Feed {
       return;
     }
     const element = row(event, quiet ? "" : "new");
-    const before = [...this.rows.size ? this.list.children : []].find((other) => Number(other.dataset.start) <= event.start);
+    const before = [...this.list.children].find((other) => Number(other.dataset.at) <= heard(event));
     this.list.insertBefore(element, before ?? null);
     this.rows.set(event.event_id, { event, element });
   }
 }
 
+const heard = (event) => event.end ?? event.start ?? 0;
+
 function row(event, news) {
-  const at = event.start ?? event.end;
+  const at = heard(event);
   const what = [
     h("time", { class: "feed-time", datetime: new Date(at).toISOString(), title: format.moment(at) }, format.time(at)),
     h("span", { class: "feed-status" }, badge(event.status)),
@@ -70,11 +78,11 @@ function row(event, news) {
       h("span", { class: "feed-action" }, said(event.name || event.action, 120)),
       h("span", { class: "feed-who" }, event.agent ? said(event.agent, 80) : "no agent", event.name && event.name !== event.action && [" · ", said(event.action, 60)], event.model && [" · ", said(event.model, 60)])),
     h("span", { class: "feed-error" }, (event.error_type || event.error) && said([event.error_type, event.error].filter(Boolean).join(": "), 200)),
-    h("span", { class: "feed-number" }, event.status === "pending" ? h("span", { class: "muted" }, format.ago(at)) : format.duration(event.duration)),
+    h("span", { class: "feed-number" }, event.status === "pending" ? h("span", { class: "muted" }, format.ago(event.start)) : format.duration(event.duration)),
     h("span", { class: "feed-number p3" }, event.tokens == null ? "" : `${format.count(event.tokens)} tok`),
     h("span", { class: "feed-number p2" }, event.cost == null ? "" : format.money(event.cost)),
   ];
-  return h("li", { class: `${BAD.has(event.status) ? "is-bad" : ""} is-${event.status} ${news && `is-${news}`}`, data: { id: event.event_id, start: at ?? 0 } },
+  return h("li", { class: `${BAD.has(event.status) ? "is-bad" : ""} is-${event.status} ${news && `is-${news}`}`, data: { id: event.event_id, at } },
     event.run_id ? h("a", { href: runPath(event.run_id, event.event_id), data: { stop: "" } }, what)
       : h("div", { tabindex: "0", data: { stop: "" }, title: "It belongs to no run" }, what));
 }

@@ -18,6 +18,7 @@ import * as pipeline from "./views/pipeline.js";
 import * as run from "./views/run.js";
 
 const SHOWN = { now, failures, cost, objectives, alerts, pipeline, run, unknown: { show: unknown } };
+const AGAIN_MS = 20_000; // views that the stream does not keep up
 const STALE_S = 120; // behind what is written: something is slow or stands still
 const place = (id) => document.getElementById(id);
 const main = place("main");
@@ -177,6 +178,10 @@ addEventListener("unhandledrejection", (event) => {
   return undefined;
 });
 setInterval(connection, 10_000); // "3 min ago" grows older
+setInterval(() => {
+  const isRead = main !== document.activeElement && main.contains(document.activeElement); // nothing moves under a reader's hands
+  if (link === "live" && !document.hidden && !isRead) current?.part?.again?.();
+}, AGAIN_MS);
 theme();
 showAddress();
 ask("/api/alerts").then(({ open }) => alertsOpen(open.length), () => null);

@@ -43,7 +43,7 @@ export function change(now, before, show, { worse = false } = {}) {
   if (Math.abs(delta) < 1e-9 || show(now) === show(before)) return h("span", { class: "muted" }, "as before");
   const isWorse = worse && delta > 0;
   return h("span", { class: isWorse ? "tone-bad" : "muted" }, h("span", { "aria-hidden": "true" }, delta > 0 ? "▲ " : "▼ "),
-    unseen(delta > 0 ? "up from " : "down from "), h("span", {}, h("span", { "aria-hidden": "true" }, "was "), show(before)));
+    unseen(delta > 0 ? "up " : "down "), `from ${show(before)}`);
 }
 
 /** Nothing to show: what that means, and what to do. `code` is a command that helps. */

@@ -41,7 +41,7 @@ export function show(main, ctx) {
     return drawn(groups, by, filters);
   }, ctx.signal);
   again();
-  return { back: again, dispose: () => chart.dispose() };
+  return { back: again, again, dispose: () => chart.dispose() };
 }
 
 function choice(label, values, chosen, told) {

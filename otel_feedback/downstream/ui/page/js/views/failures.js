@@ -15,7 +15,7 @@ export function show(main, ctx) {
   fill(main, h("h1", {}, "Failures"), place);
   const again = () => into(place, "failures", async () => drawn((await ask("/api/failures", filters, ctx.signal)).groups, filters), ctx.signal);
   again();
-  return { back: again };
+  return { back: again, again };
 }
 
 function drawn(groups, filters) {

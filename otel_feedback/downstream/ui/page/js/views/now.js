@@ -130,9 +130,8 @@ class Now {
   }
 
   async #older() {
-    const last = this.feed.list.lastElementChild;
     const asked = withLimit(this.filters, 60);
-    asked.set("before", last.dataset.start);
+    asked.set("before", String(this.feed.begin));
     this.more.disabled = true;
     try {
       const { events } = await ask("/api/feed", asked, this.ctx.signal);

@@ -19,7 +19,7 @@ export function show(main, ctx) {
     return h("ul", { class: "cards cards-wide" }, objectives.map((one) => h("li", {}, objective(one))));
   }, ctx.signal);
   again();
-  return { back: again };
+  return { back: again, again };
 }
 
 function objective(one) {

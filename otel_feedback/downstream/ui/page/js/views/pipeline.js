@@ -13,7 +13,7 @@ export function show(main, ctx) {
   fill(main, h("h1", {}, "Pipeline"), place);
   const again = () => into(place, "the pipeline", async () => drawn(await ask("/api/pipeline", filters, ctx.signal)), ctx.signal);
   again();
-  return { back: again };
+  return { back: again, again };
 }
 
 function drawn(told) {
