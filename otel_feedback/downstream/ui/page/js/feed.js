@@ -55,6 +55,7 @@ export class Feed {
     if (known) {
       const hadFocus = known.element.contains(document.activeElement);
       const element = row(event, quiet ? "" : "changed");
+      element.dataset.at = known.element.dataset.at; // it stays where it stands
       known.element.replaceWith(element);
       this.rows.set(event.event_id, { event, element });
       if (hadFocus) element.querySelector("[data-stop]")?.focus({ preventScroll: true });
