@@ -16,7 +16,7 @@ from pathlib import Path
 from playwright.sync_api import Page
 
 from otel_feedback import OutcomeEvent, OutcomeStatus
-from tests.browser.serving import WIDTHS, opened, serving, write
+from tests.browser.serving import WIDTHS, look_once, opened, serving, write
 from tests.stack.browser import launched
 from tests.support import ROOT
 from tools.traffic import traffic
@@ -32,8 +32,11 @@ def main() -> int:
     folder: Path | None = parser.parse_args().all
     with tempfile.TemporaryDirectory() as place:
         log = Path(place) / "outcomes.log"
-        events = list(traffic(datetime.now(timezone.utc), hours=48, a_minute=1.2))
-        with serving(Path(place), ["--from", str(log)], write(log, events)) as ui, launched() as browser:
+        events = list(traffic(datetime.now(timezone.utc), hours=48, a_minute=2))
+        rows = write(log, events)
+        rules = (ROOT / "otel_feedback/downstream/alerts/defaults.toml").read_text("utf-8")
+        arguments = ["--from", str(log), *look_once(Path(place), log, rules)]
+        with serving(Path(place), arguments, rows) as ui, launched() as browser:
             run = _interesting(events)
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Made-up traffic of a support team's agents, as it would be on the topic: a day with its hours, runs with trees, and a bad hour.
+"""Made-up traffic of a support team's agents, as it would be on the topic: a day with its hours, runs with trees, and a bad hour at its end.
 
 What the pictures of the page show, and what its tests in the browser look at. The same for the same seed and moment.
 """
@@ -79,7 +79,7 @@ def run(lot: random.Random, number: int, at: datetime, until: datetime) -> list[
     """Return the events of one run, those under way at `until` as pending ones."""
     trace = f"{lot.getrandbits(128):032x}"
     left_h = (until - at).total_seconds() / 3_600
-    is_bad = 0.4 < left_h < 2.2  # search is rate limited, for a while
+    is_bad = left_h < 1.6  # search is rate limited
     is_dear = left_h < 9  # and the coder writes longer answers since this morning
     chosen = [STEPS[0], *(step for step in STEPS[1:] if step.below or lot.random() < 0.8)]
     common: dict[str, Any] = {

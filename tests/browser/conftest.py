@@ -9,9 +9,21 @@ from typing import NamedTuple
 import pytest
 
 from otel_feedback import OutcomeEvent
-from tests.browser.serving import Ui, serving, write
+from tests.browser.serving import Ui, look_once, serving, write
 from tests.stack.browser import axe_source
 from tools.traffic import traffic
+
+
+RULES = """
+[settings]
+recent = "3h"
+
+[[rule]]
+name = "errors"
+kind = "errors"
+above = 0.02
+min_count = 2
+"""
 
 
 class Served(NamedTuple):
@@ -31,7 +43,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("page")
     log = folder / "outcomes.log"
     events = list(traffic(datetime.now(timezone.utc), hours=6, a_minute=0.6))
-    with serving(folder, ["--from", str(log)], write(log, events)) as ui:
+    rows = write(log, events)
+    with serving(folder, ["--from", str(log), *look_once(folder, log, RULES)], rows) as ui:
         yield Served(ui, events)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import subprocess
 import sys
 import urllib.error
 from collections.abc import Generator, Iterable, Sequence
@@ -18,6 +19,7 @@ from otel_feedback.events.model import encode
 from tests.stack.processes import LOOPBACK, ChildProcess, free_port
 from tests.stack.waiting import wait_until
 from tests.stack.web import get_json
+from tests.support import environment
 
 PROGRAM = Path(sys.executable).with_name("otel-feedback")
 WIDTHS = {"phone": (400, 800), "tablet": (900, 1000), "desk": (1440, 1000)}
@@ -34,12 +36,12 @@ _HARMLESS = (
 class Ui:
     """A page's program: a context manager that ends it; it can be ended and started again before."""
 
-    def __init__(self, folder: Path, arguments: Sequence[str], environment: dict[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, arguments: Sequence[str]) -> None:
         self.port = free_port()
         self.url = f"http://{LOOPBACK}:{self.port}"
         command = [str(PROGRAM), "ui", "--port", str(self.port), *arguments]
         state = {"XDG_STATE_HOME": str(folder / "state"), "NO_COLOR": "1"}
-        self.process = ChildProcess("ui", command, directory=folder, environment={**state, **(environment or {})})
+        self.process = ChildProcess("ui", command, directory=folder, environment=state)
 
     def start(self, rows: int | None = 0) -> None:
         """Start it, and wait until it answers and has so many rows; None: it answers, whatever that is."""
@@ -59,16 +61,23 @@ class Ui:
 
 
 @contextlib.contextmanager
-def serving(
-    folder: Path, arguments: Sequence[str], rows: int | None = 0, environment: dict[str, str] | None = None
-) -> Generator[Ui]:
+def serving(folder: Path, arguments: Sequence[str], rows: int | None = 0) -> Generator[Ui]:
     """Start `otel-feedback ui`, wait until it has so many rows, and end it."""
-    ui = Ui(folder, arguments, environment)
+    ui = Ui(folder, arguments)
     try:
         ui.start(rows)
         yield ui
     finally:
         ui.process.stop()
+
+
+def look_once(folder: Path, log: Path, rules: str) -> list[str]:
+    """Have `otel-feedback alerts run` look once at a log; return the arguments by which a page shows what it found."""
+    (folder / "alerts.toml").write_text(rules, "utf-8")
+    shared = ["--rules", str(folder / "alerts.toml"), "--state", str(folder / "alerts")]
+    command = [str(PROGRAM), "alerts", "run", "--once", "--from", str(log), *shared]
+    subprocess.run(command, check=True, capture_output=True, env=environment(XDG_STATE_HOME=str(folder / "state")))
+    return shared
 
 
 def write(log: Path, events: Iterable[OutcomeEvent]) -> int:

@@ -93,6 +93,17 @@ def test_failures_lead_to_an_example(browser: Browser, served: Served) -> None:
         expect(page.locator(".failure").first).to_contain_text(str(error))
 
 
+def test_alerts_that_are_open(browser: Browser, served: Served) -> None:
+    with opened(browser, served.url) as page:
+        card = page.get_by_role("article", name="firing: errors").first
+        expect(card).to_contain_text("agent")
+        card.get_by_role("link", name="Example run").click()
+        expect(page.locator(".run-table tbody tr").first).to_be_visible()
+        page.get_by_role("link", name="Alerts").click()
+        expect(page.get_by_role("article", name="firing: errors").first).to_contain_text("%")
+        assert page.locator("nav .count").inner_text().endswith(str(page.get_by_role("article").count()))
+
+
 def test_cost_by_what_one_chooses(browser: Browser, served: Served) -> None:
     with opened(browser, f"{served.url}/cost") as page:
         for by in ("tenant", "user", "session", "workflow", "agent", "model"):
