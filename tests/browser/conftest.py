@@ -13,7 +13,6 @@ from tests.browser.serving import Ui, look_once, serving, write
 from tests.stack.browser import axe_source
 from tools.traffic import traffic
 
-
 RULES = """
 [settings]
 recent = "3h"
