@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from otel_feedback import OutcomeEvent, OutcomeStatus
 from tests.browser.serving import WIDTHS, look_once, opened, serving, write
@@ -75,7 +75,7 @@ def _interesting(events: list[OutcomeEvent]) -> OutcomeEvent:
 
 
 def _settle(page: Page, name: str) -> None:
-    page.wait_for_function("!document.querySelector('main .loading, main [aria-busy]')")
+    expect(page.locator("main .loading, main [aria-busy]")).to_have_count(0)
     if name.endswith("run"):
         page.locator(".run-table tr.is-bad .run-name").first.click()
     page.wait_for_timeout(300)  # the pictures are drawn on the next frames

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from tests.stack import cache, progress
 from tests.stack.environment import given
 from tests.stack.errors import ServiceUnavailable
+from tests.stack.processes import temporary_directory
 from tests.stack.steps import run_step
 from tests.stack.versions import AXE
 
@@ -54,9 +55,11 @@ def chromium() -> Path:
 def _install() -> None:
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         raise ServiceUnavailable(f"no Chromium: install it, or name one by {CHROMIUM}")
+    place = temporary_directory("apt")
     with progress.step("installing Chromium from Debian's packages (once)"):
-        run_step(["apt-get", "-q", "update"], Path("/"), _APT)
-        run_step(["apt-get", "-q", "-y", "--no-install-recommends", "install", *_PACKAGES], Path("/"), _APT)
+        run_step(["dpkg", "--configure", "-a"], place, _APT)  # what an installation left that was ended
+        run_step(["apt-get", "-q", "update"], place, _APT)
+        run_step(["apt-get", "-q", "-y", "--no-install-recommends", "install", *_PACKAGES], place, _APT)
 
 
 def axe_source() -> str:
