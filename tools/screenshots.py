@@ -22,6 +22,13 @@ from tests.support import ROOT
 from tools.traffic import traffic
 
 MOST_BYTES = 200_000
+RULES = """
+[[rule]]
+name = "errors"
+kind = "errors"
+above = 0.10
+min_count = 8
+"""
 PICTURES = ("page-now", "page-run")
 
 
@@ -34,8 +41,7 @@ def main() -> int:
         log = Path(place) / "outcomes.log"
         events = list(traffic(datetime.now(timezone.utc), hours=48, a_minute=2))
         rows = write(log, events)
-        rules = (ROOT / "otel_feedback/downstream/alerts/defaults.toml").read_text("utf-8")
-        arguments = ["--from", str(log), *look_once(Path(place), log, rules)]
+        arguments = ["--from", str(log), *look_once(Path(place), log, RULES)]
         with serving(Path(place), arguments, rows) as ui, launched() as browser:
             run = _interesting(events)
             if folder is not None:
@@ -75,6 +81,7 @@ def _interesting(events: list[OutcomeEvent]) -> OutcomeEvent:
 
 
 def _settle(page: Page, name: str) -> None:
+    expect(page.locator("#link-words")).to_have_text("Live")
     expect(page.locator("main .loading, main [aria-busy]")).to_have_count(0)
     if name.endswith("run"):
         page.locator(".run-table tr.is-bad .run-name").first.click()

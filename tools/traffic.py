@@ -79,7 +79,7 @@ def run(lot: random.Random, number: int, at: datetime, until: datetime) -> list[
     """Return the events of one run, those under way at `until` as pending ones."""
     trace = f"{lot.getrandbits(128):032x}"
     left_h = (until - at).total_seconds() / 3_600
-    is_bad = left_h < 1.6  # search is rate limited
+    is_bad = left_h < 3  # search is rate limited
     is_dear = left_h < 9  # and the coder writes longer answers since this morning
     chosen = [STEPS[0], *(step for step in STEPS[1:] if step.below or lot.random() < 0.8)]
     common: dict[str, Any] = {
@@ -107,9 +107,11 @@ def run(lot: random.Random, number: int, at: datetime, until: datetime) -> list[
         events.append(event)
     failed = any(event.status is OutcomeStatus.FAILURE and event.depth == 1 for event in events)
     root = _ending(common["root_event_id"], at, max(event.end_time or at for event in events), failed=failed)
+    if failed:
+        root |= {"error_type": "StepFailed", "error_message": "a step failed twice; the run was given up"}
     spent = [event.own_cost for event in events if event.own_cost is not None]
     all_of_it = [OutcomeEvent(
-        **root, **common, action_type="workflow", agent_name="planner", depth=0, own_tokens=0, own_cost=0.0,
+        **root, **common, action_type="workflow", agent_name="planner", depth=0,
         tokens_used=sum(event.own_tokens or 0 for event in events), cost_estimate=sum(spent) if spent else None,
         quality_score=round(min(1.0, lot.betavariate(9, 2)), 3) if lot.random() < 0.4 else None,
         tags=("beta",) if lot.random() < 0.2 else (),
@@ -129,7 +131,7 @@ def _action(
     is_dear: bool,
 ) -> OutcomeEvent:
     rate = 0.38 if is_bad and step.tool == "web_search" else step.error_rate
-    failed, late = lot.random() < rate, lot.random() < rate / 4
+    failed, late = lot.random() < rate, lot.random() < rate / 4 and not step.below
     took_ms = 30_000.0 if late else step.took_ms * lot.lognormvariate(0, 0.4)
     tokens = None
     if step.model:

@@ -53,19 +53,22 @@ export class Live {
     document.addEventListener("visibilitychange", () => this.#look());
   }
 
-  open(params) {
+  /** @param after of /api/feed: what came since then is wanted, too */
+  open(params, after = null) {
     const text = params.toString();
     if (this.#source && !this.#isAway && text === this.#params) return;
     this.#isAway = false;
     this.#params = text;
-    this.#connect();
+    this.#connect(after);
   }
 
-  #connect() {
+  #connect(after = null) {
     clearTimeout(this.#timer);
     this.#source?.close();
     this.told.state("connecting");
-    const source = new EventSource(this.#params ? `/api/live?${this.#params}` : "/api/live");
+    const asked = new URLSearchParams(this.#params);
+    if (after !== null) asked.set("after", after);
+    const source = new EventSource(`/api/live?${asked}`);
     this.#source = source;
     const of = (kind) => source.addEventListener(kind, (event) => this.told[kind](JSON.parse(event.data)));
     ["rows", "tick", "alerts"].forEach(of);

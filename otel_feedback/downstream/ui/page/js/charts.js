@@ -98,7 +98,7 @@ export class Chart {
     };
     return {
       width: Math.max(120, Math.floor(this.place.clientWidth)), height: this.height, legend: HIDDEN_LEGEND,
-      padding: [8, 4, 0, 0],
+      padding: [8, 20, 0, 0],
       cursor: {
         y: false, points: { show: !this.stacked, size: 6 }, drag: { x: true, y: false, setScale: false },
         ...(this.sync && { sync: { key: this.sync } }),
@@ -122,7 +122,7 @@ export class Chart {
   #drawn(one, bars) {
     const colour = () => token(one.colour);
     if (this.stacked) return { stroke: colour, fill: one.hollow ? () => token("--surface") : colour, width: one.hollow ? 1.5 : 0, paths: bars, points: { show: false } };
-    return { stroke: colour, width: one.thin ? 1.25 : 1.75, ...(one.thin && { dash: [4, 3] }), ...(one.area && { fill: () => faint(one.colour) }), points: { show: false }, spanGaps: false };
+    return { stroke: colour, width: one.thin ? 1 : 1.75, ...(one.area && { fill: () => faint(one.colour) }), points: { show: false }, spanGaps: false };
   }
 
   #select(plot) {

@@ -6,7 +6,7 @@ import { h, said } from "./dom.js";
 import * as format from "./format.js";
 import { badge, BAD } from "./status.js";
 
-const MOST = 120; // rows that are kept: more than people read, few enough to be cheap
+const MOST = 60; // rows that are kept: more than people read, few enough to be cheap
 
 export class Feed {
   constructor() {
@@ -14,13 +14,6 @@ export class Feed {
     this.list = h("ol", { class: "feed" });
     this.isPaused = false;
     this.waiting = [];
-  }
-
-  /** Begin with these. */
-  set(events) {
-    this.rows.clear();
-    this.list.replaceChildren();
-    this.add(events, { quiet: true });
   }
 
   /** Take new and changed rows; `quiet` ones are no news. */
@@ -80,8 +73,8 @@ function row(event, news) {
       h("span", { class: "feed-who" }, event.agent ? said(event.agent, 80) : "no agent", event.name && event.name !== event.action && [" · ", said(event.action, 60)], event.model && [" · ", said(event.model, 60)])),
     h("span", { class: "feed-error" }, (event.error_type || event.error) && said([event.error_type, event.error].filter(Boolean).join(": "), 200)),
     h("span", { class: "feed-number" }, event.status === "pending" ? h("span", { class: "muted" }, format.ago(event.start)) : format.duration(event.duration)),
-    h("span", { class: "feed-number p3" }, event.tokens == null ? "" : `${format.count(event.tokens)} tok`),
-    h("span", { class: "feed-number p2" }, event.cost == null ? "" : format.money(event.cost)),
+    h("span", { class: "feed-number p3" }, !event.tokens ? "" : `${format.count(event.tokens)} tok`),
+    h("span", { class: "feed-number p2" }, !event.cost ? "" : format.money(event.cost)),
   ];
   return h("li", { class: `${BAD.has(event.status) ? "is-bad" : ""} is-${event.status} ${news && `is-${news}`}`, data: { id: event.event_id, at } },
     event.run_id ? h("a", { href: runPath(event.run_id, event.event_id), data: { stop: "" } }, what)

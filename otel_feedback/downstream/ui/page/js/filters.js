@@ -7,7 +7,7 @@ import * as format from "./format.js";
 import { keep, kept } from "./keeping.js";
 import { STATUSES } from "./status.js";
 
-const EXPORTS = { now: "events", run: "events", failures: "failures", cost: "cost" };
+const EXPORTS = { now: "events", failures: "failures", cost: "cost" };
 const PAUSE_MS = 350; // of who types
 
 export class Filters {
@@ -32,7 +32,7 @@ export class Filters {
     const held = [this.range, this.menus, this.chips].find((part) => part.contains(document.activeElement));
     this.view = view;
     this.params = params;
-    this.place.hidden = view === "run" || view === "unknown";
+    this.place.hidden = !(view in EXPORTS); // the others are not of single actions
     if (document.activeElement !== this.text) this.text.value = params.get("text") ?? "";
     this.#range();
     this.#menus();
@@ -108,7 +108,7 @@ export class Filters {
   }
 
   #menus() {
-    fill(this.menus, menu("Filter", this.#adding()), menu("Saved", this.#saved()), EXPORTS[this.view] && menu("Export", this.#exports()));
+    fill(this.menus, menu("Filter", this.#adding()), menu("Saved", this.#saved()), menu("Export", this.#exports()));
   }
 
   #adding() {

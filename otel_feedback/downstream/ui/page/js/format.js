@@ -29,12 +29,13 @@ export function money(value) {
   if (!is(value)) return UNKNOWN;
   if (value === 0) return "$0";
   if (Math.abs(value) < 0.0001) return "< $0.0001";
-  if (Math.abs(value) < 1) return `$${value.toFixed(4)}`;
+  if (Math.abs(value) < 0.1) return `$${value.toFixed(Math.abs(value) < 0.01 ? 4 : 3)}`;
   return Math.abs(value) < 10_000 ? `$${value.toFixed(2)}` : `$${compact.format(value)}`;
 }
 
 export function duration(ms) {
   if (!is(ms)) return UNKNOWN;
+  if (ms === 0) return "0 ms";
   if (ms < 1) return "< 1 ms";
   if (ms < 999.5) return `${Math.round(ms)} ms`;
   if (ms < 59_950) return `${(ms / 1e3).toFixed(ms < 9_995 ? 2 : 1)} s`;

@@ -49,8 +49,10 @@ function showAddress({ isBack = false } = {}) {
   current = { view, address, abort, part: null };
   navigation(view, params);
   filters.show(view, params);
-  live.open(view === "run" ? new URLSearchParams({ run: id }) : filtersOf(params));
-  current.part = SHOWN[view].show(main, { params, run: id, signal: abort.signal, state: () => state, go: (changed) => go(location.pathname + query(changed)) });
+  const followed = view === "run" ? new URLSearchParams({ run: id }) : filtersOf(params);
+  const follow = (after = null) => live.open(followed, after);
+  if (view !== "now") follow();
+  current.part = SHOWN[view].show(main, { params, run: id, signal: abort.signal, follow, state: () => state, go: (changed) => go(location.pathname + query(changed)) });
   document.title = `${id ? `Run ${id.slice(0, 40)}` : (VIEWS.find(([name]) => name === view)?.[2] ?? "Not found")} · otel-feedback`;
   if (!isSameView && !isBack) {
     scrollTo(0, 0);

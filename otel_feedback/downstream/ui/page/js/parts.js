@@ -41,7 +41,7 @@ export function change(now, before, show, { worse = false } = {}) {
   if (!Number.isFinite(now) || !Number.isFinite(before)) return null;
   const delta = now - before;
   if (Math.abs(delta) < 1e-9 || show(now) === show(before)) return h("span", { class: "muted" }, "as before");
-  const isWorse = worse && delta > 0;
+  const isWorse = worse && delta > 0.25 * before; // a little more is no reason for a colour
   return h("span", { class: isWorse ? "tone-bad" : "muted" }, h("span", { "aria-hidden": "true" }, delta > 0 ? "▲ " : "▼ "),
     unseen(delta > 0 ? "up " : "down "), `from ${show(before)}`);
 }

@@ -23,7 +23,7 @@ export function show(main, ctx) {
     ctx.go(params);
   };
   fill(main, h("div", { class: "title-row" }, h("h1", {}, "Cost"),
-    choice("By", COST_BY, by, (value) => change("by", value)), choice("A bar is", ["hour", "day"], bucket, (value) => change("bucket", value))), picture, place);
+    choice("By", COST_BY, by, (value) => change("by", value)), choice("Each bar", ["hour", "day"], bucket, (value) => change("bucket", value))), picture, place);
   const asked = new URLSearchParams(filters);
   asked.set("by", by);
   asked.set("bucket", bucket);

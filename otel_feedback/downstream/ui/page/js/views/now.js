@@ -14,6 +14,7 @@ import { alertCard } from "./alerts.js";
 const REFRESH_MS = 10_000;
 const ANNOUNCE_MS = 15_000;
 const AGENTS = 12;
+const FEED = 30;
 
 export function show(main, ctx) {
   const view = new Now(main, ctx);
@@ -113,15 +114,19 @@ class Now {
 
   async #feed() {
     try {
-      const { events } = await ask("/api/feed", withLimit(this.filters, 60), this.ctx.signal);
-      this.isEmpty = events.length === 0;
+      const { events, seen } = await ask("/api/feed", withLimit(this.filters, FEED), this.ctx.signal);
+      this.ctx.follow(seen); // from there on, so that nothing between the two is missed
+      this.feed.add(events, { quiet: true });
+      this.isEmpty = this.feed.rows.size === 0;
       if (this.isEmpty) return fill(this.events, this.#empty());
-      this.feed.set(events);
       this.#feedShown();
-      this.more.hidden = events.length < 60;
+      this.more.hidden = events.length < FEED;
     } catch (error) {
-      if (!this.isOver && error.name !== "AbortError") fill(this.events, trouble(error, () => this.#feed()));
+      if (this.isOver || error.name === "AbortError") return undefined;
+      this.ctx.follow();
+      if (this.feed.rows.size === 0) fill(this.events, trouble(error, () => this.#feed()));
     }
+    return undefined;
   }
 
   #feedShown() {
@@ -130,7 +135,7 @@ class Now {
   }
 
   async #older() {
-    const asked = withLimit(this.filters, 60);
+    const asked = withLimit(this.filters, 2 * FEED);
     asked.set("before", String(this.feed.begin));
     this.more.disabled = true;
     try {
@@ -139,7 +144,7 @@ class Now {
       this.pause.setAttribute("aria-pressed", "true");
       this.pause.textContent = "Resume";
       this.feed.add(events, { quiet: true, most: Infinity });
-      this.more.hidden = events.length < 60;
+      this.more.hidden = events.length < 2 * FEED;
     } catch (error) {
       if (!this.isOver) this.more.textContent = `${error.message} Try again`;
     }
@@ -220,6 +225,7 @@ class Now {
   }
 
   #agents(agents) {
+    const most = Math.max(0.2, ...agents.map((one) => one.error_rate ?? 0));
     if (!agents.length) return fill(this.agents, h("p", { class: "muted pad" }, "No agent has done anything in this time."));
     const shown = this.isWhole ? agents : agents.slice(0, AGENTS);
     const held = document.activeElement?.closest?.("[data-agent]")?.dataset.agent; // a refresh takes the focus from nobody
@@ -227,7 +233,7 @@ class Now {
       { label: "Agent", cell: (one) => h("a", { href: `/${query(withFilter(this.filters, "agent", one.agent ?? NONE))}`, data: { stop: "", agent: one.agent ?? "" } }, one.agent ? said(one.agent, 60) : "no agent") },
       { label: "Last hour", cell: (one) => lastHour(one.last_hour), kind: "p2" },
       { label: "Actions", num: true, cell: (one) => format.count(one.actions) },
-      { label: "Errors", num: true, cell: (one) => h("span", { class: `rate ${one.error_rate >= 0.1 ? "tone-bad" : ""}` }, bar(one.error_rate, "bar-bad"), format.share(one.error_rate)) },
+      { label: "Errors", num: true, cell: (one) => h("span", { class: `rate ${one.error_rate >= 0.1 ? "tone-bad" : ""}` }, bar(one.error_rate / most, "bar-bad"), format.share(one.error_rate)) },
       { label: "p95", num: true, cell: (one) => format.duration(one.p95), kind: "p3" },
       { label: "Tokens", num: true, cell: (one) => format.count(one.tokens), kind: "p3" },
       { label: "Cost", num: true, cell: (one) => format.money(one.cost), kind: "p2" },

@@ -9,6 +9,7 @@ import { figure, figures, into, notice, panel, sentence } from "../parts.js";
 import { badge, BAD } from "../status.js";
 import { detail } from "./action.js";
 
+const NARROW = matchMedia("(max-width: 44rem)"); // as in views.css: there two columns are not shown
 const STEP = 300; // rows that are drawn at once
 const REFRESH_MS = 2_000; // at most so often, while it is under way
 
@@ -26,6 +27,8 @@ class Run {
     this.closed = new Set(); // event ids whose children are folded away
     this.open = marked();
     this.most = STEP;
+    this.turned = () => this.body && this.#rows();
+    NARROW.addEventListener("change", this.turned);
     fill(main, h("h1", { class: "unseen" }, "Run"), this.place);
   }
 
@@ -59,6 +62,7 @@ class Run {
   }
 
   dispose() {
+    NARROW.removeEventListener("change", this.turned);
     clearTimeout(this.timer);
   }
 
@@ -127,7 +131,7 @@ class Run {
       h("td", { class: "num" }, action.status === "pending" && !action.end ? h("span", { class: "muted" }, "not ended") : format.duration(action.duration)),
       h("td", { class: "num p2" }, format.count(action.inclusive_tokens)),
       h("td", { class: "num p2" }, format.money(action.inclusive_cost)));
-    return isOpen ? [row, h("tr", { class: "run-detail" }, h("td", { colspan: "5" }, detail(action, this.state)))] : [row];
+    return isOpen ? [row, h("tr", { class: "run-detail" }, h("td", { colspan: NARROW.matches ? "3" : "5" }, detail(action, this.state)))] : [row];
   }
 
   #bar(action) {
