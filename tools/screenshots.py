@@ -23,11 +23,16 @@ from tools.traffic import traffic
 
 MOST_BYTES = 200_000
 RULES = """
+[settings]
+recent = "1h"
+
 [[rule]]
 name = "errors"
 kind = "errors"
+by = ["agent", "action"]
 above = 0.10
-min_count = 8
+window = "15m"
+min_count = 10
 """
 PICTURES = ("page-now", "page-run")
 

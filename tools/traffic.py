@@ -68,8 +68,8 @@ def traffic(until: datetime, hours: float, a_minute: float, seed: int = 7) -> It
     lot = random.Random(seed)  # noqa: S311  # pictures, no secrets
     at, number = until - timedelta(hours=hours), 0
     while at < until:
-        hour = (at.hour + at.minute / 60 - 3) % 24
-        pace = a_minute * (0.45 + 1.1 * max(0.0, 1 - abs(hour - 11) / 9))
+        hour = (until - at) / timedelta(hours=1) % 24  # whatever the time is when a picture is taken
+        pace = a_minute * (0.45 + 1.1 * max(0.0, 1 - abs(hour - 6) / 9))
         at += timedelta(minutes=lot.expovariate(pace))
         number += 1
         yield from run(lot, number, at, until)

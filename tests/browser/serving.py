@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, Page, Request
+from playwright.sync_api import Browser, Page, Request, expect
 
 from otel_feedback import OutcomeEvent
 from otel_feedback.events.model import encode
@@ -23,6 +23,7 @@ from tests.support import environment
 
 PROGRAM = Path(sys.executable).with_name("otel-feedback")
 WIDTHS = {"phone": (400, 800), "tablet": (900, 1000), "desk": (1440, 1000)}
+expect.set_options(timeout=30_000)
 _HARMLESS = (
     "net::ERR_CONNECTION_REFUSED",
     "net::ERR_INCOMPLETE_CHUNKED_ENCODING",
@@ -97,7 +98,7 @@ def opened(browser: Browser, url: str, size: str = "desk", dark: bool = False, *
         timezone_id="America/New_York", locale="en-US", reduced_motion="reduce", **more,
     )  # fmt: skip
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(60_000)
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
     page.on("console", lambda told: _complaint(told.type, told.text, wrong))

@@ -38,6 +38,7 @@ export function duration(ms) {
   if (ms === 0) return "0 ms";
   if (ms < 1) return "< 1 ms";
   if (ms < 999.5) return `${Math.round(ms)} ms`;
+  if (ms < 59_950 && ms % 1_000 === 0) return `${ms / 1e3} s`;
   if (ms < 59_950) return `${(ms / 1e3).toFixed(ms < 9_995 ? 2 : 1)} s`;
   const seconds = Math.round(ms / 1e3);
   if (seconds < 3_600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;

@@ -26,6 +26,7 @@ const main = place("main");
 let current = null; // what is shown: {view, address, part, abort}
 let state = null; // the newest answer of /api/state
 let link = "connecting";
+let wasAway = false; // and what is shown may lack what happened meanwhile
 let openAlerts = null;
 
 // -- from the address to a view ------------------------------------------------------------------------------------
@@ -97,9 +98,10 @@ const live = new Live({
     current?.part?.alertsChanged?.(open);
   },
   state: (next) => {
-    const wasAway = link === "gone" || link === "away";
     link = next;
+    wasAway ||= next === "gone" || next === "away";
     if (next === "live" && wasAway) {
+      wasAway = false;
       current?.part?.back?.();
       announce("Connected again");
     }
