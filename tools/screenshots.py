@@ -23,16 +23,12 @@ from tools.traffic import traffic
 
 MOST_BYTES = 200_000
 RULES = """
-[settings]
-recent = "1h"
-
 [[rule]]
 name = "errors"
 kind = "errors"
 by = ["agent", "action"]
-above = 0.10
-window = "15m"
-min_count = 10
+above = 0.05
+min_count = 3
 """
 PICTURES = ("page-now", "page-run")
 
