@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -74,18 +75,19 @@ def _views(run: OutcomeEvent) -> Iterator[tuple[str, str]]:
 
 
 def _interesting(events: list[OutcomeEvent]) -> OutcomeEvent:
-    """Return the action of a long run that failed, in the newest run that has one."""
-    return max(
-        (event for event in events if event.status is OutcomeStatus.FAILURE and event.tool_name == "web_search"),
-        key=lambda event: event.timestamp,
-    )
+    """Return a failed search of the longest run that was given up in the last hours."""
+    failed = [event for event in events if event.status is OutcomeStatus.FAILURE]
+    searched = {event.run_id: event for event in failed if event.tool_name == "web_search"}
+    given_up = [event for event in failed if event.depth == 0 and event.run_id in searched][-40:]
+    counts = Counter(event.run_id for event in events)
+    return searched[max(given_up, key=lambda event: counts[event.run_id]).run_id]
 
 
 def _settle(page: Page, name: str) -> None:
     expect(page.locator("#link-words")).to_have_text("Live")
     expect(page.locator("main .loading, main [aria-busy]")).to_have_count(0)
     if name.endswith("run"):
-        page.locator(".run-table tr.is-bad .run-name").first.click()
+        page.locator(".run-table tr.is-bad .run-name", has_text="web_search").first.click()
     page.wait_for_timeout(300)  # the pictures are drawn on the next frames
 
 
