@@ -19,6 +19,7 @@ import * as run from "./views/run.js";
 
 const SHOWN = { now, failures, cost, objectives, alerts, pipeline, run, unknown: { show: unknown } };
 const AGAIN_MS = 20_000; // views that the stream does not keep up
+const MANY = 3; // attempts after which it is no accident
 const STALE_S = 120; // behind what is written: something is slow or stands still
 const place = (id) => document.getElementById(id);
 const main = place("main");
@@ -26,6 +27,7 @@ const main = place("main");
 let current = null; // what is shown: {view, address, part, abort}
 let state = null; // the newest answer of /api/state
 let link = "connecting";
+let attempts = 0; // at a stream, since there was one
 let wasAway = false; // and what is shown may lack what happened meanwhile
 let openAlerts = null;
 
@@ -100,6 +102,7 @@ const live = new Live({
   state: (next) => {
     link = next;
     wasAway ||= next === "gone" || next === "away";
+    attempts = next === "live" ? 0 : attempts + (next === "gone");
     if (next === "live" && wasAway) {
       wasAway = false;
       current?.part?.back?.();
@@ -131,7 +134,7 @@ function alertsOpen(many) {
 function connection() {
   const isStale = link === "live" && state?.behind_s > STALE_S;
   const [kind, words] = link === "live" ? (state?.problem ? ["broken", "Problem"] : isStale ? ["stale", "Behind"] : ["live", "Live"])
-    : link === "away" ? ["connecting", "Asleep"] : link === "gone" && refusal ? ["gone", "Disconnected"] : ["connecting", "Connecting"];
+    : link === "away" ? ["connecting", "Asleep"] : attempts > 0 && refusal ? ["gone", "Disconnected"] : attempts >= MANY ? ["stale", "Not live"] : ["connecting", "Connecting"];
   const element = place("link-state");
   if (element.dataset.state !== kind) {
     element.dataset.state = kind;
@@ -148,6 +151,7 @@ let shownBanner = "";
 
 function banners(isStale) {
   const shown = refusal && link !== "live" ? ["gone", refusal.message, refusal.remedy]
+    : attempts >= MANY ? ["stale", "What is new does not come by itself: its stream cannot be opened.", "Perhaps something between here and the program keeps streams back; its output says more. Load the page again to see what is new."]
     : state?.problem ? ["broken", state.problem, "What is shown is what was read before. The page goes on by itself when that is mended."]
       : isStale ? ["stale", `What is shown is ${format.duration(state.behind_s * 1e3)} behind.`, "The store reads more slowly than agents write, or stands still: Pipeline says which."] : null;
   const text = shown ? shown.join("\n") : "";
