@@ -70,7 +70,7 @@ def traffic(until: datetime, hours: float, a_minute: float, seed: int = 7) -> It
     while at < until:
         hour = (until - at) / timedelta(hours=1) % 24  # whatever the time is when a picture is taken
         pace = a_minute * (0.45 + 1.1 * max(0.0, 1 - abs(hour - 6) / 9))
-        at += timedelta(minutes=lot.expovariate(pace))
+        at += timedelta(minutes=lot.uniform(0.5, 1.5) / pace)
         number += 1
         yield from run(lot, number, at, until)
 
@@ -130,7 +130,7 @@ def _action(
     is_bad: bool,
     is_dear: bool,
 ) -> OutcomeEvent:
-    rate = 0.38 if is_bad and step.tool == "web_search" else step.error_rate
+    rate = 0.55 if is_bad and step.tool == "web_search" else step.error_rate
     failed, late = lot.random() < rate, lot.random() < rate / 4 and not step.below
     took_ms = 30_000.0 if late else step.took_ms * lot.lognormvariate(0, 0.4)
     tokens = None
