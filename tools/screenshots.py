@@ -60,7 +60,7 @@ def main() -> int:
             for name, path in zip(PICTURES, ("/", f"/run/{run.run_id}"), strict=True):
                 file = ROOT / "docs" / f"{name}.png"
                 with opened(browser, ui.url + path) as page:
-                    page.set_viewport_size({"width": 1280, "height": 860})
+                    page.set_viewport_size({"width": 1280, "height": 1180})
                     _settle(page, name)
                     page.screenshot(path=file, animations="disabled")
                 if file.stat().st_size > MOST_BYTES:

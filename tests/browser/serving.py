@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, Page, Request, expect
+from playwright.sync_api import Browser, Dialog, Page, Request, expect
 
 from otel_feedback import OutcomeEvent
 from otel_feedback.events.model import encode
@@ -103,13 +103,18 @@ def opened(browser: Browser, url: str, size: str = "desk", dark: bool = False, *
     page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
     page.on("console", lambda told: _complaint(told.type, told.text, wrong))
     page.on("request", lambda request: _asked(request, url, wrong))
-    page.on("dialog", lambda dialog: (wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.on("dialog", lambda dialog: _opened(dialog, wrong))
     try:
         page.goto(url)
         yield page
         assert not wrong, wrong
     finally:
         context.close()
+
+
+def _opened(dialog: Dialog, wrong: list[str]) -> None:
+    wrong.append(f"dialog: {dialog.message}")
+    dialog.dismiss()
 
 
 def _complaint(kind: str, text: str, wrong: list[str]) -> None:

@@ -216,12 +216,12 @@ class Now {
     const [outcomes, durations, tokens, cost] = this.charts;
     outcomes.set({ t, step, note, series: STATUSES.filter((status) => series[status]).map((status) => one(status, status, series[status], format.count(sum(series[status])),
       { colour: `--chart-${status}`, mark: () => mark(status), hollow: status === "pending" })) });
-    durations.set({ t, step, note, series: [
+    durations.set({ t, step, series: [
       one("p50", "median", series.p50, format.duration(totals.p50), { colour: "--chart-line" }),
       one("p95", "p95", series.p95, format.duration(totals.p95), { colour: "--chart-second", thin: true }),
     ] });
-    tokens.set({ t, step, note, series: [one("tokens", "all", series.tokens, format.count(totals.tokens), { colour: "--chart-line", area: true })] });
-    cost.set({ t, step, note, series: [one("cost", "all", series.cost, format.money(totals.cost), { colour: "--chart-line", area: true })] });
+    tokens.set({ t, step, series: [one("tokens", "all", series.tokens, format.count(totals.tokens), { colour: "--chart-line", area: true })] });
+    cost.set({ t, step, series: [one("cost", "all", series.cost, format.money(totals.cost), { colour: "--chart-line", area: true })] });
   }
 
   #agents(agents) {
