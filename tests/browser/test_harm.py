@@ -101,7 +101,7 @@ def test_without_its_server_the_page_says_so_and_comes_back(browser: Browser, tm
         expect(page.locator("#banners")).to_contain_text("Is `otel-feedback ui` still running?")
         expect(page.locator(".feed li")).to_have_count(3)  # what was there stays to be read
         page.get_by_role("link", name="Failures", exact=True).click()
-        expect(page.locator("main")).to_contain_text("does not answer")
+        expect(page.locator("main")).to_contain_text("could not be loaded")
         write(log, _hostile()[3:5])
         ui.start(5)
         expect(page.locator("#link-words")).to_have_text("Live", timeout=60_000)

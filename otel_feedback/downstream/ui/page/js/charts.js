@@ -3,6 +3,7 @@
 
 import { fill, h } from "./dom.js";
 
+const WHOLE = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat(); // there is no half of an action
 const HIDDEN_LEGEND = { show: false };
 const all = new Set();
 const dayFormat = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
@@ -34,17 +35,15 @@ function moments(_plot, splits, _axis, _space, step) {
   });
 }
 
-const faint = (name) => token(name).replace("rgb(", "rgba(").replace(")", ", 0.14)");
-
 /**
  * A picture with heading and legend.
  *
  * series: [{key, label, colour: a custom property of the style sheet, values, mark: an element or null, total}], the
- * lowest first where stacked. `show` formats a value, `t` is in seconds, `chosen(from_s, to_s)` is told of a drag.
+ * lowest first where stacked. `isWhole`: it counts. `show` formats a value, `t` is in seconds, `chosen(from_s, to_s)` is told of a drag.
  */
 export class Chart {
-  constructor({ title, note, height, stacked = false, show, chosen, sync, key }) {
-    Object.assign(this, { height, stacked, show, chosen, sync, key, title });
+  constructor({ title, note, height, stacked = false, isWhole = false, show, chosen, sync }) {
+    Object.assign(this, { height, stacked, isWhole, show, chosen, sync, title });
     this.plot = null;
     this.legend = h("ul", { class: "legend" });
     this.place = h("div", { class: "plot", role: "img" });
@@ -109,7 +108,7 @@ export class Chart {
       },
       axes: [
         { ...axis, values: moments, space: 64, size: 28, grid: { show: false } },
-        { ...axis, size: 52, space: 34, values: (_plot, splits) => splits.map((value) => this.show(value)) },
+        { ...axis, size: 52, space: 34, ...(this.isWhole && { incrs: WHOLE }), values: (_plot, splits) => splits.map((value) => this.show(value)) },
       ],
       series: [{}, ...ordered.map((one) => this.#drawn(one, bars))],
       hooks: {
@@ -122,7 +121,7 @@ export class Chart {
   #drawn(one, bars) {
     const colour = () => token(one.colour);
     if (this.stacked) return { stroke: colour, fill: one.hollow ? () => token("--surface") : colour, width: one.hollow ? 1.5 : 0, paths: bars, points: { show: false } };
-    return { stroke: colour, width: one.thin ? 1 : 1.75, ...(one.area && { fill: () => faint(one.colour) }), points: { show: false }, spanGaps: false };
+    return { stroke: colour, width: one.thin ? 1 : 1.75, points: { show: false }, spanGaps: false };
   }
 
   #select(plot) {

@@ -54,11 +54,14 @@ export function notice(title, words, { code = null, actions = [], kind = "empty"
 
 /** What did not come, and what to do. What is not there, or not for this reader, is told calmly: asking again helps nobody. */
 export function trouble(error, again) {
+  if (error.kind === "gone") return notice("This could not be loaded.", null, { kind: "broken", actions: again ? [retry(again)] : [] }); // why is said above
   const isFinal = error.kind === "missing" || error.kind === "refused";
   return notice(sentence(error.message), sentence(error.remedy), {
-    kind: isFinal ? "empty" : "broken", actions: again && !isFinal ? [h("button", { type: "button", on: { click: again } }, "Try again")] : [],
+    kind: isFinal ? "empty" : "broken", actions: again && !isFinal ? [retry(again)] : [],
   });
 }
+
+const retry = (again) => h("button", { type: "button", on: { click: again } }, "Try again");
 
 /** The server's words begin small, as in a log. */
 export const sentence = (text) => (/^[a-z][a-z']* /.test(text ?? "") ? text[0].toUpperCase() + text.slice(1) : text);

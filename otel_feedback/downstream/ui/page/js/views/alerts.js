@@ -29,7 +29,7 @@ export function alertCard(one, { small = false } = {}) {
     h("p", { class: "card-head" }, state(one), h("strong", {}, said(one.rule, 80)), h("span", { class: "muted" }, one.severity)),
     h("p", { class: "card-value" }, h("b", {}, said(one.value ?? format.UNKNOWN, 60)), one.usual && h("span", { class: "muted" }, " usual is ", said(one.usual, 60))),
     parts.length > 0 && h("p", { class: "muted" }, parts.map(([name, value], place) => [place > 0 && ", ", `${name} `, said(value, 60)])),
-    !small && one.meaning && h("p", {}, said(one.meaning, 300)),
+    !small && one.meaning && h("p", {}, said(sentence(one.meaning), 300)),
     h("p", { class: "card-foot muted" }, h("time", { datetime: stamp(one.since), title: format.moment(one.since) }, `since ${format.time(one.since)}`),
       one.acknowledged && h("span", {}, "known to ", said(one.acknowledged, 40)), one.silenced && h("span", {}, "silenced"),
       one.run_id && h("a", { href: runPath(one.run_id), data: { stop: "" } }, "Example run")));

@@ -201,10 +201,10 @@ class Now {
     const chosen = (from, to) => this.ctx.go(withFilter(withFilter(this.ctx.params, "since", iso(from)), "until", iso(to)));
     const common = { chosen, sync: "now" };
     return [
-      new Chart({ ...common, title: "Outcomes", height: 220, stacked: true, show: format.count }),
+      new Chart({ ...common, title: "Outcomes", height: 220, stacked: true, isWhole: true, show: format.count }),
       new Chart({ ...common, title: "Duration", height: 150, show: format.duration }),
-      new Chart({ ...common, title: "Tokens", height: 150, show: format.count }),
-      new Chart({ ...common, title: "Cost", height: 150, show: format.money }),
+      new Chart({ ...common, title: "Tokens", height: 150, stacked: true, isWhole: true, show: format.count }),
+      new Chart({ ...common, title: "Cost", height: 150, stacked: true, show: format.money }),
     ];
   }
 
@@ -220,8 +220,8 @@ class Now {
       one("p50", "median", series.p50, format.duration(totals.p50), { colour: "--chart-line" }),
       one("p95", "p95", series.p95, format.duration(totals.p95), { colour: "--chart-second", thin: true }),
     ] });
-    tokens.set({ t, step, series: [one("tokens", "all", series.tokens, format.count(totals.tokens), { colour: "--chart-line", area: true })] });
-    cost.set({ t, step, series: [one("cost", "all", series.cost, format.money(totals.cost), { colour: "--chart-line", area: true })] });
+    tokens.set({ t, step, series: [one("tokens", "all", series.tokens, format.count(totals.tokens), { colour: "--chart-sum" })] });
+    cost.set({ t, step, series: [one("cost", "all", series.cost, format.money(totals.cost), { colour: "--chart-sum" })] });
   }
 
   #agents(agents) {
