@@ -107,7 +107,7 @@ def test_alerts_that_are_open(browser: Browser, served: Served) -> None:
 def test_cost_by_what_one_chooses(browser: Browser, served: Served) -> None:
     with opened(browser, f"{served.url}/cost") as page:
         for by in ("tenant", "user", "session", "workflow", "agent", "model"):
-            page.get_by_label("By", exact=True).select_option(by)
+            page.locator(".choice select").first.select_option(by)
             expect(page.get_by_role("table")).to_have_accessible_name(f"Cost by {by}, the most first")
         spent = sum(event.own_cost or 0 for event in served.events if event.model == "claude-sonnet-4")
         row = page.get_by_role("row", name="claude-sonnet-4")
