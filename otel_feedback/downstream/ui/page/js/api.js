@@ -1,6 +1,6 @@
 // Questions to the server, and the stream of what is new. What goes wrong is a Trouble, which says what to do next.
 
-/** Something that did not come: `kind` is "gone" (nobody answers), "refused" (403, 401), "missing" (404) or "broken". */
+/** Something that did not come: `kind` is "gone" (nobody answers), "refused" (400, 401, 403), "missing" (404) or "broken". */
 export class Trouble extends Error {
   constructor(kind, message, remedy) {
     super(message);
@@ -29,7 +29,7 @@ export async function ask(path, params = null, signal = undefined) {
     if (error.name === "AbortError") throw error;
   }
   if (response.ok && body !== null) return body;
-  const kind = { 401: "refused", 403: "refused", 404: "missing" }[response.status] ?? "broken";
+  const kind = { 400: "refused", 401: "refused", 403: "refused", 404: "missing" }[response.status] ?? "broken";
   throw new Trouble(kind, body?.error ?? `The server answered ${response.status} without saying why.`,
     body?.remedy ?? "Its own output, in the terminal where it was started, says more.");
 }
