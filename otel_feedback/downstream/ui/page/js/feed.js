@@ -80,4 +80,3 @@ function row(event, news) {
     event.run_id ? h("a", { href: runPath(event.run_id, event.event_id), data: { stop: "" } }, what)
       : h("div", { tabindex: "0", data: { stop: "" }, title: "It belongs to no run" }, what));
 }
-
