@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from benchmarks import (
     action,
+    browsing,
     consumer,
     conversion,
     dispatch,
@@ -36,6 +37,7 @@ WITHOUT_BROKER = {
     "pieces": pieces.measure,
     "dispatch": dispatch.measure,
     "conversion": conversion.measure,
+    "browsing": browsing.measure,
 }
 WITH_BROKER = {
     **WITH_OR_WITHOUT,

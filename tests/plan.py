@@ -18,11 +18,15 @@ from tests.support import ROOT
 _OF_SERVICES = ("beside", "fault", "integration", "live")
 _THOROUGH = (
     "tests/beside/",
+    "tests/browser/",
     "tests/downstream/test_broker_away.py",
     "tests/downstream/test_killed.py",
     "tests/downstream/store/test_kills.py",
     "tests/downstream/store/test_notices.py::test_the_manifest_says",
     "tests/downstream/test_rebalances.py",
+    "tests/downstream/ui/test_commands.py",
+    "tests/downstream/ui/test_mirror.py::test_a_writer_that_is_killed",
+    "tests/downstream/ui/test_mirror.py::test_readers_beside",
     "tests/fault/",
     "tests/integration/test_kafka_refusals.py::test_a_broker_that_takes_no_large_requests",
     "tests/integration/test_kafka_refusals.py::test_a_record_at_which_the_connection_breaks",
@@ -33,6 +37,7 @@ _SLOW = (
     "tests/downstream/objectives/test_month.py",
     "tests/downstream/tables/test_views.py",
     "tests/downstream/store/",
+    "tests/downstream/ui/",
     "tests/property/",
     "tests/replay/test_put_off.py",
     "tests/unit/cli/reading/test_screens.py",
@@ -47,7 +52,7 @@ _SLOW = (
 """With no service, and yet not in the quick part: they take as long as all others of it."""
 
 _SECONDS = {
-    "beside": 4.0, "conformance": 0.02, "downstream": 3.0, "examples": 0.1, "fault": 10.0, "integration": 2.0, "live": 1.5,
+    "beside": 4.0, "browser": 2.0, "conformance": 0.02, "downstream": 3.0, "examples": 0.1, "fault": 10.0, "integration": 2.0, "live": 1.5,
     "property": 0.1, "replay": 0.6, "unit": 0.04,
 }  # fmt: skip
 _SLOW_UNIT_S = 1.3
@@ -68,7 +73,9 @@ _COLLECTOR = Kept("OpenTelemetry Collector", "collector-", 110, 2_300)
 _JAEGER = Kept("Jaeger", "jaeger-", 165, 2_300)
 _PROMETHEUS = Kept("Prometheus", "prometheus-", 240, 1_000)
 _ALERTMANAGER = Kept("Alertmanager", "alertmanager-", 200, 800)
+_BROWSER = Kept("Chromium and axe-core", "axe-core-", 40, 500)
 _FIXTURES = {
+    "browser": [_BROWSER],
     "kafka_broker": [_KAFKA],
     "jaeger": [_JAEGER],
     "collector": [_COLLECTOR, _JAEGER],

@@ -102,7 +102,7 @@ def timeout(text: str) -> float:
 
 def moment(text: str) -> datetime:
     """Read how long ago, or a time."""
-    from otel_feedback.cli.since import moment_of
+    from otel_feedback.downstream.tables.since import moment_of
 
     try:
         return moment_of(text)

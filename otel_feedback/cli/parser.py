@@ -13,6 +13,7 @@ from otel_feedback.cli.arguments import Parser, add_bootstrap_servers, add_json,
 from otel_feedback.cli.reading.parsers import add_failures, add_sql, add_stats, add_tail, add_trace
 from otel_feedback.cli.slo.arguments import add_slo
 from otel_feedback.cli.storing.parsers import add_erase, add_store
+from otel_feedback.cli.ui.arguments import add_ui
 from otel_feedback.version import VERSION
 
 __all__ = ["make_parser"]
@@ -21,6 +22,8 @@ EXAMPLES = """\
 examples:
   otel-feedback demo                        a team at work, without any service
   otel-feedback demo --json | jq .summary   the same as data
+  otel-feedback demo --ui                   the same on a page in the browser
+  otel-feedback ui                          a page in the browser
   docker compose up -d                      Kafka, a collector, Jaeger
   otel-feedback topics --dry-run            which topics would be made
   KAFKA_BOOTSTRAP_SERVERS=localhost:9092 otel-feedback doctor
@@ -85,7 +88,8 @@ def make_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"otel-feedback {VERSION}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     for add in (
-        _demo, add_tail, add_stats, add_failures, add_trace, add_sql, add_store, add_erase, add_alerts, add_slo, _topics, _doctor,
+        _demo, add_ui, add_tail, add_stats, add_failures, add_trace, add_sql, add_store, add_erase, add_alerts, add_slo, _topics,
+        _doctor,
         _journal, _verify,
         _schema, _completion,
     ):  # fmt: skip
@@ -98,6 +102,10 @@ def make_parser() -> Parser:
 
 def _demo(commands: Any) -> None:
     def run(options: argparse.Namespace) -> int:
+        if options.ui:
+            from otel_feedback.cli.demo import page
+
+            return page.run(seconds=options.seconds, port=options.port, opens=options.open)
         from otel_feedback.cli.demo import demo
 
         return demo.run(seconds=options.seconds, as_json=options.json)
@@ -110,7 +118,11 @@ def _demo(commands: Any) -> None:
     parser.add_argument(
         "--seconds", type=seconds, metavar="N", help="how long the agents work (8; without a terminal 1)"
     )
-    add_json(parser, "write one JSON object: events, summary, account")
+    form = parser.add_mutually_exclusive_group()
+    add_json(form, "write one JSON object: events, summary, account")
+    form.add_argument("--ui", action="store_true", help="show it on a page in the browser, until Ctrl-C")
+    parser.add_argument("--port", metavar="N", help="of the page (4390)")
+    parser.add_argument("--open", action="store_true", help="open a browser on the page")
     parser.set_defaults(run=run)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from otel_feedback.settings.table import SETTINGS, Setting, read_settings
+from otel_feedback.settings.ui import UI_SETTINGS
 from otel_feedback.settings.values import a_number, a_path, a_text, whole
 
 __all__ = ["ALL_SETTINGS", "STORE_SETTINGS", "StoreSettings", "get_store_settings"]
@@ -33,7 +34,7 @@ STORE_SETTINGS: tuple[Setting, ...] = (
 )  # fmt: skip
 
 
-ALL_SETTINGS = (*SETTINGS, *STORE_SETTINGS)
+ALL_SETTINGS = (*SETTINGS, *STORE_SETTINGS, *UI_SETTINGS)
 """Whatever can be set by a variable."""
 
 

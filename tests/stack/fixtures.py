@@ -12,10 +12,11 @@ import os
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.stack import browser as browsers
 from tests.stack import builds, docker, progress, versions
 from tests.stack.collector import BASE, Collector
 from tests.stack.environment import COLLECTOR, JAEGER, KAFKA, PROMETHEUS, given, is_ci
@@ -26,6 +27,9 @@ from tests.stack.otlp_sink import OtlpSink
 from tests.stack.prometheus import Prometheus
 from tests.stack.trace_sink import TraceSink
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 _PREPARATIONS: dict[str, tuple[str, str, Callable[[], object]]] = {
     "kafka_broker": (KAFKA, versions.KAFKA_IMAGE, builds.kafka_libraries),
     "collector": (COLLECTOR, versions.COLLECTOR_IMAGE, builds.collector_binary),
@@ -34,7 +38,11 @@ _PREPARATIONS: dict[str, tuple[str, str, Callable[[], object]]] = {
     "prometheus": (PROMETHEUS, versions.PROMETHEUS_IMAGE, builds.prometheus_binary),
 }
 
-_TOOLS: dict[str, Callable[[], Path]] = {"promtool": builds.promtool_binary, "amtool": builds.amtool_binary}
+_TOOLS: dict[str, Callable[[], object]] = {
+    "promtool": builds.promtool_binary,
+    "amtool": builds.amtool_binary,
+    "browser": browsers.chromium,
+}
 
 _missing: dict[str, int] = {}  # reason to number of tests
 
@@ -104,6 +112,13 @@ def collector_of_spans(trace_sink: TraceSink) -> Iterator[Collector]:
     with Collector.launch_own(
         jaeger_otlp_endpoint=trace_sink.grpc_endpoint, logs_endpoint="", config_files=[BASE]
     ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real Chromium; of each module one, because a test that runs a loop of its own cannot run beside it."""
+    with browsers.launched() as running:
         yield running
 
 

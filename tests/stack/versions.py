@@ -26,3 +26,5 @@ PROMETHEUS_IMAGE = f"prom/prometheus:v{PROMETHEUS}"
 
 ALERTMANAGER = "0.33.1"
 ALERTMANAGER_IMAGE = f"prom/alertmanager:v{ALERTMANAGER}"
+
+AXE = "4.14.1"

@@ -95,7 +95,7 @@ def test_a_wrong_name_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--only", "acton"])
     assert (
-        "acton is not one of startup, pieces, dispatch, conversion, action, export, throughput, consumer, latency, store, replay, memory"
+        "acton is not one of startup, pieces, dispatch, conversion, browsing, action, export, throughput, consumer, latency, store, replay, memory"
         in capsys.readouterr().err
     )
 

@@ -27,7 +27,7 @@ from otel_feedback.cli.demo.report import Report
 from otel_feedback.cli.demo.summary import origins, summarize
 from otel_feedback.cli.demo.workflow import NOMINAL_S, TREE_RUN, SupportTeam
 
-__all__ = ["run"]
+__all__ = ["configure", "run"]
 
 WATCHED_S = NOMINAL_S
 """How long it takes where somebody watches, in seconds."""
@@ -60,14 +60,15 @@ def run(*, seconds: float | None, as_json: bool) -> int:
     if seconds is None:
         seconds = WATCHED_S if watched else UNWATCHED_S
     with TemporaryDirectory(prefix="otel-feedback-demo-") as directory:
-        pipeline = _configure(Path(directory))
+        pipeline = configure(Path(directory))
         try:
             return _run(pipeline, console, seconds, as_json=as_json)
         finally:
             pipeline.shutdown(timeout_s=1.0)
 
 
-def _configure(directory: Path) -> FeedbackPipeline:
+def configure(directory: Path, **more: Any) -> FeedbackPipeline:
+    """Return a pipeline that writes to `outcomes.jsonl` in a folder, and nowhere else."""
     # an empty environment, a provider without exporters, a journal of its own: the demo is the same on every machine,
     # and after a demo that was killed
     settings = feedback.get_settings(
@@ -78,6 +79,7 @@ def _configure(directory: Path) -> FeedbackPipeline:
         enable_outcome_logging=True,
         log_file=str(directory / "outcomes.jsonl"),
         journal_dir=str(directory / "journal"),
+        **more,
     )
     return feedback.configure(tracer_provider=TracerProvider(sampler=ALWAYS_ON), settings=settings)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 
 from otel_feedback import Action, action
@@ -41,13 +41,15 @@ class SupportTeam:
 
     Args:
         second_s: How long a nominal second of work lasts, in seconds.
+        tenants: Whose customers they are, in turn; none: nobody's.
     """
 
-    def __init__(self, second_s: float) -> None:
+    def __init__(self, second_s: float, tenants: Sequence[str] = ()) -> None:
         self._second_s = second_s
+        self._tenants = tenants
 
-    async def serve_customers(self) -> None:
-        """Answer six customers, some of them at the same time."""
+    async def serve_customers(self, before: int = 0) -> None:
+        """Answer six customers, some of them at the same time, of which the first comes after so many before."""
         customers: tuple[tuple[float, str, Callable[[Action], Awaitable[None]]], ...] = (
             (0.0, "refund", self._refund),
             (0.6, "market-report", self._market_report),
@@ -57,8 +59,8 @@ class SupportTeam:
             (4.9, "product-question", self._product_question),
         )
         runs = [
-            asyncio.create_task(self._serve(f"run-{number}", after_s, topic, answer))
-            for number, (after_s, topic, answer) in enumerate(customers, 1)
+            asyncio.create_task(self._serve(number, after_s, topic, answer))
+            for number, (after_s, topic, answer) in enumerate(customers, before + 1)
         ]
         try:
             for ended in await asyncio.gather(*runs, return_exceptions=True):
@@ -70,14 +72,15 @@ class SupportTeam:
             await asyncio.gather(*runs, return_exceptions=True)
 
     async def _serve(
-        self, run_id: str, after_s: float, topic: str, answer: Callable[[Action], Awaitable[None]]
+        self, number: int, after_s: float, topic: str, answer: Callable[[Action], Awaitable[None]]
     ) -> None:
         await self._spend(after_s)
+        tenant = self._tenants[number % len(self._tenants)] if self._tenants else None
         # a run that fails has been recorded; the next customer is served all the same
         with contextlib.suppress(CrmError):
             async with action(
                 "answer_customer", agent="coordinator", agent_type="orchestrator",
-                run_id=run_id, workflow_id=topic, tags=["support", topic],
+                run_id=f"run-{number}", tenant_id=tenant, workflow_id=topic, tags=["support", topic],
             ) as act:  # fmt: skip
                 await answer(act)
 

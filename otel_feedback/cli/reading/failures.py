@@ -14,8 +14,9 @@ from rich.text import Text
 
 from otel_feedback import OutcomeStatus
 from otel_feedback.cli.console import UNKNOWN, marks, moment, number_of, open_console, write
-from otel_feedback.cli.reading.selection import Selection
+from otel_feedback.cli.reading.selection import said_of
 from otel_feedback.cli.reading.source import Source, answering, opened, source_of, tell, watched
+from otel_feedback.downstream.tables.selection import Selection
 from otel_feedback.downstream.tables.tables import columns_of, text_of
 from otel_feedback.version import VERSION
 
@@ -71,7 +72,7 @@ def _write(
 ) -> None:  # fmt: skip
     since = "" if selection.since is None else f"since {moment(selection.since)}"
     times = sum(group["times"] for group in groups)
-    said = ", ".join(each for each in (selection.said(), since) if each)
+    said = ", ".join(each for each in (said_of(selection), since) if each)
     title = Text(source.said, "bold").append(f"  {said}" if said else "", "not bold")
     what = (
         f"{number_of(times, 'action')} went wrong, in {number_of(len(groups), 'way')}"

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from otel_feedback import OutcomeEvent
-from otel_feedback.cli.reading.selection import Selection, literal
 from otel_feedback.cli.reading.source import STORE, Source, connected
 from otel_feedback.downstream.reading import TopicReader
+from otel_feedback.downstream.tables.selection import Selection, literal
 from otel_feedback.errors import SchemaError
 
 __all__ = ["Feed", "open_feed"]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from otel_feedback.cli.reading.names import GROUPS
-from otel_feedback.cli.reading.selection import Selection, literal
+from otel_feedback.downstream.tables.selection import Selection, literal
 from otel_feedback.downstream.tables.tables import Tables
 
 __all__ = ["MEASURES", "Group", "columns_for", "count"]

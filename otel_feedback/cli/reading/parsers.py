@@ -10,7 +10,7 @@ from otel_feedback.cli.arguments import add_bootstrap_servers, add_json, moment,
 from otel_feedback.cli.reading.names import FILTERS, GROUPS, SORTS, STATUSES
 
 if TYPE_CHECKING:
-    from otel_feedback.cli.reading.selection import Selection
+    from otel_feedback.downstream.tables.selection import Selection
 
 __all__ = ["add_failures", "add_sql", "add_stats", "add_tail", "add_trace", "add_where", "with_duckdb"]
 

@@ -18,12 +18,12 @@ from rich.table import Table
 from rich.text import Text
 
 from otel_feedback.cli.console import UNKNOWN, failed, number_of, open_console, write
-from otel_feedback.cli.reading.selection import Selection
 from otel_feedback.cli.reading.source import LOG, TOPIC, answering, opened, source_of, tell, watched
 from otel_feedback.cli.slo.place import OBJECTIVES, read_objectives
 from otel_feedback.downstream.objectives.counting import COLUMNS
 from otel_feedback.downstream.objectives.standings import VIEW, add_view
 from otel_feedback.downstream.tables.columns import PIPELINE_COLUMNS
+from otel_feedback.downstream.tables.selection import Selection
 from otel_feedback.downstream.tables.tables import VIEWS, Answer, Tables, columns_of, text_of
 
 __all__ = ["run"]

@@ -19,8 +19,9 @@ from rich.text import Text
 from otel_feedback.cli.console import UNKNOWN, dollars, duration, moment, number_of, open_console, write
 from otel_feedback.cli.reading.names import SORTS
 from otel_feedback.cli.reading.numbers import MEASURES, Group, columns_for, count
-from otel_feedback.cli.reading.selection import Selection
+from otel_feedback.cli.reading.selection import said_of
 from otel_feedback.cli.reading.source import Source, answering, opened, source_of, tell, watched
+from otel_feedback.downstream.tables.selection import Selection
 from otel_feedback.version import VERSION
 
 __all__ = ["run"]
@@ -151,7 +152,7 @@ def _write_table(
     console: Console, source: Source, selection: Selection, by: Sequence[str], groups: list[Group], total: Group, top: int
 ) -> None:  # fmt: skip
     title = Text(source.said, "bold")
-    chosen = selection.said()
+    chosen = said_of(selection)
     if chosen:
         title.append(f"  {chosen}", "not bold")
     write(console, title, _summary(selection, total), "")

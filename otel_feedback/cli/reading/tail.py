@@ -17,8 +17,9 @@ from otel_feedback import OutcomeEvent, OutcomeStatus
 from otel_feedback.cli.console import count, dollars, duration, number_of, open_console, remark, write
 from otel_feedback.cli.outcomes import NARROW, OUTCOME, Column, Rows
 from otel_feedback.cli.reading.feeds import open_feed
-from otel_feedback.cli.reading.selection import Selection
+from otel_feedback.cli.reading.selection import said_of
 from otel_feedback.cli.reading.source import Source, answering, source_of
+from otel_feedback.downstream.tables.selection import Selection
 
 __all__ = ["run"]
 
@@ -87,7 +88,7 @@ def _show(
     more: Callable[[], Iterable[OutcomeEvent]] | None,
 ) -> None:
     console = open_console()
-    chosen = selection.said()
+    chosen = said_of(selection)
     title = Text(source.said, "bold").append(f"  {chosen}" if chosen else "", "not bold")
     screen = Screen(console, lives=more is not None and console.is_terminal)
     write(console, title, "", screen.head())

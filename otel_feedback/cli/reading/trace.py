@@ -14,8 +14,8 @@ from otel_feedback import OutcomeEvent, OutcomeStatus
 from otel_feedback.cli.console import count, dollars, duration, failed, marks, moment, open_console, write
 from otel_feedback.cli.outcomes import Node, began, cut, nested, tree_of, why
 from otel_feedback.cli.reading.rows import SELECTED, events_of
-from otel_feedback.cli.reading.selection import Selection, literal
 from otel_feedback.cli.reading.source import STORE, Source, answering, opened, source_of, tell, watched
+from otel_feedback.downstream.tables.selection import Selection, literal
 
 __all__ = ["run"]
 

@@ -125,7 +125,7 @@ def _follow(folder: StoreFolder, settings: StoreSettings, make: _MakeSource, *, 
     if not as_json:
         saying.note(f"{source.name} -> {folder.path} ({number_of(before.rows, 'row')} so far)")
     writer.start()
-    with _stopped_by_signals(stop), saying.showing(lambda: _status(writer, source)):
+    with stopped_by_signals(stop.set), saying.showing(lambda: _status(writer, source)):
         try:
             follow(
                 source, writer, stop, once=once, flush_rows=settings.flush_rows,
@@ -168,12 +168,12 @@ def _status(writer: StoreWriter, source: Source) -> str:
 
 
 @contextmanager
-def _stopped_by_signals(stop: threading.Event) -> Generator[None, None, None]:
-    """Set the event by the first signal; a second one does what it did before."""
+def stopped_by_signals(stop: Callable[[], None]) -> Generator[None, None, None]:
+    """Call it by the first signal; a second one does what it did before."""
     before: dict[int, Any] = {}
 
     def end(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
+        stop()
         for one, handler in before.items():
             signal.signal(one, handler)
 

@@ -13,7 +13,7 @@ import msgspec
 
 from otel_feedback.downstream.store.folder import StoreError, StoreFolder, replace_file
 
-__all__ = ["DataFile", "Manifest", "Reading", "load", "save"]
+__all__ = ["DataFile", "Manifest", "Reading", "Rollup", "load", "save"]
 
 VERSION = 1
 
@@ -50,12 +50,21 @@ class Reading(msgspec.Struct, frozen=True):
     behind: int | None
 
 
+class Rollup(msgspec.Struct, frozen=True):
+    """The sums of a day: their file below the store, and how many rows the day had of which they were made."""
+
+    day: str
+    path: str
+    rows: int
+
+
 class Manifest(msgspec.Struct, kw_only=True):
     """What the store is at a moment. A value: who changes it makes another by `msgspec.structs.replace`.
 
     `files`: of events; `notices`: of what is told of the pipeline. `positions`: by source, how far it was read, in that
     source's own form. `counts`: what became of the records so far that are no rows. `erasures`: ids of the rules that
     every file obeys. `reading`: how far the writer was when it looked last, also where there was nothing to write.
+    `rollups`: sums of days, see `rollups.py`.
     """
 
     version: int = VERSION
@@ -65,11 +74,12 @@ class Manifest(msgspec.Struct, kw_only=True):
     erasures: list[str] = msgspec.field(default_factory=list[str])
     notices: list[DataFile] = msgspec.field(default_factory=list[DataFile])
     reading: Reading | None = None
+    rollups: list[Rollup] = msgspec.field(default_factory=list[Rollup])
 
     @property
     def named(self) -> set[str]:
         """The paths of all files, below the store."""
-        return {file.path for file in (*self.files, *self.notices)}
+        return {file.path for file in (*self.files, *self.notices, *self.rollups)}
 
     @property
     def rows(self) -> int:

@@ -9,13 +9,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
+import msgspec
 
 from otel_feedback.downstream.store.erasures import Rule, matching
-from otel_feedback.downstream.store.folder import StoreFolder, free_name, publish
-from otel_feedback.downstream.store.manifest import DataFile
+from otel_feedback.downstream.store.folder import EVENTS, StoreFolder, free_name, publish
+from otel_feedback.downstream.store.manifest import DataFile, Manifest, Rollup
+from otel_feedback.downstream.store.rollups import current, day_after, day_sums
 from otel_feedback.downstream.store.rows import READ_COLUMNS
 from otel_feedback.downstream.tables.columns import EVENT_COLUMNS, PIPELINE_COLUMNS, PLACE_COLUMNS, struct_of
 
@@ -87,6 +90,7 @@ class ParquetFiles:
             }
         )
         self._run("SET TimeZone = 'UTC'")
+        self._run("SET enable_progress_bar = false")  # it would be drawn on stdout
 
     def close(self) -> None:
         """Give up what DuckDB holds."""
@@ -180,6 +184,19 @@ class ParquetFiles:
         [told] = self._run(f"SELECT {_FORMS[file.table].told} {kept}", given)
         return self._make(file.table, f"SELECT * {kept}", file.day, told, given) if told[0] else None
 
+    def with_sums(self, manifest: Manifest, day: str) -> Manifest:
+        """Write the sums of a day, and return the manifest with them.
+
+        Raises:
+            OSError, duckdb.Error: It cannot be written, or a file cannot be read.
+        """
+        files = [file for file in manifest.files if file.day in (day, day_after(day))]
+        rows = sum(file.rows for file in files if file.day == day)
+        place = self._written(EVENTS, day_sums(self._rows_of(files), day), day, ".rollup")
+        made = Rollup(day, str(place.relative_to(self._folder.path)), rows)
+        others = [rollup for rollup in current(manifest) if rollup.day != day]
+        return msgspec.structs.replace(manifest, rollups=[*others, made])
+
     def _rows_of(self, files: Sequence[DataFile]) -> str:
         """Return what to select from: the rows of these files, with all columns of today and all that they have."""
         paths = ", ".join(_quoted(str(self._folder.path / file.path)) for file in files)
@@ -191,20 +208,23 @@ class ParquetFiles:
     def _make(
         self, table: str, query: str, day: str, told: tuple[int, int, int], given: Sequence[object] = ()
     ) -> DataFile:
-        name = free_name(".parquet")
+        place = self._written(table, query, day, ".parquet", given)
+        rows, first_us, last_us = told
+        path = str(place.relative_to(self._folder.path))
+        return DataFile(path, rows, place.stat().st_size, _moment(first_us), _moment(last_us))
+
+    def _written(self, table: str, query: str, day: str, suffix: str, given: Sequence[object] = ()) -> Path:
+        name = free_name(suffix)
         made = self._folder.unfinished / name
         try:
             self._run(f"COPY ({query}) TO {_quoted(str(made))} {_WRITTEN}", given)
-            size = made.stat().st_size
             place = self._folder.day(day, table) / name
             publish(made, place)
         except BaseException:
             with contextlib.suppress(OSError):  # it may be what the disk is full of
                 made.unlink()
             raise
-        rows, first_us, last_us = told
-        path = str(place.relative_to(self._folder.path))
-        return DataFile(path, rows, size, _moment(first_us), _moment(last_us))
+        return place
 
 
 def _bounds(files: Sequence[DataFile]) -> tuple[int, int]:

@@ -25,6 +25,7 @@ from otel_feedback.downstream.store.erasures import Rule
 from otel_feedback.downstream.store.folder import StoreFolder
 from otel_feedback.downstream.store.keeping import Limits, doomed, to_join
 from otel_feedback.downstream.store.manifest import DataFile, Manifest, Reading
+from otel_feedback.downstream.store.rollups import due
 from otel_feedback.errors import describe
 from otel_feedback.retry import Backoff
 
@@ -166,6 +167,7 @@ class StoreWriter:
                 self._keep_due_s = time.monotonic() + KEEP_S
                 if not self._is_given_up:
                     self._try("keep", lambda: self._keep(files))  # what it cannot do now it tries again the next time
+                    self._try("sum up", lambda: self._sum_up(files))
             if batch is None and self._is_closing:
                 return
 
@@ -270,7 +272,10 @@ class StoreWriter:
                 made.append(other)
         counts = _sum(old.counts, {"erased": erased})
         rules = [rule.id for rule in self._rules]
-        self._exchange(msgspec.structs.replace(old, files=kept, counts=counts, erasures=rules), made, gone)
+        days = {file.day for file in gone}
+        rollups = [rollup for rollup in old.rollups if rollup.day not in days]
+        new = msgspec.structs.replace(old, files=kept, counts=counts, erasures=rules, rollups=rollups)
+        self._exchange(new, made, gone)
         # what they are about may be in files that were joined lately, too: none of them waits for its readers
         named = self._manifest.named
         there = {str(path.relative_to(self._folder.path)) for path in self._folder.data_files()}
@@ -294,6 +299,10 @@ class StoreWriter:
             if self._waiting is not None:
                 break
         self._folder.sweep(self._manifest.named)
+
+    def _sum_up(self, files: Any) -> None:
+        while self._waiting is None and not self._is_given_up and (day := due(self._manifest)) is not None:
+            self._exchange(files.with_sums(self._manifest, day), [], [])
 
 
 def _changed(manifest: Manifest, gone: Sequence[DataFile], made: Sequence[DataFile]) -> Manifest:

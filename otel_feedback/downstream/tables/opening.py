@@ -21,7 +21,7 @@ from otel_feedback.downstream.tables.columns import PIPELINE_COLUMNS
 from otel_feedback.downstream.tables.tables import ALL_COLUMNS, EVENT_TIME, WINDOW_S, Tables, quoted
 from otel_feedback.errors import FeedbackError
 
-__all__ = ["SourceError", "add_log", "manifest_files", "open_log", "open_store", "read_until"]
+__all__ = ["SourceError", "add_log", "manifest_files", "open_log", "open_store", "read_until", "rows_of"]
 
 MANIFEST = "manifest.json"
 TRIES = 5
@@ -92,9 +92,9 @@ def open_store(folder: Path, since: datetime | None = None, window_s: int = WIND
         for tried in range(1, TRIES + 1):
             told = _manifest(folder)
             try:
-                events = _select(tables, _since(folder, told["files"], since), ALL_COLUMNS)
                 tables.make_views(
-                    f"SELECT *, {EVENT_TIME} AS event_time FROM ({events})", _pipeline(tables, folder, told, since)
+                    rows_of(tables.connection, _since(folder, told["files"], since)),
+                    _pipeline(tables, folder, told, since),
                 )
                 break
             except duckdb.IOException as exc:  # made into another file meanwhile
@@ -141,6 +141,15 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return told
 
 
+def rows_of(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> str:
+    """Return the SELECT of the rows of a store's files: ALL_COLUMNS, those of a newer version, and `event_time`.
+
+    Raises:
+        duckdb.Error: A file cannot be read.
+    """
+    return f"SELECT *, {EVENT_TIME} AS event_time FROM ({_select(connection, files, ALL_COLUMNS)})"
+
+
 def _since(folder: Path, files: Sequence[Mapping[str, Any]], since: datetime | None) -> list[Path]:
     return [
         folder / file["path"] for file in files
@@ -157,7 +166,7 @@ def _pipeline(tables: Tables, folder: Path, told: Mapping[str, Any], since: date
     found: dict[str, str] = {}
     for name in ("accounts", "dead_letters"):
         files = [file for file in told.get("notices", []) if file["path"].startswith(f"{name}/")]
-        found[name] = _select(tables, _since(folder, files, since), PIPELINE_COLUMNS[name])
+        found[name] = _select(tables.connection, _since(folder, files, since), PIPELINE_COLUMNS[name])
     reading = told.get("reading")
     if reading is not None:
         newest = max((file["last"] for file in told["files"] if file.get("last")), key=_moment, default=None)
@@ -169,14 +178,14 @@ def _pipeline(tables: Tables, folder: Path, told: Mapping[str, Any], since: date
     return found
 
 
-def _select(tables: Tables, files: Sequence[Path], columns: Mapping[str, str]) -> str:
+def _select(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], columns: Mapping[str, str]) -> str:
     """Return a SELECT of the rows of files, with these columns, and others that they have."""
     there: set[str] = set()
     scan = "LIMIT 0"
     if files:
         names = ", ".join(quoted(str(file)) for file in files)
         scan = f"FROM read_parquet([{names}], union_by_name=true, hive_partitioning=false)"
-        there = {name for name, *_ in tables.query(f"DESCRIBE SELECT * {scan}")}
+        there = {name for name, *_ in connection.execute(f"DESCRIBE SELECT * {scan}").fetchall()}
     known = [f'"{name}"' if name in there else f'NULL::{kind} AS "{name}"' for name, kind in columns.items()]
     newer = [f'"{name}"' for name in sorted(there - columns.keys())]  # of a store that a newer version writes
     return f"SELECT {', '.join(known + newer)} {scan}"

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ALL_COLUMNS",
     "EVENT_TIME",
+    "QUIET",
     "VIEWS",
     "WINDOW_S",
     "Answer",
@@ -45,6 +46,8 @@ ALL_COLUMNS = {**EVENT_COLUMNS, **PLACE_COLUMNS}
 EVENT_TIME = 'coalesce(end_time, "timestamp")'
 ESSENTIAL = ("schema_version", "event_id", "revision", "timestamp", "end_time", "action_type", "status")
 """What tells whether a line is an event, and which of several counts."""
+QUIET = "SET enable_progress_bar = false"
+"""For each connection: what takes DuckDB two seconds it would draw on stdout, also where that is a file."""
 ZONED = "TIMESTAMP WITH TIME ZONE"
 
 _MACROS = (
@@ -119,6 +122,7 @@ class Tables:
             "temp_directory": str(self.folder),
         })  # fmt: skip
         self.connection.execute("SET TimeZone = 'UTC'")
+        self.connection.execute(QUIET)
         for macro in _MACROS:
             self.connection.execute(macro)
 

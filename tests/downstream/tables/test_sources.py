@@ -146,7 +146,7 @@ def test_a_broker_that_is_away_and_a_topic_that_is_missing_are_said(kafka_broker
 
 def test_tail_of_a_store_shows_what_is_written_to_it_and_nothing_again_when_it_is_compacted(tmp_path: Path) -> None:
     from otel_feedback.cli.reading.feeds import StoreFeed
-    from otel_feedback.cli.reading.selection import Selection
+    from otel_feedback.downstream.tables.selection import Selection
 
     def placed(offset: int, count: int) -> list[dict[str, Any]]:
         return [

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from otel_feedback.cli.since import moment_of
+from otel_feedback.downstream.tables.since import moment_of
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=timezone.utc)
 

@@ -10,8 +10,9 @@ import pytest
 
 from otel_feedback import OutcomeEvent
 from otel_feedback.cli.parser import make_parser
-from otel_feedback.cli.reading.selection import Selection, selection_of
+from otel_feedback.cli.reading.selection import selection_of
 from otel_feedback.downstream.tables.opening import open_log
+from otel_feedback.downstream.tables.selection import Selection
 from tests.downstream.tables import made
 
 

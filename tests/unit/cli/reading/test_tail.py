@@ -17,7 +17,7 @@ import pytest
 from otel_feedback import OutcomeEvent, OutcomeStatus
 from otel_feedback.cli.main import main
 from otel_feedback.cli.reading.feeds import LogFeed
-from otel_feedback.cli.reading.selection import Selection
+from otel_feedback.downstream.tables.selection import Selection
 from tests.downstream.tables import made
 from tests.terminal import Terminal, needs_pty
 

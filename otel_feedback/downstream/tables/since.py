@@ -1,4 +1,4 @@
-"""`--since`: how long ago, or from when on, as one moment."""
+"""A moment as people say it: how long ago, or from when on."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""`otel-feedback ui`: the page."""

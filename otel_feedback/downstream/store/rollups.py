@@ -1,0 +1,84 @@
+"""Sums of a store's days by the hour, which compaction writes beside the files, so that what is long ago need not be read again.
+
+    files of a day ──one row an action──► by hour, tenant, service, agent, action, model, status ──► day=…/NAME.rollup
+
+A rollup is of a day as it was: it counts while the day has as many rows as when it was made. Actions that were under way on
+its day and ended on the next are not in it. Pure: SQL and choices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+
+from otel_feedback.downstream.store.manifest import Manifest, Rollup
+
+__all__ = ["BUCKETS", "GROWTH", "KEYS", "current", "day_after", "day_sums", "due", "rows_by_day", "sums_of"]
+
+BUCKETS = 64
+GROWTH = 1.27
+"""Latencies are counted in buckets, the first from 0 to 1.27 ms, each further one so many times as wide; the last from an hour on."""
+AFTER = timedelta(days=2)
+"""A day is summed up when it is so long over: what was under way then has mostly ended."""
+KEYS = ("tenant_id", "service_name", "agent_name", "action_type", "model", "status")
+_LATENCY = "CASE WHEN status <> 'pending' THEN coalesce(latency_ms, duration_ms) END"
+_BUCKET = f"least({BUCKETS - 1}, greatest(0, floor(ln(greatest(took, 1)) / ln({GROWTH}))))"
+
+
+def sums_of(rows: str, keys: Sequence[str] = KEYS) -> str:
+    """Return the SELECT of the sums, by hour (milliseconds since 1970) and keys.
+
+    Args:
+        rows: What to select from, one row an action, with `t` and `took`.
+        keys: Columns.
+    """
+    latencies = ", ".join(
+        f"count(*) FILTER (WHERE bucket = {number})::UINTEGER AS l{number}" for number in range(BUCKETS)
+    )
+    named = ", ".join(keys)
+    return (
+        f"SELECT t - t % 3600000 AS hour, {named}, count(*) AS n, sum(own_tokens)::BIGINT AS tokens, sum(own_cost) AS cost,"
+        " count(*) FILTER (WHERE own_tokens > 0 AND own_cost IS NULL) AS unpriced, sum(quality_score) AS quality,"
+        f" count(quality_score) AS scored, {latencies}"
+        f" FROM (SELECT *, {_BUCKET} AS bucket FROM {rows}) GROUP BY hour, {named}"
+    )
+
+
+def day_sums(rows: str, day: str) -> str:
+    """Return the SELECT of the sums of a day.
+
+    Args:
+        rows: The rows of the files of the day and of the next one, repeats and revisions too.
+        day: Such as `2026-03-02`.
+    """
+    latest = (
+        f"SELECT *, (epoch_us(ended) // 1000) AS t, {_LATENCY} AS took FROM (SELECT *, coalesce(end_time, timestamp) AS ended FROM {rows})"
+        " QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY revision DESC) = 1"
+    )
+    return sums_of(f"(SELECT * FROM ({latest}) WHERE CAST(ended AS DATE) = DATE '{day}')")
+
+
+def current(manifest: Manifest) -> list[Rollup]:
+    """Return the rollups that count."""
+    rows = rows_by_day(manifest)
+    return [rollup for rollup in manifest.rollups if rows.get(rollup.day) == rollup.rows]
+
+
+def due(manifest: Manifest, now: datetime | None = None) -> str | None:
+    """Return a day that is to be summed up; None: there is none."""
+    last = ((now or datetime.now(timezone.utc)) - AFTER).strftime("%Y-%m-%d")
+    done = {rollup.day for rollup in current(manifest)}
+    return next((day for day in sorted(rows_by_day(manifest)) if day <= last and day not in done), None)
+
+
+def day_after(day: str) -> str:
+    """Return the next day."""
+    return (datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=timezone.utc) + timedelta(days=1)).strftime("%Y-%m-%d")
+
+
+def rows_by_day(manifest: Manifest) -> dict[str, int]:
+    """Return how many rows each day has."""
+    rows: dict[str, int] = {}
+    for file in manifest.files:
+        rows[file.day] = rows.get(file.day, 0) + file.rows
+    return rows

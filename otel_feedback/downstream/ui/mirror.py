@@ -1,0 +1,358 @@
+"""What there is of a store's newest days, one row an action, in this process's memory; kept up by a thread.
+
+    manifest ──changed?──► its new files ──► the rows that are new or a higher revision ──► kept.hot
+                                                                                       └──► listeners: rows from `seen` on
+
+A reader gets a cursor of its own in which `hot` and `hours` are views: of everything, or of one tenant. Queries name
+nothing else, so that whose rows they see is decided here and nowhere else. Days that do not fit are sums, `hours`.
+
+Threads: one of ours, which writes; `open()` and the properties are for any.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from datetime import datetime, timedelta, timezone
+from tempfile import TemporaryDirectory
+
+import duckdb
+
+from otel_feedback.downstream.store import manifest as manifests
+from otel_feedback.downstream.store.folder import StoreFolder
+from otel_feedback.downstream.store.manifest import DataFile, Manifest, Rollup
+from otel_feedback.downstream.store.rollups import current, day_after, day_sums, rows_by_day, sums_of
+from otel_feedback.downstream.tables.opening import rows_of
+from otel_feedback.downstream.tables.selection import literal
+from otel_feedback.downstream.tables.tables import QUIET, quoted, text_of
+from otel_feedback.errors import FeedbackError
+from otel_feedback.logger import number_of
+
+__all__ = ["HOT", "Mirror", "Reader"]
+
+LOOK_S = 0.25
+TRIES = 5
+MOST_HOT = 1_500_000
+"""Rows up to which all of a store is in memory; of a larger one the days that a day and the day before it may need."""
+DAYS = 2
+MEMORY = "1GB"
+THREADS = 2
+MOST_TEXT = 500
+AGAIN_S = 60.0
+
+_LATENCY = "CASE WHEN status <> 'pending' THEN coalesce(latency_ms, duration_ms) END"
+HOT = {
+    "event_id": "event_id", "revision": "revision", "run_id": "run_id", "parent_event_id": "parent_event_id",
+    "trace_id": "trace_id", "tenant_id": "tenant_id", "user_id": "user_id", "session_id": "session_id",
+    "workflow_id": "workflow_id", "service_name": "service_name", "agent_name": "agent_name", "action_type": "action_type",
+    "tool_name": "tool_name", "model": "model", "status": "status", "severity": "severity", "start_time": "start_time",
+    "end_time": "end_time", "duration_ms": "duration_ms", "own_tokens": "own_tokens", "own_cost": "own_cost",
+    "quality_score": "quality_score", "error_type": "error_type", "error_message": f"left(error_message, {MOST_TEXT})",
+    "tags": "tags", "metadata": "metadata", "event_time": "event_time", "t": "(epoch_us(event_time) // 1000)", "took": _LATENCY,
+    "key": "hash(event_id)",
+}  # fmt: skip
+"""By column of `hot`: what it is of a row of a store. `t` is milliseconds since 1970, `took` what counts as its latency."""
+
+
+class Reader:
+    """A cursor of one request, in which there is what its asker may see. For one thread."""
+
+    def __init__(self, mirror: Mirror, tenant: str | None) -> None:
+        self.mirror = mirror
+        self.tenant = tenant
+        self.cursor = mirror.connection.cursor()
+        self.cursor.execute(QUIET)
+        self._whose = "true" if tenant is None else f"tenant_id = {quoted(tenant)}"
+        for name in ("hot", "hours"):
+            self.cursor.execute(
+                f"CREATE TEMP VIEW {name} AS SELECT *, rowid AS place FROM kept.{name} WHERE {self._whose}"
+            )
+
+    def rows(self, text: str, given: Sequence[object] = ()) -> list[dict[str, object]]:
+        """Return the rows of a query by column."""
+        answer = self.cursor.execute(text, list(given))
+        names = [each[0] for each in answer.description or []]
+        return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+
+    def open_stored(self, since: datetime | None = None, until: datetime | None = None, only: str = "true") -> None:
+        """Make `events` and `outcomes` what the store's files have, of those that may be of this time.
+
+        Args:
+            since: From when on.
+            until: Up to when.
+            only: A condition of SQL on columns that no revision changes.
+
+        Raises:
+            FeedbackError: A file cannot be read.
+        """
+        for tried in range(1, TRIES + 1):
+            files = [
+                self.mirror.folder.path / file.path
+                for file in self.mirror.manifest.files
+                if (since is None or file.last >= since) and (until is None or file.first <= until)
+            ]
+            try:
+                text = rows_of(self.cursor, files)
+                self.cursor.execute(
+                    f"CREATE OR REPLACE TEMP VIEW events AS SELECT * FROM ({text}) WHERE {self._whose} AND {only}"
+                )
+                break
+            except duckdb.IOException as exc:  # joined into another meanwhile, which the mirror sees in a moment
+                if tried == TRIES:
+                    raise FeedbackError(f"the store cannot be read: {str(exc).partition(chr(10))[0]}") from exc
+                time.sleep(LOOK_S)
+        self.cursor.execute(f"CREATE OR REPLACE TEMP VIEW outcomes AS {text_of('outcomes')}")
+
+
+class Mirror:
+    """Keeps up with a store.
+
+    Args:
+        folder: The store; it may come later.
+        most_hot: Rows up to which everything is in memory.
+    """
+
+    def __init__(self, folder: StoreFolder, most_hot: int = MOST_HOT) -> None:
+        self.folder = folder
+        self.manifest = Manifest()
+        """What was taken in last."""
+        self.problem: str | None = None
+        """Why it is not up to date."""
+        self.seen = 0
+        """Number of the change that was taken in last: rows of `hot` have the number with which they came."""
+        self.begin: datetime | None = None
+        """From when on events are in `hot`; None: all are."""
+        self.newest: datetime | None = None
+        self._name = secrets.token_hex(4)
+        self._most_hot = most_hot
+        self._lock = threading.RLock()  # a signal may come while this thread holds it
+        self._readers = set[Reader]()  # guarded by self._lock
+        self._listeners: list[Callable[[], None]] = []
+        self._known: dict[str, DataFile] = {}
+        self._summed: dict[str, int] = {}  # by day in `hours`: of how many rows
+        self._late: dict[str, float] = {}  # by day: when it may be summed up again, since late rows come one by one
+        self._version: object = None
+        self._stop = threading.Event()
+        self._aside = TemporaryDirectory(prefix="otel-feedback-ui-")
+        connection = duckdb.connect(config={
+            "memory_limit": MEMORY, "threads": THREADS, "temp_directory": self._aside.name,
+            "autoinstall_known_extensions": "false",
+        })  # fmt: skip
+        connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        self.connection = connection
+        self._own = connection.cursor()  # the thread's; of `connection` there are only cursors
+        self._run(QUIET)
+        self._run("CREATE SCHEMA kept")
+        self._make_empty()
+        self._thread = threading.Thread(target=self._follow, name="otel-feedback-mirror", daemon=True)
+
+    @property
+    def mark(self) -> str:
+        """What a reader names the change that it has seen by, to be told what has come since."""
+        return f"{self._name}-{self.seen}"
+
+    def seen_by(self, mark: str | None) -> int:
+        """Return the number of the change of a mark; of one that is another process's: the newest."""
+        name, _, number = (mark or "").partition("-")
+        is_ours = name == self._name and number.isascii() and number.isdecimal() and len(number) < 16
+        return min(int(number), self.seen) if is_ours else self.seen
+
+    def start(self) -> None:
+        """Take in what there is, and then what comes, on a thread."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread, and let go of everything."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._own.close()
+        self.connection.close()
+        self._aside.cleanup()
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Have it called, on the thread here, when rows have come."""
+        self._listeners.append(listener)
+
+    @contextlib.contextmanager
+    def open(self, tenant: str | None) -> Generator[Reader, None, None]:
+        """Give what an asker may see: all, or one tenant's."""
+        reader = Reader(self, tenant)
+        with self._lock:
+            self._readers.add(reader)
+        try:
+            yield reader
+        finally:
+            with self._lock:
+                self._readers.discard(reader)
+            reader.cursor.close()
+
+    def interrupt(self) -> None:
+        """End the queries that are running, for who does not wait for them."""
+        with self._lock:
+            for reader in self._readers:
+                reader.cursor.interrupt()
+
+    def _run(self, text: str) -> list[tuple[object, ...]]:
+        return self._own.execute(text).fetchall()
+
+    # -- the thread --------------------------------------------------------------------------------------------
+
+    def _follow(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.look()
+            except (FeedbackError, OSError, duckdb.Error) as exc:
+                self.problem = f"{self.folder.path} cannot be read: {' '.join(str(exc).split())[:300]}"
+            except BaseException as exc:  # at a thread's top
+                self.problem = f"{type(exc).__name__}: {exc}"
+                raise
+            self._stop.wait(LOOK_S)
+
+    def look(self) -> None:
+        """Take in what has changed; readers see all of it, or nothing.
+
+        Raises:
+            FeedbackError, OSError, duckdb.Error: The store cannot be read; the next call tries again.
+        """
+        version = self._stat()
+        if version != self._version:
+            if self._version is None:
+                self.problem = "the store is being read for the first time"
+            manifest = manifests.load(self.folder)
+            begin = self._begin(manifest)
+            is_other = manifest.erasures != self.manifest.erasures or _written(manifest) < _written(self.manifest)
+            is_anew = begin != self.begin or is_other
+            if is_anew:
+                self._known, self._summed = {}, {}
+            self._run("BEGIN")
+            try:
+                if is_anew:
+                    self._make_empty()
+                added = self._take(self._new_in(manifest), begin, 0 if is_anew else self.seen + 1)
+                if manifest.counts.get("expired", 0) != self.manifest.counts.get("expired", 0):
+                    self._trim(manifest)
+                self._run("COMMIT")
+            except BaseException:
+                self._run("ROLLBACK")
+                raise
+            self.manifest, self.begin, self._version = manifest, begin, version
+            self._known = {file.path: file for file in manifest.files}
+            self.newest = max((file.last for file in manifest.files), default=None)
+            if added and not is_anew:
+                self.seen += 1
+            for listener in self._listeners if added else ():
+                listener()
+        elif self.begin is not None and self.begin != self._midnight():
+            self._version = None  # another day
+        self.problem = self._sum_up()
+
+    def _new_in(self, manifest: Manifest) -> list[DataFile]:
+        """Return the files that may have rows that are new: all that we do not know, but those that were joined of such."""
+        new = [file for file in manifest.files if file.path not in self._known]
+        gone: dict[str, list[DataFile]] = {}
+        for path in self._known.keys() - {file.path for file in manifest.files}:
+            gone.setdefault(self._known[path].day, []).append(self._known[path])
+        for day, files in gone.items():
+            joined = sum(file.rows for file in files), min(f.first for f in files), max(f.last for f in files)
+            like = [file for file in new if file.day == day and (file.rows, file.first, file.last) == joined]
+            if len(like) == 1:
+                new.remove(like[0])
+        return new
+
+    def _stat(self) -> object:
+        try:
+            told = self.folder.manifest.stat()
+        except FileNotFoundError:
+            return None
+        return told.st_ino, told.st_mtime_ns, told.st_size
+
+    def _begin(self, manifest: Manifest) -> datetime | None:
+        return None if manifest.rows <= self._most_hot else self._midnight()
+
+    def _midnight(self) -> datetime:
+        today = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
+        return today - timedelta(days=DAYS)
+
+    def _make_empty(self) -> None:
+        columns = ", ".join(f"{what} AS {name}" for name, what in HOT.items())
+        nothing = f"SELECT {columns}, 0::BIGINT AS seen FROM ({rows_of(self._own, [])})"
+        self._run(f"CREATE OR REPLACE TABLE kept.hot AS {nothing}")
+        self._run(f"CREATE OR REPLACE TABLE kept.hours AS SELECT ''::VARCHAR AS day, * FROM ({sums_of('kept.hot')})")
+
+    def _take(self, new: Sequence[DataFile], begin: datetime | None, number: int) -> int:
+        """Take in the rows of files that are new to us, and return how many there were."""
+        paths = [self.folder.path / file.path for file in new if begin is None or file.last >= begin]
+        if not paths:
+            return 0
+        since = "true" if begin is None else f"event_time >= {literal(begin)}"
+        columns = ", ".join(f"{what} AS {name}" for name, what in HOT.items())
+        self._run(
+            f"CREATE OR REPLACE TEMP TABLE fresh AS SELECT {columns}, {number}::BIGINT AS seen"
+            f" FROM ({rows_of(self._own, paths)}) WHERE {since}"
+            " QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY revision DESC) = 1"
+        )
+        # by a number, not by 49 characters: what is there is looked through at each change
+        self._run(
+            "CREATE OR REPLACE TEMP TABLE known AS SELECT h.rowid AS place, h.event_id, h.revision FROM kept.hot AS h"
+            " WHERE h.key IN (SELECT key FROM fresh)"
+        )
+        self._run(
+            "DELETE FROM fresh USING known WHERE fresh.event_id = known.event_id AND fresh.revision <= known.revision"
+        )
+        self._run("DELETE FROM kept.hot WHERE rowid IN (SELECT place FROM known SEMI JOIN fresh USING (event_id))")
+        [(added,)] = self._run("INSERT INTO kept.hot SELECT * FROM fresh")
+        self._run("DROP TABLE fresh")
+        self._run("DROP TABLE known")
+        return int(str(added))
+
+    def _trim(self, manifest: Manifest) -> None:
+        """Let go of what the store has let go of."""
+        first = min((file.first for file in manifest.files), default=None)
+        self._run(
+            "DELETE FROM kept.hot" if first is None else f"DELETE FROM kept.hot WHERE event_time < {literal(first)}"
+        )
+
+    def _sum_up(self) -> str | None:
+        """Take in the sums of a day that is not in memory, if there is one left; say so while more are."""
+        if self.begin is None:
+            return None
+        last = self.begin.strftime("%Y-%m-%d")
+        rows = {day: number for day, number in rows_by_day(self.manifest).items() if day < last}
+        left = [day for day in sorted(rows, reverse=True) if self._summed.get(day) != rows[day]]
+        gone = self._summed.keys() - rows.keys()
+        made = {rollup.day: rollup for rollup in current(self.manifest)}
+        for day in [*gone, *left[:1]]:
+            if day in self._late and time.monotonic() < self._late[day]:
+                continue
+            self._run("BEGIN")
+            try:
+                self._run(f"DELETE FROM kept.hours WHERE day = '{day}'")
+                if day not in gone:
+                    self._run(
+                        f"INSERT INTO kept.hours BY NAME SELECT '{day}' AS day, * FROM ({self._sums(day, made.get(day))})"
+                    )
+                self._run("COMMIT")
+            except BaseException:
+                self._run("ROLLBACK")
+                raise
+            self._late[day] = time.monotonic() + AGAIN_S
+            self._summed.pop(day, None)
+            if day not in gone:
+                self._summed[day] = rows[day]
+        count = sum(self._summed.get(day) is None for day in rows)
+        return f"{number_of(count, 'day')} of long ago are still to be added up" if count else None
+
+    def _sums(self, day: str, made: Rollup | None) -> str:
+        if made is not None:
+            return f"SELECT * FROM read_parquet({quoted(str(self.folder.path / made.path))}, hive_partitioning = false)"
+        days = (day, day_after(day))
+        paths = [self.folder.path / file.path for file in self.manifest.files if file.day in days]
+        return day_sums(f"({rows_of(self._own, paths)})", day)
+
+
+def _written(manifest: Manifest) -> int:
+    return manifest.counts.get("written", 0)

@@ -1,0 +1,82 @@
+// The feed: what was done, the newest first. An action under way stands in it as pending, and its row changes where it stands
+// when it ends.
+
+import { runPath } from "./address.js";
+import { h, said } from "./dom.js";
+import * as format from "./format.js";
+import { badge, BAD } from "./status.js";
+
+const MOST = 60; // rows that are kept: more than people read, few enough to be cheap
+
+export class Feed {
+  constructor() {
+    this.rows = new Map(); // by event id
+    this.list = h("ol", { class: "feed" });
+    this.isPaused = false;
+    this.waiting = [];
+  }
+
+  /** Take new and changed rows; `quiet` ones are no news. */
+  add(events, { quiet = false, most = MOST } = {}) {
+    if (this.isPaused && !quiet) {
+      this.waiting.push(...events);
+      this.waiting.splice(0, this.waiting.length - 2_000);
+      return;
+    }
+    for (const event of events) this.#take(event, quiet);
+    while (this.rows.size > most) {
+      const last = this.list.lastElementChild;
+      this.rows.delete(last.dataset.id);
+      last.remove();
+    }
+  }
+
+  /** When the oldest row was, in milliseconds. */
+  get begin() {
+    return Math.min(...[...this.rows.values()].map(({ event }) => heard(event)));
+  }
+
+  pause(isPaused) {
+    this.isPaused = isPaused;
+    if (!isPaused) this.add(this.waiting.splice(0));
+  }
+
+  #take(event, quiet) {
+    const known = this.rows.get(event.event_id);
+    if (known && known.event.revision > event.revision) return;
+    if (known && known.event.revision === event.revision && known.event.status === event.status) return;
+    if (known) {
+      const hadFocus = known.element.contains(document.activeElement);
+      const element = row(event, quiet ? "" : "changed");
+      element.dataset.at = known.element.dataset.at; // it stays where it stands
+      known.element.replaceWith(element);
+      this.rows.set(event.event_id, { event, element });
+      if (hadFocus) element.querySelector("[data-stop]")?.focus({ preventScroll: true });
+      return;
+    }
+    const element = row(event, quiet ? "" : "new");
+    const before = [...this.list.children].find((other) => Number(other.dataset.at) <= heard(event));
+    this.list.insertBefore(element, before ?? null);
+    this.rows.set(event.event_id, { event, element });
+  }
+}
+
+const heard = (event) => event.end ?? event.start ?? 0;
+
+function row(event, news) {
+  const at = heard(event);
+  const what = [
+    h("time", { class: "feed-time", datetime: new Date(at).toISOString(), title: format.moment(at) }, format.time(at)),
+    h("span", { class: "feed-status" }, badge(event.status)),
+    h("span", { class: "feed-what" },
+      h("span", { class: "feed-action" }, said(event.name || event.action, 120)),
+      h("span", { class: "feed-who" }, event.agent ? said(event.agent, 80) : "no agent", event.name && event.name !== event.action && [" · ", said(event.action, 60)], event.model && [" · ", said(event.model, 60)])),
+    h("span", { class: "feed-error" }, (event.error_type || event.error) && said([event.error_type, event.error].filter(Boolean).join(": "), 200)),
+    h("span", { class: "feed-number" }, event.status === "pending" ? h("span", { class: "muted" }, format.ago(event.start)) : format.duration(event.duration)),
+    h("span", { class: "feed-number p3" }, !event.tokens ? "" : `${format.count(event.tokens)} tok`),
+    h("span", { class: "feed-number p2" }, !event.cost ? "" : format.money(event.cost)),
+  ];
+  return h("li", { class: `${BAD.has(event.status) ? "is-bad" : ""} is-${event.status} ${news && `is-${news}`}`, data: { id: event.event_id, at } },
+    event.run_id ? h("a", { href: runPath(event.run_id, event.event_id), data: { stop: "" } }, what)
+      : h("div", { tabindex: "0", data: { stop: "" }, title: "It belongs to no run" }, what));
+}

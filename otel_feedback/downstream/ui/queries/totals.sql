@@ -1,0 +1,3 @@
+SELECT is_now, $measures
+FROM chosen
+GROUP BY is_now

@@ -1,0 +1,229 @@
+"""Filters, the address, the keyboard, what is saved, and what changes while one looks."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import msgspec
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from otel_feedback import OutcomeEvent, OutcomeStatus
+from tests.browser.conftest import Served
+from tests.browser.serving import Ui, opened, overflow, serving, write
+from tools.traffic import run
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+@pytest.fixture(scope="module")
+def growing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ui, Path]]:
+    """A page on a log that tests write to."""
+    folder = tmp_path_factory.mktemp("growing")
+    log = folder / "outcomes.log"
+    rows = write(log, run(random.Random(1), 1, _now() - timedelta(minutes=3), _now()))
+    with serving(folder, ["--from", str(log)], rows) as ui:
+        yield ui, log
+
+
+def _event(**fields: object) -> OutcomeEvent:
+    given = {"action_type": "tool", "agent_name": "lookup", "run_id": "run-live", "revision": 0, **fields}
+    return msgspec.convert(given, OutcomeEvent)
+
+
+@pytest.mark.brief
+def test_a_pending_row_changes_when_its_action_ends(browser: Browser, growing: tuple[Ui, Path]) -> None:
+    ui, log = growing
+    began = _now() - timedelta(seconds=2)
+    pending = _event(event_id="live-1", status="pending", start_time=began, timestamp=began)
+    with opened(browser, ui.url) as page:
+        expect(page.locator("#link-words")).to_have_text("Live")
+        before = page.locator(".feed li").count()
+        write(log, [pending])
+        row = page.locator('.feed li[data-id="live-1"]')
+        expect(row).to_contain_text("pending")
+        write(log, [_event(
+            event_id="live-1", revision=1, status="failure", start_time=began, end_time=_now(), timestamp=_now(),
+            duration_ms=2_000.0, error_type="RateLimitError", error_message="HTTP 429",
+        )])  # fmt: skip
+        expect(row).to_contain_text("failure")
+        expect(row).to_contain_text("RateLimitError: HTTP 429")
+        expect(page.locator(".feed li")).to_have_count(before + 1)
+
+
+def test_a_paused_feed_stands_still_and_goes_on(browser: Browser, growing: tuple[Ui, Path]) -> None:
+    ui, log = growing
+    with opened(browser, ui.url) as page:
+        expect(page.locator("#link-words")).to_have_text("Live")
+        page.get_by_role("button", name="Pause").click()
+        write(log, [_event(event_id="live-2", status="success", end_time=_now(), timestamp=_now(), start_time=_now())])
+        with opened(browser, ui.url) as other:  # there it is
+            expect(other.locator('.feed li[data-id="live-2"]')).to_be_visible()
+        assert page.locator('.feed li[data-id="live-2"]').count() == 0
+        page.get_by_role("button", name="Resume").click()
+        expect(page.locator('.feed li[data-id="live-2"]')).to_be_visible()
+
+
+def test_a_run_under_way_grows_while_one_looks(browser: Browser, growing: tuple[Ui, Path]) -> None:
+    ui, log = growing
+    at = _now()
+    write(
+        log,
+        [
+            _event(
+                event_id="grow-1",
+                run_id="run-grow",
+                status="pending",
+                start_time=at,
+                timestamp=at,
+                root_event_id="grow-1",
+            )
+        ],
+    )
+    with opened(browser, ui.url) as first:
+        expect(first.locator('.feed li[data-id="grow-1"]')).to_be_visible()
+    with opened(browser, f"{ui.url}/run/run-grow") as page:
+        expect(page.locator(".run-table tbody tr")).to_have_count(1)
+        expect(page.locator("main")).to_contain_text("under way")
+        write(log, [
+            _event(event_id="grow-2", run_id="run-grow", parent_event_id="grow-1", status="success", start_time=at, end_time=_now(), timestamp=_now()),
+            _event(event_id="grow-1", run_id="run-grow", revision=1, status="success", start_time=at, end_time=_now(), timestamp=_now(), duration_ms=50.0, root_event_id="grow-1"),
+        ])  # fmt: skip
+        expect(page.locator(".run-table tbody tr")).to_have_count(2)
+        expect(page.locator("main")).not_to_contain_text("under way")
+
+
+def test_filters_combine_are_in_the_address_and_go_back(browser: Browser, served: Served) -> None:
+    with opened(browser, served.url) as page:
+        page.get_by_role("table", name="Agents").get_by_role("link", name="researcher", exact=True).click()
+        expect(page).to_have_url(re.compile(r"\?agent=researcher$"))
+        page.locator("summary", has_text="Filter").click()
+        menu = page.locator("details[open]")
+        menu.get_by_label("What").select_option("status")
+        menu.get_by_label("Is").fill("failure")
+        page.get_by_role("button", name="Add filter").click()
+        expect(page).to_have_url(re.compile(r"\?agent=researcher&status=failure$"))
+        expect(page.get_by_label("Filters in force").get_by_role("listitem")).to_have_count(3)
+        failed = {
+            e.event_id for e in served.events if e.agent_name == "researcher" and e.status is OutcomeStatus.FAILURE
+        }
+        shown = page.locator(".feed li")
+        expect(shown).to_have_count(min(30, len(failed)))
+        assert {one.get_attribute("data-id") for one in shown.all()} <= failed
+        page.get_by_role("link", name="Cost", exact=True).click()  # they go along
+        expect(page).to_have_url(re.compile(r"/cost\?agent=researcher&status=failure$"))
+        page.go_back()
+        page.go_back()
+        expect(page).to_have_url(re.compile(r"\?agent=researcher$"))
+        expect(page.get_by_label("Filters in force").get_by_role("listitem")).to_have_count(1)
+        page.get_by_role("button", name="Without agent researcher").click()
+        expect(page).to_have_url(f"{served.url}/")
+
+
+def test_text_time_and_dates(browser: Browser, served: Served) -> None:
+    with opened(browser, served.url) as page:
+        page.keyboard.press("/")
+        page.keyboard.type("RateLimit")
+        expect(page).to_have_url(re.compile(r"text=RateLimit"))
+        expect(page.locator(".feed li", has_text="RateLimitError").first).to_be_visible()
+        page.get_by_label("Time", exact=True).select_option("1h")
+        expect(page).to_have_url(re.compile(r"since=1h.*text=RateLimit|text=RateLimit.*since=1h"))
+        page.locator("summary", has_text="Dates").click()
+        expect(page.locator(".range")).to_contain_text("America/New_York")
+        page.get_by_label("From").fill("2026-01-15T08:00")
+        page.get_by_role("button", name="Show").click()
+        expect(page).to_have_url(re.compile(r"since=2026-01-15T13%3A00%3A00.000Z"))  # New York's winter
+
+
+def test_saved_filters_are_there_tomorrow(browser: Browser, served: Served) -> None:
+    with opened(browser, f"{served.url}/failures?agent=coder") as page:
+        page.locator("summary", has_text="Saved").click()
+        page.get_by_label("Name for these filters").fill("<b>coder's</b>")
+        page.get_by_role("button", name="Save these").click()
+        page.goto(f"{served.url}/cost")
+        page.locator("summary", has_text="Saved").click()
+        page.get_by_role("link", name="<b>coder's</b>").click()
+        expect(page).to_have_url(f"{served.url}/failures?agent=coder")
+        page.locator("summary", has_text="Saved").click()
+        page.get_by_role("button", name="Forget <b>coder's</b>").click()
+        assert json.loads(page.evaluate("localStorage.getItem('otel-feedback.filters')")) == []
+
+
+def test_what_is_exported_is_what_is_shown(browser: Browser, served: Served) -> None:
+    with opened(browser, f"{served.url}/?agent=coder", accept_downloads=True) as page:
+        page.locator("summary", has_text="Export").click()
+        with page.expect_download() as coming:
+            page.get_by_role("link", name="JSON").click()
+        told = json.loads(Path(coming.value.path()).read_text("utf-8"))
+        assert {each["event_id"] for each in told} == {e.event_id for e in served.events if e.agent_name == "coder"}
+
+
+@pytest.mark.brief
+def test_everything_by_keyboard(browser: Browser, served: Served) -> None:
+    with opened(browser, served.url) as page:
+        expect(page.locator(".feed li").first).to_be_visible()
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+        page.keyboard.press("?")
+        expect(page.get_by_role("dialog")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_be_hidden()
+        page.keyboard.press("2")
+        expect(page.get_by_role("heading", name="Failures", level=1)).to_be_visible()
+        expect(page.locator(".failure").first).to_be_visible()
+        page.keyboard.press("j")
+        page.keyboard.press("j")
+        page.keyboard.press("k")
+        focused = page.locator(":focus")
+        expect(focused).to_have_text("Example")
+        assert focused.evaluate("one => getComputedStyle(one).outlineStyle") == "solid"
+        page.keyboard.press("Enter")
+        expect(page.locator(".detail")).to_be_visible()
+        page.keyboard.press("j")
+        page.keyboard.press("Enter")
+        expect(page.locator(".run-name[aria-expanded=true]")).to_be_focused()
+        page.keyboard.press("1")
+        page.keyboard.press("/")
+        expect(page.get_by_role("searchbox")).to_be_focused()
+        page.keyboard.type("j?1")  # while one types these are letters
+        expect(page.get_by_role("searchbox")).to_have_value("j?1")
+        page.keyboard.press("Escape")
+        page.keyboard.press("c")
+        expect(page).to_have_url(f"{served.url}/")
+
+
+def test_dark_and_light_are_kept(browser: Browser, served: Served) -> None:
+    def ground(page: Page) -> str:
+        return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+
+    with opened(browser, served.url) as page:
+        light = ground(page)
+        page.get_by_role("button", name="Colours: as the system").click()
+        dark = ground(page)
+        assert dark != light
+        page.reload()
+        assert ground(page) == dark
+        page.keyboard.press("t")
+        assert ground(page) == light
+    with opened(browser, served.url, dark=True) as page:
+        assert ground(page) == dark
+
+
+def test_menus_fit_on_a_phone(browser: Browser, served: Served) -> None:
+    with opened(browser, served.url, "phone") as page:
+        for name in ("Dates", "Filter", "Saved", "Export"):
+            page.locator("summary", has_text=re.compile(f"^{name}$")).click()
+            box = page.locator("details[open] .menu-body").bounding_box()
+            assert box is not None
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= 400
+            assert overflow(page) <= 0
+            page.keyboard.press("Escape")
+            expect(page.locator("details[open]")).to_have_count(0)

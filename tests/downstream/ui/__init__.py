@@ -1,0 +1,1 @@
+"""The page: its server, by HTTP, against plain recomputations."""
