@@ -100,7 +100,7 @@ def test_an_alert_is_not_resolved_by_windows_that_are_not_read_yet(tmp_path: Pat
     ]  # a part of that window; the bad one is behind
     state, said = advance(FILE, State(), newest(look(FILE, write(tmp_path / "a", bad, until=NOW), NOW)), Hand(), NOW)
     assert [each.alert.key.rule for each in said] == ["errors"]
-    now = NOW + minutes(40)
+    now = NOW + minutes(21)
     later = write(tmp_path / "b", [*bad, *good], until=NOW)
     state, said = advance(FILE, state, newest(look(FILE, later, now)), Hand(), now)
     assert [each.alert.key.rule for each in said] == ["behind"]
