@@ -7,8 +7,6 @@ Figures are those that `python -m benchmarks.page` has kept: nothing is measured
 
 from __future__ import annotations
 
-import argparse
-import difflib
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,13 +15,10 @@ from pathlib import Path
 from benchmarks import performance, picture
 from otel_feedback.downstream.contract.schemas import SCHEMAS
 from tests.replay import endings
-from tools import api, render
+from tools import api, kept, render
+from tools.kept import ROOT, Difference, File
 
-__all__ = ["Difference", "differences", "main", "with_generated_parts", "write"]
-
-ROOT = Path(__file__).parents[1]
-MOST_LINES = 40
-"""Lines shown of one file's difference."""
+__all__ = ["differences", "main", "with_generated_parts", "write"]
 
 PARTS: dict[str, Callable[[], str]] = {
     "settings": render.settings,
@@ -52,8 +47,6 @@ FILES: dict[str, Callable[[], str]] = {
 }
 _PART = re.compile(r"(?P<begin><!-- generated: (?P<name>[^>]+?) -->\n).*?(?P<end><!-- end of (?P=name) -->)", re.DOTALL)
 
-Difference = tuple[str, str]
-
 
 def with_generated_parts(page: str) -> str:
     """Return a page with its generated parts made anew.
@@ -64,7 +57,7 @@ def with_generated_parts(page: str) -> str:
     return _PART.sub(lambda match: f"{match['begin']}\n{PARTS[match['name']]()}\n\n{match['end']}", page)
 
 
-def _wanted(root: Path) -> Iterator[tuple[Path, str]]:
+def _wanted(root: Path) -> Iterator[File]:
     for name, parts in PAGES.items():
         page = (root / name).read_text("utf-8")
         found = tuple(match["name"] for match in _PART.finditer(page))
@@ -77,40 +70,17 @@ def _wanted(root: Path) -> Iterator[tuple[Path, str]]:
 
 def differences(root: Path = ROOT) -> list[Difference]:
     """Return the files that are out of step, each with its difference."""
-    found: list[Difference] = []
-    for path, wanted in _wanted(root):
-        name = path.relative_to(root).as_posix()
-        there = path.read_text("utf-8") if path.exists() else ""
-        if there != wanted:
-            lines = difflib.unified_diff(there.splitlines(), wanted.splitlines(), name, "the code", lineterm="", n=0)
-            shown = list(lines)
-            rest = [f"and {len(shown) - MOST_LINES} lines more"] if len(shown) > MOST_LINES else []
-            found.append((name, "\n".join(shown[:MOST_LINES] + rest)))
-    return found
+    return kept.differences(_wanted(root), root)
 
 
 def write(root: Path = ROOT) -> list[str]:
     """Bring every file into step; return the names of those that changed."""
-    changed = [name for name, _ in differences(root)]
-    for path, wanted in list(_wanted(root)):
-        path.write_text(wanted, "utf-8")
-    return changed
+    return kept.write(_wanted(root), root)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit code: with `--check` 1 where something is out of step, else 0."""
-    parser = argparse.ArgumentParser(prog="python -m tools.docs", description="Write the generated documentation.")
-    parser.add_argument("--check", action="store_true", help="only say what is out of step")
-    if parser.parse_args(arguments).check:
-        found = differences()
-        for _, difference in found:
-            sys.stdout.write(f"{difference}\n")
-        if found:
-            sys.stdout.write(f"out of step: {', '.join(name for name, _ in found)}; run: python -m tools.docs\n")
-        return 1 if found else 0
-    for name in write():
-        sys.stdout.write(f"written: {name}\n")
-    return 0
+    return kept.main("python -m tools.docs", "the generated documentation", lambda: _wanted(ROOT), arguments)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`DeliveryLedger`: what became of every record, by producer and exporter; told to people, to OTel metrics, to Kafka.
+"""`DeliveryLedger`: what became of every record, by producer and exporter; told to people, to metrics, to Kafka.
 
 The figures themselves are the cursors', which write them down, so they hold over restart and adoption. Here they are
 put together, and turned into the records of the audit topic: losses as they come, high-water marks at intervals and at
@@ -8,21 +8,17 @@ the end. Safe from any thread.
 from __future__ import annotations
 
 import threading
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
-
-from opentelemetry import metrics
-from opentelemetry.metrics import CallbackOptions, Observation
 
 from otel_feedback.events.audit import HighWaterRecord, LossRecord
 from otel_feedback.events.record import Origin
 from otel_feedback.exporters.interface import Notices
 from otel_feedback.journal.interface import Account, Cursor
-from otel_feedback.version import VERSION
 
-__all__ = ["DeliveryLedger", "Entry", "observe"]
+__all__ = ["DeliveryLedger", "Entry", "add_account"]
 
 FINISHED_KEPT = 100
 
@@ -69,7 +65,7 @@ class DeliveryLedger:
             self._adopted = tuple(known for known in self._adopted if known is not entry)
             account = entry.cursor.account()
             self._finished.append((entry, account))
-            _add(self._finished_totals, entry.exporter, account)
+            add_account(self._finished_totals, entry.exporter, account)
 
     def adopted(self) -> dict[str, dict[str, Any]]:
         """Return the accounts of adopted journals by producer id, those that are finished included."""
@@ -136,11 +132,12 @@ class DeliveryLedger:
         with self._lock:
             totals = self._finished_totals.copy()
             for entry in (*self.own, *self._adopted):
-                _add(totals, entry.exporter, entry.cursor.account())
+                add_account(totals, entry.exporter, entry.cursor.account())
         return totals
 
 
-def _add(totals: dict[str, Account], exporter: str, more: Account) -> None:
+def add_account(totals: dict[str, Account], exporter: str, more: Account) -> None:
+    """Add to the account of this exporter."""
     known = totals.get(exporter, Account(0, 0, 0, {}))
     lost = dict(known.lost)
     for reason, count in more.lost.items():
@@ -148,54 +145,3 @@ def _add(totals: dict[str, Account], exporter: str, more: Account) -> None:
     totals[exporter] = Account(
         known.appended + more.appended, known.delivered + more.delivered, known.pending + more.pending, lost
     )
-
-
-_accounts: list[tuple[Callable[[], Mapping[str, Account]], Callable[[], Mapping[str, int]]]] = []
-
-
-def observe(account: Callable[[], Mapping[str, Account]], not_recorded: Callable[[], Mapping[str, int]]) -> None:
-    """Offer an account to OpenTelemetry metrics; it is asked for when a reader of a MeterProvider collects.
-
-    Of several in one process, one after the other, the sum is told: a counter never goes back.
-    """
-    _accounts.append((account, not_recorded))
-    if len(_accounts) == 1:  # an SDK takes the callbacks of a name once
-        _offer()
-
-
-def _offer() -> None:
-    meter = metrics.get_meter("otel_feedback", VERSION)
-
-    def totals() -> dict[str, Account]:
-        sums: dict[str, Account] = {}
-        for account, _ in _accounts:
-            for name, more in account().items():
-                _add(sums, name, more)
-        return sums
-
-    def of(pick: Callable[[Account], int]) -> Callable[[CallbackOptions], list[Observation]]:
-        return lambda options: [Observation(pick(account), {"exporter": name}) for name, account in totals().items()]
-
-    def lost(_options: CallbackOptions) -> list[Observation]:
-        return [
-            Observation(count, {"exporter": name, "reason": reason})
-            for name, account in totals().items()
-            for reason, count in account.lost.items()
-        ]
-
-    def unrecorded(_options: CallbackOptions) -> list[Observation]:
-        sums: Counter[str] = Counter()
-        for _, not_recorded in _accounts:
-            sums.update(not_recorded())
-        return [Observation(count, {"reason": reason}) for reason, count in sums.items()]
-
-    counter, gauge = meter.create_observable_counter, meter.create_observable_gauge
-    counter(
-        "otel_feedback.events.appended", [of(lambda a: a.appended)], "{event}", "Events that a destination is to get."
-    )
-    counter(
-        "otel_feedback.events.delivered", [of(lambda a: a.delivered)], "{event}", "Events that it has acknowledged."
-    )
-    counter("otel_feedback.events.lost", [lost], "{event}", "Events that it will not get, by reason.")
-    gauge("otel_feedback.events.pending", [of(lambda a: a.pending)], "{event}", "Events that wait for it.")
-    counter("otel_feedback.events.not_recorded", [unrecorded], "{event}", "Outcomes that never came in, by reason.")

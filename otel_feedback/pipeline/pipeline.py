@@ -28,8 +28,8 @@ from otel_feedback.journal.interface import Journal
 from otel_feedback.pipeline.closing import Closing
 from otel_feedback.pipeline.delivery import Delivery, Refused
 from otel_feedback.pipeline.end import PipelineEnd
-from otel_feedback.pipeline.ledger import observe
 from otel_feedback.pipeline.measuring import Measuring
+from otel_feedback.pipeline.observing import Observed, observe
 from otel_feedback.pipeline.recorder import ActionRecorder
 from otel_feedback.pipeline.ring import Ring
 from otel_feedback.pipeline.screen import Dropped, Screen
@@ -292,8 +292,8 @@ class FeedbackPipeline:
         }
 
     def observe(self) -> None:
-        """Offer the account to OpenTelemetry metrics, under the names `otel_feedback.events.*`."""
-        observe(lambda: self._delivery.ledger.totals(), self._count_not_recorded)  # noqa: PLW0108 # a child has another
+        """Offer the account, and how delivery is, to OpenTelemetry metrics, under the names `otel_feedback.*`."""
+        observe(Observed(lambda: self._delivery, self._count_not_recorded, self._notices))
 
     def _count_not_recorded(self) -> dict[str, int]:
         not_recorded = self.unrecorded.by_reason()

@@ -12,6 +12,7 @@ import yaml
 
 from tests.stack import builds, versions
 from tests.stack.processes import temporary_directory
+from tests.stack.prometheus import FEATURES
 from tests.support import ROOT
 
 # Service to reason. A one-shot service is waited for by its end instead.
@@ -42,6 +43,7 @@ def test_images_are_what_the_tests_run_against(services: dict[str, Service]) -> 
     assert images["jaeger"] == versions.JAEGER_IMAGE
     assert images["prometheus"] == versions.PROMETHEUS_IMAGE
     assert images["alertmanager"] == versions.ALERTMANAGER_IMAGE
+    assert images["grafana"] == versions.GRAFANA_IMAGE
 
 
 def test_ports_are_on_loopback_and_used_once(services: dict[str, Service]) -> None:
@@ -50,7 +52,7 @@ def test_ports_are_on_loopback_and_used_once(services: dict[str, Service]) -> No
     assert all(parts), ports
     published = [int(part[1]) for part in parts if part]
     assert len(set(published)) == len(published)
-    assert {9092, 8080, 4317, 4318, 16686, 9090, 9093} <= set(published)
+    assert {9092, 8080, 4317, 4318, 16686, 9090, 9093, 3000} <= set(published)
 
 
 def test_mounted_files_exist(services: dict[str, Service]) -> None:
@@ -106,6 +108,10 @@ def test_prometheus_asks_and_tells_who_is_there(services: dict[str, Service]) ->
     for target in targets:
         host, port = target.split(":")
         assert port in ports["prometheus" if host == "localhost" else host], target
+
+
+def test_prometheus_has_the_features_that_the_tests_run_with(services: dict[str, Service]) -> None:
+    assert f"--enable-feature={FEATURES}" in services["prometheus"]["command"]
 
 
 def test_promtool_accepts_the_configuration(promtool: Path) -> None:

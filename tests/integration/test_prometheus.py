@@ -9,6 +9,7 @@ import pytest
 
 from tests.stack.collector import Collector
 from tests.stack.prometheus import Prometheus
+from tests.stack.waiting import wait_until
 from tests.support import run_python
 
 AGENTS = """
@@ -82,6 +83,12 @@ def test_what_dashboards_and_alerts_ask_for_is_there(
     job = f'job="{service}"'
     prometheus.wait_for_value(f"sum(agent_outcomes_total{{{job}}})", 12)
     assert prometheus.query(expression.format(job=job)) == {frozenset(): pytest.approx(value)}
+
+
+def test_what_happened_once_has_grown(service: str, prometheus: Prometheus) -> None:
+    """A program that was over between two scrapes: its counters never were less, and yet they began at 0."""
+    failed = f'sum(increase(agent_outcomes_total{{job="{service}",status="failure"}}[5m]))'
+    wait_until(lambda: sum(prometheus.query(failed).values()) > 1, timeout_s=15, what=f"{failed} to be about 2")
 
 
 def test_an_exemplar_leads_from_a_histogram_to_a_trace(service: str, prometheus: Prometheus) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +21,7 @@ from tests.stack.web import get_json, is_answering
 CONFIG = "prometheus.yaml"
 RULES = "rules/test.yaml"
 SCRAPE_INTERVAL = "1s"
+FEATURES = "exemplar-storage,created-timestamp-zero-ingestion"
 
 
 class Prometheus(Service):
@@ -67,6 +69,22 @@ class Prometheus(Service):
     def rules(self) -> list[dict[str, Any]]:
         """Return the rules as they were evaluated last: `name`, `type`, `health`, `lastError`, `alerts`."""
         return [rule for group in self._get("rules", {})["groups"] for rule in group["rules"]]
+
+    def query_range(
+        self, expression: str, seconds: float, step_s: float
+    ) -> dict[frozenset[tuple[str, str]], list[float]]:
+        """Return what a range query gives of the last so many seconds: values by the labels that the expression keeps."""
+        now = time.time()
+        span = {"start": f"{now - seconds:.3f}", "end": f"{now:.3f}", "step": f"{step_s}"}
+        data = self._get("query_range", {"query": expression, **span})
+        return {
+            frozenset(series["metric"].items()): [float(value) for _, value in series["values"]]
+            for series in data["result"]
+        }
+
+    def label_values(self, label: str, match: str) -> set[str]:
+        """Return the values that a label has in these series."""
+        return set(self._get(f"label/{label}/values", {"match[]": match}))
 
     def wait_for_value(self, expression: str, value: float, *, timeout_s: float = 30.0) -> None:
         """Return once the query gives this one value.
@@ -127,7 +145,7 @@ class Prometheus(Service):
 
 def _arguments(configuration: str, data: str, port: int) -> list[str]:
     return [
-        f"--config.file={configuration}", f"--storage.tsdb.path={data}", "--enable-feature=exemplar-storage",
+        f"--config.file={configuration}", f"--storage.tsdb.path={data}", f"--enable-feature={FEATURES}",
         f"--web.listen-address={LOOPBACK}:{port}",
     ]  # fmt: skip
 

@@ -35,7 +35,7 @@ PROGRAM = """
     for resource in reader.get_metrics_data().resource_metrics:
         for scope in resource.scope_metrics:
             for metric in scope.metrics:
-                if not metric.name.startswith("otel_feedback.events."): continue
+                if not metric.name.startswith("otel_feedback."): continue
                 for point in metric.data.data_points:
                     told[" ".join([metric.name, *map(str, point.attributes.values())])] = point.value
     print(json.dumps({{"otel": told, "metrics": pipeline.metrics()}}))
@@ -52,18 +52,22 @@ def run(log: Path, *, before: bool, flush_s: float = 10, adopts_s: float = 0.5) 
     return told
 
 
+def of_events(told: dict[str, Any]) -> dict[str, int]:
+    return {name: value for name, value in told["otel"].items() if name.startswith("otel_feedback.events.")}
+
+
 def test_the_account_is_in_opentelemetry_metrics_and_holds_over_restarts(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.mkdir()  # nothing can be delivered
     told = run(log, before=True, flush_s=0.1)
-    assert told["otel"] == {
+    assert of_events(told) == {
         "otel_feedback.events.appended log": 7, "otel_feedback.events.delivered log": 0,
         "otel_feedback.events.pending log": 7, "otel_feedback.events.not_recorded after_shutdown": 1,
     }  # fmt: skip
     first = str(told["metrics"]["producer_id"])
     log.rmdir()
     told = run(log, before=False, adopts_s=10)
-    assert told["otel"] == {
+    assert of_events(told) == {
         "otel_feedback.events.appended log": 14, "otel_feedback.events.delivered log": 14,
         "otel_feedback.events.pending log": 0, "otel_feedback.events.not_recorded after_shutdown": 1,
     }  # fmt: skip
@@ -75,3 +79,18 @@ def test_the_account_is_in_opentelemetry_metrics_and_holds_over_restarts(tmp_pat
             }
         },
     }  # fmt: skip
+
+
+def test_how_delivery_is_is_in_opentelemetry_metrics(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.mkdir()  # nothing can be delivered
+    told = run(log, before=True, flush_s=0.1)
+    state, account = told["otel"], told["metrics"]
+    assert state["otel_feedback.exporter.retries log"] == account["exporters"]["log"]["retries"] >= 1
+    assert state["otel_feedback.exporter.healthy log"] == 0
+    assert state["otel_feedback.journal.size disk"] == account["journal"]["bytes"] > 0
+    assert state["otel_feedback.journal.open_actions"] == 0
+    log.rmdir()
+    state = run(log, before=False, adopts_s=10)["otel"]
+    assert state["otel_feedback.exporter.healthy log"] == 1
+    assert state["otel_feedback.exporter.retries log"] == 0

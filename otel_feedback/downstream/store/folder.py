@@ -28,7 +28,8 @@ except ImportError:  # Windows
 
 __all__ = ["StoreBusyError", "StoreError", "StoreFolder", "free_name", "publish", "replace_file"]
 
-TABLES = ("events", "accounts", "dead_letters")
+EVENTS = "events"
+TABLES = (EVENTS, "accounts", "dead_letters")
 GRACE_S = 300.0
 """How long a file that the manifest no longer names stays, for readers that have begun with it."""
 

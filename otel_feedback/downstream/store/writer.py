@@ -22,7 +22,7 @@ from otel_feedback.downstream.store import erasures
 from otel_feedback.downstream.store import manifest as manifests
 from otel_feedback.downstream.store.batch import Batch
 from otel_feedback.downstream.store.erasures import Rule
-from otel_feedback.downstream.store.folder import StoreFolder
+from otel_feedback.downstream.store.folder import EVENTS, StoreFolder
 from otel_feedback.downstream.store.keeping import Limits, doomed, to_join
 from otel_feedback.downstream.store.manifest import DataFile, Manifest, Reading
 from otel_feedback.downstream.store.rollups import due
@@ -31,7 +31,6 @@ from otel_feedback.retry import Backoff
 
 __all__ = ["StoreWriter"]
 
-EVENTS = "events"
 LOOK_S = 0.25
 KEEP_S = 30.0
 """How often to look for what is too old or too much, when nothing else asks for it."""

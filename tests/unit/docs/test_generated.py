@@ -154,6 +154,7 @@ def test_the_events_page_has_the_topics_that_the_command_creates() -> None:
 
 def test_check_says_what_is_out_of_step(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert docs.main(["--check"]) == 0
-    monkeypatch.setattr(docs, "differences", lambda: [("docs/events.md", "-old\n+new")])
+    monkeypatch.setitem(docs.FILES, ".env.example", lambda: render.env_example() + "new\n")
     assert docs.main(["--check"]) == 1
-    assert "+new" in capsys.readouterr().out
+    assert "+new" in (said := capsys.readouterr().out)
+    assert said.endswith("out of step: .env.example; run: python -m tools.docs\n")
