@@ -8,20 +8,26 @@ from collections.abc import Sequence
 from types import FrameType
 
 from otel_feedback.cli.alerts.place import NoEventsError, find_events, find_folder, name_of, read_rules
-from otel_feedback.cli.console import failed
+from otel_feedback.cli.console import failed, remark
+from otel_feedback.downstream.alerts.channels import missing_variables
 from otel_feedback.downstream.alerts.publishing import Publisher
+from otel_feedback.downstream.alerts.rules import Rule
 from otel_feedback.downstream.alerts.running import Runner
 from otel_feedback.downstream.alerts.state import StateError
-from otel_feedback.errors import ConfigError
+from otel_feedback.errors import ConfigError, FeedbackError, describe
+from otel_feedback.logger import get_logger
 from otel_feedback.settings.table import get_settings
+from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["run"]
+
+logger = get_logger(__name__)
 
 
 def run(
     *, rules: str | None, source: Sequence[str] | None, state: str | None, once: bool, bootstrap_servers: str | None
 ) -> int:
-    """Run, and return the exit code: 0 when it was stopped, 1 when it could not begin."""
+    """Run, and return the exit code: 0 when it was stopped, 1 when it could not begin, or not look that once."""
     file = read_rules(rules)
     if file is None:
         return 1
@@ -33,7 +39,15 @@ def run(
         publisher = Publisher(settings.kafka) if settings.enable_kafka or bootstrap_servers else None
         folder = find_folder(state)
         with folder.owned():
-            runner = Runner(file, folder, lambda now: look(file, events, now), publisher=publisher, say=_say)
+            log = ThrottledLog(logger)
+
+            def failed_rule(rule: Rule, exc: Exception) -> None:
+                why = str(exc) if isinstance(exc, FeedbackError) else f"rule {rule.name}: {describe(exc)}"
+                log.warning(rule.name, "%s; the other rules go on", why)
+
+            runner = Runner(
+                file, folder, lambda now: look(file, events, now, failed_rule), publisher=publisher, say=_say
+            )
 
             def stop(_number: int, _frame: FrameType | None) -> None:
                 runner.stop()
@@ -41,8 +55,12 @@ def run(
             before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
             try:
                 if not once:
-                    _say(f"looking at {events} every {file.settings.every:g} s, by {name_of(rules)}")
-                runner.run(once=once)
+                    nobody = "" if file.channels else "; there is no channel, so nobody is told"
+                    _say(f"looking at {events} every {file.settings.every:g} s, by {name_of(rules)}{nobody}")
+                for channel in file.channels:
+                    if missing := missing_variables(channel):
+                        remark(f"channel {channel.name}: {missing[0]} is not in the environment; what it is told waits")
+                has_looked = runner.run(once=once)
             finally:
                 for each, handler in before.items():
                     signal.signal(each, handler)
@@ -57,10 +75,15 @@ def run(
     except StateError as exc:
         failed(str(exc), "see to it, or name another folder with --state")
     else:
-        return 0
+        return 1 if once and not has_looked else 0
     return 1
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()  # somebody reads it while this runs on
+    try:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()  # somebody reads it while this runs on
+    except BrokenPipeError:
+        raise
+    except OSError:  # a full disk: who is notified is, all the same
+        return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +11,7 @@ import duckdb
 
 from otel_feedback.downstream.alerts.advancing import Said, advance, newest
 from otel_feedback.downstream.alerts.observing import Observation, moments_of, observe, reach_s
-from otel_feedback.downstream.alerts.rules import AlertFile
+from otel_feedback.downstream.alerts.rules import AlertFile, Options, Rule
 from otel_feedback.downstream.alerts.state import Hand, State
 from otel_feedback.downstream.tables.opening import SourceError, open_log, open_store
 from otel_feedback.downstream.tables.tables import Tables, columns_of
@@ -56,16 +56,24 @@ _OF_RULES = frozenset({
 })  # fmt: skip
 
 
-def look(file: AlertFile, source: Source, now: datetime) -> list[Observation]:
+def look(
+    file: AlertFile, source: Source, now: datetime, failed: Callable[[Rule, Exception], None] | None = None
+) -> list[Observation]:
     """Return what all rules see of windows that ended lately.
+
+    Args:
+        file: The rules.
+        source: Where events are.
+        now: The time.
+        failed: Called with a rule that sees nothing, and why; the others go on. None: it is raised.
 
     Raises:
         SourceError: The events cannot be read.
-        QueryError: A rule's own SQL does not run.
+        QueryError: A rule's own SQL does not run, and there is no `failed`.
     """
     settings = file.settings
     after, until = now - timedelta(seconds=settings.recent), now - timedelta(seconds=settings.settle)
-    return _between(file, source, after, until)
+    return _between(file, source, after, until, failed)
 
 
 def backtest(file: AlertFile, source: Source, since: datetime, until: datetime) -> Iterator[Said]:
@@ -104,7 +112,13 @@ def check_queries(file: AlertFile) -> None:
             observe(tables, rule, file.settings, (300, 300))
 
 
-def _between(file: AlertFile, source: Source, after: datetime, until: datetime) -> list[Observation]:
+def _between(
+    file: AlertFile,
+    source: Source,
+    after: datetime,
+    until: datetime,
+    failed: Callable[[Rule, Exception], None] | None = None,
+) -> list[Observation]:
     if not file.rules:
         return []
     back_s = max(reach_s(rule, file.settings) for rule in file.rules)
@@ -115,9 +129,28 @@ def _between(file: AlertFile, source: Source, after: datetime, until: datetime) 
                     each
                     for rule in file.rules
                     if (moments := moments_of(rule, after, until)) is not None
-                    for each in observe(tables, rule, file.settings, moments)
+                    for each in _seen(tables, rule, file.settings, moments, failed)
                 ]
-        except duckdb.IOException as exc:  # a file was made into another, meanwhile
-            if tried == TRIES:
-                raise SourceError(f"cannot read {source}: {exc}") from exc
+        except duckdb.Error as exc:
+            # a file was made into another meanwhile, or is no Parquet any more
+            if tried == TRIES or not isinstance(exc, duckdb.IOException):
+                raise SourceError(f"cannot read {source}: {str(exc).splitlines()[0]}") from exc
     raise AssertionError
+
+
+def _seen(
+    tables: Tables,
+    rule: Rule,
+    options: Options,
+    moments: tuple[int, int],
+    failed: Callable[[Rule, Exception], None] | None,
+) -> list[Observation]:
+    try:
+        return observe(tables, rule, options, moments)
+    except duckdb.IOException:
+        raise
+    except Exception as exc:  # of somebody's SQL, or a file that is no Parquet any more
+        if failed is None:
+            raise
+        failed(rule, exc)
+        return []
