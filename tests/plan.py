@@ -29,6 +29,7 @@ _THOROUGH = (
     "tests/unit/test_benchmarks.py::test_a_quick_run_reports",
 )
 _SLOW = (
+    "tests/downstream/alerts/test_down.py",
     "tests/downstream/tables/test_views.py",
     "tests/downstream/store/",
     "tests/property/",

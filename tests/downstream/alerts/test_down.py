@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from otel_feedback.downstream.alerts.delivery import MOST_S, Clock
+from otel_feedback.downstream.alerts.delivery import Clock
 from otel_feedback.downstream.alerts.observing import Key, Observation
 from otel_feedback.downstream.alerts.reading import parse
 from otel_feedback.downstream.alerts.running import Runner
@@ -23,6 +23,7 @@ from tests.fault.small_disk import SmallDisk
 BEGIN = datetime(2026, 3, 2, 9, 0, tzinfo=timezone.utc)
 STEP_S = 30
 STEPS = 120
+MOST_WAIT_S = 300
 RULES = """
 [[channel]]
 name = "chat"
@@ -91,7 +92,7 @@ def test_a_channel_that_is_down_for_an_hour_gets_all_of_it_together_and_in_order
         moved.at += timedelta(seconds=STEP_S)
     assert others.to("away.example") == []
     gaps = [after - first for first, after in itertools.pairwise(tries)]
-    assert max(gaps) <= MOST_S + STEP_S, "it is tried again within five minutes"
+    assert max(gaps) <= MOST_WAIT_S + STEP_S, "it is tried again within five minutes"
     assert len(tries) <= 60, "and not all the time"
 
     others.down.clear()
@@ -99,7 +100,7 @@ def test_a_channel_that_is_down_for_an_hour_gets_all_of_it_together_and_in_order
     while not others.to("away.example"):
         runner.run(once=True)
         moved.at += timedelta(seconds=STEP_S)
-    assert moved.at - up_at <= timedelta(seconds=MOST_S + STEP_S)
+    assert moved.at - up_at <= timedelta(seconds=MOST_WAIT_S + STEP_S)
     for _ in range(4):
         runner.run(once=True)
         moved.at += timedelta(seconds=STEP_S)
