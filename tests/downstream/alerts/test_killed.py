@@ -162,6 +162,7 @@ def test_killed_at_any_moment_nothing_is_lost_nor_sent_again(
                     running.wait_for("firing: ")
                 elif number % 5 == 2:
                     running.wait_for("resolved: ")
+                    running.wait_for(f"{ALERTS_TOPIC} did not take")
                 elif number % 5 != 4:
                     before = len(others.received)
                     wait_until(lambda before=before: len(others.received) > before, timeout_s=60, what="a notification")
