@@ -34,6 +34,7 @@ _THOROUGH = (
     "tests/unit/test_benchmarks.py::test_a_quick_run_reports",
 )
 _SLOW = (
+    "tests/downstream/alerts/test_down.py",
     "tests/downstream/objectives/test_month.py",
     "tests/downstream/tables/test_views.py",
     "tests/downstream/store/",

@@ -14,6 +14,7 @@ from otel_feedback.cli.alerts.place import find_folder, read_rules
 from otel_feedback.cli.console import failed, moment, number_of, open_console, write
 from otel_feedback.downstream.alerts.machine import Alert, Phase
 from otel_feedback.downstream.alerts.messages import named, value_of
+from otel_feedback.downstream.alerts.publishing import ALERTS_TOPIC
 from otel_feedback.downstream.alerts.rules import Rule
 from otel_feedback.downstream.alerts.state import Hand, State, StateError
 
@@ -62,27 +63,26 @@ def _as_data(kept: State, hand: Hand, now: datetime) -> dict[str, Any]:
             channel: sum(notice.channel == channel for notice in kept.outbox)
             for channel in sorted({notice.channel for notice in kept.outbox})
         },
+        "unpublished": len(kept.changes),
     }  # fmt: skip
 
 
 def _write(kept: State, hand: Hand, rules: dict[str, Rule], now: datetime) -> None:
+    parts: list[RenderableType] = []
     if kept.looked_at is None:
-        write(open_console(), Text("nothing was looked at yet: otel-feedback alerts run"))
-        return
-    parts: list[RenderableType] = [Text(f"looked at {moment(kept.looked_at)}", "dim")]
-    parts.append(_table(kept, hand, rules, now) if kept.alerts else Text("no alert", "green"))
+        parts.append(Text("nothing was looked at yet: otel-feedback alerts run"))
+    else:
+        parts.append(Text(f"looked at {moment(kept.looked_at)}", "dim"))
+        parts.append(_table(kept, hand, rules, now) if kept.alerts else Text("no alert", "green"))
     for each in hand.silences:
         if each.until > now:
-            what = [
-                f"{part} {value}"
-                for part, value in (("tenant", each.tenant), ("agent", each.agent), ("action", each.action))
-                if value
-            ]
-            said = f"silence {each.number}: {' '.join([each.rule, *what])} until {moment(each.until)}, by {each.who}"
+            said = f"silence {each.number}: {each.said} until {moment(each.until)}, by {each.who}"
             parts.append(Text(said + (f": {each.why}" if each.why else "")))
     for channel in sorted({notice.channel for notice in kept.outbox}):
         waiting = sum(notice.channel == channel for notice in kept.outbox)
         parts.append(Text(f"{number_of(waiting, 'notification')} for {channel} not sent yet", "yellow"))
+    if kept.changes:
+        parts.append(Text(f"{number_of(len(kept.changes), 'change')} not on {ALERTS_TOPIC} yet", "yellow"))
     write(open_console(), *parts)
 
 

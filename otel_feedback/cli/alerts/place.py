@@ -87,9 +87,9 @@ def find_events(given: Sequence[str] | None) -> Source:
     from otel_feedback.downstream.alerts.looking import Source
     from otel_feedback.downstream.tables.opening import MANIFEST
 
+    env_file.load()
     if given is not None:
         return Source(tuple(path for text in given for path in _paths(Path(text).expanduser())))
-    env_file.load()
     folder = get_store_settings().directory
     if (folder / MANIFEST).is_file():
         return Source((folder,))

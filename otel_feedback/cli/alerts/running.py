@@ -21,15 +21,18 @@ from otel_feedback.cli.alerts.place import (
     read_rules,
 )
 from otel_feedback.cli.console import failed, remark
+from otel_feedback.downstream.alerts.channels import missing_variables
 from otel_feedback.downstream.alerts.observing import Observation
 from otel_feedback.downstream.alerts.publishing import Publisher
-from otel_feedback.downstream.alerts.rules import AlertFile
+from otel_feedback.downstream.alerts.rules import AlertFile, Rule
 from otel_feedback.downstream.alerts.running import Runner
 from otel_feedback.downstream.alerts.state import StateError
 from otel_feedback.downstream.objectives.gauges import Gauges
 from otel_feedback.downstream.objectives.reading import read
-from otel_feedback.errors import ConfigError
+from otel_feedback.errors import ConfigError, FeedbackError, describe
+from otel_feedback.logger import get_logger
 from otel_feedback.settings.table import get_settings
+from otel_feedback.throttle import ThrottledLog
 
 if TYPE_CHECKING:
     from otel_feedback.downstream.alerts.looking import Source
@@ -38,12 +41,13 @@ __all__ = ["run"]
 
 SERVICE = "otel-feedback-alerts"
 """The service's name of its metrics, whatever agents are called."""
+logger = get_logger(__name__)
 
 
 def run(
     *, rules: str | None, source: Sequence[str] | None, state: str | None, once: bool, bootstrap_servers: str | None
 ) -> int:
-    """Run, and return the exit code: 0 when it was stopped, 1 when it could not begin."""
+    """Run, and return the exit code: 0 when it was stopped, 1 when it could not begin, or not look that once."""
     file = read_rules(rules)
     if file is None:
         return 1
@@ -52,11 +56,16 @@ def run(
         from otel_feedback.downstream.alerts.looking import look
 
         gauges = _gauges(file, events, rules)
+        log = ThrottledLog(logger)
+
+        def failed_rule(rule: Rule, exc: Exception) -> None:
+            why = str(exc) if isinstance(exc, FeedbackError) else f"rule {rule.name}: {describe(exc)}"
+            log.warning(rule.name, "%s; the other rules go on", why)
 
         def see(now: datetime) -> list[Observation]:
             if gauges is not None:
                 gauges.refresh(now)
-            return look(file, events, now)
+            return look(file, events, now, failed_rule)
 
         settings = get_settings(kafka_bootstrap_servers=bootstrap_servers)
         publisher = Publisher(settings.kafka) if settings.enable_kafka or bootstrap_servers else None
@@ -70,11 +79,15 @@ def run(
             before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
             try:
                 if not once:
-                    _say(f"looking at {events} every {file.settings.every:g} s, by {name_of(rules)}")
+                    nobody = "" if file.channels else "; there is no channel, so nobody is told"
+                    _say(f"looking at {events} every {file.settings.every:g} s, by {name_of(rules)}{nobody}")
                     blind = blind_rules(file, events)
                     if blind is not None:
                         remark(blind)
-                runner.run(once=once)
+                for channel in file.channels:
+                    if missing := missing_variables(channel):
+                        remark(f"channel {channel.name}: {missing[0]} is not in the environment; what it is told waits")
+                has_looked = runner.run(once=once)
             finally:
                 for each, handler in before.items():
                     signal.signal(each, handler)
@@ -89,7 +102,7 @@ def run(
     except StateError as exc:
         failed(str(exc), "see to it, or name another folder with --state")
     else:
-        return 0
+        return 1 if once and not has_looked else 0
     return 1
 
 
@@ -110,5 +123,10 @@ def _gauges(file: AlertFile, events: Source, rules: str | None) -> Gauges | None
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()  # somebody reads it while this runs on
+    try:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()  # somebody reads it while this runs on
+    except BrokenPipeError:
+        raise
+    except OSError:  # a full disk: who is notified is, all the same
+        return

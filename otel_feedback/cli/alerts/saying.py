@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 import msgspec
 
 from otel_feedback.cli.alerts.place import find_folder
-from otel_feedback.cli.console import failed, moment
+from otel_feedback.cli.console import failed, moment, number_of
 from otel_feedback.downstream.alerts.messages import named
 from otel_feedback.downstream.alerts.state import Acknowledged, Silence, StateError
 
@@ -64,9 +64,11 @@ def silence(
             # the newest stays although it is over: its number is not given again
             kept = tuple(each for each in hand.silences if each.until > now or each.number == number - 1)
             folder.keep_hand(msgspec.structs.replace(hand, silences=(*kept, new)))
+        covered = sum(alert.is_open and new.covers(alert.key, now) for alert in folder.state().alerts)
     except StateError as exc:
         return _failed(exc)
-    print(f"silence {number}: until {moment(new.until)}; otel-feedback alerts silence --end {number} ends it")
+    print(f"silence {number}: {new.said} until {moment(new.until)}; {number_of(covered, 'alert')} of it open now")
+    print(f"otel-feedback alerts silence --end {number} ends it")
     return 0
 
 

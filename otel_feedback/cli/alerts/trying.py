@@ -46,7 +46,7 @@ def run(*, rules: str | None, only: str | None) -> int:
                 said = [Said(told, alert)]
                 title = f"[test] {title_of(RULE.name, RULE, said)}"
                 body = body_of(RULE, file.settings, said)
-                Sender(channel).send(title, body, mood_of(said, still_open=0), "otel-feedback/test")
+                Sender(channel).send(title, body, mood_of(said, still_open=0), "otel-feedback:test")
         except ChannelError as exc:
             failed(f"channel {channel.name}: {exc}", "correct its url, or what it names in the environment")
             is_right = False

@@ -1,8 +1,7 @@
 """A channel of `alerts.toml` as something that sends: its URL with the environment's secrets in it, and Apprise behind it.
 
 Apprise is imported when the first notification is sent: it takes most of a second. It logs what it sends and where, so its
-log is kept from everybody; of it comes only the reason of a failure, without what came from the environment. Safe from any
-thread.
+log is kept from everybody; of it comes only the reason of a failure, without any part of the URL. Safe from any thread.
 """
 
 from __future__ import annotations
@@ -15,8 +14,9 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, unquote
 
+from otel_feedback.downstream.alerts.pairing import paired
 from otel_feedback.downstream.alerts.rules import Channel
 from otel_feedback.errors import FeedbackError
 from otel_feedback.redaction.scrubbing import scrub
@@ -24,12 +24,7 @@ from otel_feedback.redaction.scrubbing import scrub
 __all__ = ["ChannelError", "Sender", "missing_variables"]
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
-_PAIRED = {
-    # what makes the end of an alert close what its beginning opened, by scheme of Apprise
-    "pagerduty": "action=map&dedup={dedup}",
-    "opsgenie": "action=map&alias={dedup}",
-}
-_NAMED_KEYS = re.compile(r"[?&](action|dedup|alias)=")
+_SEPARATORS = re.compile(r"[/:@?&=#]+")
 
 Mood = Literal["failure", "warning", "info", "success"]
 
@@ -57,12 +52,30 @@ class Sender:
         self._environ = os.environ if environ is None else environ
 
     def check(self) -> None:
-        """See that it could send.
+        """See that it could send, and that no secret stands in the file.
 
         Raises:
-            ChannelError: A variable is missing, Apprise is, or it knows no such URL.
+            ChannelError: A variable is missing, Apprise is, or it knows no such URL; or that holds a secret itself.
         """
-        self._made("check")
+        if self.has_secret_in_file:
+            raise ChannelError("its url holds a secret; write ${NAME} in place of it, and set NAME in the environment")
+
+    @property
+    def has_secret_in_file(self) -> bool:
+        """Whether what Apprise calls a token, a key or a password of its service is in the URL as the file has it.
+
+        Raises:
+            ChannelError: As `check()` does.
+        """
+        target = self._made(self._url())
+        names = {
+            token.get("map_to", name)
+            for name, token in {**target.template_tokens, **target.template_args}.items()
+            if token.get("private")
+        }
+        told = type(target).parse_url(target.url()) or {}
+        written = set(map(unquote, _SEPARATORS.split(_VARIABLE.sub("", self._channel.url))))
+        return any(unquote(str(told[name])) in written for name in names if told.get(name))
 
     def send(self, title: str, body: str, mood: Mood, dedup: str) -> None:
         """Send one notification, and wait until it was taken.
@@ -76,12 +89,14 @@ class Sender:
         Raises:
             ChannelError: It was not taken.
         """
-        target = self._made(dedup)
+        url = paired(self._url(), dedup, is_over=mood == "success")
+        target = self._made(url)
         import apprise
 
+        all_of_it = apprise.Apprise(target, asset=target.asset)
         with _heard() as said:
             try:
-                is_sent = target.notify(
+                is_sent = all_of_it.notify(
                     body=body, title=title, notify_type=apprise.NotifyType(mood), body_format=apprise.NotifyFormat.TEXT
                 )
             except Exception as exc:  # of a plugin
@@ -89,33 +104,29 @@ class Sender:
         if not is_sent:
             raise self._failure(said[-1] if said else "it was not taken, and nobody says why")
 
-    def _made(self, dedup: str) -> Any:
-        missing = missing_variables(self._channel, self._environ)
-        if missing:
-            raise ChannelError(f"{missing[0]} is not in the environment")
+    def _made(self, url: str) -> Any:
         _silence()
         try:
             import apprise
         except ImportError:
             raise ChannelError("Apprise is not installed: pip install 'otel-feedback[alerts]'") from None
-        target = apprise.Apprise(asset=apprise.AppriseAsset(app_id="otel-feedback", app_desc="alerts of agents"))
+        asset = apprise.AppriseAsset(app_id="otel-feedback", app_desc="alerts of agents")
         with _heard() as said:
             try:
-                is_known = target.add(self._url(dedup))
+                target = apprise.Apprise.instantiate(url, asset=asset)
             except Exception as exc:  # what a plugin thinks of a URL
                 raise self._failure(f"{type(exc).__name__}: {exc}") from None
-        if not is_known:
+        if target is None:
             raise self._failure(f"Apprise takes no such URL: {said[-1] if said else 'see appriseit.com/services'}")
         return target
 
-    def _url(self, dedup: str) -> str:
+    def _url(self) -> str:
+        missing = missing_variables(self._channel, self._environ)
+        if missing:
+            raise ChannelError(f"{missing[0]} is not in the environment")
         template = self._channel.url
         whole = _VARIABLE.fullmatch(template)
-        url = self._environ[whole[1]].strip() if whole is not None else _VARIABLE.sub(self._part, template)
-        paired = _PAIRED.get(url.partition("://")[0].lower())
-        if paired is None or _NAMED_KEYS.search(url):
-            return url
-        return f"{url}{'&' if '?' in url else '?'}{paired.format(dedup=quote(dedup, safe=''))}"
+        return self._environ[whole[1]].strip() if whole is not None else _VARIABLE.sub(self._part, template)
 
     def _part(self, found: re.Match[str]) -> str:
         """Return a variable as a part of a URL; what comes before an @ is a name or a password, and has no slashes."""
@@ -123,20 +134,21 @@ class Sender:
         return quote(self._environ[found[1]].strip(), safe="" if is_login else "/")
 
     def _failure(self, reason: str) -> ChannelError:
-        for name in _VARIABLE.findall(self._channel.url):
-            value = self._environ.get(name, "").strip()
-            for part in sorted({value, quote(value, safe=""), quote(value), *re.split(r"[/:@?&=]+", value)}, key=len)[
-                ::-1
-            ]:
-                if len(part) > 3:
-                    reason = reason.replace(part, "***")
+        """Return what is said of a failure: nothing of the URL but its scheme, wherever its parts came from."""
+        url = self._url()
+        address, _, query = (url.partition("://")[2] or url).partition("?")
+        whole = [unquote(part) for part in _SEPARATORS.split(address)] + [value for _, value in parse_qsl(query)]
+        parts = {*whole, *(part for each in whole for part in _SEPARATORS.split(each))}
+        hidden = {form for part in parts for form in (part, quote(part), quote(part, safe=""))}
+        for each in sorted(hidden, key=len, reverse=True):
+            if len(each) > 3:
+                reason = reason.replace(each, "***")
         return ChannelError(scrub(" ".join(reason.split())[:300]))
 
 
 _quiet = threading.Lock()
-_lines: ContextVar[list[str] | None] = ContextVar(
-    "what Apprise says", default=None
-)  # which it takes to its own threads
+# Apprise takes it to its own threads
+_lines: ContextVar[list[str] | None] = ContextVar("what Apprise says", default=None)
 
 
 class _Ear(logging.Handler):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from queue import SimpleQueue
 from typing import NamedTuple
 
@@ -21,12 +21,23 @@ from otel_feedback.downstream.alerts.state import Notice
 from otel_feedback.errors import describe
 from otel_feedback.retry import Backoff
 
-__all__ = ["Done", "Lane", "batch_of"]
+__all__ = ["Clock", "Done", "Lane", "batch_of"]
 
 FIRST_S = 1.0
 MOST_S = 300.0
 MOST_AT_ONCE = 200
 """Alerts that one message names."""
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+class Clock(NamedTuple):
+    """The time: what is written down, and in seconds how long something waits."""
+
+    now: Callable[[], datetime] = _now
+    monotonic: Callable[[], float] = time.monotonic
 
 
 class Done(NamedTuple):
@@ -43,13 +54,15 @@ class Lane:
     Args:
         name: The channel's.
         done: Where it says what became of each.
+        clock: The time.
     """
 
-    def __init__(self, name: str, done: SimpleQueue[Done | None]) -> None:
+    def __init__(self, name: str, done: SimpleQueue[Done | None], clock: Clock) -> None:
         self.name = name
         self.failing: str | None = None
         """The rule that failed last, so that another has its turn."""
         self._done = done
+        self._clock = clock
         self._jobs: SimpleQueue[tuple[frozenset[int], Callable[[], None]]] = SimpleQueue()
         self._backoff = Backoff(FIRST_S, MOST_S)
         self._due_s = 0.0
@@ -58,7 +71,7 @@ class Lane:
 
     def wait_s(self) -> float | None:
         """Return how long until it may do something, in seconds; None: it says when, by `Done`."""
-        return None if self._is_busy else max(0.0, self._due_s - time.monotonic())
+        return None if self._is_busy else max(0.0, self._due_s - self._clock.monotonic())
 
     def start(self, numbers: frozenset[int], job: Callable[[], None]) -> None:
         """Do a job; when it raises it was not done."""
@@ -75,7 +88,7 @@ class Lane:
             self._backoff.reset()
             self._due_s = 0.0
         else:
-            self._due_s = time.monotonic() + self._backoff.next_s()
+            self._due_s = self._clock.monotonic() + self._backoff.next_s()
 
     def _work(self) -> None:
         while True:

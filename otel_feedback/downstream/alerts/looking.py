@@ -12,7 +12,7 @@ import duckdb
 
 from otel_feedback.downstream.alerts.advancing import Said, advance, newest
 from otel_feedback.downstream.alerts.observing import Observation, moments_of, observe, reach_s
-from otel_feedback.downstream.alerts.rules import AlertFile, Rule
+from otel_feedback.downstream.alerts.rules import AlertFile, Options, Rule
 from otel_feedback.downstream.alerts.state import Hand, State
 from otel_feedback.downstream.objectives import standings
 from otel_feedback.downstream.objectives.alerting import ObjectiveRule, due, observe_objectives, since_of
@@ -25,6 +25,8 @@ from otel_feedback.downstream.tables.tables import Tables, columns_of
 __all__ = ["Source", "backtest", "check_queries", "look", "look_at_objectives"]
 
 T = TypeVar("T")
+Failed = Callable[[Rule, Exception], None]
+"""Told of a rule that sees nothing, and why."""
 
 TRIES = 3
 _KINDS = Path(__file__).parent / "kinds"
@@ -72,19 +74,25 @@ _OF_RULES = frozenset({
 })  # fmt: skip
 
 
-def look(file: AlertFile, source: Source, now: datetime) -> list[Observation]:
+def look(file: AlertFile, source: Source, now: datetime, failed: Failed | None = None) -> list[Observation]:
     """Return what all rules see of windows that ended lately, and that the source has wholly: while it is behind its own
     source nobody knows of a window that something is missing in it. What is behind says so itself.
 
+    Args:
+        file: The rules.
+        source: Where events are.
+        now: The time.
+        failed: Called with a rule that sees nothing, and why; the others go on. None: it is raised.
+
     Raises:
         SourceError: The events cannot be read.
-        QueryError: A rule's own SQL does not run.
+        QueryError: A rule's own SQL does not run, and there is no `failed`.
     """
     settings = file.settings
     read = source.until()  # before the events, or they might lack some of what it says
     until = now if read is None else min(now, read)
     after, until = now - timedelta(seconds=settings.recent), until - timedelta(seconds=settings.settle)
-    return _between(file, source, after, until, now)
+    return _between(file, source, after, until, now, failed)
 
 
 def backtest(file: AlertFile, source: Source, since: datetime, until: datetime) -> Iterator[Said]:
@@ -139,7 +147,12 @@ def check_queries(file: AlertFile) -> None:
 
 
 def _between(
-    file: AlertFile, source: Source, after: datetime, until: datetime, now: datetime | None = None
+    file: AlertFile,
+    source: Source,
+    after: datetime,
+    until: datetime,
+    now: datetime | None = None,
+    failed: Failed | None = None,
 ) -> list[Observation]:
     """Return what is seen from one time to another, and of what there is now; of each rule no more days are read than it looks at."""
     own = [rule for rule in file.rules if not isinstance(rule, ObjectiveRule)]
@@ -153,7 +166,9 @@ def _between(
 
     def see(rules: Sequence[Rule]) -> Callable[[Tables], list[Observation]]:
         chosen = {rule: at for rule in rules if (at := moments[rule.name]) is not None}
-        return lambda tables: [each for rule, at in chosen.items() for each in observe(tables, rule, file.settings, at)]
+        return lambda tables: [
+            each for rule, at in chosen.items() for each in _seen(tables, rule, file.settings, at, failed)
+        ]
 
     asked = [
         (datetime(day.year, day.month, day.day, tzinfo=timezone.utc), see([rule for rule, _ in several]))
@@ -183,7 +198,26 @@ def _read(file: AlertFile, source: Source, since: datetime, see: Callable[[Table
         try:
             with source.open(file, since) as tables:
                 return see(tables)
-        except duckdb.IOException as exc:  # a file was made into another, meanwhile
-            if tried == TRIES:
-                raise SourceError(f"cannot read {source}: {exc}") from exc
+        except duckdb.Error as exc:
+            # a file was made into another meanwhile, or is no Parquet any more
+            if tried == TRIES or not isinstance(exc, duckdb.IOException):
+                raise SourceError(f"cannot read {source}: {str(exc).splitlines()[0]}") from exc
     raise AssertionError
+
+
+def _seen(
+    tables: Tables,
+    rule: Rule,
+    options: Options,
+    moments: tuple[int, int],
+    failed: Failed | None,
+) -> list[Observation]:
+    try:
+        return observe(tables, rule, options, moments)
+    except duckdb.IOException:
+        raise
+    except Exception as exc:  # of somebody's SQL, or a file that is no Parquet any more
+        if failed is None:
+            raise
+        failed(rule, exc)
+        return []

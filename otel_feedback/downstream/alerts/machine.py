@@ -3,7 +3,7 @@
     (inactive) ──breach──► pending ──for──► firing ──clear──► resolving ──keep_firing_for──► resolved
          ▲                    │               │ ▲ └──────────────breach──────────┘  │             │
          └─────── clear ──────┘               │                                     │       forgotten, later
-                                              └───────── no data for long ──────────┴──► expired
+                                              └───────── no data for long ──────────┴──► expired ──clear──► resolved
 
 Inactive is where no alert is kept. Times are those of what was seen, not of when it was looked at: one window that is looked
 at ten times is one. Without data nothing is resolved. An alert that opens again and again flaps: that is told once, and
@@ -104,7 +104,7 @@ def _with_data(rule: Rule, options: Options, alert: Alert | None, seen: Observat
     opens, goes_on = _judge(rule, alert, seen)
     if alert is None or alert.phase in (Phase.RESOLVED, Phase.EXPIRED):
         if not opens:
-            return None if alert is None else _kept(options, alert, now)
+            return None if alert is None else _kept(options, _known(alert, seen, now, goes_on=goes_on), now)
         begun = _begun(rule, alert, seen)
         return _opened(options, begun, now) if seen.at - begun.since >= _span(rule.for_) else begun
     alert = msgspec.structs.replace(
@@ -141,7 +141,8 @@ def decide(rule: Rule, alert: Alert, now: datetime, *, is_silenced: bool, is_ack
             return Told.OPENED
         is_due = rule.remind is not None and alert.told_at is not None and now - alert.told_at >= _span(rule.remind)
         return Told.STILL if is_due and not is_acknowledged else None
-    if not alert.is_told_open or alert.is_flapping or alert.phase is Phase.PENDING:
+    is_known_at_last = alert.told is Told.EXPIRED and alert.phase is Phase.RESOLVED
+    if not (alert.is_told_open or is_known_at_last) or alert.is_flapping or alert.phase is Phase.PENDING:
         return None
     return Told.EXPIRED if alert.phase is Phase.EXPIRED else Told.RESOLVED
 
@@ -186,7 +187,17 @@ def _without_data(options: Options, alert: Alert, now: datetime) -> Alert | None
 
 def _given_up(alert: Alert, now: datetime) -> Alert | None:
     """Return what is left of one that did not open: what it was before."""
+    if alert.told is Told.EXPIRED:
+        return _in(alert, Phase.EXPIRED, now)
     return _in(alert, Phase.RESOLVED, now) if alert.openings or alert.is_told_open else None
+
+
+def _known(alert: Alert, seen: Observation, now: datetime, *, goes_on: bool) -> Alert:
+    """Return one that is over; of one that had expired it is known now: what it opened elsewhere can be closed."""
+    if alert.phase is not Phase.EXPIRED or goes_on:
+        return alert
+    known = msgspec.structs.replace(alert, seen=seen.at, value=seen.value, count=seen.count)
+    return _in(known, Phase.RESOLVED, now)
 
 
 def _kept(options: Options, alert: Alert, now: datetime) -> Alert | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from urllib.parse import quote
 
 from otel_feedback.downstream.alerts.advancing import Said
 from otel_feedback.downstream.alerts.channels import Mood
@@ -58,7 +60,7 @@ def named(rule: Rule | None, key: Key) -> str:
     parts = {"tenant": key.tenant, "agent": key.agent, "action": key.action}
     told_apart = () if rule is None else rule.by
     said = [
-        f"{part} {value}" if value is not None else f"no {part}"
+        f"{part} {_printed(value)}" if value is not None else f"no {part}"
         for part, value in parts.items()
         if value is not None or part in told_apart
     ]
@@ -91,9 +93,9 @@ def _said(rule: Rule | None, options: Options, said: Said) -> str:
     elif said.told is Told.FLAPPING:
         lines.append("  it comes and goes: nothing more is sent until it has been quiet")
     if alert.run_id is not None and said.told is not Told.RESOLVED:
-        lines.append(f"  example: otel-feedback trace {alert.run_id}")
+        lines.append(f"  example: otel-feedback trace {shlex.quote(_printed(alert.run_id))}")
         if options.link is not None:
-            lines.append(f"  {options.link.replace('{run_id}', alert.run_id)}")
+            lines.append(f"  {options.link.replace('{run_id}', quote(alert.run_id, safe=''))}")
     return "\n".join(lines)
 
 
@@ -117,9 +119,19 @@ def _compared(rule: Rule | None, alert: Alert) -> str:
     if alert.usual is None:
         return ""
     usual = f"; usual is {value_of(rule, alert.usual)}"
-    if alert.usual > 0 and alert.value >= 2 * alert.usual:
-        return f"{usual}, so {alert.value / alert.usual:,.0f} times as much"
-    return usual
+    if alert.usual <= 0:
+        return usual
+    times = alert.value / alert.usual
+    if rule is not None and not rule.measures.is_high:
+        return f"{usual}, so {1 - times:.0%} less" if times <= 0.95 else usual
+    if times < 1.05:
+        return usual
+    return f"{usual}, so {times:,.0f} times as much" if times >= 9.5 else f"{usual}, so {times:.1f} times as much"
+
+
+def _printed(text: str) -> str:
+    """Return what agents call themselves, in one line and without codes that a terminal would follow."""
+    return "".join(each if each.isprintable() else " " for each in text)
 
 
 def _clock(at: datetime) -> str:

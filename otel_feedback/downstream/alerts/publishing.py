@@ -74,6 +74,7 @@ class Publisher:
         until = time.monotonic() + WAIT_S
         try:
             sent = [producer.send(ALERTS_TOPIC, key=key_of(each.key), value=value_of(each)) for each in told]
+            self._connection.last = sent[-1] if sent else None  # so that one given up is not overtaken
             for future in sent:
                 future.get(timeout=max(0.0, until - time.monotonic()))
         except Exception as exc:  # kafka-python's, of which each has a class

@@ -6,22 +6,21 @@ it is said, and tried again.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import datetime
 from queue import Empty, SimpleQueue
 
 import msgspec
 
 from otel_feedback.downstream.alerts.advancing import Said, advance, newest
 from otel_feedback.downstream.alerts.channels import Sender
-from otel_feedback.downstream.alerts.delivery import Done, Lane, batch_of
+from otel_feedback.downstream.alerts.delivery import Clock, Done, Lane, batch_of
 from otel_feedback.downstream.alerts.messages import body_of, line_of, mood_of, title_of
 from otel_feedback.downstream.alerts.observing import Observation
 from otel_feedback.downstream.alerts.publishing import ALERTS_TOPIC, Publication, Publisher
 from otel_feedback.downstream.alerts.rules import AlertFile, Channel
-from otel_feedback.downstream.alerts.state import Folder, Hand, Notice, State, StateError
-from otel_feedback.errors import FeedbackError
+from otel_feedback.downstream.alerts.state import Folder, Notice, State, StateError
+from otel_feedback.errors import FeedbackError, describe
 from otel_feedback.logger import get_logger
 from otel_feedback.throttle import ThrottledLog
 
@@ -44,6 +43,7 @@ class Runner:
         publisher: Where changes are published; None: nowhere.
         say: Called with a line for each thing that somebody is told.
         senders: By channel's name; default: those of the file.
+        clock: The time.
 
     Raises:
         StateError: What was kept cannot be read.
@@ -58,6 +58,7 @@ class Runner:
         publisher: Publisher | None = None,
         say: Callable[[str], None] = lambda _: None,
         senders: Mapping[str, Sender] | None = None,
+        clock: Clock = Clock(),  # noqa: B008 - it is immutable
     ) -> None:
         self._file = file
         self._folder = folder
@@ -68,10 +69,13 @@ class Runner:
         self._channels: dict[str, Channel] = {channel.name: channel for channel in file.channels}
         self._senders = senders or {channel.name: Sender(channel) for channel in file.channels}
         self._done: SimpleQueue[Done | None] = SimpleQueue()
-        self._lanes = {name: Lane(name, self._done) for name in self._channels}
-        self._to_topic = Lane(ALERTS_TOPIC, self._done)
+        self._clock = clock
+        self._lanes = {name: Lane(name, self._done, clock) for name in self._channels}
+        self._to_topic = Lane(ALERTS_TOPIC, self._done, clock)
         self._log = ThrottledLog(logger)
         self._is_stopping = False
+        self._has_looked = False
+        self._hand = folder.hand()
         self._state = folder.state()
         strangers = {notice.channel for notice in self._state.outbox} - self._channels.keys()
         if strangers:
@@ -84,42 +88,49 @@ class Runner:
         self._is_stopping = True
         self._done.put(None)
 
-    def run(self, *, once: bool = False) -> None:
+    def run(self, *, once: bool = False) -> bool:
         """Look, and send, until stopped.
 
         Args:
             once: Look once, try once to send what there is, and return.
+
+        Returns:
+            Whether there was a look that could see the events.
         """
         if once:
-            self.look_once(_now())
-            self._send(_now())
+            self.look_once(self._clock.now())
+            self._send(self._clock.now())
             while self._is_anything_sent():
                 self._wait(None)
-                self._send(_now())
-            return
-        due_s = time.monotonic()
+                self._send(self._clock.now())
+            return self._has_looked
+        due_s = self._clock.monotonic()
         while not self._is_stopping:
-            if time.monotonic() >= due_s:
-                due_s = time.monotonic() + self._file.settings.every
-                self.look_once(_now())
-            wait_s = self._send(_now())
-            left_s = due_s - time.monotonic()
+            if self._clock.monotonic() >= due_s:
+                due_s = self._clock.monotonic() + self._file.settings.every
+                self.look_once(self._clock.now())
+            wait_s = self._send(self._clock.now())
+            left_s = due_s - self._clock.monotonic()
             self._wait(left_s if wait_s is None else min(wait_s, left_s))
-        until = time.monotonic() + END_S
-        while self._is_anything_sent() and time.monotonic() < until:
-            self._wait(until - time.monotonic())
+        until = self._clock.monotonic() + END_S
+        while self._is_anything_sent() and self._clock.monotonic() < until:
+            self._wait(until - self._clock.monotonic())
+        return self._has_looked
 
     def look_once(self, now: datetime) -> None:
         """Look at the events, and keep what came of it."""
         try:
             seen = newest(self._look(now))
-            state, told = advance(
-                self._file, self._state, seen, self._folder.hand(), now, publishes=self._publisher is not None
-            )
-            self._keep(state)
-        except FeedbackError as exc:
-            self._log.warning("look", "alerts could not be looked at, and will be again: %s", exc)
+        except Exception as exc:  # whatever a file, DuckDB or somebody's SQL is up to: the next look may do better
+            why = str(exc) if isinstance(exc, FeedbackError) else describe(exc)
+            self._log.warning("look", "alerts could not be looked at, and will be again: %s", why)
             return
+        self._has_looked = True
+        self._read_hand()
+        publishes = self._publisher is not None
+        self._state, told = advance(self._file, self._state, seen, self._hand, now, publishes=publishes)
+        # a disk that is full is no reason to tell nobody
+        self._keep("what was found is told all the same, and would be found again after a restart")
         for said in told:
             self._say(line_of(self._rules.get(said.alert.key.rule), said))
 
@@ -160,7 +171,7 @@ class Runner:
         body = body_of(rule, self._file.settings, said)
         mood = mood_of(list(newest_of.values()), still_open=still_open)
         sender = self._senders[name]
-        return lambda: sender.send(title, body, mood, f"otel-feedback/{rule_name}")
+        return lambda: sender.send(title, body, mood, f"otel-feedback:{rule_name}")
 
     def _publish(self, waits: list[float]) -> None:
         wait_s = self._to_topic.wait_s()
@@ -170,21 +181,21 @@ class Runner:
             waits.append(wait_s)
             return
         alerts = {alert.key: alert for alert in self._state.alerts}
-        hand = self._hand()
         changes = self._state.changes[:PUBLISHED_AT_ONCE]
         told = [
-            Publication(each.key, alert, None if alert is None else hand.acknowledgement(alert))
+            Publication(each.key, alert, None if alert is None else self._hand.acknowledgement(alert))
             for each in changes
             for alert in (alerts.get(each.key),)
         ]
         publisher = self._publisher
         self._to_topic.start(frozenset(each.number for each in changes), lambda: publisher.publish(told))
 
-    def _hand(self) -> Hand:
+    def _read_hand(self) -> None:
+        """See what people said meanwhile; where that cannot be read, what they said before counts."""
         try:
-            return self._folder.hand()
-        except StateError:
-            return Hand()
+            self._hand = self._folder.hand()
+        except StateError as exc:
+            self._log.warning("hand", "silences and acknowledgements stay what they were: %s", exc)
 
     def _wait(self, seconds: float | None) -> None:
         try:
@@ -213,23 +224,16 @@ class Runner:
             state = msgspec.structs.replace(state, changes=changes)
         else:
             outbox = tuple(notice for notice in state.outbox if notice.number not in done.numbers)
-            sent = {**state.sent, lane.name: (*state.sent.get(lane.name, ()), _now())}
+            sent = {**state.sent, lane.name: (*state.sent.get(lane.name, ()), self._clock.now())}
             state = msgspec.structs.replace(state, outbox=outbox, sent=sent)
-        self._state = state  # it was sent, whether or not the disk takes note of it
-        try:
-            self._keep(state)
-        except StateError as exc:
-            self._log.warning(
-                "keep", "what was sent could not be noted, and would be sent again after a restart: %s", exc
-            )
-
-    def _keep(self, state: State) -> None:
-        self._folder.keep(state)
         self._state = state
+        self._keep("what was sent is not noted, and would be sent again after a restart")
+
+    def _keep(self, otherwise: str) -> None:
+        try:
+            self._folder.keep(self._state)
+        except StateError as exc:
+            self._log.warning("keep", "%s: %s", exc, otherwise)
 
     def _is_anything_sent(self) -> bool:
         return any(lane.wait_s() is None for lane in (*self._lanes.values(), self._to_topic))
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)

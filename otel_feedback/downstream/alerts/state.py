@@ -62,6 +62,12 @@ class Silence(msgspec.Struct, frozen=True):
     agent: str | None = None
     action: str | None = None
 
+    @property
+    def said(self) -> str:
+        """What it is about, in words."""
+        parts = {"tenant": self.tenant, "agent": self.agent, "action": self.action}
+        return ", ".join([self.rule, *(f"{part} {pattern}" for part, pattern in parts.items() if pattern is not None)])
+
     def covers(self, key: Key, now: datetime) -> bool:
         """Tell whether an alert is silenced by it now."""
         wanted = ((self.rule, key.rule), (self.tenant, key.tenant), (self.agent, key.agent), (self.action, key.action))

@@ -10,16 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.downstream.alerts.commands import alerts
 from tests.downstream.alerts.standins import Everybody
 from tests.examples.blocks import blocks
-from tests.support import ROOT, environment, run_cli
+from tests.support import ROOT, environment
 
 PAGE = ROOT / "docs" / "alerting.md"
-
-
-def alerts(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    state = {"XDG_STATE_HOME": str(folder / "state"), "XDG_DATA_HOME": str(folder / "data"), "COLUMNS": "200"}
-    return run_cli("alerts", *arguments, variables={**state, **variables}, folder=folder)
 
 
 @pytest.fixture
@@ -58,6 +54,10 @@ def test_the_file_of_the_page_tells_slack(first: Path, others: Everybody) -> Non
     assert (tried.returncode, tried.stderr) == (0, "")
     assert "team: firing and resolved were taken" in tried.stdout
     assert len(others.to("hooks.slack.com")) == 2
+    too_early = alerts(first, "run", "--once", "--from", "outcomes.log")
+    assert too_early.returncode == 0
+    assert "channel team: SLACK_TOKENS is not in the environment; what it is told waits" in too_early.stderr
+    assert "1 notification for team not sent yet" in alerts(first, "list").stdout
     assert alerts(first, "run", "--once", "--from", "outcomes.log", **tokens).returncode == 0
     assert "agent planner" in str(others.to("hooks.slack.com")[2].body)
 
@@ -72,7 +72,11 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path) -> None:
 def test_acknowledged_silenced_and_listed(first: Path) -> None:
     assert alerts(first, "ack", "errors").returncode == 1, "none is open yet"
     silenced = alerts(first, "silence", "err*", "--agent", "plan*", "--for", "2h", "--why", "load test", "--who", "ann")
-    assert silenced.stdout.startswith("silence 1: until ")
+    assert silenced.stdout.startswith("silence 1: err*, agent plan* until ")
+    assert silenced.stdout.endswith("; 0 alerts of it open now\notel-feedback alerts silence --end 1 ends it\n")
+    listed = alerts(first, "list").stdout
+    assert listed.startswith("nothing was looked at yet: otel-feedback alerts run\nsilence 1: err*, agent plan* until ")
+    assert listed.endswith(", by ann: load test\n")
     run = alerts(first, "run", "--once", "--from", "outcomes.log")
     assert (run.returncode, run.stdout) == (0, ""), "it is silenced"
     acknowledged = alerts(first, "ack", "errors", "--why", "known", "--who", "ann")
@@ -107,3 +111,16 @@ def test_events_that_are_not_there_are_said(tmp_path: Path) -> None:
     nothing = alerts(tmp_path, "run")
     assert nothing.returncode == 1
     assert "  -> name a store or log files with --from" in nothing.stderr
+
+
+def test_a_dot_env_counts_also_where_the_events_are_named(first: Path) -> None:
+    (first / ".env").write_text("KAFKA_BOOTSTRAP_SERVERS=kafka:port\n")
+    done = alerts(first, "run", "--once", "--from", "outcomes.log")
+    assert done.returncode == 1
+    assert "KAFKA_BOOTSTRAP_SERVERS" in done.stderr
+
+
+def test_run_once_that_could_not_look_fails(first: Path) -> None:
+    done = alerts(first, "run", "--once", "--from", "nowhere.log")
+    assert done.returncode == 1
+    assert "alerts could not be looked at, and will be again: cannot read nowhere.log" in done.stderr

@@ -87,6 +87,13 @@ def test_no_data_never_means_resolved_but_after_a_day_expired() -> None:
     assert told(run([0.5, 0.5, 0, *[None] * 300])) == [(1, "opened"), (290, "expired")], "nor while it resolves"
 
 
+def test_what_expired_is_resolved_when_it_is_seen_to_be_well() -> None:
+    gone = [0.5, 0.5, *[None] * 288]
+    assert told(run([*gone, None, 0, 0])) == [(1, "opened"), (289, "expired"), (291, "resolved")]
+    assert told(run([*gone, 0.5, 0.5, 0, 0, 0]))[1:] == [(289, "expired"), (291, "opened"), (294, "resolved")]
+    assert told(run([*gone, 0.5, None, None, None, None, 0]))[1:] == [(289, "expired"), (295, "resolved")]
+
+
 def test_one_pending_without_data_is_let_go() -> None:
     assert phases(run([0.5, None, None, None])) == ["pending", "pending", "pending", None]
 
@@ -177,16 +184,16 @@ RULES = some.builds(
 def test_laws(values: list[float | None], rule: Rule, silenced: set[int]) -> None:
     """Opened and over come in pairs; nothing ends without data but by expiring; nothing opens in a silence."""
     said = run(values, rule=rule, silenced=silenced)
-    is_open, breaches = False, 0
+    is_open, is_unknown, breaches = False, False, 0
     before: Alert | None = None
     for number, (alert, words) in enumerate(said):
         breaches = breaches + 1 if (values[number] or 0) > 0.1 else 0 if values[number] is not None else breaches
         if words in (Told.OPENED, Told.FLAPPING) and not is_open:
             assert number not in silenced
-            is_open = True
+            is_open, is_unknown = True, False
         elif words in (Told.RESOLVED, Told.EXPIRED):
-            assert is_open
-            is_open = False
+            assert is_open or (words is Told.RESOLVED and is_unknown and values[number] is not None)
+            is_open, is_unknown = False, words is Told.EXPIRED
         else:
             assert words is not Told.OPENED
         if alert is not None and before is not None and before.is_open and not alert.is_open:

@@ -9,7 +9,7 @@ from pathlib import Path
 from otel_feedback import KafkaConfig
 from otel_feedback.downstream.alerts.machine import Alert, Phase
 from otel_feedback.downstream.alerts.observing import Key
-from otel_feedback.downstream.alerts.publishing import Publication, Publisher
+from otel_feedback.downstream.alerts.publishing import Publication, Publisher, key_of
 from otel_feedback.downstream.alerts.state import Acknowledged
 from tests.stack import kafka_clients
 from tests.stack.kafka import KafkaBroker
@@ -23,20 +23,21 @@ def test_each_change_is_a_record_of_its_key(kafka_broker: KafkaBroker, tmp_path:
     made = run_cli("topics", variables={"KAFKA_BOOTSTRAP_SERVERS": servers}, folder=tmp_path)
     assert made.returncode == 0, made.stdout
     assert "'compact'" in kafka_clients.topic_settings(servers, "agent-alerts")
-    key = Key("errors", "acme", None, "plan")
+    key = Key("published", "acme", None, "plan")
     alert = Alert(
         key=key, phase=Phase.FIRING, since=AT, changed=AT, seen=AT, value=0.5, worst=0.5, count=40, severity="warning"
     )
     publisher = Publisher(KafkaConfig(bootstrap_servers=(servers,)))
     publisher.publish([Publication(key, alert, Acknowledged(key, AT, AT, "ann", "known")), Publication(key, None)])
     publisher.close()
-    first, last = kafka_clients.read_to_end(servers, "agent-alerts")
+    records = kafka_clients.read_to_end(servers, "agent-alerts")
+    first, last = (record for record in records if record.key == key_of(key))
     assert first.key is not None
-    assert json.loads(first.key) == ["errors", "acme", None, "plan"]
+    assert json.loads(first.key) == ["published", "acme", None, "plan"]
     assert first.value is not None
     value = json.loads(first.value)
     assert (value["rule"], value["tenant_id"], value["agent_name"], value["phase"]) == (
-        "errors",
+        "published",
         "acme",
         None,
         "firing",
