@@ -18,10 +18,10 @@ from tests.support import ROOT
 _OF_SERVICES = ("beside", "fault", "integration", "live")
 _THOROUGH = (
     "tests/beside/",
-    "tests/downstream/test_broker_away.py",
-    "tests/downstream/test_killed.py",
+    "tests/downstream/consumer/test_broker_away.py",
+    "tests/downstream/consumer/test_killed.py",
     "tests/downstream/store/test_kills.py",
-    "tests/downstream/test_rebalances.py",
+    "tests/downstream/consumer/test_rebalances.py",
     "tests/fault/",
     "tests/integration/test_kafka_refusals.py::test_a_broker_that_takes_no_large_requests",
     "tests/integration/test_kafka_refusals.py::test_a_record_at_which_the_connection_breaks",

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from otel_feedback import OutcomeEvent
 from otel_feedback.cli.reading.selection import Selection, literal
 from otel_feedback.cli.reading.source import STORE, Source, connected
-from otel_feedback.downstream.reading import TopicReader
+from otel_feedback.downstream.topic.reading import TopicReader
 from otel_feedback.errors import SchemaError
 
 __all__ = ["Feed", "open_feed"]

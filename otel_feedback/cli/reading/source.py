@@ -22,7 +22,7 @@ from otel_feedback.cli.kafka.admin import check_network, open_admin
 from otel_feedback.cli.kafka.problem import KafkaSetupError
 from otel_feedback.cli.listening import listening
 from otel_feedback.cli.reading.selection import Selection
-from otel_feedback.downstream.reading import TopicMissingError, TopicReader, open_reader
+from otel_feedback.downstream.topic.reading import TopicMissingError, TopicReader, open_reader
 from otel_feedback.errors import ConfigError, FeedbackError, describe
 from otel_feedback.settings.store import get_store_settings
 from otel_feedback.settings.table import KafkaConfig, get_settings

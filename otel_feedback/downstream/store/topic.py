@@ -17,10 +17,10 @@ from typing import Any
 
 import msgspec
 
-from otel_feedback.downstream.letters import INVALID, DeadLetter, DeadLetters
 from otel_feedback.downstream.store.folder import StoreError
 from otel_feedback.downstream.store.rows import row_of_record
 from otel_feedback.downstream.store.writer import Batch
+from otel_feedback.downstream.topic.letters import INVALID, DeadLetter, DeadLetters
 from otel_feedback.errors import ExportError, SchemaError, describe
 from otel_feedback.exporters.kafka.connection import most_telling
 from otel_feedback.exporters.kafka.library import import_kafka
