@@ -44,6 +44,7 @@ NO_DUCKDB = "install it: pip install 'otel-feedback[downstream]'"
 
 _OTHERS = {
     "no_events": "no event", "erased": "erased", "missed": "deleted before they were read", "expired": "over the limits",
+    "damaged": "in files that cannot be read",
 }  # fmt: skip
 
 

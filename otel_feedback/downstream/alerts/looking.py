@@ -13,8 +13,9 @@ from otel_feedback.downstream.alerts.advancing import Said, advance, newest
 from otel_feedback.downstream.alerts.observing import Observation, moments_of, observe, reach_s
 from otel_feedback.downstream.alerts.rules import AlertFile
 from otel_feedback.downstream.alerts.state import Hand, State
-from otel_feedback.downstream.tables.opening import SourceError, open_log, open_store
-from otel_feedback.downstream.tables.tables import Tables, columns_of
+from otel_feedback.downstream.tables.opening import open_log
+from otel_feedback.downstream.tables.stored import open_store
+from otel_feedback.downstream.tables.tables import SourceError, Tables, columns_of
 
 __all__ = ["Source", "backtest", "check_queries", "look"]
 

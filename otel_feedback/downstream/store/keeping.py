@@ -1,7 +1,7 @@
 """Which files of a store go, and which are joined. Pure functions of the manifest's list.
 
 Files are joined by size: eight of a day that are about as large become one, of the next size. So a row is written again
-once for each size, four times at most, and a day has some thirty files at most, however often the writer flushes.
+once for each size, four times at most, and of what files hold a day has some thirty at most, however often the writer flushes.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ def doomed(files: Sequence[DataFile], limits: Limits, now: datetime | None = Non
 
 
 def to_join(files: Sequence[DataFile]) -> list[DataFile]:
-    """Return files of one day and size to be joined now; none where there are too few."""
-    groups: dict[tuple[str, int], list[DataFile]] = {}
+    """Return files of one day and size, which hold the same, to be joined now; none where there are too few."""
+    groups: dict[tuple[str, str, int], list[DataFile]] = {}
     for file in files:
         if file.bytes < LARGE_BYTES:
-            group = groups.setdefault((file.day, _size_of(file.bytes)), [])
+            group = groups.setdefault((file.day, file.holds, _size_of(file.bytes)), [])
             group.append(file)
             if len(group) == JOINED:
                 return group

@@ -19,11 +19,12 @@ from typing import Any
 import msgspec
 
 from otel_feedback.downstream.store import erasures
-from otel_feedback.downstream.store import manifest as manifests
+from otel_feedback.downstream.store.commits import Commits, added
 from otel_feedback.downstream.store.erasures import Rule
 from otel_feedback.downstream.store.folder import StoreFolder
-from otel_feedback.downstream.store.keeping import Limits, doomed, to_join
-from otel_feedback.downstream.store.manifest import DataFile, Manifest
+from otel_feedback.downstream.store.keeping import Limits
+from otel_feedback.downstream.store.manifest import Manifest
+from otel_feedback.downstream.store.upkeep import Upkeep
 from otel_feedback.errors import describe
 from otel_feedback.retry import Backoff
 
@@ -69,10 +70,10 @@ class StoreWriter:
         self, folder: StoreFolder, limits: Limits, say: Callable[[str, str], None], refuse: Callable[[bytes, str], None]
     ) -> None:
         self._folder = folder
-        self._limits = limits
         self._say = say
         self._refuse = refuse
-        self._manifest = manifests.load(folder)
+        self._commits = Commits(folder)
+        self._upkeep = Upkeep(self._commits, limits, say, lambda: self._is_given_up, lambda: self._waiting is not None)
         self._rules_seen: tuple[int, int] | None = None
         self._rules: list[Rule] = []
         self._changed = threading.Condition()
@@ -92,7 +93,7 @@ class StoreWriter:
     @property
     def manifest(self) -> Manifest:
         """What was committed last."""
-        return self._manifest
+        return self._commits.manifest
 
     @property
     def problem(self) -> str | None:
@@ -184,7 +185,8 @@ class StoreWriter:
             if batch is not None or time.monotonic() >= self._keep_due_s or self._is_closing:
                 self._keep_due_s = time.monotonic() + KEEP_S
                 if not self._is_given_up:
-                    self._try("keep", lambda: self._keep(files))  # what it cannot do now it tries again the next time
+                    # what it cannot do now it tries again the next time
+                    self._try("keep", lambda: self._upkeep.keep(files))
             if batch is None and self._is_closing:
                 return
 
@@ -212,10 +214,6 @@ class StoreWriter:
                 self._changed.wait_for(lambda: self._is_given_up, backoff.next_s())
         return False
 
-    def _commit(self, new: Manifest) -> None:
-        manifests.save(self._folder, new)
-        self._manifest = new
-
     def _write(self, files: Any, batch: Batch) -> None:
         counts = dict(batch.counts)
 
@@ -226,27 +224,14 @@ class StoreWriter:
         made, erased = files.write(batch.lines, self._rules, refuse) if batch.lines else ([], 0)
         counts["erased"] = erased
         counts["written"] = sum(file.rows for file in made)
-        old = self._manifest
+        old = self._commits.manifest
         new = msgspec.structs.replace(
             old,
             files=[*old.files, *made],
             positions=old.positions if batch.position is None else {**old.positions, **batch.position},
-            counts=_sum(old.counts, counts),
+            counts=added(old.counts, counts),
         )
-        self._exchange(new, made, [])
-
-    def _exchange(self, new: Manifest, made: list[DataFile], gone: list[DataFile]) -> None:
-        """Commit; where that cannot be, what was made for it goes."""
-        try:
-            self._commit(new)
-        except OSError:
-            self._discard(made)
-            raise
-        self._folder.retire([file.path for file in gone])
-
-    def _discard(self, made: list[DataFile]) -> None:
-        for file in made:
-            (self._folder.path / file.path).unlink(missing_ok=True)
+        self._commits.exchange(new, made, [])
 
     # -- rules and limits ----------------------------------------------------------------------------------------
 
@@ -257,66 +242,14 @@ class StoreWriter:
             if not self._insist("rules", self._read_rules):
                 return
             self._rules_seen = seen
-        if time.monotonic() >= self._obey_due_s and any(rule.id not in self._manifest.erasures for rule in self._rules):
-            # a damaged file must not hold up what comes
-            done = self._try("erase", lambda: self._rewrite(files))
+        obeyed = self._commits.manifest.erasures
+        if time.monotonic() >= self._obey_due_s and any(rule.id not in obeyed for rule in self._rules):
+            # a file that the disk does not give must not hold up what comes
+            done = self._try("erase", lambda: self._upkeep.erase(files, self._rules))
             self._obey_due_s = 0.0 if done else time.monotonic() + KEEP_S
 
     def _read_rules(self) -> None:
         self._rules = erasures.load(self._folder)
-
-    def _rewrite(self, files: Any) -> None:
-        """Take out of the files what the new rules are about."""
-        old = self._manifest
-        fresh = [rule for rule in self._rules if rule.id not in old.erasures]
-        kept, made, gone, erased = list[DataFile](), list[DataFile](), list[DataFile](), 0
-        for file in old.files:
-            if self._is_given_up:
-                self._discard(made)
-                return
-            matches = files.count(file, fresh)
-            if not matches:
-                kept.append(file)
-                continue
-            erased += matches
-            gone.append(file)
-            other = files.without(file, fresh)
-            if other is not None:
-                kept.append(other)
-                made.append(other)
-        counts = _sum(old.counts, {"erased": erased})
-        rules = [rule.id for rule in self._rules]
-        self._exchange(msgspec.structs.replace(old, files=kept, counts=counts, erasures=rules), made, gone)
-        # what they are about may be in files that were joined lately, too: none of them waits for its readers
-        named = {file.path for file in kept}
-        self._folder.sweep(named, all_of=_data_files(self._folder) - named)
-
-    def _keep(self, files: Any) -> None:
-        """Delete what is too old or too much, join small files, and delete what nobody reads any more."""
-        manifest = self._manifest
-        gone = doomed(manifest.files, self._limits)
-        if gone:
-            names = {file.path for file in gone}
-            rows = sum(file.rows for file in gone)
-            kept = [file for file in manifest.files if file.path not in names]
-            new = msgspec.structs.replace(manifest, files=kept, counts=_sum(manifest.counts, {"expired": rows}))
-            self._exchange(new, [], gone)
-            self._folder.sweep({file.path for file in kept}, all_of=names)
-        while not self._is_given_up:
-            group = to_join(self._manifest.files)
-            if not group:
-                break
-            joined = files.join(group)
-            names = {file.path for file in group}
-            kept = [file for file in self._manifest.files if file.path not in names]
-            self._exchange(msgspec.structs.replace(self._manifest, files=[*kept, joined]), [joined], group)
-            if self._waiting is not None:
-                break
-        self._folder.sweep({file.path for file in self._manifest.files})
-
-
-def _data_files(folder: StoreFolder) -> set[str]:
-    return {str(path.relative_to(folder.path)) for path in folder.events.glob("day=*/*")}
 
 
 def _seen(path: Path) -> tuple[int, int] | None:
@@ -326,10 +259,6 @@ def _seen(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return seen.st_mtime_ns, seen.st_ino
-
-
-def _sum(counts: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
-    return {name: counts.get(name, 0) + more.get(name, 0) for name in {**counts, **more}}
 
 
 def _plain(exc: BaseException) -> str:

@@ -1,32 +1,21 @@
 """From where events are to where they can be asked for: log files, a store's folder, a topic; each gives `Tables`.
 
 What is no event never fails a read nor takes its neighbours with it: it is counted, as `unread`. A value that does not fit
-its column is NULL.
+its column is NULL, and counted, as `unfit`. Files of a store are in `stored.py`.
 """
 
 from __future__ import annotations
 
 import gzip
-import json
-import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 from pathlib import Path
 
 import duckdb
 
-from otel_feedback.downstream.tables.tables import ALL_COLUMNS, EVENT_TIME, WINDOW_S, Tables, quoted
-from otel_feedback.errors import FeedbackError
+from otel_feedback.downstream.tables.tables import WINDOW_S, SourceError, Tables, first_line
 
-__all__ = ["SourceError", "add_log", "manifest_files", "open_log", "open_store"]
-
-MANIFEST = "manifest.json"
-TRIES = 5
-
-
-class SourceError(FeedbackError):
-    """What events are to be read from is not there, or cannot be read; the message says what would be right."""
+__all__ = ["SourceError", "add_log", "open_log"]
 
 
 def open_log(paths: Sequence[Path], columns: Iterable[str] | None = None, window_s: int = WINDOW_S) -> Tables:
@@ -61,7 +50,7 @@ def add_log(tables: Tables, paths: Sequence[Path]) -> None:
     except duckdb.IOException as exc:
         damaged = [path for path in paths if path.suffix == ".gz" and not _is_whole(path)]
         if not damaged:
-            raise SourceError(f"cannot read {_said(paths)}: {_first_line(exc)}") from exc
+            raise SourceError(f"cannot read {_said(paths)}: {first_line(exc)}") from exc
         whole = [path for path in paths if path not in damaged]
         if whole:
             tables.add_lines(whole)
@@ -72,65 +61,6 @@ def add_log(tables: Tables, paths: Sequence[Path]) -> None:
             tables.add_lines([salvaged], source=path)
             tables.damaged.append(path)
     tables.count_unread()
-
-
-def open_store(folder: Path, since: datetime | None = None, window_s: int = WINDOW_S) -> Tables:
-    """Return the events of a store; they are read when they are asked for, as they were when this was called.
-
-    Args:
-        folder: The store's.
-        since: Files without an event of this time or later may be left out.
-        window_s: How long a window is, in seconds.
-
-    Raises:
-        SourceError: There is no store, or its manifest is none.
-    """
-    tables = Tables(None, window_s)
-    try:
-        for tried in range(1, TRIES + 1):
-            files = manifest_files(folder, since)
-            try:
-                tables.make_views(_select(tables, files))
-                break
-            except duckdb.IOException as exc:  # made into another file meanwhile
-                if tried == TRIES:
-                    raise SourceError(f"cannot read the store {folder}: {_first_line(exc)}") from exc
-    except BaseException:
-        tables.close()
-        raise
-    return tables
-
-
-def manifest_files(folder: Path, since: datetime | None = None) -> list[Path]:
-    """Return the files of a store, by its manifest; those that end before a moment may be left out.
-
-    Raises:
-        SourceError: There is no store, or its manifest is none.
-    """
-    path = folder / MANIFEST
-    try:
-        told = json.loads(path.read_bytes())
-        files = [(folder / each["path"], each.get("last")) for each in told["files"]]
-        return [
-            file for file, last in files
-            if since is None or last is None or datetime.fromisoformat(re.sub("[zZ]$", "+00:00", last)) >= since
-        ]  # fmt: skip
-    except FileNotFoundError:
-        raise SourceError(f"{folder} is no store: it has no {MANIFEST}") from None
-    except (OSError, ValueError, LookupError, TypeError) as exc:
-        raise SourceError(f"{path} cannot be read: {exc}") from exc
-
-
-def _select(tables: Tables, files: Sequence[Path]) -> str:
-    there: set[str] = set()
-    scan = "LIMIT 0"
-    if files:
-        names = ", ".join(quoted(str(file)) for file in files)
-        scan = f"FROM read_parquet([{names}], union_by_name=true, hive_partitioning=false)"
-        there = {name for name, *_ in tables.query(f"DESCRIBE SELECT * {scan}")}
-    columns = [f'"{name}"' if name in there else f'NULL::{kind} AS "{name}"' for name, kind in ALL_COLUMNS.items()]
-    newer = [f'"{name}"' for name in sorted(there - ALL_COLUMNS.keys())]  # of a store that a newer version writes
-    return f"SELECT *, {EVENT_TIME} AS event_time FROM (SELECT {', '.join(columns + newer)} {scan})"
 
 
 def _is_whole(path: Path) -> bool:
@@ -151,7 +81,3 @@ def _unpacked(path: Path) -> Iterator[tuple[bytes, bool]]:
 
 def _said(paths: Sequence[Path]) -> str:
     return str(paths[0]) if len(paths) == 1 else f"{len(paths)} files"
-
-
-def _first_line(exc: Exception) -> str:
-    return str(exc).partition("\n")[0]
