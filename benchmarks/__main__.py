@@ -23,6 +23,7 @@ from benchmarks import (
     store,
     throughput,
     versions,
+    views,
 )
 from benchmarks.broker import Broker
 from benchmarks.command import command
@@ -36,6 +37,7 @@ WITHOUT_BROKER = {
     "pieces": pieces.measure,
     "dispatch": dispatch.measure,
     "conversion": conversion.measure,
+    "views": views.measure,
 }
 WITH_BROKER = {
     **WITH_OR_WITHOUT,
