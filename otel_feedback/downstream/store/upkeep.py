@@ -12,7 +12,7 @@ import msgspec
 
 from otel_feedback.downstream.store.commits import Commits, added
 from otel_feedback.downstream.store.erasures import Rule
-from otel_feedback.downstream.store.keeping import Limits, doomed, to_join
+from otel_feedback.downstream.store.keeping import Limits, doomed, to_join, unsorted
 from otel_feedback.downstream.store.manifest import NEWEST, DataFile
 
 __all__ = ["Upkeep"]
@@ -53,8 +53,12 @@ class Upkeep:
         while not self._mending(files, lambda: self._erase(files, rules), lambda: self._commits.manifest.files):
             pass
 
-    def keep(self, files: Any) -> None:
+    def keep(self, files: Any, *, is_quiet: bool = False) -> None:
         """Delete what is too old or too much, join small files, and delete what nobody reads any more.
+
+        Args:
+            files: What makes them.
+            is_quiet: Nothing comes just now: sort out also what would wait for more.
 
         Raises:
             OSError, duckdb.Error: The disk does not take it, or does not give a file.
@@ -62,6 +66,8 @@ class Upkeep:
         self._let_go()
         while not self._is_given_up():
             group = to_join(self._commits.manifest.files)
+            if not group and is_quiet:
+                group = unsorted(self._commits.manifest.files)
             newest = [file for file in self._commits.manifest.files if file.holds == NEWEST]
             if not group:
                 break

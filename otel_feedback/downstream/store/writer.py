@@ -64,14 +64,22 @@ class StoreWriter:
         limits: What is kept.
         say: Told, on the thread here, what stands in its way, by kind.
         refuse: Told of a line that DuckDB does not take, and why.
+        sorts_out: At its end it sorts out what there is, since nothing follows; else the next one does.
     """
 
     def __init__(
-        self, folder: StoreFolder, limits: Limits, say: Callable[[str, str], None], refuse: Callable[[bytes, str], None]
+        self,
+        folder: StoreFolder,
+        limits: Limits,
+        say: Callable[[str, str], None],
+        refuse: Callable[[bytes, str], None],
+        *,
+        sorts_out: bool = False,
     ) -> None:
         self._folder = folder
         self._say = say
         self._refuse = refuse
+        self._sorts_out = sorts_out
         self._commits = Commits(folder)
         self._upkeep = Upkeep(self._commits, limits, say, lambda: self._is_given_up, lambda: self._waiting is not None)
         self._rules_seen: tuple[int, int] | None = None
@@ -186,7 +194,8 @@ class StoreWriter:
                 self._keep_due_s = time.monotonic() + KEEP_S
                 if not self._is_given_up:
                     # what it cannot do now it tries again the next time
-                    self._try("keep", lambda: self._upkeep.keep(files))
+                    is_quiet = batch is None and (self._sorts_out or not self._is_closing)
+                    self._try("keep", lambda is_quiet=is_quiet: self._upkeep.keep(files, is_quiet=is_quiet))
             if batch is None and self._is_closing:
                 return
 

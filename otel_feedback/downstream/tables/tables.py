@@ -130,6 +130,9 @@ class Tables:
             "temp_directory": str(self.folder),
         })  # fmt: skip
         self.connection.execute("SET TimeZone = 'UTC'")
+        self.connection.execute(
+            "SET parquet_metadata_cache = true"
+        )  # a store's files never change, and each view looks at all
         for macro in _MACROS:
             self.connection.execute(macro)
 
