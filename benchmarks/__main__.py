@@ -24,6 +24,7 @@ from benchmarks import (
     store,
     throughput,
     versions,
+    views,
 )
 from benchmarks.broker import Broker
 from benchmarks.command import command
@@ -37,6 +38,7 @@ WITHOUT_BROKER = {
     "pieces": pieces.measure,
     "dispatch": dispatch.measure,
     "conversion": conversion.measure,
+    "views": views.measure,
     "browsing": browsing.measure,
 }
 WITH_BROKER = {

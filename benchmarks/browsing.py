@@ -24,7 +24,7 @@ from benchmarks.progress import say
 from benchmarks.report import Goal, Result, row
 from benchmarks.subjects.stored import fill
 from otel_feedback.downstream.store.folder import StoreFolder
-from otel_feedback.downstream.tables.opening import open_store
+from otel_feedback.downstream.tables.stored import open_store
 
 __all__ = ["measure"]
 

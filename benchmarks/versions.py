@@ -11,7 +11,7 @@ __all__ = ["load", "of_machine"]
 
 _PACKAGES = (
     "otel-feedback", "opentelemetry-api", "opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http",
-    "kafka-python", "crc32c", "zstandard", "msgspec",
+    "kafka-python", "crc32c", "zstandard", "msgspec", "duckdb",
 )  # fmt: skip
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
-    "ACTION", "AT_START", "AWAY", "BARE", "CONFIGURED", "CONSUMER", "CONTEXT", "CONVERTED", "DEEP", "DIRECT", "DISPATCH", "EVENT",
+    "ACTION", "AT_START", "AWAY", "BARE", "CONFIGURED", "CONSUMER", "CONTEXT", "CONVERTED", "DEDUPLICATED", "DEEP", "DIRECT", "DISPATCH", "EVENT",
     "EVENT_JSON", "FAILING", "FORMER_NAMES", "FRAME", "IN_MEMORY", "MIXED", "NESTED", "NO_EXPORTER", "NO_START", "OURS", "PLAIN", "RAW", "RECORDED",
-    "SET_ATTRIBUTE", "SET_ATTRIBUTE_FAILING", "SPAN_OF_NONE", "SPAN_OF_SIXTEEN", "STABLE_NAMES", "STORE", "TEN_ATTRIBUTES", "THERE", "WIDE", "WITH_HOOK", "WITH_LIMIT",
+    "SAME_COLUMNS", "SET_ATTRIBUTE", "SET_ATTRIBUTE_FAILING", "SPAN_OF_NONE", "SPAN_OF_SIXTEEN", "STABLE_NAMES", "STORE", "TEN_ATTRIBUTES", "THERE", "WIDE", "WINDOWS", "WITH_HOOK", "WITH_LIMIT",
 ]  # fmt: skip
 
 SET_ATTRIBUTE: Final = "set_attribute"
@@ -25,6 +25,9 @@ OURS: Final = "ours"
 RAW: Final = "raw kafka-python"
 CONSUMER: Final = "OutcomeConsumer"
 STORE: Final = "store"
+WINDOWS: Final = "windows of a store"
+DEDUPLICATED: Final = "the same SELECT, deduplicated Parquet"
+SAME_COLUMNS: Final = "DuckDB, the same columns"
 
 DIRECT: Final = "direct"
 ACTION: Final = "action()"

@@ -33,6 +33,7 @@ __all__ = [
     "remark",
     "size",
     "write",
+    "write_whole",
 ]
 
 UNKNOWN = "-"
@@ -98,6 +99,13 @@ def write(console: Console, *parts: RenderableType) -> None:
     with console.capture() as captured:
         console.print(Group(*parts))  # print() alone joins texts and forgets which may not be wrapped
     sys.stdout.write("\n".join(line.rstrip(" ") for line in captured.get().split("\n")))
+
+
+def write_whole(console: Console, line: Text) -> None:
+    """Write a line that is to be copied, such as a link or a command: whole, however narrow the terminal is."""
+    with console.capture() as captured:
+        console.print(line, soft_wrap=True)
+    sys.stdout.write(captured.get())
 
 
 def marks(console: Console) -> dict[OutcomeStatus, Mark]:

@@ -21,8 +21,8 @@ from otel_feedback.cli.console import failed, moment, number_of, open_console, p
 from otel_feedback.cli.kafka.admin import check_network, open_admin
 from otel_feedback.cli.kafka.problem import KafkaSetupError
 from otel_feedback.cli.listening import listening
-from otel_feedback.downstream.account import COMPLETE, LOSSES, MISSING, PENDING, Run, Verdict
-from otel_feedback.downstream.verifying import Report, TopicMissingError, verify
+from otel_feedback.downstream.verify.account import COMPLETE, LOSSES, MISSING, PENDING, Run, Verdict
+from otel_feedback.downstream.verify.verifying import Report, TopicMissingError, verify
 from otel_feedback.errors import ConfigError, describe
 from otel_feedback.settings.table import KafkaConfig, get_settings
 from otel_feedback.version import VERSION

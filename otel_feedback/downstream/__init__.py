@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from otel_feedback.downstream.asynchronous import AsyncOutcomeConsumer
-from otel_feedback.downstream.consumer import OutcomeConsumer
-from otel_feedback.downstream.received import Position, ReceivedEvent
+from otel_feedback.downstream.consumer.asynchronous import AsyncOutcomeConsumer
+from otel_feedback.downstream.consumer.consumer import OutcomeConsumer
+from otel_feedback.downstream.topic.received import Position, ReceivedEvent
 
 __all__ = ["AsyncOutcomeConsumer", "OutcomeConsumer", "Position", "ReceivedEvent"]

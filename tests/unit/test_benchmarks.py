@@ -95,7 +95,7 @@ def test_a_wrong_name_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--only", "acton"])
     assert (
-        "acton is not one of startup, pieces, dispatch, conversion, browsing, action, export, throughput, consumer, latency, store, replay, memory"
+        "acton is not one of startup, pieces, dispatch, conversion, views, browsing, action, export, throughput, consumer, latency, store, replay, memory"
         in capsys.readouterr().err
     )
 
@@ -186,6 +186,7 @@ GOALS: dict[str, set[tuple[str, float]]] = {
     "pieces": set(),
     "dispatch": {("ratio", 1.05), ("ratio", 1.7)},
     "conversion": {("ours", 25.0), ("ratio", 2.0), ("ratio", 1.2), ("ratio", 1.05)},
+    "views": {("ratio", 1.5), ("ratio", 3.0)},
     "action": {("ratio", limit) for limit in (1.0, 1.1, 1.2, 1.3, 1.5, 2.5)},
     "export": {("ratio", 1.5), ("ratio", 2.2)},
     "throughput": {("ratio", 0.5), ("ours", 10_000.0)},
@@ -230,6 +231,7 @@ def test_without_a_broker_what_needs_none_is_measured(
     [
         "dispatch",
         "conversion",
+        "views",
         "action",
         "export",
         "throughput",
@@ -249,6 +251,7 @@ def test_a_quick_run_reports_every_row(
         "pieces",
         "dispatch",
         "conversion",
+        "views",
         "memory",
     ):  # some need none; the last one stops its broker, so it must be its own
         broker: KafkaBroker = request.getfixturevalue("kafka_broker")

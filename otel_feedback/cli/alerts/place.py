@@ -85,7 +85,7 @@ def find_events(given: Sequence[str] | None) -> Source:
         ImportError: DuckDB is not installed.
     """
     from otel_feedback.downstream.alerts.looking import Source
-    from otel_feedback.downstream.tables.opening import MANIFEST
+    from otel_feedback.downstream.tables.stored import MANIFEST
 
     env_file.load()
     if given is not None:

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from otel_feedback import OutcomeStatus
-from otel_feedback.cli.console import UNKNOWN, marks, moment, number_of, open_console, write
+from otel_feedback.cli.console import UNKNOWN, marks, moment, number_of, open_console, write, write_whole
 from otel_feedback.cli.reading.selection import said_of
 from otel_feedback.cli.reading.source import Source, answering, opened, source_of, tell, watched
 from otel_feedback.downstream.tables.selection import Selection
@@ -83,12 +83,14 @@ def _write(
     shown = groups[:top] if top else groups
     width = max((len(f"{group['times']:,}") for group in shown), default=1)
     for group in shown:
-        write(console, *_lines(console, group, width, again))
+        write(console, *_lines(console, group, width))
+        command = f"otel-feedback trace {group['example_run_id'] or group['example_event_id']} {again}".rstrip()
+        write_whole(console, Text(" " * (width + 3)).append(command, "dim"))
     if len(shown) < len(groups):
         write(console, Text(f"\nand {number_of(len(groups) - len(shown), 'more way')}: --top 0 has all", "dim"))
 
 
-def _lines(console: Console, group: Mapping[str, Any], width: int, again: str) -> list[RenderableType]:
+def _lines(console: Console, group: Mapping[str, Any], width: int) -> list[RenderableType]:
     mark = marks(console)[OutcomeStatus(group["status"])]
     head = Text(f"\n{group['times']:>{width},} x ")
     head.append(f"{group['agent_name'] or UNKNOWN} {group['action_type']}", "bold")
@@ -98,12 +100,5 @@ def _lines(console: Console, group: Mapping[str, Any], width: int, again: str) -
     of_tenants = f", {number_of(group['tenants'], 'tenant')}" if group["tenants"] else ""
     message = " ".join((group["example_message"] or "").split())
     below = [Text(f"{when}; {number_of(group['runs'], 'run')}{of_tenants}", "dim")]
-    below += [_cut(message)] if message else []
-    below.append(
-        _cut(f"otel-feedback trace {group['example_run_id'] or group['example_event_id']} {again}".rstrip(), "dim")
-    )
+    below += [Text(message, no_wrap=True, overflow="ellipsis")] if message else []
     return [head, *(Padding(line, (0, 0, 0, width + 3)) for line in below)]
-
-
-def _cut(text: str, style: str = "") -> Text:
-    return Text(text, style, no_wrap=True, overflow="ellipsis")

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from otel_feedback import OutcomeEvent
-from otel_feedback.cli.reading.source import STORE, Source, connected
-from otel_feedback.downstream.reading import TopicReader
+from otel_feedback.cli.reading.source import STORE, Source, connected, tell
 from otel_feedback.downstream.tables.selection import Selection, literal
+from otel_feedback.downstream.topic.reading import TopicReader
 from otel_feedback.errors import SchemaError
 
 __all__ = ["Feed", "open_feed"]
@@ -240,7 +240,7 @@ class StoreFeed:
 
     def newest(self, lines: int | None, selection: Selection) -> Iterable[OutcomeEvent]:
         from otel_feedback.cli.reading.rows import SELECTED, events_of
-        from otel_feedback.downstream.tables.opening import open_store
+        from otel_feedback.downstream.tables.stored import open_store
 
         self._seen = self._version()
         with open_store(self._folder, selection.since) as tables:
@@ -248,10 +248,11 @@ class StoreFeed:
             wanted = f"SELECT * FROM outcomes WHERE {selection.condition()} ORDER BY event_time DESC {limit}"
             yield from events_of(tables.ask(f"SELECT {SELECTED} FROM ({wanted}) ORDER BY event_time"))
             self._note(tables)
+            tell(tables)
 
     def more(self) -> Iterable[OutcomeEvent]:
         from otel_feedback.cli.reading.rows import SELECTED, events_of
-        from otel_feedback.downstream.tables.opening import open_store
+        from otel_feedback.downstream.tables.stored import open_store
 
         version = self._version()
         if version == self._seen:

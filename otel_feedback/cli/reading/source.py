@@ -21,8 +21,8 @@ from otel_feedback.cli.console import failed, number_of, progress_console, remar
 from otel_feedback.cli.kafka.admin import check_network, open_admin
 from otel_feedback.cli.kafka.problem import KafkaSetupError
 from otel_feedback.cli.listening import listening
-from otel_feedback.downstream.reading import TopicMissingError, TopicReader, open_reader
 from otel_feedback.downstream.tables.selection import Selection
+from otel_feedback.downstream.topic.reading import TopicMissingError, TopicReader, open_reader
 from otel_feedback.errors import ConfigError, FeedbackError, describe
 from otel_feedback.settings.store import get_store_settings
 from otel_feedback.settings.table import KafkaConfig, get_settings
@@ -139,7 +139,7 @@ def opened(
         window_s: How long a window is, in seconds.
         keep: A condition of SQL on columns that no revision changes; what it does not hold for may be missing, too.
     """
-    from otel_feedback.downstream.tables import opening, topic
+    from otel_feedback.downstream.tables import opening, stored, topic
     from otel_feedback.downstream.tables.tables import Tables
 
     wanted = None if columns is None else {*columns, *selection.columns}
@@ -147,7 +147,7 @@ def opened(
         with connected(source.config, "read") as reader:
             tables = topic.open_topic(reader, source.config.topic, wanted, window_s, selection.since, keep)
     elif source.kind == STORE:
-        tables = opening.open_store(source.paths[0], selection.since, window_s)
+        tables = stored.open_store(source.paths[0], selection.since, window_s)
     else:
         tables = Tables(wanted, window_s, keep)
     with tables:
@@ -201,6 +201,10 @@ def tell(tables: Tables) -> None:
     """Say on stderr what could not be read."""
     if tables.unread:
         remark(f"{number_of(tables.unread, 'line')} left out: no outcome event")
+    if tables.unfit:
+        remark(f"{number_of(tables.unfit, 'value')} left out: not of its column's type, or too large")
+    for path, why in tables.left_out.items():
+        remark(f"{path} is left out: it cannot be read ({why})")
     for path in tables.damaged:
         remark(f"{path} ends early, or is not compressed: read as far as it goes")
 

@@ -11,11 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from otel_feedback import OutcomeEvent, OutcomeStatus
-from otel_feedback.cli.console import count, dollars, duration, failed, marks, moment, open_console, write
+from otel_feedback.cli.console import count, dollars, duration, failed, marks, moment, open_console, write, write_whole
 from otel_feedback.cli.outcomes import Node, began, cut, nested, tree_of, why
 from otel_feedback.cli.reading.rows import SELECTED, events_of
-from otel_feedback.cli.reading.source import STORE, Source, answering, opened, source_of, tell, watched
+from otel_feedback.cli.reading.source import Source, answering, opened, source_of, tell, watched
 from otel_feedback.downstream.tables.selection import Selection, literal
+from otel_feedback.downstream.tables.tables import highest
 
 __all__ = ["run"]
 
@@ -91,11 +92,9 @@ def _means(wanted: str) -> str:
 def _read(source: Source, selection: Selection, condition: str) -> list[OutcomeEvent]:
     """Return the outcomes for which a condition holds, which no revision changes."""
     with opened(source, selection, None, keep=condition) as tables:
-        # a store: looked up among its records, not after all of them have been compared
-        if source.kind == STORE:
-            tables.connection.execute("ALTER VIEW events RENAME TO all_events")
-            tables.connection.execute(f"CREATE VIEW events AS SELECT * FROM all_events WHERE {condition}")
-        text = f"SELECT {SELECTED} FROM outcomes WHERE {condition} AND {selection.condition()}"
+        # looked up among the records, not after all of them have been compared
+        found = highest(f"SELECT * FROM events WHERE {condition}")
+        text = f"SELECT {SELECTED} FROM ({found}) WHERE {selection.condition()}"
         events = list(events_of(watched(tables, lambda: tables.ask(text))))
         tell(tables)
         return events
@@ -113,8 +112,8 @@ def _write(console: Console, run_id: str | None, events: Sequence[OutcomeEvent],
         if body:
             write(console, Text(f"\n{title}", "bold"), *(Padding(line, (0, 0, 0, 2)) for line in body))
     for trace_id in dict.fromkeys(event.trace_id for event in events if event.trace_id):
-        link = Text(f"{jaeger_url.rstrip('/')}/trace/{trace_id}", "dim", no_wrap=True, overflow="ignore")
-        write(console, "", link)
+        write(console, "")
+        write_whole(console, Text(f"{jaeger_url.rstrip('/')}/trace/{trace_id}", "dim"))
 
 
 def _facts(console: Console, events: Sequence[OutcomeEvent], tops: Sequence[Node]) -> Iterator[RenderableType]:

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from otel_feedback.cli import env_file
-from otel_feedback.cli.console import failed, moment, number_of
+from otel_feedback.cli.console import failed, moment, number_of, remark
 from otel_feedback.cli.storing.store import NO_DUCKDB
 from otel_feedback.downstream.store import erasures
 from otel_feedback.downstream.store import manifest as manifests
@@ -119,3 +119,5 @@ def _obey(folder: StoreFolder) -> None:
         raise
     if writer.problem is not None:
         raise OSError(None, problems[-1])
+    for text in problems:  # what was found on the way
+        remark(text)

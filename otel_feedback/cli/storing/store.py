@@ -44,6 +44,7 @@ NO_DUCKDB = "install it: pip install 'otel-feedback[downstream]'"
 
 _OTHERS = {
     "no_events": "no event", "erased": "erased", "missed": "deleted before they were read", "expired": "over the limits",
+    "damaged": "in files that cannot be read",
 }  # fmt: skip
 
 
@@ -118,7 +119,7 @@ def _follow(folder: StoreFolder, settings: StoreSettings, make: _MakeSource, *, 
     saying = _Saying()
     writer = StoreWriter(
         folder, Limits(settings.retention_days, settings.max_bytes), saying.say,
-        lambda _line, why: saying.say("row", f"an event cannot be a row, and is left out: {why}"),
+        lambda _line, why: saying.say("row", f"an event cannot be a row, and is left out: {why}"), sorts_out=once,
     )  # fmt: skip
     before = writer.manifest
     source = make(before.positions, stop, saying.say)

@@ -19,8 +19,9 @@ from otel_feedback.downstream.objectives.alerting import ObjectiveRule, due, obs
 from otel_feedback.downstream.objectives.counting import COLUMNS
 from otel_feedback.downstream.objectives.objective import Objective
 from otel_feedback.downstream.objectives.standings import Standing
-from otel_feedback.downstream.tables.opening import SourceError, open_log, open_store, read_until
-from otel_feedback.downstream.tables.tables import Tables, columns_of
+from otel_feedback.downstream.tables.opening import open_log
+from otel_feedback.downstream.tables.stored import open_store, read_until
+from otel_feedback.downstream.tables.tables import SourceError, Tables, columns_of
 
 __all__ = ["Source", "backtest", "check_queries", "look", "look_at_objectives"]
 

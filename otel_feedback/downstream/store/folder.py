@@ -5,6 +5,7 @@
     STORE/erasures.json                       the kept rules of erasure
     STORE/TABLE/day=YYYY-MM-DD/NAME.parquet   immutable, and there only if the manifest names it; events, and PIPELINE_COLUMNS
     STORE/unfinished/                         what is being made; empty after a start
+    STORE/quarantine/                         data files that cannot be read; nothing removes them
 
 Safe on any thread; the lock is a process's.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Collection, Generator
 from pathlib import Path
@@ -55,14 +57,11 @@ class StoreFolder:
         self.erasures = path / "erasures.json"
         self.events = path / "events"
         self.unfinished = path / "unfinished"
+        self.quarantine = path / "quarantine"
 
     def day(self, day: str, table: str = "events") -> Path:
         """Return the folder of a day, such as `2026-03-02`, of a table."""
         return self.path / table / f"day={day}"
-
-    def data_files(self) -> list[Path]:
-        """Return what there is of data, named by the manifest or not."""
-        return [path for table in TABLES for path in self.path.glob(f"{table}/day=*/*")]
 
     @contextlib.contextmanager
     def writing(self) -> Generator[None, None, None]:
@@ -108,6 +107,10 @@ class StoreFolder:
         finally:
             os.close(file)
 
+    def data_files(self) -> set[str]:
+        """Return the data files that are there, as the manifest names them."""
+        return {str(path.relative_to(self.path)) for table in TABLES for path in self.path.glob(f"{table}/day=*/*")}
+
     def sweep(self, named: Collection[str], *, all_of: Collection[str] = ()) -> None:
         """Delete the data files that the manifest does not name, a while after they were last touched.
 
@@ -116,14 +119,30 @@ class StoreFolder:
             all_of: Those that go at once.
         """
         before_s = time.time() - GRACE_S
-        for path in self.data_files():
-            name = str(path.relative_to(self.path))
+        for name in self.data_files() - {*named}:
+            path = self.path / name
             with contextlib.suppress(FileNotFoundError):
-                if name not in named and (name in all_of or path.stat().st_mtime < before_s):
+                if name in all_of or path.stat().st_mtime < before_s:
                     path.unlink()
         for folder in (each for table in TABLES for each in self.path.glob(f"{table}/day=*")):
             with contextlib.suppress(OSError):  # is not empty
                 folder.rmdir()
+
+    def set_aside(self, name: str) -> None:
+        """Have a data file in quarantine, too; where it is now it stays until nothing names it.
+
+        Raises:
+            OSError: The disk does not take it.
+        """
+        make_private(self.quarantine)
+        kept = self.quarantine / Path(name).name
+        kept.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # it is gone: that is what is wrong with it
+            try:
+                kept.hardlink_to(self.path / name)
+            except OSError:  # a file system without
+                shutil.copyfile(self.path / name, kept)
+                kept.chmod(0o600)
 
     def retire(self, names: Collection[str]) -> None:
         """Note that these files are named no longer from now on: their grace begins."""

@@ -1,7 +1,7 @@
 """Which files of a store go, and which are joined. Pure functions of the manifest's list.
 
 Files are joined by size: eight of a day that are about as large become one, of the next size. So a row is written again
-once for each size, four times at most, and a day has some thirty files at most, however often the writer flushes.
+once for each size, four times at most, and of what files hold a day has some thirty at most, however often the writer flushes.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
-from otel_feedback.downstream.store.manifest import DataFile
+from otel_feedback.downstream.store.manifest import RECORDS, DataFile
 
-__all__ = ["JOINED", "Limits", "doomed", "to_join"]
+__all__ = ["JOINED", "Limits", "doomed", "to_join", "unsorted"]
 
 JOINED = 8
 """So many files of one size are joined."""
 SMALL_BYTES = 256 * 1024
 """All that are smaller are of the first size; each further one is `JOINED` times as large."""
+LEAST_ROWS = 1_000
+"""Fewer of a day are not sorted out before there are enough to be joined."""
 LARGE_BYTES = 128 * 1024 * 1024
 """As large as this they stay as they are."""
 
@@ -50,15 +52,26 @@ def doomed(files: Sequence[DataFile], limits: Limits, now: datetime | None = Non
 
 
 def to_join(files: Sequence[DataFile]) -> list[DataFile]:
-    """Return files of one table, day and size to be joined now; none where there are too few."""
-    groups: dict[tuple[str, int], list[DataFile]] = {}
+    """Return files of one table, day and size, which hold the same, to be joined now; none where there are too few."""
+    groups: dict[tuple[str, str, int], list[DataFile]] = {}
     for file in files:
         if file.bytes < LARGE_BYTES:
-            group = groups.setdefault((file.path.rpartition("/")[0], _size_of(file.bytes)), [])
+            group = groups.setdefault((file.path.rpartition("/")[0], file.holds, _size_of(file.bytes)), [])
             group.append(file)
             if len(group) == JOINED:
                 return group
     return []
+
+
+def unsorted(files: Sequence[DataFile]) -> list[DataFile]:
+    """Return files of one day that hold records, to be sorted out now, of whatever size; none where that is not worth it."""
+    days: dict[str, list[DataFile]] = {}
+    for file in files:
+        if file.holds == RECORDS and file.bytes < LARGE_BYTES:
+            days.setdefault(file.day, []).append(file)
+    # one alone may be what was left when it was sorted out
+    worth = (group for group in days.values() if len(group) > 1 and sum(file.rows for file in group) >= LEAST_ROWS)
+    return next(worth, [])
 
 
 def _size_of(size_bytes: int) -> int:

@@ -7,25 +7,29 @@ when it was killed, no row is lost and none is there twice.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from otel_feedback.downstream.store.folder import StoreError, StoreFolder, replace_file
 
-__all__ = ["DataFile", "Manifest", "Reading", "Rollup", "load", "save"]
+__all__ = ["NEWEST", "OUTDATED", "RECORDS", "DataFile", "Manifest", "Reading", "Rollup", "load", "save"]
 
 VERSION = 1
+RECORDS, NEWEST, OUTDATED = "records", "newest", "outdated"
+"""What a file holds: records as they came; of each event one row, and none of an event of another such file; rows of which
+another file has the same again, or a higher revision. So outcomes are the newest, but where there are records of their events."""
 
 
 class DataFile(msgspec.Struct, frozen=True):
-    """One Parquet file: its path below the store, rows, size, and the first and last time of its events."""
+    """One Parquet file: its path below the store, rows, size, the first and last time of its events, and what it holds."""
 
     path: str
     rows: int
     bytes: int
     first: datetime
     last: datetime
+    holds: Literal["records", "newest", "outdated"] = RECORDS
 
     @property
     def day(self) -> str:

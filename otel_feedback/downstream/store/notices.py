@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from otel_feedback.downstream.received import header
 from otel_feedback.downstream.store.batch import Batch
 from otel_feedback.downstream.store.connecting import CLOSE_MS, open_consumer
 from otel_feedback.downstream.store.source import Say
+from otel_feedback.downstream.topic.received import header
 from otel_feedback.errors import SchemaError, describe
 from otel_feedback.events import audit
 from otel_feedback.events.audit import LossRecord

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from otel_feedback.downstream.received import Headers, event_in
 from otel_feedback.downstream.tables.columns import EVENT_COLUMNS, PLACE_COLUMNS
+from otel_feedback.downstream.topic.received import Headers, event_in
 from otel_feedback.events.model import OutcomeEvent
 
 __all__ = ["READ_COLUMNS", "row_of_line", "row_of_record"]

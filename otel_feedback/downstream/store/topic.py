@@ -20,13 +20,13 @@ from typing import Any
 
 import msgspec
 
-from otel_feedback.downstream.letters import INVALID, DeadLetter, DeadLetters
 from otel_feedback.downstream.store.batch import Batch
 from otel_feedback.downstream.store.connecting import CLOSE_MS, open_consumer
 from otel_feedback.downstream.store.folder import StoreError
 from otel_feedback.downstream.store.notices import NoticeSource
 from otel_feedback.downstream.store.rows import row_of_record
 from otel_feedback.downstream.store.source import Say
+from otel_feedback.downstream.topic.letters import INVALID, DeadLetter, DeadLetters
 from otel_feedback.errors import ExportError, SchemaError, describe
 from otel_feedback.exporters.kafka.tls import with_context
 from otel_feedback.retry import Backoff

@@ -12,20 +12,20 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from otel_feedback.downstream.store import erasures
-from otel_feedback.downstream.store import manifest as manifests
 from otel_feedback.downstream.store.batch import Batch
+from otel_feedback.downstream.store.commits import Commits, added
 from otel_feedback.downstream.store.erasures import Rule
-from otel_feedback.downstream.store.folder import EVENTS, StoreFolder
-from otel_feedback.downstream.store.keeping import Limits, doomed, to_join
-from otel_feedback.downstream.store.manifest import DataFile, Manifest, Reading
-from otel_feedback.downstream.store.rollups import due
+from otel_feedback.downstream.store.folder import StoreFolder
+from otel_feedback.downstream.store.keeping import Limits
+from otel_feedback.downstream.store.manifest import Manifest, Reading
+from otel_feedback.downstream.store.upkeep import Upkeep
 from otel_feedback.errors import describe
 from otel_feedback.retry import Backoff
 
@@ -44,16 +44,24 @@ class StoreWriter:
         limits: What is kept.
         say: Told, on the thread here, what stands in its way, by kind.
         refuse: Told of a line that DuckDB does not take, and why.
+        sorts_out: At its end it sorts out what there is, since nothing follows; else the next one does.
     """
 
     def __init__(
-        self, folder: StoreFolder, limits: Limits, say: Callable[[str, str], None], refuse: Callable[[bytes, str], None]
+        self,
+        folder: StoreFolder,
+        limits: Limits,
+        say: Callable[[str, str], None],
+        refuse: Callable[[bytes, str], None],
+        *,
+        sorts_out: bool = False,
     ) -> None:
         self._folder = folder
-        self._limits = limits
         self._say = say
         self._refuse = refuse
-        self._manifest = manifests.load(folder)
+        self._sorts_out = sorts_out
+        self._commits = Commits(folder)
+        self._upkeep = Upkeep(self._commits, limits, say, lambda: self._is_given_up, lambda: self._waiting is not None)
         self._rules_seen: tuple[int, int] | None = None
         self._rules: list[Rule] = []
         self._changed = threading.Condition()
@@ -73,7 +81,7 @@ class StoreWriter:
     @property
     def manifest(self) -> Manifest:
         """What was committed last."""
-        return self._manifest
+        return self._commits.manifest
 
     @property
     def problem(self) -> str | None:
@@ -165,8 +173,10 @@ class StoreWriter:
             if batch is not None or time.monotonic() >= self._keep_due_s or self._is_closing:
                 self._keep_due_s = time.monotonic() + KEEP_S
                 if not self._is_given_up:
-                    self._try("keep", lambda: self._keep(files))  # what it cannot do now it tries again the next time
-                    self._try("sum up", lambda: self._sum_up(files))
+                    # what it cannot do now it tries again the next time
+                    is_quiet = batch is None and (self._sorts_out or not self._is_closing)
+                    self._try("keep", lambda is_quiet=is_quiet: self._upkeep.keep(files, is_quiet=is_quiet))
+                    self._try("sum up", lambda: self._upkeep.sum_up(files))
             if batch is None and self._is_closing:
                 return
 
@@ -194,10 +204,6 @@ class StoreWriter:
                 self._changed.wait_for(lambda: self._is_given_up, backoff.next_s())
         return False
 
-    def _commit(self, new: Manifest) -> None:
-        manifests.save(self._folder, new)
-        self._manifest = new
-
     def _write(self, files: Any, batch: Batch) -> None:
         counts = dict(batch.counts)
 
@@ -209,29 +215,16 @@ class StoreWriter:
         counts["erased"] = erased
         counts["written"] = sum(file.rows for file in made)
         told = [each for table, lines in batch.notices.items() for each in files.write(lines, [], refuse, table)[0]]
-        old = self._manifest
+        old = self._commits.manifest
         new = msgspec.structs.replace(
             old,
             files=[*old.files, *made],
             notices=[*old.notices, *told],
             positions=old.positions if batch.position is None else {**old.positions, **batch.position},
-            counts=_sum(old.counts, counts),
+            counts=added(old.counts, counts),
             reading=_newer(old.reading, batch.reading),
         )
-        self._exchange(new, [*made, *told], [])
-
-    def _exchange(self, new: Manifest, made: list[DataFile], gone: list[DataFile]) -> None:
-        """Commit; where that cannot be, what was made for it goes."""
-        try:
-            self._commit(new)
-        except OSError:
-            self._discard(made)
-            raise
-        self._folder.retire([file.path for file in gone])
-
-    def _discard(self, made: list[DataFile]) -> None:
-        for file in made:
-            (self._folder.path / file.path).unlink(missing_ok=True)
+        self._commits.exchange(new, [*made, *told], [])
 
     # -- rules and limits ----------------------------------------------------------------------------------------
 
@@ -242,77 +235,14 @@ class StoreWriter:
             if not self._insist("rules", self._read_rules):
                 return
             self._rules_seen = seen
-        if time.monotonic() >= self._obey_due_s and any(rule.id not in self._manifest.erasures for rule in self._rules):
-            # a damaged file must not hold up what comes
-            done = self._try("erase", lambda: self._rewrite(files))
+        obeyed = self._commits.manifest.erasures
+        if time.monotonic() >= self._obey_due_s and any(rule.id not in obeyed for rule in self._rules):
+            # a file that the disk does not give must not hold up what comes
+            done = self._try("erase", lambda: self._upkeep.erase(files, self._rules))
             self._obey_due_s = 0.0 if done else time.monotonic() + KEEP_S
 
     def _read_rules(self) -> None:
         self._rules = erasures.load(self._folder)
-
-    def _rewrite(self, files: Any) -> None:
-        """Take out of the files what the new rules are about."""
-        old = self._manifest
-        fresh = [rule for rule in self._rules if rule.id not in old.erasures]
-        kept, made, gone, erased = list[DataFile](), list[DataFile](), list[DataFile](), 0
-        for file in old.files:
-            if self._is_given_up:
-                self._discard(made)
-                return
-            matches = files.count(file, fresh)
-            if not matches:
-                kept.append(file)
-                continue
-            erased += matches
-            gone.append(file)
-            other = files.without(file, fresh)
-            if other is not None:
-                kept.append(other)
-                made.append(other)
-        counts = _sum(old.counts, {"erased": erased})
-        rules = [rule.id for rule in self._rules]
-        days = {file.day for file in gone}
-        rollups = [rollup for rollup in old.rollups if rollup.day not in days]
-        new = msgspec.structs.replace(old, files=kept, counts=counts, erasures=rules, rollups=rollups)
-        self._exchange(new, made, gone)
-        # what they are about may be in files that were joined lately, too: none of them waits for its readers
-        named = self._manifest.named
-        there = {str(path.relative_to(self._folder.path)) for path in self._folder.data_files()}
-        self._folder.sweep(named, all_of=there - named)
-
-    def _keep(self, files: Any) -> None:
-        """Delete what is too old or too much, join small files, and delete what nobody reads any more."""
-        manifest = self._manifest
-        gone = [*doomed(manifest.files, self._limits), *doomed(manifest.notices, self._limits._replace(max_bytes=None))]
-        if gone:
-            rows = sum(file.rows for file in gone if file.table == EVENTS)
-            counts = _sum(manifest.counts, {"expired": rows})
-            self._exchange(msgspec.structs.replace(_changed(manifest, gone, []), counts=counts), [], gone)
-            self._folder.sweep(self._manifest.named, all_of={file.path for file in gone})
-        while not self._is_given_up:
-            group = to_join([*self._manifest.files, *self._manifest.notices])
-            if not group:
-                break
-            joined = files.join(group)
-            self._exchange(_changed(self._manifest, group, [joined]), [joined], group)
-            if self._waiting is not None:
-                break
-        self._folder.sweep(self._manifest.named)
-
-    def _sum_up(self, files: Any) -> None:
-        while self._waiting is None and not self._is_given_up and (day := due(self._manifest)) is not None:
-            self._exchange(files.with_sums(self._manifest, day), [], [])
-
-
-def _changed(manifest: Manifest, gone: Sequence[DataFile], made: Sequence[DataFile]) -> Manifest:
-    """Return a manifest without some files, and with others."""
-    names = {file.path for file in gone}
-    files = [file for file in (*manifest.files, *manifest.notices, *made) if file.path not in names]
-    return msgspec.structs.replace(
-        manifest,
-        files=[file for file in files if file.table == EVENTS],
-        notices=[file for file in files if file.table != EVENTS],
-    )
 
 
 def _newer(old: Reading | None, new: Reading | None) -> Reading | None:
@@ -329,10 +259,6 @@ def _seen(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return seen.st_mtime_ns, seen.st_ino
-
-
-def _sum(counts: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
-    return {name: counts.get(name, 0) + more.get(name, 0) for name in {**counts, **more}}
 
 
 def _plain(exc: BaseException) -> str:

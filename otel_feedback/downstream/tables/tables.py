@@ -12,33 +12,28 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import duckdb
 
 from otel_feedback.downstream.tables.columns import EVENT_COLUMNS, PIPELINE_COLUMNS, PLACE_COLUMNS, struct_of
+from otel_feedback.downstream.tables.harm import may_be_harm
+from otel_feedback.errors import FeedbackError
 from otel_feedback.events.model import SCHEMA_VERSION, OutcomeStatus
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = [
-    "ALL_COLUMNS",
-    "EVENT_TIME",
-    "QUIET",
-    "VIEWS",
-    "WINDOW_S",
-    "Answer",
-    "Tables",
-    "any_of",
-    "columns_of",
-    "quoted",
-    "text_of",
-]
+    "ALL_COLUMNS", "EVENT_TIME", "QUIET", "VIEWS", "WINDOW_S", "Answer", "SourceError", "Tables", "any_of", "columns_of",
+    "first_line", "highest", "quoted", "text_of",
+]  # fmt: skip
+
+Result = TypeVar("Result")
 
 VIEWS = ("outcomes", "windows", "runs", "failures", "costs", "producers")
 WINDOW_S = 300
@@ -49,6 +44,8 @@ ESSENTIAL = ("schema_version", "event_id", "revision", "timestamp", "end_time", 
 QUIET = "SET enable_progress_bar = false"
 """For each connection: what takes DuckDB two seconds it would draw on stdout, also where that is a file."""
 ZONED = "TIMESTAMP WITH TIME ZONE"
+MENDED = 5
+"""How often a query is tried again with other files at most."""
 
 _MACROS = (
     # functions that Flink has and DuckDB has under other names
@@ -87,6 +84,20 @@ def any_of(column: str, patterns: Sequence[str]) -> str:
     return "(" + " OR ".join(f"{column} GLOB {quoted(each)}" for each in patterns) + ")"
 
 
+def first_line(exc: Exception) -> str:
+    """Return what DuckDB says, without where in a query of ours."""
+    return str(exc).partition("\n")[0]
+
+
+def highest(events: str) -> str:
+    """Return the SELECT of the outcomes among what another SELECT gives, with its columns."""
+    return f"SELECT * EXCLUDE (place_among_revisions) FROM (WITH events AS ({events})\n{text_of('outcomes')})"
+
+
+class SourceError(FeedbackError):
+    """What events are to be read from is not there, or cannot be read; the message says what would be right."""
+
+
 class Answer(NamedTuple):
     """What a query came to: names and types of DuckDB, and rows; moments are those of Python, in UTC."""
 
@@ -112,8 +123,14 @@ class Tables:
         self.window_s = window_s
         self.unread = 0
         """Lines, or records, that are no events."""
+        self.unfit = 0
+        """Values of events that do not fit their columns, such as a number beyond 64 bits; there they are NULL."""
         self.damaged: list[Path] = []
         """Compressed files that end early, or are none: what they have is read as far as it goes."""
+        self.left_out: dict[Path, str] = {}
+        """Files of a store that cannot be read, and why."""
+        self.mend: Callable[[], bool] | None = None
+        """Called when a query fails because of what it reads; True where it may be tried again, with other files."""
         self._folder = tempfile.TemporaryDirectory(prefix="otel-feedback-tables-")
         self.folder = Path(self._folder.name)
         """A folder that is gone with this."""
@@ -123,6 +140,8 @@ class Tables:
         })  # fmt: skip
         self.connection.execute("SET TimeZone = 'UTC'")
         self.connection.execute(QUIET)
+        # a store's files never change, and each view looks at all
+        self.connection.execute("SET parquet_metadata_cache = true")
         for macro in _MACROS:
             self.connection.execute(macro)
 
@@ -131,17 +150,21 @@ class Tables:
     def make_table(self) -> None:
         """Make `events` a table without rows, and the views on it."""
         names = ", ".join(f'"{name}" {ALL_COLUMNS[name]}' for name in self.columns)
-        self.connection.execute(f"CREATE TABLE lines ({names}, event_time {ZONED}, is_event BOOLEAN)")
-        self.make_views("SELECT * EXCLUDE (is_event) FROM lines WHERE is_event")
+        self.connection.execute(f"CREATE TABLE lines ({names}, event_time {ZONED}, is_event BOOLEAN, unfit INTEGER)")
+        self.make_views("SELECT * EXCLUDE (is_event, unfit) FROM lines WHERE is_event")
 
-    def make_views(self, events: str, pipeline: Mapping[str, str] = MappingProxyType({})) -> None:
+    def make_views(
+        self, events: str, outcomes: str | None = None, pipeline: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         """Make `events` what a SELECT says, and the views that the columns suffice for.
 
         Args:
-            events: SQL.
+            events: All records.
+            outcomes: Another SELECT of what the text of that view selects; None: that text.
             pipeline: SQL of the tables of PIPELINE_COLUMNS; one that is not given has no rows.
         """
         self.connection.execute(f"CREATE OR REPLACE VIEW events AS {events}")
+        self.connection.execute(f"CREATE OR REPLACE VIEW outcomes AS {outcomes or highest('FROM events')}")
         for name, columns in PIPELINE_COLUMNS.items():
             nothing = ", ".join(f'NULL::{kind} AS "{column}"' for column, kind in columns.items())
             self.connection.execute(
@@ -149,9 +172,7 @@ class Tables:
             )
         for view in VIEWS:
             text = text_of(view, self.window_s)
-            if columns_of(text) <= set(self.columns):
-                if view == "outcomes":
-                    text = f"SELECT * EXCLUDE (place_among_revisions) FROM ({text})"
+            if view != "outcomes" and columns_of(text) <= set(self.columns):
                 self.connection.execute(f"CREATE OR REPLACE VIEW {view} AS {text}")
 
     def add_lines(self, paths: Sequence[Path], *, with_places: bool = False, source: Path | None = None) -> None:
@@ -165,20 +186,27 @@ class Tables:
         Raises:
             duckdb.Error: A file cannot be read.
         """
-        fields = {name: ALL_COLUMNS[name] for name in self.columns if with_places or name not in PLACE_COLUMNS}
+        fields = {name: _read_as(name) for name in self.columns if with_places or name not in PLACE_COLUMNS}
         values = [_value(name, with_places=with_places, source=source) for name in self.columns]
+        unfit = " + ".join(
+            f"coalesce(\"{name}\"::VARCHAR <> 'null' AND {_cast(name)} IS NULL, false)::INTEGER"
+            for name in fields
+            if fields[name] != ALL_COLUMNS[name]
+        )
         files = ", ".join(quoted(str(path)) for path in paths)
         self.connection.execute("SET preserve_insertion_order = false")  # else it waits, and keeps more in memory
         self.connection.execute(
-            f"INSERT INTO lines SELECT * FROM (SELECT *, {_IS_EVENT} AS is_event FROM (SELECT {', '.join(values)}, {EVENT_TIME} AS event_time"
-            f" FROM read_json([{files}], format='newline_delimited', columns={struct_of(fields)}, ignore_errors=true,"
-            f" filename='file_of_line'))) WHERE NOT is_event OR ({self._keep})"
+            f"INSERT INTO lines BY NAME SELECT * FROM (SELECT *, {_IS_EVENT} AS is_event FROM (SELECT *, {EVENT_TIME} AS event_time"
+            f" FROM (SELECT {', '.join(values)}, {unfit} AS unfit FROM read_json([{files}], format='newline_delimited',"
+            f" columns={struct_of(fields)}, ignore_errors=true, filename='file_of_line'))))"
+            f" WHERE NOT is_event OR ({self._keep})"
         )
         self.connection.execute("SET preserve_insertion_order = true")
 
     def count_unread(self) -> None:
-        """Count what was added and is no event, and let go of it."""
-        found = self.query("SELECT count(*) FROM lines WHERE NOT is_event")[0][0]
+        """Count what was added and is no event, and let go of it; and what does not fit in those that are."""
+        counted = "SELECT count(*) FILTER (NOT is_event), coalesce(sum(unfit) FILTER (is_event), 0) FROM lines"
+        found, self.unfit = self.query(counted)[0]
         if found:
             self.unread += found
             self.connection.execute("DELETE FROM lines WHERE NOT is_event")
@@ -192,7 +220,8 @@ class Tables:
         """
         if columns is not None:
             names = ", ".join(f'"{name}"' for name in sorted({*columns, "event_time"}))
-            self.connection.execute(f"CREATE OR REPLACE TABLE chosen AS SELECT {names} FROM outcomes WHERE {condition}")
+            made = f"CREATE OR REPLACE TABLE chosen AS SELECT {names} FROM outcomes WHERE {condition}"
+            self._mended(lambda: self.connection.execute(made))
             self.connection.execute("CREATE OR REPLACE VIEW outcomes AS SELECT * FROM chosen")
         elif condition != "true":
             self.connection.execute("ALTER VIEW outcomes RENAME TO all_outcomes")
@@ -206,6 +235,18 @@ class Tables:
         Raises:
             duckdb.Error: The query is wrong, or what it reads cannot be read.
         """
+        return self._mended(lambda: self._ask(text, parameters))
+
+    def _mended(self, work: Callable[[], Result]) -> Result:
+        for _ in range(MENDED):
+            try:
+                return work()
+            except duckdb.Error as exc:
+                if self.mend is None or not may_be_harm(exc) or not self.mend():
+                    raise
+        return work()
+
+    def _ask(self, text: str, parameters: Sequence[object]) -> Answer:
         relation = self.connection.sql(text, params=list(parameters) or None)
         if relation is None:  # pyright: ignore[reportUnnecessaryComparison]  # nothing is asked, as by CREATE
             return Answer([], [], [])
@@ -237,10 +278,25 @@ class Tables:
         self.close()
 
 
+def _read_as(name: str) -> str:
+    """Return the type that a column of lines is read as: where a text may not fit its column, that text."""
+    kind = ALL_COLUMNS[name]
+    return kind if name in PLACE_COLUMNS or kind == "VARCHAR" else "JSON"
+
+
+def _cast(name: str) -> str:
+    if _read_as(name) == ALL_COLUMNS[name]:
+        return f'"{name}"'
+    value = f'TRY_CAST("{name}" AS {ALL_COLUMNS[name]})'
+    return f"CASE WHEN isfinite({value}) THEN {value} END" if ALL_COLUMNS[name] == "DOUBLE" else value
+
+
 def _value(name: str, *, with_places: bool, source: Path | None) -> str:
     if name == "revision":  # the first outcome, where nobody says
-        return 'coalesce("revision", 1) AS "revision"'
-    if with_places or name not in PLACE_COLUMNS:
+        return f'coalesce({_cast(name)}, 1) AS "revision"'
+    if name not in PLACE_COLUMNS:
+        return f'{_cast(name)} AS "{name}"'
+    if with_places:
         return f'"{name}"'
     if name != "source":
         return f"NULL::{ALL_COLUMNS[name]} AS {name}"

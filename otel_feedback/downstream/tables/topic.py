@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from otel_feedback.downstream.reading import TopicReader
-from otel_feedback.downstream.received import header
 from otel_feedback.downstream.tables.tables import WINDOW_S, Tables
+from otel_feedback.downstream.topic.reading import TopicReader
+from otel_feedback.downstream.topic.received import header
 
 __all__ = ["open_topic"]
 

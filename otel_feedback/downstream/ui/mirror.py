@@ -25,8 +25,8 @@ from otel_feedback.downstream.store import manifest as manifests
 from otel_feedback.downstream.store.folder import StoreFolder
 from otel_feedback.downstream.store.manifest import DataFile, Manifest, Rollup
 from otel_feedback.downstream.store.rollups import current, day_after, day_sums, rows_by_day, sums_of
-from otel_feedback.downstream.tables.opening import rows_of
 from otel_feedback.downstream.tables.selection import literal
+from otel_feedback.downstream.tables.stored import rows_of
 from otel_feedback.downstream.tables.tables import QUIET, quoted, text_of
 from otel_feedback.errors import FeedbackError
 from otel_feedback.logger import number_of

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from otel_feedback.downstream.reading import open_reader
+from otel_feedback.downstream.topic.reading import open_reader
 from otel_feedback.downstream.ui.asking import Asked
 from otel_feedback.downstream.ui.measures import sql_of
 from otel_feedback.downstream.ui.mirror import Mirror, Reader

@@ -14,7 +14,7 @@ from otel_feedback.downstream.alerts.rules import AlertFile, Options
 from otel_feedback.downstream.objectives.alerting import rules_of
 from otel_feedback.downstream.objectives.reading import parse
 from otel_feedback.downstream.objectives.standings import Standing, since_of, standings
-from otel_feedback.downstream.tables.opening import open_store
+from otel_feedback.downstream.tables.stored import open_store
 from tests.downstream.objectives.month import BEGIN, DAYS, DECLINE, LEAK, OUTAGE, SURGE, write_store
 
 OBJECTIVES = parse(

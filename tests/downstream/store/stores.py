@@ -58,7 +58,8 @@ class Store:
 
     def files(self, table: str = "events") -> list[str]:
         """Return the files of a table that the manifest names; each of them is there."""
-        named = [str(self.path / name) for name in sorted(self.manifest().named) if name.startswith(f"{table}/")]
+        told = self.manifest()
+        named = [str(self.path / file.path) for file in (*told.files, *told.notices) if file.table == table]
         assert all(Path(path).is_file() for path in named)
         return named
 

@@ -62,6 +62,8 @@ def test_days_that_are_too_old_go(log: Path, store: Store) -> None:
     told = store.once("--retention-days", "30")
     assert (told["rows"], told["expired"]) == (2, 1)
     assert store.ids() == ids(range(2))
+    assert {rollup.day for rollup in store.manifest().rollups} <= {file.day for file in store.manifest().files}
+    assert store.folder.data_files() == store.manifest().named, "nor are there sums of them"
     [gone] = before - set(store.files())
     assert not Path(gone).exists()
 

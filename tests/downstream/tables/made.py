@@ -1,4 +1,4 @@
-"""Made-up events as they come: repeats, revisions, late ones, such as are under way for ever; and windows recomputed plainly."""
+"""Made-up events as they come: repeats, revisions, late ones, such as are under way for ever; and the views recomputed plainly."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
+
+import msgspec
 
 from otel_feedback import OutcomeEvent, OutcomeStatus
 
@@ -33,9 +35,9 @@ def events(number: int, seed: int = 1, minutes: int = 180) -> list[OutcomeEvent]
         records = [last]
         if lot.random() < 0.08:
             cost = None if last.own_cost is None else last.own_cost + 0.001
-            records.append(_changed(last, revision=2, own_cost=cost, own_tokens=(last.own_tokens or 0) + 7))
+            records.append(changed(last, revision=2, own_cost=cost, own_tokens=(last.own_tokens or 0) + 7))
         if lot.random() < 0.05:
-            pending = _changed(
+            pending = changed(
                 last, revision=0, status=OutcomeStatus.PENDING, timestamp=last.start_time, end_time=None,
                 latency_ms=None, duration_ms=None, own_tokens=None, own_cost=None, quality_score=None, error_type=None,
                 error_message=None,
@@ -70,12 +72,32 @@ def _ended(lot: random.Random, action: int, at: datetime) -> OutcomeEvent:
     )  # fmt: skip
 
 
-def _changed(event: OutcomeEvent, **fields: Any) -> OutcomeEvent:
-    import msgspec
-
+def changed(event: OutcomeEvent, **fields: Any) -> OutcomeEvent:
+    """Return an event with other fields."""
     if "status" in fields:
         fields["severity"] = None
     return msgspec.structs.replace(event, **fields)
+
+
+def recent(records: Iterable[OutcomeEvent]) -> list[OutcomeEvent]:
+    """Return the same of the last three hours: brokers refuse what is too old."""
+    shift = datetime.now(timezone.utc) - BEGIN - timedelta(hours=3, minutes=10)
+    moved: list[OutcomeEvent] = []
+    for event in records:
+        times = {name: getattr(event, name) for name in ("timestamp", "start_time", "end_time")}
+        moved.append(
+            msgspec.structs.replace(event, **{name: at + shift for name, at in times.items() if at is not None})
+        )
+    return moved
+
+
+def rounded(value: Any) -> Any:
+    """Return the same without the last digits of sums, which depend on the order of what is added."""
+    if isinstance(value, dict):
+        return {name: rounded(each) for name, each in value.items() if name != "source"}
+    if isinstance(value, list):
+        return [rounded(each) for each in value]
+    return float(f"{value:.12g}") if isinstance(value, float) else value
 
 
 def outcomes(records: Iterable[OutcomeEvent]) -> list[OutcomeEvent]:
@@ -114,6 +136,83 @@ def _window(group: Sequence[OutcomeEvent]) -> dict[str, Any]:
         "tokens": sum(tokens) if tokens else None, "cost": math.fsum(costs) if costs else None,
         "avg_quality": sum(quality) / len(quality) if quality else None, "quality_count": len(quality),
     }  # fmt: skip
+
+
+def runs(records: Iterable[OutcomeEvent]) -> dict[Any, dict[str, Any]]:
+    """Recompute the view `runs`: by run what it has."""
+    return {key: _run(group) for (key,), group in _grouped(records, "run_id").items()}
+
+
+def _run(group: Sequence[OutcomeEvent]) -> dict[str, Any]:
+    in_time = sorted(group, key=_time)
+    outermost = [event for event in in_time if (event.root_event_id or event.event_id) == event.event_id]
+    is_pending = any(event.status == "pending" for event in group)
+    first, last = min(event.start_time or _time(event) for event in group), _time(in_time[-1])
+    status = outermost[-1].status.value if outermost else "pending" if is_pending else in_time[-1].status.value
+    quality = [event.quality_score for event in group if event.quality_score is not None]
+    return {
+        **{name: _least(group, name) for name in ("tenant_id", "user_id", "session_id", "workflow_id", "service_name")},
+        "status": status, "first": first, "last": last, "duration_ms": (last - first) / timedelta(milliseconds=1),
+        "actions": len(group), "agents": len({event.agent_name for event in group} - {None}),
+        **{
+            name: sum(event.status == status for event in group)
+            for name, status in (
+                ("failures", "failure"), ("timeouts", "timeout"), ("cancelled", "cancelled"), ("pending", "pending")
+            )
+        },
+        "tokens": _total(group, "own_tokens"), "cost": _total(group, "own_cost"),
+        "avg_quality": sum(quality) / len(quality) if quality else None,
+    }  # fmt: skip
+
+
+def costs(records: Iterable[OutcomeEvent]) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """Recompute the view `costs`: by tenant, workflow, agent, model and provider what it has."""
+    groups = _grouped(records, "tenant_id", "workflow_id", "agent_name", "model", "provider")
+    return {
+        key: {
+            "actions": len(group), "runs": len({event.run_id for event in group}),
+            "tokens": _total(group, "own_tokens"),
+            **{name: _total(group, name) for name in ("input_tokens", "cached_input_tokens", "output_tokens")},
+            "cost": _total(group, "own_cost"),
+            "actions_without_price": sum(bool(event.own_tokens) and event.own_cost is None for event in group),
+        }
+        for key, group in groups.items()
+    }  # fmt: skip
+
+
+def failures(records: Iterable[OutcomeEvent]) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """Recompute the view `failures`: by agent, action, error and status what it has."""
+    wrong = [event for event in outcomes(records) if event.status in ("failure", "timeout")]
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for key, group in _grouped(wrong, "agent_name", "action_type", "error_type", "status").items():
+        newest = max(group, key=_time)
+        found[key] = {
+            "times": len(group), "runs": len({event.run_id for event in group}),
+            "tenants": len({event.tenant_id for event in group} - {None}),
+            "first": min(map(_time, group)), "last": _time(newest), "example_event_id": newest.event_id,
+            "example_run_id": newest.run_id, "example_message": newest.error_message,
+        }  # fmt: skip
+    return found
+
+
+def _grouped(records: Iterable[OutcomeEvent], *names: str) -> dict[tuple[Any, ...], list[OutcomeEvent]]:
+    groups: dict[tuple[Any, ...], list[OutcomeEvent]] = defaultdict(list)
+    for event in outcomes(records):
+        groups[tuple(getattr(event, name) for name in names)].append(event)
+    return groups
+
+
+def _time(event: OutcomeEvent) -> datetime:
+    return event.end_time or event.timestamp
+
+
+def _least(group: Sequence[OutcomeEvent], name: str) -> Any:
+    return min((value for event in group if (value := getattr(event, name)) is not None), default=None)
+
+
+def _total(group: Sequence[OutcomeEvent], name: str) -> Any:
+    given = [value for event in group if (value := getattr(event, name)) is not None]
+    return (math.fsum(given) if isinstance(given[0], float) else sum(given)) if given else None
 
 
 def _between(ordered: Sequence[float], share: float) -> float | None:

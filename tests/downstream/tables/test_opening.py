@@ -13,8 +13,9 @@ import pytest
 
 from otel_feedback import OutcomeEvent
 from otel_feedback.downstream.tables.columns import EVENT_COLUMNS, PLACE_COLUMNS
-from otel_feedback.downstream.tables.opening import SourceError, open_log, open_store
-from otel_feedback.downstream.tables.tables import Tables
+from otel_feedback.downstream.tables.opening import open_log
+from otel_feedback.downstream.tables.stored import open_store
+from otel_feedback.downstream.tables.tables import SourceError, Tables
 from tests.downstream.tables import made
 
 EVENT = made.events(1)[0]
@@ -55,7 +56,28 @@ def test_a_value_that_does_not_fit_its_column_is_null_and_its_event_is_there(tmp
         assert tables.query("SELECT event_id, own_tokens, tags FROM events ORDER BY ALL") == [
             ("a", None, list(EVENT.tags)), ("b", 5, None),
         ]  # fmt: skip
-        assert tables.unread == 0
+        assert (tables.unread, tables.unfit) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"own_tokens": 2**63}, {"own_tokens": "many"}, {"own_cost": "free"}, {"timestamp": "soon"}, {"tags": {"a": 1}},
+        {"usage_complete": "perhaps"}, {"revision": -(2**80)}, {"depth": [1]}, {"quality_score": 10**400},
+    ],
+)  # fmt: skip
+def test_each_value_that_does_not_fit_is_counted(fields: dict[str, Any], tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_bytes(
+        line("a", **fields) + b"\n" + line("b", own_tokens=None, own_cost=None, tags=None) + b"\nno event\n"
+    )
+    with open_log([log]) as tables:
+        assert (tables.unread, tables.unfit) == (1, 1)
+        (name,) = fields
+        assert tables.query(f"SELECT \"{name}\" FROM events WHERE event_id = 'a'") == [
+            (1 if name == "revision" else None,)
+        ]
+        assert tables.query("SELECT count(*) FROM outcomes") == [(2,)]
 
 
 def test_compressed_files_and_plain_ones_are_read_together_and_one_that_ends_early_as_far_as_it_goes(
@@ -211,9 +233,6 @@ def test_a_folder_that_is_no_store_and_a_manifest_that_is_none(tmp_path: Path) -
         (tmp_path / "manifest.json").write_text(content)
         with pytest.raises(SourceError, match=r"manifest\.json cannot be read"):
             open_store(tmp_path, made.BEGIN)
-    (tmp_path / "manifest.json").write_text('{"files": [{"path": "gone.parquet"}]}')
-    with pytest.raises(SourceError, match=r"cannot read the store"):
-        open_store(tmp_path)
 
 
 def test_a_store_that_is_compacted_while_it_is_opened_is_opened_again(
@@ -232,6 +251,6 @@ def test_a_store_that_is_compacted_while_it_is_opened_is_opened_again(
         (store.folder / "manifest.json").write_bytes(manifest.replace(old.name.encode(), compacted.name.encode()))
         return told
 
-    monkeypatch.setattr("otel_feedback.downstream.tables.opening.json.loads", loads)
+    monkeypatch.setattr("otel_feedback.downstream.tables.stored.json.loads", loads)
     with open_store(store.folder) as tables:
         assert tables.query("SELECT count(*) FROM events") == [(100,)]

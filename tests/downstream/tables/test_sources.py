@@ -8,7 +8,6 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from otel_feedback import OutcomeEvent
@@ -24,15 +23,7 @@ RECORDS = 6_000
 
 @pytest.fixture(scope="module")
 def records() -> list[OutcomeEvent]:
-    """As they come, of the last three hours: brokers refuse what is too old."""
-    shift = datetime.now(timezone.utc) - made.BEGIN - timedelta(hours=3, minutes=10)
-    moved: list[OutcomeEvent] = []
-    for event in made.events(RECORDS):
-        times = {name: getattr(event, name) for name in ("timestamp", "start_time", "end_time")}
-        moved.append(
-            msgspec.structs.replace(event, **{name: at + shift for name, at in times.items() if at is not None})
-        )
-    return moved
+    return made.recent(made.events(RECORDS))
 
 
 def read(*arguments: str, topic: Topic | None = None) -> str:
@@ -42,15 +33,6 @@ def read(*arguments: str, topic: Topic | None = None) -> str:
     done: subprocess.CompletedProcess[str] = run_cli(*arguments, variables=variables)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return done.stdout
-
-
-def rounded(value: Any) -> Any:
-    """Return the same without the last digits of sums, which depend on the order of what is added."""
-    if isinstance(value, dict):
-        return {name: rounded(each) for name, each in value.items() if name != "source"}
-    if isinstance(value, list):
-        return [rounded(each) for each in value]
-    return float(f"{value:.12g}") if isinstance(value, float) else value
 
 
 @pytest.mark.brief
@@ -77,7 +59,7 @@ def test_the_topic_a_log_file_and_a_store_have_the_same_numbers(
         ["sql", "--json", "--tenant", "acme", "SELECT * FROM runs ORDER BY run_id"],
         ["trace", "--json", "run-77"],
     ):
-        found = [rounded(json.loads(read(*command, *where, topic=there))) for where, there in sources]
+        found = [made.rounded(json.loads(read(*command, *where, topic=there))) for where, there in sources]
         assert found[0] == found[1] == found[2], command
         assert found[0], command
 

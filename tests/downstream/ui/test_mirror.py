@@ -74,7 +74,7 @@ def test_a_file_that_was_joined_of_known_ones_is_not_read_again(folder: StoreFol
         files = mirror.manifest.files
         with folder.writing():
             parquet = ParquetFiles(folder)
-            joined = parquet.join(files)
+            [joined] = parquet.join(files, [])
             parquet.close()
         manifests.save(folder, msgspec.structs.replace(mirror.manifest, files=[joined]))
         (folder.path / joined.path).write_bytes(b"no Parquet: to read it would fail")

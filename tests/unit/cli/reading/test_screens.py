@@ -59,8 +59,8 @@ def test_a_demo_run_is_explored_on_a_terminal(name: str, columns: int, demo_log:
     lines = terminal.screen.splitlines()
     assert ESCAPE in terminal.output, "colours"
     assert "Traceback" not in terminal.output
-    links = ("http://",)
-    assert max(len(line) for line in lines if not line.startswith(links)) <= columns
+    copied = ("http://", "otel-feedback ")
+    assert max(len(line) for line in lines if not line.lstrip().startswith(copied)) <= columns
     whole = " ".join(terminal.screen.split())
     for text in SEEN[name]:
         wanted = " ".join(text.split())
@@ -80,6 +80,18 @@ def test_a_pipe_gets_the_same_words_and_no_control_codes(
     assert [line for line in out.splitlines() if line != line.rstrip()] == []
     for text in SEEN[name]:
         assert " ".join(text.split()) in " ".join(out.split())
+
+
+def test_a_command_and_a_link_can_be_copied_however_narrow_it_is(
+    demo_log: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert main(["failures", "--from", str(demo_log)]) == 0
+    commands = [line for line in capsys.readouterr().out.splitlines() if "otel-feedback trace" in line]
+    assert len(commands) == 7
+    assert main(shlex.split(commands[0])[1:]) == 0
+    link = capsys.readouterr().out.splitlines()[-1]
+    assert re.fullmatch("http://localhost:16686/trace/[0-9a-f]{32}", link)
 
 
 @needs_pty

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_feedback.downstream.account import ProducerAccount, Run, Verdict
+from otel_feedback.downstream.verify.account import ProducerAccount, Run, Verdict
 from otel_feedback.events.audit import HighWaterRecord, LossRecord
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=timezone.utc)

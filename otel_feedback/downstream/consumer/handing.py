@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from queue import Empty
 from typing import Any
 
-from otel_feedback.downstream.group import Chunk, GroupMember
-from otel_feedback.downstream.letters import INVALID, DeadLetter
-from otel_feedback.downstream.received import ReceivedEvent, decode, is_for
-from otel_feedback.downstream.window import SeenWindow
+from otel_feedback.downstream.consumer.group import Chunk, GroupMember
+from otel_feedback.downstream.consumer.window import SeenWindow
+from otel_feedback.downstream.topic.letters import INVALID, DeadLetter
+from otel_feedback.downstream.topic.received import ReceivedEvent, decode, is_for
 from otel_feedback.errors import SchemaError
 
 __all__ = ["Handing"]

@@ -12,7 +12,7 @@ import kafka
 from kafka import KafkaConsumer
 from kafka.structs import OffsetAndMetadata
 
-from otel_feedback.downstream.group import GroupMember, PartitionInHand, committed
+from otel_feedback.downstream.consumer.group import GroupMember, PartitionInHand, committed
 from otel_feedback.exporters.kafka.inside import join_to_the_end
 from otel_feedback.logger import get_logger
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from otel_feedback.downstream.window import SeenWindow
+from otel_feedback.downstream.consumer.window import SeenWindow
 
 
 def test_the_newest_are_remembered_and_no_more_than_twice_as_many() -> None:

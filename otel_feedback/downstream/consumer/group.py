@@ -184,7 +184,7 @@ class GroupMember:
             from kafka import KafkaConsumer
             from kafka.errors import KafkaConfigurationError
 
-            from otel_feedback.downstream.rebalance import listener
+            from otel_feedback.downstream.consumer.rebalance import listener
             from otel_feedback.exporters.kafka.sockets import closed_on_failure
         quieten(self._config.client_id)
         options: dict[str, Any] = {
@@ -265,7 +265,7 @@ class GroupMember:
         return {owned: end for owned, end in ends.items() if end > owned.committed}
 
     def _commit(self, consumer: KafkaConsumer) -> None:
-        from otel_feedback.downstream.rebalance import offsets
+        from otel_feedback.downstream.consumer.rebalance import offsets
 
         self._commit_due_s = time.monotonic() + self._commit_interval_s
         ends = self.to_commit()
@@ -282,7 +282,7 @@ class GroupMember:
         consumer.commit_async(offsets(ends), callback=answered)
 
     def _commit_last(self, consumer: KafkaConsumer) -> None:
-        from otel_feedback.downstream.rebalance import offsets
+        from otel_feedback.downstream.consumer.rebalance import offsets
 
         ends = self.to_commit()
         if ends:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from otel_feedback.downstream.upcasting import upcast
+from otel_feedback.downstream.topic.upcasting import upcast
 from otel_feedback.errors import SchemaError
 from otel_feedback.events.model import SCHEMA_VERSION, OutcomeEvent, encode
 

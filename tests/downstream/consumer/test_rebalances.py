@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from otel_feedback.downstream import ReceivedEvent
-from otel_feedback.downstream.group import AT_ONCE, ENOUGH
+from otel_feedback.downstream.consumer.group import AT_ONCE, ENOUGH
 from tests.downstream.topics import QUICK, Topic, event
 from tests.pace import slowness
 from tests.stack import kafka_clients

@@ -13,9 +13,9 @@ import signal
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from otel_feedback.downstream.group import GroupMember
-from otel_feedback.downstream.handing import Handing
-from otel_feedback.downstream.letters import RAISED, DeadLetter, DeadLetters
+from otel_feedback.downstream.consumer.group import GroupMember
+from otel_feedback.downstream.consumer.handing import Handing
+from otel_feedback.downstream.topic.letters import RAISED, DeadLetter, DeadLetters
 from otel_feedback.errors import ConfigError, describe
 from otel_feedback.settings.table import KafkaConfig, get_settings
 from otel_feedback.settings.values import a_number, a_text, one_of, whole

@@ -13,7 +13,7 @@ import pytest
 
 import otel_feedback as feedback
 from otel_feedback.downstream import AsyncOutcomeConsumer, OutcomeConsumer, ReceivedEvent
-from otel_feedback.downstream.consuming import END_S
+from otel_feedback.downstream.consumer.consuming import END_S
 from tests.downstream.topics import QUICK, Topic, event
 from tests.stack import kafka_clients
 from tests.stack.kafka import KafkaBroker

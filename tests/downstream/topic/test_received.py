@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import pytest
 
 import otel_feedback as feedback
-from otel_feedback.downstream import Position, ReceivedEvent, upcasting
-from otel_feedback.downstream.received import decode, is_for
+from otel_feedback.downstream import Position, ReceivedEvent
+from otel_feedback.downstream.topic import upcasting
+from otel_feedback.downstream.topic.received import decode, is_for
 from tools.sample import sample_event
 
 

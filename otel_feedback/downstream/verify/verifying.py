@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from otel_feedback.downstream.account import ProducerAccount, Verdict
-from otel_feedback.downstream.reading import Progress, TopicMissingError, TopicReader, open_reader
-from otel_feedback.downstream.received import header
+from otel_feedback.downstream.topic.reading import Progress, TopicMissingError, TopicReader, open_reader
+from otel_feedback.downstream.topic.received import header
+from otel_feedback.downstream.verify.account import ProducerAccount, Verdict
 from otel_feedback.errors import SchemaError
 from otel_feedback.events import audit
 from otel_feedback.exporters.kafka.topics import audit_topic

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from otel_feedback.downstream.consuming import SIGNALS, Consuming
-from otel_feedback.downstream.letters import REJECTED, DeadLetter
-from otel_feedback.downstream.received import ReceivedEvent
+from otel_feedback.downstream.consumer.consuming import SIGNALS, Consuming
+from otel_feedback.downstream.topic.letters import REJECTED, DeadLetter
+from otel_feedback.downstream.topic.received import ReceivedEvent
 
 if TYPE_CHECKING:
     from typing_extensions import Self

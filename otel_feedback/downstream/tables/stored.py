@@ -1,0 +1,220 @@
+"""A store's folder as tables: the files that its manifest names, read when a query asks for them.
+
+    newest, one row an event ──────────┬─ but those of an event that is among the records ─┐
+    records, as they came ─────────────┴─ with those of their events ──► highest revision ─┴──► outcomes
+    outdated ──► only in events
+
+So only the last few files are looked through for revisions, whatever there is besides. A file that cannot be read is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from otel_feedback.downstream.tables.columns import PIPELINE_COLUMNS
+from otel_feedback.downstream.tables.harm import harm_of
+from otel_feedback.downstream.tables.tables import (
+    ALL_COLUMNS,
+    EVENT_TIME,
+    WINDOW_S,
+    SourceError,
+    Tables,
+    first_line,
+    highest,
+    quoted,
+)
+
+__all__ = ["manifest_files", "open_store", "read_until", "rows_of"]
+
+MANIFEST = "manifest.json"
+TRIES = 5
+RECORDS, NEWEST, OUTDATED = KINDS = ("records", "newest", "outdated")
+
+
+def open_store(folder: Path, since: datetime | None = None, window_s: int = WINDOW_S) -> Tables:
+    """Return the events of a store; they are read when they are asked for, as they were when this was called.
+
+    Args:
+        folder: The store's.
+        since: Files without an event of this time or later may be left out.
+        window_s: How long a window is, in seconds.
+
+    Raises:
+        SourceError: There is no store, or its manifest is none.
+    """
+    tables = Tables(None, window_s)
+    try:
+        stored = _Stored(tables, folder, since)
+        stored.open()
+        pipeline = {name: f"SELECT * FROM stored_{name}" for name in PIPELINE_COLUMNS}
+        tables.make_views("SELECT * FROM stored_events", "SELECT * FROM stored_outcomes", pipeline)
+        tables.mend = stored.mend
+    except BaseException:
+        tables.close()
+        raise
+    return tables
+
+
+class _Stored:
+    """The files of a store, and views on them: `stored_events`, `stored_outcomes`, and one for each of PIPELINE_COLUMNS."""
+
+    def __init__(self, tables: Tables, folder: Path, since: datetime | None) -> None:
+        self._tables = tables
+        self._folder = folder
+        self._since = since
+        self._told: Mapping[str, Any] = {}
+        self._files: Mapping[Path, str] = {}
+
+    def open(self) -> None:
+        """Make the views; where a file was made into another meanwhile, or cannot be read, of what there is then."""
+        for tried in range(1, TRIES + 1):
+            self._files = self._named()
+            try:
+                self._make()
+                return
+            except duckdb.Error as exc:
+                if not self._leave_out_harmed() and tried == TRIES:
+                    raise SourceError(f"cannot read the store {self._folder}: {first_line(exc)}") from exc
+
+    def mend(self) -> bool:
+        """Make the views of what can be read now; False where that is what they were made of."""
+        if self._named().keys() == self._files.keys() and not self._leave_out_harmed():
+            return False
+        self.open()
+        return True
+
+    def _named(self) -> Mapping[Path, str]:
+        """Return the files that the manifest names now, with what they hold: of events, and, by table, of the pipeline."""
+        self._told = told = _manifest(self._folder)
+        files = {self._folder / file["path"]: file.get("holds", RECORDS) for file in _since(told["files"], self._since)}
+        for file in _since(told.get("notices", []), self._since):
+            files[self._folder / file["path"]] = file["path"].split("/")[0]
+        return {path: holds for path, holds in files.items() if path not in self._tables.left_out}
+
+    def _leave_out_harmed(self) -> bool:
+        """Take note of what cannot be read; what the manifest no longer names is not harmed, but was made into another."""
+        harmed = {path: why for path in self._files if (why := harm_of(self._tables.connection, path)) is not None}
+        named = self._named()
+        new = {path: why for path, why in harmed.items() if path in named}
+        self._tables.left_out |= new
+        return bool(new)
+
+    def _make(self) -> None:
+        by_kind = {kind: [path for path, holds in self._files.items() if holds == kind] for kind in KINDS}
+        connection = self._tables.connection
+        there = {kind: _columns_of(connection, by_kind[kind]) for kind in KINDS}
+        newer = {name: kind for found in there.values() for name, kind in found.items() if name not in ALL_COLUMNS}
+        columns = {**ALL_COLUMNS, **dict(sorted(newer.items()))}
+        scans = {kind: _timed(_select(files, there[kind], columns)) for kind, files in by_kind.items() if files}
+        nothing = _timed(_select([], (), columns))
+        self._view("stored_events", " UNION ALL ".join(scans.values()) or nothing)
+        self._view("stored_outcomes", _outcomes(scans) or nothing)
+        for name, kinds in PIPELINE_COLUMNS.items():
+            files = [path for path, holds in self._files.items() if holds == name]
+            self._view(f"stored_{name}", _select(files, _columns_of(connection, files), kinds))
+        if self._told.get("reading") is not None:
+            self._view("stored_reading", _reading(self._told))
+
+    def _view(self, name: str, text: str) -> None:
+        self._tables.connection.execute(f"CREATE OR REPLACE VIEW {name} AS {text}")
+
+
+def manifest_files(folder: Path, since: datetime | None = None) -> list[Path]:
+    """Return the files of events of a store, by its manifest; those that end before a moment may be left out.
+
+    Raises:
+        SourceError: There is no store, or its manifest is none.
+    """
+    return [folder / file["path"] for file in _since(_manifest(folder)["files"], since)]
+
+
+def read_until(folder: Path) -> datetime | None:
+    """Return until when a store has all that there was to be read; None where an older version wrote it, which did not say.
+
+    One that has not read all of it since it was begun has nothing wholly, since the beginning of time.
+
+    Raises:
+        SourceError: There is no store, or its manifest is none.
+    """
+    reading = _manifest(folder).get("reading")
+    return None if reading is None else _moment(reading["until"] or "1970-01-01T00:00:00Z")
+
+
+def rows_of(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> str:
+    """Return the SELECT of the rows of a store's files: ALL_COLUMNS, those of a newer version, and `event_time`.
+
+    Raises:
+        duckdb.Error: A file cannot be read.
+    """
+    there = _columns_of(connection, files)
+    newer = {name: kind for name, kind in sorted(there.items()) if name not in ALL_COLUMNS}
+    return _timed(_select(files, there, {**ALL_COLUMNS, **newer}))
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    try:
+        told: dict[str, Any] = json.loads(path.read_bytes())
+        for file in told["files"]:
+            Path(file["path"])
+            _moment(file.get("last") or "0001-01-01")
+    except FileNotFoundError:
+        raise SourceError(f"{folder} is no store: it has no {MANIFEST}") from None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as exc:
+        raise SourceError(f"{path} cannot be read: {exc}") from exc
+    return told
+
+
+def _since(files: Sequence[Mapping[str, Any]], since: datetime | None) -> list[Mapping[str, Any]]:
+    return [file for file in files if since is None or file.get("last") is None or _moment(file["last"]) >= since]
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(re.sub("[zZ]$", "+00:00", text))
+
+
+def _scan(files: Sequence[Path]) -> str:
+    names = ", ".join(quoted(str(file)) for file in files)
+    return f"FROM read_parquet([{names}], union_by_name=true, hive_partitioning=false)" if files else "LIMIT 0"
+
+
+def _columns_of(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> dict[str, str]:
+    if not files:
+        return {}
+    return {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE SELECT * {_scan(files)}").fetchall()}
+
+
+def _select(files: Sequence[Path], there: Collection[str], columns: Mapping[str, str]) -> str:
+    values = [f'"{name}"' if name in there else f'NULL::{kind} AS "{name}"' for name, kind in columns.items()]
+    return f"SELECT {', '.join(values)} {_scan(files)}"
+
+
+def _timed(rows: str) -> str:
+    return f"SELECT *, {EVENT_TIME} AS event_time FROM ({rows})"
+
+
+def _reading(told: Mapping[str, Any]) -> str:
+    """Return the one row of `reading`, as SQL."""
+    reading = told["reading"]
+    newest = max((file["last"] for file in told["files"] if file.get("last")), key=_moment, default=None)
+    values = (reading["source"], reading["at"], reading["until"], reading["behind"], newest)
+    return "SELECT " + ", ".join(
+        f'{"NULL" if value is None else quoted(str(value))}::{kind} AS "{name}"'
+        for (name, kind), value in zip(PIPELINE_COLUMNS["reading"].items(), values, strict=True)
+    )
+
+
+def _outcomes(scans: Mapping[str, str]) -> str | None:
+    newest, records = scans.get(NEWEST), scans.get(RECORDS)
+    if newest is None or records is None:
+        return newest or (records and highest(records))
+    others = f"({records}) AS r ON n.event_id = r.event_id"
+    mixed = f"{records} UNION ALL SELECT n.* FROM ({newest}) AS n SEMI JOIN {others}"
+    return f"SELECT n.* FROM ({newest}) AS n ANTI JOIN {others} UNION ALL {highest(mixed)}"

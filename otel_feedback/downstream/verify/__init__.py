@@ -1,0 +1,1 @@
+"""What became of each producer's events: delivered, repeated, lost and said so, or missing."""

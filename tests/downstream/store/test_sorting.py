@@ -1,0 +1,99 @@
+"""Files that are joined are sorted out: what they hold, and that the outcomes are the same whatever was joined when."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from otel_feedback import OutcomeEvent
+from otel_feedback.downstream.store import manifest as manifests
+from otel_feedback.downstream.store.manifest import NEWEST, OUTDATED, RECORDS
+from otel_feedback.downstream.tables.stored import open_store
+from tests.downstream.store.stores import Store, append, line
+from tests.downstream.tables import made
+from tests.support import run_cli
+
+EVERY = "event_id, revision, own_tokens, own_cost, status, event_time"
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "outcomes.jsonl"
+
+
+@pytest.fixture
+def store(tmp_path: Path, log: Path) -> Store:
+    return Store(tmp_path / "store", "--from", str(log))
+
+
+def require_right(store: Store, records: list[OutcomeEvent]) -> None:
+    """Hold outcomes to a recomputation, and each file to what the manifest says that it holds."""
+    expected = {
+        event.event_id: (
+            event.revision,
+            event.own_tokens,
+            event.own_cost,
+            event.status,
+            event.end_time or event.timestamp,
+        )
+        for event in made.outcomes(records)
+    }
+    with open_store(store.path) as tables:
+        rows = tables.query(f"SELECT {EVERY} FROM outcomes")
+        assert {event_id: tuple(row) for event_id, *row in rows} == expected
+        assert len(rows) == len(expected)
+        assert tables.query("SELECT count(*) FROM events") == [(len(records),)]
+
+        def held(kind: str) -> list[tuple[str, int]]:
+            files = [str(store.path / file.path) for file in store.manifest().files if file.holds == kind]
+            return tables.query(f"SELECT event_id, revision FROM read_parquet({files})") if files else []
+
+        newest, outdated = held(NEWEST), held(OUTDATED)
+        assert len(dict(newest)) == len(newest), "one row an event"
+        best = dict(newest)
+        for event_id, revision in held(RECORDS):
+            best[event_id] = max(revision, best.get(event_id, -1))
+        assert all(best[event_id] >= revision for event_id, revision in outdated)
+
+
+def test_outcomes_are_the_same_whatever_was_joined(log: Path, store: Store) -> None:
+    records = made.events(7_000, minutes=100)
+    append(log, b"".join(map(line, records[:5_000])))
+    store.once("--flush-rows", "150")
+    assert {file.holds for file in store.manifest().files} >= {NEWEST, OUTDATED}
+    require_right(store, records[:5_000])
+    # then many that are about events of those files: higher revisions, older ones, the same again
+    again = (
+        records[5_000:]
+        + records[:400]
+        + [made.changed(event, revision=7) for event in made.outcomes(records[800:1_300])]
+    )
+    append(log, b"".join(map(line, again)))
+    store.once("--flush-rows", "150")
+    assert {file.holds for file in store.manifest().files} == {RECORDS, NEWEST, OUTDATED}
+    require_right(store, records[:5_000] + again)
+
+    done = run_cli("erase", "--store", str(store.path), "--user", "u-7")
+    assert done.returncode == 0, done.stderr
+    assert {file.holds for file in store.manifest().files} == {RECORDS, NEWEST, OUTDATED}
+    require_right(store, [event for event in records[:5_000] + again if event.user_id != "u-7"])
+
+
+def test_a_manifest_that_does_not_tell_is_one_of_records(log: Path, store: Store) -> None:
+    """As older versions wrote it; it is also what everything is read as where the kinds are wrong about nothing."""
+    records = made.events(3_000)
+    append(log, b"".join(map(line, records)))
+    store.once("--flush-rows", "150")
+    old = store.manifest()
+    told = store.folder.manifest.read_text()
+    for kind in (NEWEST, OUTDATED, RECORDS):
+        told = told.replace(f',"holds":"{kind}"', "")
+    store.folder.manifest.write_text(told)
+    assert {file.holds for file in store.manifest().files} == {RECORDS}
+    require_right(store, records)
+    append(log, line(records[0]))
+    store.once()
+    require_right(store, [*records, records[0]])
+    manifests.save(store.folder, old)
+    require_right(store, records)
