@@ -22,6 +22,8 @@ from otel_feedback.downstream.objectives.standings import Standing
 from otel_feedback.downstream.tables.opening import open_log
 from otel_feedback.downstream.tables.stored import open_store, read_until
 from otel_feedback.downstream.tables.tables import SourceError, Tables, columns_of
+from otel_feedback.logger import get_logger
+from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["Source", "backtest", "check_queries", "look", "look_at_objectives"]
 
@@ -29,6 +31,7 @@ T = TypeVar("T")
 Failed = Callable[[Rule, Exception], None]
 """Told of a rule that sees nothing, and why."""
 
+_log = ThrottledLog(get_logger(__name__))
 TRIES = 3
 _KINDS = Path(__file__).parent / "kinds"
 
@@ -198,7 +201,10 @@ def _read(file: AlertFile, source: Source, since: datetime, see: Callable[[Table
     for tried in range(1, TRIES + 1):
         try:
             with source.open(file, since) as tables:
-                return see(tables)
+                seen = see(tables)
+                for path, why in tables.left_out.items():
+                    _log.warning(str(path), "%s cannot be read (%s): alerts do not see its rows", path, why)
+                return seen
         except duckdb.Error as exc:
             # a file was made into another meanwhile, or is no Parquet any more
             if tried == TRIES or not isinstance(exc, duckdb.IOException):

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from datetime import datetime, timedelta, timezone
+from itertools import combinations
 from tempfile import TemporaryDirectory
 
 import duckdb
@@ -35,6 +36,8 @@ __all__ = ["HOT", "Mirror", "Reader"]
 
 LOOK_S = 0.25
 TRIES = 5
+MOST_JOINED = 3
+"""Files that several of a day become when they are joined: see `manifest.py`."""
 MOST_HOT = 1_500_000
 """Rows up to which all of a store is in memory; of a larger one the days that a day and the day before it may need."""
 DAYS = 2
@@ -105,6 +108,10 @@ class Reader:
                     raise FeedbackError(f"the store cannot be read: {str(exc).partition(chr(10))[0]}") from exc
                 time.sleep(LOOK_S)
         self.cursor.execute(f"CREATE OR REPLACE TEMP VIEW outcomes AS {text_of('outcomes')}")
+
+
+def _extent(files: Sequence[DataFile]) -> tuple[int, datetime, datetime]:
+    return sum(file.rows for file in files), min(file.first for file in files), max(file.last for file in files)
 
 
 class Mirror:
@@ -257,10 +264,11 @@ class Mirror:
         for path in self._known.keys() - {file.path for file in manifest.files}:
             gone.setdefault(self._known[path].day, []).append(self._known[path])
         for day, files in gone.items():
-            joined = sum(file.rows for file in files), min(f.first for f in files), max(f.last for f in files)
-            like = [file for file in new if file.day == day and (file.rows, file.first, file.last) == joined]
-            if len(like) == 1:
-                new.remove(like[0])
+            joined, of_day = _extent(files), [file for file in new if file.day == day]
+            # they may have become several, by what they hold
+            tried = (some for number in range(1, MOST_JOINED + 1) for some in combinations(of_day, number))
+            like = next((some for some in tried if _extent(some) == joined), ())
+            new = [file for file in new if file not in like]
         return new
 
     def _stat(self) -> object:
