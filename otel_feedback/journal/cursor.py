@@ -1,12 +1,14 @@
 """One destination's place in a journal, the same for every form of journal.
 
 Threads: leased and settled by one worker; the journal counts losses from any thread. One lock, held for the settling
-of what was acknowledged together. Where the journal's lock is needed too, the journal's comes first.
+of what was acknowledged together. Who has the journal's lock never waits for this one: a signal handler or a finaliser may
+interrupt whoever has it, record an action, and wait for the journal's.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -82,6 +84,8 @@ class JournalCursor:
         self._delivered = state.delivered  # guarded by self._lock
         self._lost = dict(state.lost)  # guarded by self._lock
         self._untold: list[Loss] = []  # guarded by self._lock
+        self._gone: deque[tuple[int, int, str]] = deque()  # what the journal forgot, and is not counted yet
+        self._seen = state  # as it was written down last
 
     @property
     def low(self) -> int:
@@ -110,10 +114,12 @@ class JournalCursor:
 
     def _lease_next(self, most: int) -> list[Record]:
         with self._lock:
+            self._catch_up()
             start = self._next = self._ahead.first_missing(max(self._next, self._low))
         records, after, reason = self._reader.read(start, most)
         leased: list[Record] = []
         with self._lock:
+            self._catch_up()
             if len(records) == after - start and start >= self._low and not self._ahead:  # none is missing or settled
                 self._next = after
                 return records
@@ -131,6 +137,7 @@ class JournalCursor:
 
     def settle(self, sequence: int, lost: str | None = None) -> bool:
         with self._lock:
+            self._catch_up()
             if sequence < self._low or (self._ahead and sequence in self._ahead):
                 return False
             if lost is None:
@@ -149,6 +156,7 @@ class JournalCursor:
         ordered = sorted(sequences)
         first = end = ordered[0] if ordered else 0
         with self._lock:
+            self._catch_up()
             for sequence in ordered:
                 if sequence != end:
                     self._deliver(first, end)
@@ -168,8 +176,16 @@ class JournalCursor:
 
     def lose(self, first: int, end: int, reason: str) -> None:
         """Count what is pending of `[first, end)` as lost. Called by the journal, which forgets those records."""
-        with self._lock:
-            self._lose(first, end, reason)
+        self._gone.append((first, end, reason))
+        if self._lock.acquire(blocking=False):  # else it is counted before anybody looks, or settles another
+            try:
+                self._catch_up()
+            finally:
+                self._lock.release()
+
+    def _catch_up(self) -> None:
+        while self._gone:
+            self._lose(*self._gone.popleft())
 
     def _lose(self, first: int, end: int, reason: str) -> None:
         first = max(first, self._low)
@@ -200,6 +216,7 @@ class JournalCursor:
 
     def give_up(self, reason: str, first: int = 0) -> int:
         with self._lock:
+            self._catch_up()
             first, end = max(first, self._low), self._source.end
             count = max(0, end - first) - self._ahead.count(first, end)
             self._lose(first, end, reason)
@@ -209,19 +226,26 @@ class JournalCursor:
 
     def account(self) -> Account:
         with self._lock:
+            self._catch_up()
             end = self._source.end
             pending = end - self._low - self._ahead.count(self._low, end)
             return Account(end - self._start, self._delivered, pending, dict(self._lost))
 
     def losses(self) -> Sequence[Loss]:
         with self._lock:
+            self._catch_up()
             untold, self._untold = self._untold, []
         return untold
 
     def state(self) -> CursorState:
-        """Return the cursor as it is to be written down."""
-        with self._lock:
-            return CursorState(
-                self.exporter, self.destination, self._start, self._low, self._ahead.runs, self._delivered,
-                dict(self._lost), self.address,
-            )  # fmt: skip
+        """Return the cursor as it is to be written down; where somebody is at it, as it was the last time."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._catch_up()
+                self._seen = CursorState(
+                    self.exporter, self.destination, self._start, self._low, self._ahead.runs, self._delivered,
+                    dict(self._lost), self.address,
+                )  # fmt: skip
+            finally:
+                self._lock.release()
+        return self._seen

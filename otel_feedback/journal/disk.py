@@ -154,7 +154,9 @@ class DiskJournal(AppendingJournal):
             state = self._state()
         with contextlib.suppress(OSError):  # repeats, should the process die now; the next try is soon
             save_state(folder.path, state)
-            self._saved_marks = marks
+            # of a cursor that somebody is at it is an older state; what that needs must stay
+            if all(saved.low >= low for saved, (low, _, _) in zip(state.cursors, marks, strict=False)):
+                self._saved_marks = marks
 
     def _remove_settled(self) -> None:
         """Remove the segments that no cursor needs, once that is written down."""

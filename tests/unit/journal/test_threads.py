@@ -6,8 +6,9 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -147,3 +148,40 @@ def test_many_threads_append_while_others_lease_and_tend(root: Path, *, capped: 
     assert journal.health().damaged_bytes == 0
     journal.close()
     assert list(root.iterdir()) == []
+
+
+@pytest.mark.parametrize("look", ["account", "losses", "deliver", "settle", "lease"])
+def test_nobody_with_the_journals_lock_waits_for_who_is_at_a_cursor(look: str, root: Path) -> None:
+    """Who is at one may be interrupted by a handler of a signal that records an action, and waits for that lock."""
+    journal, clock = journal_in(root, SMALL._replace(max_bytes=64_000))
+    cursor = journal.cursor(*KAFKA, durable=True)
+    append_many(journal, 3)
+    first = cursor.lease(1)[0].sequence
+    calls: dict[str, Callable[[], object]] = {
+        "account": cursor.account, "losses": cursor.losses, "deliver": lambda: cursor.deliver([first]),
+        "settle": lambda: cursor.settle(first), "lease": lambda: cursor.lease(2),
+    }  # fmt: skip
+    waited: list[bool] = []
+
+    def beside() -> None:
+        clock.pass_time()
+        journal.tend()  # writes the cursors down
+        append_many(journal, 20, size=4_000)  # begins segments, and drops some
+
+    def interrupt(frame: FrameType, event: str, _arg: object) -> Any:
+        if event == "line" and len(waited) < 30 and not any(waited):
+            other = threading.Thread(target=beside, daemon=True)
+            other.start()
+            other.join(20)
+            waited.append(other.is_alive())
+        return interrupt if frame.f_code.co_filename.endswith("cursor.py") else None
+
+    sys.settrace(interrupt)
+    try:
+        calls[look]()
+    finally:
+        sys.settrace(None)
+    assert waited
+    assert not any(waited)
+    assert cursor.account().lost["retention"] > 0
+    assert_balanced(cursor)
