@@ -16,12 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 from otel_feedback.cli.console import UNKNOWN, moment, open_console, write
-from otel_feedback.cli.reading.selection import Selection
 from otel_feedback.cli.reading.source import answering, opened, source_of, tell, watched
 from otel_feedback.cli.slo.place import read_objectives
 from otel_feedback.downstream.objectives.counting import COLUMNS
 from otel_feedback.downstream.objectives.objective import Objective
 from otel_feedback.downstream.objectives.standings import Standing, since_of, standings
+from otel_feedback.downstream.tables.selection import Selection
 
 __all__ = ["run"]
 

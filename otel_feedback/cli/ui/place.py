@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from otel_feedback.cli.alerts.place import find_folder, read_rules
+from otel_feedback.cli.alerts.place import find_folder, find_objectives, read_rules
 from otel_feedback.cli.reading.source import LOG, STORE, TOPIC, Source, source_of
 from otel_feedback.cli.ui.journals import find_journals
 from otel_feedback.settings.store import get_store_settings
@@ -34,7 +34,7 @@ def opened(
         ConfigError: A setting cannot be used.
     """
     source = _source(given, bootstrap_servers)
-    with shown_of(source, store, jaeger, _alerts(rules, state)) as shown:
+    with shown_of(source, store, jaeger, _alerts(rules, state), objectives=find_objectives(rules)) as shown:
         yield shown
 
 
@@ -54,8 +54,9 @@ def _alerts(rules: str | None, state: str | None) -> Alerts | None:
 
 @contextmanager
 def shown_of(
-    source: Source, store: Path | None, jaeger: str | None, alerts: Alerts | None = None, journals: Path | None = None
-) -> Generator[Shown, None, None]:
+    source: Source, store: Path | None, jaeger: str | None, alerts: Alerts | None = None, journals: Path | None = None,
+    objectives: Path | None = None,
+) -> Generator[Shown, None, None]:  # fmt: skip
     """Give what is shown of a source, kept up until the end.
 
     Args:
@@ -64,9 +65,11 @@ def shown_of(
         jaeger: Jaeger's page.
         alerts: What is kept of them.
         journals: Where the journals of the service are; None: as the settings say.
+        objectives: Their file, which may come later; None: there are none.
     """
     from otel_feedback.downstream.store.folder import StoreFolder
     from otel_feedback.downstream.ui.app import Shown
+    from otel_feedback.downstream.ui.goals import Goals
     from otel_feedback.downstream.ui.mirror import Mirror
     from otel_feedback.downstream.ui.pipeline import Pipeline
 
@@ -91,6 +94,7 @@ def shown_of(
             yield Shown(
                 mirror, source.kind, source.said, link, problem=lambda: None if host is None else host.problem,
                 behind=behind, alerts=None if alerts is None else alerts.told, pipeline=pipeline.told,
+                objectives=None if objectives is None else Goals(objectives, folder.path).told,
             )  # fmt: skip
         finally:
             pipeline.close()
