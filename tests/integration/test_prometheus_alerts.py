@@ -115,6 +115,8 @@ def test_they_are_evaluated_and_one_fires(collector: Collector, tmp_path: Path) 
         assert {(rule["health"], rule.get("lastError", "")) for rule in told} == {("ok", "")}
         (alert,) = next(rule for rule in told if rule["name"] == "errors")["alerts"]
         assert alert["annotations"]["summary"] == "errors: tenant acme, agent writer, action answer"
-        assert alert["annotations"]["description"].startswith("5"), "about a half"
+        share, _, what = alert["annotations"]["description"].partition("%: ")
+        assert 40 < float(share) < 60, "about a half"
+        assert what == "failures and timeouts by actions that ended"
         pending = prometheus.query(f'otel_feedback_events_pending{{job="{service}"}}')
         assert {dict(labels)["exporter"] for labels in pending} == {"log"}
