@@ -24,6 +24,7 @@ _THOROUGH = (
     "tests/downstream/consumer/test_rebalances.py",
     "tests/downstream/store/test_kills.py",
     "tests/downstream/store/test_notices.py::test_the_manifest_says",
+    "tests/downstream/store/test_topic.py::test_new_partitions",
     "tests/downstream/test_whole_chain.py",
     "tests/downstream/ui/test_commands.py",
     "tests/downstream/ui/test_mirror.py::test_a_writer_that_is_killed",
@@ -31,7 +32,10 @@ _THOROUGH = (
     "tests/fault/",
     "tests/integration/test_kafka_refusals.py::test_a_broker_that_takes_no_large_requests",
     "tests/integration/test_kafka_refusals.py::test_a_record_at_which_the_connection_breaks",
+    "tests/integration/test_kafka_refusals.py::test_good_events_arrive",
     "tests/live/",
+    "tests/unit/convert/test_hostile_spans.py::test_whatever_spans_carry",
+    "tests/unit/test_benchmark_conversion.py::test_every_way",
     "tests/unit/test_benchmarks.py::test_a_quick_run_reports",
 )
 _SLOW = (

@@ -8,7 +8,6 @@ import urllib.request
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Browser, expect
 
 from otel_feedback import OutcomeEvent, OutcomeStatus
@@ -89,7 +88,6 @@ def test_nothing_yet_says_how_to_begin(browser: Browser, tmp_path: Path, axe: st
         expect(page.locator("body")).to_contain_text(re.compile("no page|not found"))
 
 
-@pytest.mark.brief
 def test_without_its_server_the_page_says_so_and_comes_back(browser: Browser, tmp_path: Path) -> None:
     log = tmp_path / "outcomes.log"
     rows = write(log, _hostile()[:3])

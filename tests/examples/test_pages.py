@@ -200,7 +200,9 @@ def test_command_exists(where: str, command: str) -> None:
                 "pyright",
                 "lint-imports",
             }
-            assert name in {*known, "pre-commit", "git", "opentelemetry-instrument"}, f"{where}: what is {name!r}?"
+            assert name in {*known, "pre-commit", "git", "curl", "opentelemetry-instrument"}, (
+                f"{where}: what is {name!r}?"
+            )
         case _:
             pass  # an assignment of its own
 

@@ -39,8 +39,11 @@ class Command:
 
     def end(self, number: int = signal.SIGINT) -> tuple[int, str, str]:
         self.process.send_signal(number)
-        out, err = self.process.communicate()
-        return self.process.returncode, out, err
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        # not by communicate(), which does not know what came with the first line
+        out, err = self.process.stdout.read(), self.process.stderr.read()
+        return self.process.wait(), out, err
 
 
 @contextlib.contextmanager
