@@ -42,8 +42,9 @@ class Command:
         assert self.process.stdout is not None
         assert self.process.stderr is not None
         # not by communicate(), which does not know what came with the first line
-        out, err = self.process.stdout.read(), self.process.stderr.read()
-        return self.process.wait(), out, err
+        with self.process:
+            out, err = self.process.stdout.read(), self.process.stderr.read()
+        return self.process.returncode, out, err
 
 
 @contextlib.contextmanager
