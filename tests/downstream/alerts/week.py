@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
 
-from otel_feedback.downstream.tables.columns import EVENT_COLUMNS, PLACE_COLUMNS
+from tests.downstream.generated import write_days
 
 BEGIN = datetime(2026, 3, 2, tzinfo=timezone.utc)
 AGENTS = ("planner", "researcher", "writer")
@@ -51,32 +50,9 @@ def write_store(folder: Path, *, days: int = 7, incidents: Sequence[Incident] = 
     for incident in incidents:
         connection.execute("INSERT INTO incidents VALUES (?, ?, ?, ?, ?)", list(incident))
     connection.execute(_MADE.format(begin=BEGIN.isoformat(), rows=days * 86_400 // EVERY_S, every=EVERY_S))
-    files: list[dict[str, object]] = []
-    for day in range(days):
-        name = f"events/day={(BEGIN + timedelta(days=day)).date()}/part-0.parquet"
-        path = folder / name
-        path.parent.mkdir(parents=True)
-        columns = ", ".join(
-            f'"{column}"' if column in _WRITTEN else f'NULL::{kind} AS "{column}"'
-            for column, kind in {**EVENT_COLUMNS, **PLACE_COLUMNS}.items()
-        )
-        begin, end = (BEGIN + timedelta(days=each) for each in (day, day + 1))
-        connection.execute(
-            f"COPY (SELECT {columns} FROM made WHERE \"timestamp\" >= '{begin}' AND \"timestamp\" < '{end}')"
-            f" TO '{path}' (FORMAT parquet)"
-        )
-        files.append(
-            {"path": name, "rows": 1, "bytes": path.stat().st_size, "first": begin.isoformat(), "last": end.isoformat()}
-        )
-    connection.close()
-    (folder / "manifest.json").write_text(json.dumps({"version": 1, "files": files, "positions": {}}))
-    return folder
+    with connection:
+        return write_days(connection, folder, BEGIN, days)
 
-
-_WRITTEN = frozenset({
-    "event_id", "revision", "timestamp", "start_time", "end_time", "action_type", "status", "agent_name", "tenant_id",
-    "run_id", "latency_ms", "own_cost", "quality_score", "service_name", "schema_version", "producer_id", "sequence",
-})  # fmt: skip
 
 _MADE = """
 CREATE TABLE made AS

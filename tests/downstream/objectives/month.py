@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
 
-from otel_feedback.downstream.tables.columns import EVENT_COLUMNS, PLACE_COLUMNS
+from tests.downstream.generated import write_days
 
 BEGIN = datetime(2026, 3, 1, tzinfo=timezone.utc)
 DAYS = 30
@@ -56,24 +55,5 @@ def write_store(folder: Path) -> Path:
             FROM range({DAYS * 86_400 // EVERY_S}) AS r(n), (VALUES ('planner'), ('writer')) AS a(agent) ORDER BY n, agent)
         """
     )
-    there = {name for name, *_ in connection.execute("DESCRIBE made").fetchall()}
-    columns = ", ".join(
-        f'"{name}"' if name in there else f'NULL::{kind} AS "{name}"'
-        for name, kind in {**EVENT_COLUMNS, **PLACE_COLUMNS}.items()
-    )
-    files: list[dict[str, object]] = []
-    for day in range(DAYS):
-        begin, end = (BEGIN + timedelta(days=each) for each in (day, day + 1))
-        name = f"events/day={begin.date()}/part-0.parquet"
-        path = folder / name
-        path.parent.mkdir(parents=True)
-        connection.execute(
-            f"COPY (SELECT {columns} FROM made WHERE \"timestamp\" >= '{begin}' AND \"timestamp\" < '{end}')"
-            f" TO '{path}' (FORMAT parquet)"
-        )
-        files.append(
-            {"path": name, "rows": 1, "bytes": path.stat().st_size, "first": begin.isoformat(), "last": end.isoformat()}
-        )
-    connection.close()
-    (folder / "manifest.json").write_text(json.dumps({"version": 1, "files": files, "positions": {}}))
-    return folder
+    with connection:
+        return write_days(connection, folder, BEGIN, DAYS)
