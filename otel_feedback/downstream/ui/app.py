@@ -30,7 +30,8 @@ from otel_feedback.downstream.ui import details, exporting, groups, picture
 from otel_feedback.downstream.ui.access import Access, Guard
 from otel_feedback.downstream.ui.asking import Asked, RefusedError, asked_of, choice_of, number_of
 from otel_feedback.downstream.ui.live import MOST_ROWS, Hub
-from otel_feedback.downstream.ui.mirror import Mirror, Reader
+from otel_feedback.downstream.ui.mirror import Mirror
+from otel_feedback.downstream.ui.reader import Reader
 from otel_feedback.downstream.ui.rows import milliseconds
 from otel_feedback.errors import FeedbackError
 from otel_feedback.version import VERSION

@@ -8,7 +8,7 @@ from typing import Any
 from otel_feedback.downstream.tables.selection import literal
 from otel_feedback.downstream.ui.asking import Asked, RefusedError
 from otel_feedback.downstream.ui.measures import sql_of
-from otel_feedback.downstream.ui.mirror import Reader
+from otel_feedback.downstream.ui.reader import Reader
 from otel_feedback.downstream.ui.rows import ROW, detail_of, row_of
 
 __all__ = ["changed", "feed", "outcomes_for", "run"]

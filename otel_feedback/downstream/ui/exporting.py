@@ -12,7 +12,7 @@ import msgspec
 from otel_feedback.downstream.tables.columns import EVENT_COLUMNS
 from otel_feedback.downstream.ui.asking import Asked
 from otel_feedback.downstream.ui.groups import costs, failures
-from otel_feedback.downstream.ui.mirror import Reader
+from otel_feedback.downstream.ui.reader import Reader
 
 __all__ = ["VIEWS", "export"]
 

@@ -15,7 +15,7 @@ from otel_feedback.downstream.objectives.reading import read
 from otel_feedback.downstream.objectives.standings import Standing, since_of, standings
 from otel_feedback.downstream.tables.stored import open_store
 from otel_feedback.downstream.tables.tables import SourceError, quoted
-from otel_feedback.downstream.ui.mirror import Reader
+from otel_feedback.downstream.ui.reader import Reader
 from otel_feedback.downstream.ui.rows import milliseconds
 
 __all__ = ["Goals"]

@@ -8,7 +8,7 @@ from otel_feedback.downstream.store.rollups import sums_of
 from otel_feedback.downstream.ui.asking import FILTERS, Asked
 from otel_feedback.downstream.ui.details import outcomes_for
 from otel_feedback.downstream.ui.measures import sql_of
-from otel_feedback.downstream.ui.mirror import Reader
+from otel_feedback.downstream.ui.reader import Reader
 
 __all__ = ["BY", "VALUES", "costs", "failures", "values"]
 

@@ -3,8 +3,7 @@
     manifest ──changed?──► its new files ──► the rows that are new or a higher revision ──► kept.hot
                                                                                        └──► listeners: rows from `seen` on
 
-A reader gets a cursor of its own in which `hot` and `hours` are views: of everything, or of one tenant. Queries name
-nothing else, so that whose rows they see is decided here and nowhere else. Days that do not fit are sums, `hours`.
+Days that do not fit are sums, `hours`. Whoever asks gets a `Reader`, in which both are views of what may be seen.
 
 Threads: one of ours, which writes; `open()` and the properties are for any.
 """
@@ -28,14 +27,14 @@ from otel_feedback.downstream.store.manifest import DataFile, Manifest, Rollup
 from otel_feedback.downstream.store.rollups import current, day_after, day_sums, rows_by_day, sums_of
 from otel_feedback.downstream.tables.selection import literal
 from otel_feedback.downstream.tables.stored import rows_of
-from otel_feedback.downstream.tables.tables import QUIET, quoted, text_of
+from otel_feedback.downstream.tables.tables import QUIET, quoted
+from otel_feedback.downstream.ui.reader import Reader
 from otel_feedback.errors import FeedbackError
 from otel_feedback.logger import number_of
 
-__all__ = ["HOT", "Mirror", "Reader"]
+__all__ = ["HOT", "Mirror"]
 
 LOOK_S = 0.25
-TRIES = 5
 MOST_JOINED = 3
 """Files that several of a day become when they are joined: see `manifest.py`."""
 MOST_HOT = 1_500_000
@@ -58,56 +57,6 @@ HOT = {
     "key": "hash(event_id)",
 }  # fmt: skip
 """By column of `hot`: what it is of a row of a store. `t` is milliseconds since 1970, `took` what counts as its latency."""
-
-
-class Reader:
-    """A cursor of one request, in which there is what its asker may see. For one thread."""
-
-    def __init__(self, mirror: Mirror, tenant: str | None) -> None:
-        self.mirror = mirror
-        self.tenant = tenant
-        self.cursor = mirror.connection.cursor()
-        self.cursor.execute(QUIET)
-        self._whose = "true" if tenant is None else f"tenant_id = {quoted(tenant)}"
-        for name in ("hot", "hours"):
-            self.cursor.execute(
-                f"CREATE TEMP VIEW {name} AS SELECT *, rowid AS place FROM kept.{name} WHERE {self._whose}"
-            )
-
-    def rows(self, text: str, given: Sequence[object] = ()) -> list[dict[str, object]]:
-        """Return the rows of a query by column."""
-        answer = self.cursor.execute(text, list(given))
-        names = [each[0] for each in answer.description or []]
-        return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
-
-    def open_stored(self, since: datetime | None = None, until: datetime | None = None, only: str = "true") -> None:
-        """Make `events` and `outcomes` what the store's files have, of those that may be of this time.
-
-        Args:
-            since: From when on.
-            until: Up to when.
-            only: A condition of SQL on columns that no revision changes.
-
-        Raises:
-            FeedbackError: A file cannot be read.
-        """
-        for tried in range(1, TRIES + 1):
-            files = [
-                self.mirror.folder.path / file.path
-                for file in self.mirror.manifest.files
-                if (since is None or file.last >= since) and (until is None or file.first <= until)
-            ]
-            try:
-                text = rows_of(self.cursor, files)
-                self.cursor.execute(
-                    f"CREATE OR REPLACE TEMP VIEW events AS SELECT * FROM ({text}) WHERE {self._whose} AND {only}"
-                )
-                break
-            except duckdb.IOException as exc:  # joined into another meanwhile, which the mirror sees in a moment
-                if tried == TRIES:
-                    raise FeedbackError(f"the store cannot be read: {str(exc).partition(chr(10))[0]}") from exc
-                time.sleep(LOOK_S)
-        self.cursor.execute(f"CREATE OR REPLACE TEMP VIEW outcomes AS {text_of('outcomes')}")
 
 
 def _extent(files: Sequence[DataFile]) -> tuple[int, datetime, datetime]:

@@ -12,7 +12,8 @@ from typing import Any
 from otel_feedback.downstream.store.rollups import sums_of
 from otel_feedback.downstream.ui.asking import Asked
 from otel_feedback.downstream.ui.measures import OF_ROWS, OF_SUMS, sql_of, told_of
-from otel_feedback.downstream.ui.mirror import HOT, Reader
+from otel_feedback.downstream.ui.mirror import HOT
+from otel_feedback.downstream.ui.reader import Reader
 from otel_feedback.downstream.ui.rows import milliseconds
 
 __all__ = ["Chosen", "picture", "totals"]

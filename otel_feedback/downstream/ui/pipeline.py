@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from otel_feedback.downstream.topic.reading import open_reader
 from otel_feedback.downstream.ui.asking import Asked
 from otel_feedback.downstream.ui.measures import sql_of
-from otel_feedback.downstream.ui.mirror import Mirror, Reader
+from otel_feedback.downstream.ui.mirror import Mirror
+from otel_feedback.downstream.ui.reader import Reader
 from otel_feedback.downstream.ui.rows import milliseconds
 from otel_feedback.errors import SchemaError, describe
 from otel_feedback.events import audit

@@ -1,0 +1,76 @@
+"""What one request may see of a mirror: a cursor in which `hot` and `hours` are views, of everything or of one tenant.
+
+Queries name nothing else, so that whose rows they see is decided here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from otel_feedback.downstream.tables.stored import rows_of
+from otel_feedback.downstream.tables.tables import QUIET, quoted, text_of
+from otel_feedback.errors import FeedbackError
+
+if TYPE_CHECKING:
+    from otel_feedback.downstream.ui.mirror import Mirror
+
+__all__ = ["Reader"]
+
+TRIES = 5
+AGAIN_S = 0.25
+"""As often the mirror looks at the manifest."""
+
+
+class Reader:
+    """A cursor of one request, in which there is what its asker may see. For one thread."""
+
+    def __init__(self, mirror: Mirror, tenant: str | None) -> None:
+        self.mirror = mirror
+        self.tenant = tenant
+        self.cursor = mirror.connection.cursor()
+        self.cursor.execute(QUIET)
+        self._whose = "true" if tenant is None else f"tenant_id = {quoted(tenant)}"
+        for name in ("hot", "hours"):
+            self.cursor.execute(
+                f"CREATE TEMP VIEW {name} AS SELECT *, rowid AS place FROM kept.{name} WHERE {self._whose}"
+            )
+
+    def rows(self, text: str, given: Sequence[object] = ()) -> list[dict[str, object]]:
+        """Return the rows of a query by column."""
+        answer = self.cursor.execute(text, list(given))
+        names = [each[0] for each in answer.description or []]
+        return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+
+    def open_stored(self, since: datetime | None = None, until: datetime | None = None, only: str = "true") -> None:
+        """Make `events` and `outcomes` what the store's files have, of those that may be of this time.
+
+        Args:
+            since: From when on.
+            until: Up to when.
+            only: A condition of SQL on columns that no revision changes.
+
+        Raises:
+            FeedbackError: A file cannot be read.
+        """
+        for tried in range(1, TRIES + 1):
+            files = [
+                self.mirror.folder.path / file.path
+                for file in self.mirror.manifest.files
+                if (since is None or file.last >= since) and (until is None or file.first <= until)
+            ]
+            try:
+                text = rows_of(self.cursor, files)
+                self.cursor.execute(
+                    f"CREATE OR REPLACE TEMP VIEW events AS SELECT * FROM ({text}) WHERE {self._whose} AND {only}"
+                )
+                break
+            except duckdb.IOException as exc:  # joined into another meanwhile, which the mirror sees in a moment
+                if tried == TRIES:
+                    raise FeedbackError(f"the store cannot be read: {str(exc).partition(chr(10))[0]}") from exc
+                time.sleep(AGAIN_S)
+        self.cursor.execute(f"CREATE OR REPLACE TEMP VIEW outcomes AS {text_of('outcomes')}")
