@@ -22,6 +22,7 @@ from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Exporter, Identifying, Refusal
 from otel_feedback.journal.interface import Cursor
 from otel_feedback.logger import get_logger
+from otel_feedback.pipeline.gathering import SOON_S, Gathering
 from otel_feedback.pipeline.in_flight import InFlight
 from otel_feedback.pipeline.wake import Wake
 from otel_feedback.retry import Backoff
@@ -32,10 +33,6 @@ from otel_feedback.throttle import ThrottledLog
 __all__ = ["Refused", "Worker"]
 
 logger = get_logger(__name__)
-
-SOON_S = 0.1
-MANY_EVENTS = 1_000
-"""How many appends wake a worker that looks at the journal every `SOON_S` or more often."""
 
 MOST_DEFECTS = 3
 """Times that a record may make an exporter fail in a way that none should, before it is refused.
@@ -85,15 +82,14 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._sources: tuple[Cursor, ...] = (cursor,)  # this process's own first; replaced as a whole
         self._turns = 0  # leases made; whose turn it is
-        self._in_flight = InFlight(exporter, self._wake.set)
+        self._in_flight = InFlight(exporter, self._say_answered)
         self._defects: dict[Cursor, int] = {}  # in a row that no exporter should raise, by whose records they were
         self._most_defects = MOST_DEFECTS
         self._refuses = False  # records for good, and has taken none since
-        self._idle = True  # an append wakes us
-        # a full lease need not wake us where we look soon anyhow: all that have become full by then go together
-        looks_soon = exporter.linger_s <= SOON_S
-        self._wakes_at = max(exporter.lease_events, MANY_EVENTS if looks_soon else 1)
-        self._gather_until = 0.0  # monotonic: until then records wait for company
+        self._idle = False  # an append wakes us
+        self._gathering = Gathering(exporter)
+        self._wakes_at = self._gathering.wakes_at
+        self._looks_soon = False  # without being woken: no answer has to
         self._hurry_to = 0  # records below this one do not wait for company
         self._stopping, self._stop_by = False, 0.0
 
@@ -190,12 +186,17 @@ class Worker:
         finally:
             self._start_lock.release()
 
+    def _say_answered(self) -> None:
+        """Say, from the exporter's thread, that something became known of what is in flight."""
+        if not self._looks_soon:
+            self._wake.set()
+
     # -- the worker's thread -------------------------------------------------------------------------------
 
     def _run(self) -> None:
         try:
             with suppress_instrumentation():
-                self._gather_until = time.monotonic() + self.exporter.linger_s
+                self._gathering.begin()
                 while not self._stopping:
                     try:
                         self._turn()
@@ -212,7 +213,10 @@ class Worker:
                 return
             if source is not None:
                 # one by one after a defect, so that a record which provokes it is found
-                lease = source.lease(1 if source in self._defects else self.exporter.lease_events)
+                most = 1 if source in self._defects else self.exporter.lease_events
+                lease = source.lease(most)
+                if source is self.cursor:
+                    self._gathering.took(most)
                 if lease:
                     self._export(lease, source)
                 else:  # what was there could not be read, and is accounted for
@@ -233,16 +237,19 @@ class Worker:
 
     def _wait_for_work(self) -> Cursor | None:
         """Wait until a lease is worth making, or there is something else to look at; return whose it is, if any."""
+        available = self.cursor.available()
+        left = self._gathering.look(available)
         room = len(self._in_flight) < self.exporter.max_leases
         if room and (due := self._due()) is not None:
             return due
-        left = self._gather_until - time.monotonic()
-        if left > 0:  # company may come
+        is_gathering = left > 0 and (available > 0 or self._gathering.has_company)
+        self._looks_soon = is_gathering and self._gathering.is_soon and self._hurry_to <= self.cursor.low
+        if not self._looks_soon and self._in_flight.has_answers:  # for which nobody woke us
+            return None
+        if is_gathering:
             self._sleep(left)
         elif not room:
             self._sleep(None)
-        elif self.cursor.available() > 0:
-            return self._due(has_waited=True)
         else:
             self._wait_for_append()
         return None
@@ -253,7 +260,7 @@ class Worker:
         if self.cursor.available() <= 0 and self._due() is None and not self._stopping and not self._is_curious:
             self._sleep(None)
         if self.cursor.available() > 0:
-            self._gather_until = time.monotonic() + self.exporter.linger_s
+            self._gathering.begin()
         self._idle = False
 
     def _sleep(self, most_s: float | None) -> None:
@@ -263,25 +270,20 @@ class Worker:
             most_s = poll_s if most_s is None else min(most_s, poll_s)
         self._wake.wait(most_s)
 
-    def _due(self, *, has_waited: bool = False) -> Cursor | None:
-        """Return the cursor whose turn it is; this process's own only when a lease is full or in a hurry."""
+    def _due(self) -> Cursor | None:
+        """Return the cursor whose turn it is; this process's own only when records have waited, or are in a hurry."""
         sources = self._sources
         for turn in range(self._turns + 1, self._turns + 1 + len(sources)):
             cursor = sources[turn % len(sources)]
             available = cursor.available()
             if available > 0 and (
-                cursor is not self.cursor
-                or has_waited
-                or available >= self.exporter.lease_events
-                or self._hurry_to > cursor.low
+                cursor is not self.cursor or self._gathering.is_due(available) or self._hurry_to > cursor.low
             ):
                 self._turns = turn
                 return cursor
         return None
 
     def _export(self, lease: Sequence[Record], source: Cursor) -> None:
-        # sooner than that no append has to wake us
-        self._gather_until = time.monotonic() + self.exporter.linger_s
         try:
             self._in_flight.add(self.exporter.export(lease), source)
         except ExportError as exc:
@@ -338,6 +340,7 @@ class Worker:
         self._in_flight.clear()
         for source in self._sources:
             source.rewind()
+        self._gathering.again()
         self.exporter.abandon()
         self._log.warning(
             f"retry {exc.reason}", "%s did not take events (%s); %d wait, next try in %.1f s",
