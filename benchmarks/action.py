@@ -6,7 +6,8 @@ layout and hash seeds differ from process to process. A ratio of means is that o
 percentiles are those of all calls of a launch, so that what is rare (a new segment, a sync) is in them.
 
     back to back             one call after the other: the hardest case where Kafka is there, since the worker cannot
-                             keep up and wants the interpreter lock all the time
+                             keep up and wants the interpreter lock all the time; a round takes longer than it
+                             waits for company (`KAFKA_LINGER_MS`), or it would not be at work yet
     beside a busy thread     the same, with a thread that burns Python in the process; the bare span has one, too
     at a pace                1,000 calls a second, so that the worker has time; the caches are colder, for all
 
@@ -72,11 +73,11 @@ class Mode(NamedTuple):
 
 def _modes(*, is_quick: bool) -> tuple[Mode, Mode, Mode]:
     few = (SET_ATTRIBUTE, AT_START, AWAY, THERE)
-    calls, paced, many, fewer = (200, 50, 3, 2) if is_quick else (1_000, 250, 30, 12)
+    calls, paced, many, fewer = (200, 50, 3, 2) if is_quick else (3_000, 250, 12, 12)
     return (
         Mode("", SUBJECTS, calls, many),
-        # twice as many, so that a round of the bare span meets the switch interval (5 ms) several times
-        Mode(BUSY, few, 2 * calls, fewer, is_busy=True),
+        # so many that a round of the bare span meets the switch interval (5 ms) several times
+        Mode(BUSY, few, calls, fewer, is_busy=True),
         Mode(PACED, few, paced, fewer, rate=1_000),
     )
 

@@ -7,7 +7,7 @@ default, and the plain producer take turns.
 
 Fair, because the plain producer makes, encodes and sends an event like ours, with the same batch size, linger,
 compression, acknowledgements, key, headers and partitioning. What it has not is our worker, which by KAFKA_LINGER_MS
-(100 ms) gives events time to travel together, and which keeps the agent's thread free of the producer.
+(75 ms) gives events time to travel together, and which keeps the agent's thread free of the producer.
 """
 
 from __future__ import annotations

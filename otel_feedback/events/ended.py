@@ -127,7 +127,8 @@ class EndedAction(msgspec.Struct, array_like=True, gc=False):
         """Return the event's metadata."""
         metadata = self.metadata
         if metadata is None:
-            metadata = {name[_SKIPPED:]: value for name, value in self.started.items() if name.startswith(_PREFIX)}
+            started = self.started
+            metadata = {name[_SKIPPED:]: started[name] for name in started if name.startswith(_PREFIX)}
         if self.price is not None:
             source, version = self.price
             metadata = {**metadata, "price_source": source}
@@ -143,32 +144,41 @@ class EndedAction(msgspec.Struct, array_like=True, gc=False):
         return made
 
     def _make(self) -> OutcomeEvent:
-        get = self.started.get
-        event_id, trace_id = self.event_id, self.trace_id
-        started, ended = _at(self.start_ns / 1e9, _UTC), None
-        cpu_ms = attempt = None
-        if self.end_ns is not None:
-            ended = _at(self.end_ns / 1e9, _UTC)
+        # a worker does this for each event beside the agents: names are looked up once, and nothing is asked for twice
+        get, event_id, end_ns, noted, failure = self.started.get, self.event_id, self.end_ns, self.noted, self.failure
+        trace_id = span_id = None
+        if self.has_ids:
+            trace_id, span_id = event_id[:32], event_id[33:]
+        revision = 0
+        moment = started = _at(self.start_ns / 1e9, _UTC)
+        ended = duration_ms = cpu_ms = attempt = None
+        if end_ns is not None:
+            revision = 1
+            moment = ended = _at(end_ns / 1e9, _UTC)
+            duration_ms = (end_ns - self.start_ns) / 1e6
             cpu_ms = None if self.cpu_ns is None else self.cpu_ns / 1e6
-        if self.noted is not None:
-            cpu_ms = self.noted.get(semconv.OUTCOME_CPU_TIME_MS, cpu_ms)
-            attempt = self.noted.get(semconv.OUTCOME_ATTEMPT)
+        latency_ms = duration_ms
+        if noted is not None:
+            duration_ms, latency_ms = self.duration_ms, self.latency_ms
+            cpu_ms, attempt = noted.get(semconv.OUTCOME_CPU_TIME_MS, cpu_ms), noted.get(semconv.OUTCOME_ATTEMPT)
+        error_type = error_message = stack_trace = None
+        if failure is not None:
+            error_type, error_message, stack_trace = self.error_type, self.error_message, failure.stack_trace
         usage = self.usage or _NO_USAGE
-        total = usage.inclusive()
-        stack_trace = None if self.failure is None else self.failure.stack_trace
-        tags = self.tags if self.tags is not None else tuple(get(semconv.OUTCOME_TAGS, ()))
+        total, own_tokens = usage.inclusive(), usage.tokens
+        tags = self.tags if self.tags is not None else tuple(get(_TAGS, ()))
         # by position: see there; in the order of its fields, and of the lines there
         return OutcomeEvent(
-            SCHEMA_VERSION, event_id, self.revision, ended or started, self.action_type, self.status,
+            SCHEMA_VERSION, event_id, revision, moment, get(_ACTION_TYPE, ""), self.status,
             self.severity,
-            self.agent_name, get(semconv.OUTCOME_AGENT_TYPE), get(semconv.GEN_AI_TOOL_NAME), self.service_name,
-            get(semconv.OUTCOME_RUN_ID, trace_id), get(semconv.OUTCOME_WORKFLOW_ID), get(semconv.OUTCOME_CORRELATION_ID),
-            get(semconv.GEN_AI_CONVERSATION_ID), get(semconv.USER_ID), get(semconv.OUTCOME_TENANT_ID),
-            trace_id, self.span_id, get(semconv.OUTCOME_PARENT_EVENT_ID), get(semconv.OUTCOME_ROOT_EVENT_ID, event_id),
-            get(semconv.OUTCOME_DEPTH, 0), attempt,
-            started, ended, self.duration_ms, self.latency_ms,
-            self.error_type, self.error_message, stack_trace,
-            total.latency_ms, total.calls, total.tokens, usage.tokens, usage.input, usage.output, usage.cached,
+            get(_AGENT_NAME), get(_AGENT_TYPE), get(_TOOL_NAME), self.service_name,
+            get(_RUN_ID, trace_id), get(_WORKFLOW_ID), get(_CORRELATION_ID),
+            get(_CONVERSATION_ID), get(_USER_ID), get(_TENANT_ID),
+            trace_id, span_id, get(_PARENT), get(_ROOT, event_id),
+            get(_DEPTH, 0), attempt,
+            started, ended, duration_ms, latency_ms,
+            error_type, error_message, stack_trace,
+            total.latency_ms, total.calls, total.tokens, own_tokens, usage.input, usage.output, usage.cached,
             usage.reasoning, usage.model, usage.provider, total.cost, usage.said_cost if usage.priced is None else usage.priced,
             self.is_complete, self.memory_mb, cpu_ms, self.quality, self.confidence,
             tags, self.all_metadata(),
@@ -189,3 +199,12 @@ _UTC = timezone.utc
 _at = datetime.fromtimestamp
 _PREFIX = semconv.OUTCOME_METADATA_PREFIX
 _SKIPPED = len(_PREFIX)
+_ACTION_TYPE, _AGENT_NAME, _AGENT_TYPE = (
+    semconv.OUTCOME_ACTION_TYPE,
+    semconv.GEN_AI_AGENT_NAME,
+    semconv.OUTCOME_AGENT_TYPE,
+)
+_TOOL_NAME, _RUN_ID, _WORKFLOW_ID = semconv.GEN_AI_TOOL_NAME, semconv.OUTCOME_RUN_ID, semconv.OUTCOME_WORKFLOW_ID
+_CORRELATION_ID, _CONVERSATION_ID = semconv.OUTCOME_CORRELATION_ID, semconv.GEN_AI_CONVERSATION_ID
+_USER_ID, _TENANT_ID, _TAGS = semconv.USER_ID, semconv.OUTCOME_TENANT_ID, semconv.OUTCOME_TAGS
+_PARENT, _ROOT, _DEPTH = semconv.OUTCOME_PARENT_EVENT_ID, semconv.OUTCOME_ROOT_EVENT_ID, semconv.OUTCOME_DEPTH

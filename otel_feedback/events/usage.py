@@ -87,10 +87,11 @@ class Usage(msgspec.Struct, array_like=True, gc=False):
 
     def inclusive(self) -> Inclusive:
         """Return what the action and those below it used."""
+        if self.below is None:
+            return Inclusive(self.calls, self.tokens, self.said_cost, self.priced, self.latency_ms)
         total = Inclusive()
         total.add(self)
-        if self.below is not None:
-            total.add(self.below)
+        total.add(self.below)
         return total
 
     def attributes(self) -> dict[str, Any]:

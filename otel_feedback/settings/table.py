@@ -80,8 +80,8 @@ SETTINGS: tuple[Setting, ...] = (
             "Events handed to the producer at once.", _K),
     Setting("kafka_compression", "KAFKA_COMPRESSION", "gzip", one_of("gzip", "zstd", "lz4", "snappy", "none"),
             "How batches are compressed: gzip, zstd, lz4, snappy or none.", _K),
-    Setting("kafka_linger_ms", "KAFKA_LINGER_MS", "100", whole(0, 60_000),
-            "How long a batch waits for more events, in milliseconds.", _K),
+    Setting("kafka_linger_ms", "KAFKA_LINGER_MS", "75", whole(0, 60_000),
+            "How long a batch waits for more events at most, in milliseconds; less while they come one by one.", _K),
     Setting("kafka_client_id", "KAFKA_CLIENT_ID", "otel-feedback", a_text,
             "What the broker's logs and quotas call this client.", _K),
     Setting("kafka_security_protocol", "KAFKA_SECURITY_PROTOCOL", None,
@@ -213,7 +213,7 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
     topic: str = "agent-outcomes"
     batch_size: int = 100
     compression: str = "gzip"
-    linger_ms: int = 100
+    linger_ms: int = 75
     client_id: str = "otel-feedback"
     client_options: Mapping[str, Any] = msgspec.field(default_factory=dict[str, Any])
     producer_batch_bytes: int = 256 * 1024

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import selectors
-import socket
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +11,6 @@ from hypothesis import strategies as st
 import otel_feedback as feedback
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Receipt, Refusal, Settled
-from otel_feedback.exporters.kafka.producer import QuietSelector
 from otel_feedback.journal.interface import Cursor
 from otel_feedback.journal.memory import MemoryJournal
 from otel_feedback.pipeline import in_flight
@@ -140,26 +136,3 @@ def test_delivered_together_is_as_one_by_one(together: list[list[int]], lost: se
     many.rewind()
     single.rewind()
     assert [one.sequence for one in many.lease(30)] == [one.sequence for one in single.lease(30)]
-
-
-def test_the_selector_knows_what_the_standard_one_knows() -> None:
-    ours, standard = QuietSelector(), selectors.DefaultSelector()
-    left, right = socket.socketpair()
-    steps: list[Callable[[Any], Any]] = [
-        lambda one: one.register(left, selectors.EVENT_READ, "a"),
-        lambda one: one.modify(left, selectors.EVENT_READ | selectors.EVENT_WRITE, "b"),
-        lambda one: one.unregister(left),
-        lambda one: one.register(left, selectors.EVENT_WRITE, "c"),
-    ]
-    with left, right, ours, standard:
-        for step in steps:
-            assert step(ours) == step(standard)
-            assert known(ours, left) == known(standard, left)
-            assert known(ours, right) is known(standard, right) is None
-
-
-def known(selector: selectors.BaseSelector, one: socket.socket) -> selectors.SelectorKey | None:
-    try:
-        return selector.get_key(one)
-    except KeyError:
-        return None

@@ -5,7 +5,6 @@ Imported when the first event is to be sent: importing kafka-python takes 100 ms
 
 from __future__ import annotations
 
-import selectors
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from kafka.net.compat import KafkaNetClient
 from kafka.partitioner.default import murmur2
 
 from otel_feedback.exporters.kafka.destination import ClusterSeen
+from otel_feedback.exporters.kafka.selector import QuietSelector
 from otel_feedback.exporters.kafka.sockets import closed_on_failure
 from otel_feedback.exporters.kafka.tls import with_context
 from otel_feedback.sdk.forks import import_host_lookup
@@ -25,36 +25,6 @@ __all__ = ["OutcomeProducer", "partitioner"]
 import_host_lookup()  # under the guard, as this module is
 
 FOREVER_MS = 2**31 - 1
-
-
-class QuietSelector(selectors.DefaultSelector):
-    """Says quickly that it does not know a socket, which kafka-python asks before each read and write.
-
-    The standard one puts the socket's repr into its KeyError, for which it asks the kernel for both addresses: with the
-    interpreter lock given away for each, beside a busy agent that is up to 10 ms for nothing.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._known: dict[Any, selectors.SelectorKey] = {}
-
-    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        key = self._known[fileobj] = super().register(fileobj, events, data)
-        return key
-
-    def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        key = self._known[fileobj] = super().modify(fileobj, events, data)
-        return key
-
-    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
-        self._known.pop(fileobj, None)
-        return super().unregister(fileobj)
-
-    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
-        key = self._known.get(fileobj)
-        if key is None:
-            raise KeyError("it is not registered")
-        return key
 
 
 class OutcomeProducer(KafkaProducer):
