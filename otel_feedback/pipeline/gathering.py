@@ -23,14 +23,14 @@ SOON_S = 0.1
 class Gathering:
     """When records of this process go to one exporter.
 
-    `is_soon`: it looks again within `SOON_S`. `has_company`: the last round had more than one record. `wakes_at`: an append
-    wakes a worker that waits for company when it makes the journal's end a multiple of this.
+    `has_company`: the last round had more than one record. `wakes_at`: an append wakes a worker that waits for company when
+    it makes the journal's end a multiple of this.
     """
 
     def __init__(self, exporter: Exporter) -> None:
         self._exporter = exporter
-        self.is_soon = exporter.linger_s <= SOON_S
-        self.wakes_at = sys.maxsize if self.is_soon else exporter.lease_events
+        self._is_soon = exporter.linger_s <= SOON_S
+        self.wakes_at = sys.maxsize if self._is_soon else exporter.lease_events
         self.has_company = True
         self._until = 0.0  # monotonic: no round before
         self._round = 0  # records that are still to be leased in it
@@ -52,7 +52,7 @@ class Gathering:
 
     def is_due(self, available: int) -> bool:
         """Tell whether a lease is to be made of so many records."""
-        return self._round > 0 or (not self.is_soon and available >= self._exporter.lease_events)
+        return self._round > 0 or (not self._is_soon and available >= self._exporter.lease_events)
 
     def took(self, most: int) -> None:
         """A lease of up to so many records was made."""

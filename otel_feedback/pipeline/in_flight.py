@@ -39,8 +39,6 @@ SILENT_S = 5.0
 class InFlight:
     """The receipts of one exporter, in the order of the leases.
 
-    `has_answers` says that some may be known which were not asked for yet.
-
     Args:
         wake: Wakes the worker.
     """
@@ -54,7 +52,7 @@ class InFlight:
         self._wake = wake
         self._receipts: list[tuple[Receipt, Cursor]] = []
         self._is_told = False
-        self.has_answers = False  # set on the exporter's thread
+        self._has_answers = False  # set on the exporter's thread
         self._look_at = 0.0  # monotonic: when to ask although nothing was said
         if isinstance(exporter, Answering):
             self.poll_s, self._is_told = TOLD_POLL_S, True
@@ -87,7 +85,7 @@ class InFlight:
         return bool(self._receipts) and time.monotonic() - self._since_s > SILENT_S
 
     def _say_answered(self) -> None:
-        self.has_answers = True
+        self._has_answers = True
         self._wake()
 
     def collect(self, refused: Callable[[Record, Cursor, Refusal], None], moved: set[Cursor]) -> bool:
@@ -99,9 +97,9 @@ class InFlight:
         Raises:
             ExportError: Something failed in a way that may pass; what is known is settled nevertheless.
         """
-        if self._is_told and not self.has_answers and time.monotonic() < self._look_at:
+        if self._is_told and not self._has_answers and time.monotonic() < self._look_at:
             return False
-        self.has_answers = False  # before we look: what comes after it is said again
+        self._has_answers = False  # before we look: what comes after it is said again
         self._look_at = time.monotonic() + self.poll_s
         delivered: dict[Cursor, list[int]] = {}
         try:

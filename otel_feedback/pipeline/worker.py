@@ -22,6 +22,7 @@ from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Exporter, Identifying, Refusal
 from otel_feedback.journal.interface import Cursor
 from otel_feedback.logger import get_logger
+from otel_feedback.pipeline.defects import Defects
 from otel_feedback.pipeline.gathering import SOON_S, Gathering
 from otel_feedback.pipeline.in_flight import InFlight
 from otel_feedback.pipeline.wake import Wake
@@ -33,11 +34,6 @@ from otel_feedback.throttle import ThrottledLog
 __all__ = ["Refused", "Worker"]
 
 logger = get_logger(__name__)
-
-MOST_DEFECTS = 3
-"""Times that a record may make an exporter fail in a way that none should, before it is refused.
-
-Of the next one twice as many, until one is delivered: what fails with every record is not the records' fault."""
 
 Refused = Callable[[Record, str, Refusal], None]
 Identified = Callable[["Worker", Sequence[Cursor]], None]
@@ -82,14 +78,12 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._sources: tuple[Cursor, ...] = (cursor,)  # this process's own first; replaced as a whole
         self._turns = 0  # leases made; whose turn it is
-        self._in_flight = InFlight(exporter, self._say_answered)
-        self._defects: dict[Cursor, int] = {}  # in a row that no exporter should raise, by whose records they were
-        self._most_defects = MOST_DEFECTS
+        self._in_flight = InFlight(exporter, self._wake.set)
+        self._defects = Defects()
         self._refuses = False  # records for good, and has taken none since
         self._idle = False  # an append wakes us
         self._gathering = Gathering(exporter)
         self._wakes_at = self._gathering.wakes_at
-        self._looks_soon = False  # without being woken: no answer has to
         self._hurry_to = 0  # records below this one do not wait for company
         self._stopping, self._stop_by = False, 0.0
 
@@ -111,7 +105,7 @@ class Worker:
     def remove(self, cursor: Cursor) -> None:
         """Deliver no more from a cursor that was added."""
         self._sources = tuple(known for known in self._sources if known is not cursor)
-        self._defects.pop(cursor, None)
+        self._defects.forget(cursor)
 
     def find_out(self) -> None:
         """Find out which destination this is, also with nothing to deliver."""
@@ -186,11 +180,6 @@ class Worker:
         finally:
             self._start_lock.release()
 
-    def _say_answered(self) -> None:
-        """Say, from the exporter's thread, that something became known of what is in flight."""
-        if not self._looks_soon:
-            self._wake.set()
-
     # -- the worker's thread -------------------------------------------------------------------------------
 
     def _run(self) -> None:
@@ -212,8 +201,7 @@ class Worker:
                 self._identify(self._unidentified)
                 return
             if source is not None:
-                # one by one after a defect, so that a record which provokes it is found
-                most = 1 if source in self._defects else self.exporter.lease_events
+                most = self._defects.most(source, self.exporter.lease_events)
                 lease = source.lease(most)
                 if source is self.cursor:
                     self._gathering.took(most)
@@ -242,11 +230,7 @@ class Worker:
         room = len(self._in_flight) < self.exporter.max_leases
         if room and (due := self._due()) is not None:
             return due
-        is_gathering = left > 0 and (available > 0 or self._gathering.has_company)
-        self._looks_soon = is_gathering and self._gathering.is_soon and self._hurry_to <= self.cursor.low
-        if not self._looks_soon and self._in_flight.has_answers:  # for which nobody woke us
-            return None
-        if is_gathering:
+        if left > 0 and (available > 0 or self._gathering.has_company):
             self._sleep(left)
         elif not room:
             self._sleep(None)
@@ -291,11 +275,8 @@ class Worker:
                 raise
             self._refuse(lease, source, Refusal(exc.reason, exc.detail))
         except Exception as exc:
-            defects = self._defects.get(source, 0)
-            if len(lease) > 1 or defects < self._most_defects:
-                self._defects[source] = defects + 1
+            if not self._defects.count(source, len(lease)):
                 raise
-            self._defects[source], self._most_defects = 1, self._most_defects * 2
             self._refuse(lease, source, Refusal("defect", describe(exc)))
 
     def _refuse(self, lease: Sequence[Record], source: Cursor, refusal: Refusal) -> None:
@@ -311,9 +292,7 @@ class Worker:
         finally:
             if moved:
                 self._backoff.reset()
-                self._most_defects = MOST_DEFECTS
-                for source in moved:
-                    self._defects.pop(source, None)
+                self._defects.end(moved)
                 self._announce(*moved)
 
     def _lose(self, record: Record, source: Cursor, refusal: Refusal) -> None:
