@@ -44,7 +44,7 @@ class NotedSpan(msgspec.Struct, array_like=True, gc=False):
     end_ns: int
     status: str
     service_name: str | None
-    call: tuple[str, str] | None  # the attribute that names the call, and its value
+    call: tuple[str, str] | None  # the attribute that names the call, and what tells its value from others
     reading: Reading
     amounts: Amounts | None = None
     llm_times: tuple[tuple[int, int], ...] = ()
@@ -61,6 +61,8 @@ class NotedSpan(msgspec.Struct, array_like=True, gc=False):
 
 def note_of(node: Node, span: FinishedSpan, reading: Reading, call: tuple[str, str] | None) -> NotedSpan:
     """Return what is to be written down."""
+    if call is not None:  # ids are new each time, so looking through them takes long; whoever reads it only compares
+        call = call[0], f"{str.__hash__(call[1]):x}"
     parent, above = node.parent, node.above
     return NotedSpan(
         node.of_event, None if parent is None else parent.of_event, "" if parent is None else parent.scope, None if above is None else above.of_event,
@@ -74,8 +76,7 @@ def texts_of(noted: NotedSpan) -> tuple[str | None, ...]:
     """Return all texts in it but the metadata's, which somebody else has written."""
     said = noted.reading
     return (
-        noted.name, noted.scope, noted.scope_above, noted.agent, None if noted.call is None else noted.call[1], said.agent_name,
-        said.tool_name, said.model, said.provider, said.run_id, said.workflow_id, said.session_id, said.user_id,
+        noted.name, noted.scope, noted.scope_above, noted.agent, said.agent_name, said.tool_name, said.model, said.provider, said.run_id, said.workflow_id, said.session_id, said.user_id,
         said.tenant_id, said.correlation_id, said.error_type, *said.finish_reasons, *said.tags,
     )  # fmt: skip
 

@@ -201,17 +201,14 @@ class PuttingOff(Settling):
 
     def _waits_for(self, span_id: int) -> bool:
         """Tell whether this span, or one right below it, is put off."""
-        node = self._tree.at(span_id)
+        node = self._tree.nodes.get(span_id)
         return node is not None and (node.is_put_off or node.put_off_below > 0)
 
     def _concerns_put_off(self, span_id: int, parent_id: int) -> bool:
         """Tell whether a span that starts has the id of another one, begins below one that is put off, or takes its room."""
-        above = self._tree.at(parent_id)
-        return (
-            (above is not None and above.is_put_off)
-            or self._tree.at(span_id) is not None
-            or len(self._tree) >= MAX_NODES
-        )
+        nodes = self._tree.nodes
+        above = nodes.get(parent_id)
+        return (above is not None and above.is_put_off) or span_id in nodes or len(nodes) >= MAX_NODES
 
     # -- later, on any thread ------------------------------------------------------------------------------
 

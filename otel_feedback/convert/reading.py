@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from otel_feedback.convert.usage import TokenUsage
-from otel_feedback.convert.values import amount, count, text, texts
+from otel_feedback.convert.values import SAYING, amount, count, text, texts
 
 __all__ = ["CallUsage", "Reading", "Table", "Tokens"]
 
@@ -82,6 +82,7 @@ class Tokens(msgspec.Struct, frozen=True):
 class _Plan(NamedTuple):
     """What is to be read of spans that have the same attributes of a table."""
 
+    texts: tuple[tuple[str, str], ...]  # attribute and field
     fields: tuple[tuple[str, str, Callable[[object], Any]], ...]  # attribute, field, what makes a value of it
     families: tuple[Tokens, ...]
     details: tuple[tuple[str, str], ...]  # attribute and field of the usage
@@ -109,6 +110,12 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """Return what the attributes say; cheap where they say little."""
         plan = self._plan_of(attributes)
         fields: dict[str, Any] = {"kind": kind}
+        for name, field in plan.texts:
+            value = attributes[name]
+            if value.__class__ is str and value in SAYING:
+                fields[field] = value
+            elif (said := text(value)) is not None:
+                fields[field] = said
         for name, field, clean in plan.fields:
             if (found := clean(attributes[name])) is not None:
                 fields[field] = found
@@ -123,7 +130,6 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def _cleaned(self) -> tuple[tuple[str, tuple[str, ...], Callable[[object], Any]], ...]:
         return (
-            *((field, names, text) for field, names in self.texts.items()),
             ("total_tokens", self.total, count),
             ("cost", self.cost, amount),
             ("finish_reasons", self.finish_reasons, _some_texts),
@@ -136,7 +142,9 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def _names(self) -> frozenset[str]:
-        several = (*(names for _, names, _ in self._cleaned), *(names for _, names in self._details))
+        several = (
+            *self.texts.values(), *(names for _, names, _ in self._cleaned), *(names for _, names in self._details),
+        )  # fmt: skip
         return frozenset({*self.output, *self.tags}).union(*several, *((one.input, one.output) for one in self.tokens))
 
     def _plan_of(self, attributes: Mapping[str, Any]) -> _Plan:
@@ -148,6 +156,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         # what is believed most comes last, and takes the place of what came before
         tags = next(((name, "tags", texts) for name in self.tags if name in known), None)
         plan = _Plan(
+            tuple((name, field) for field, names in self.texts.items() for name in reversed(names) if name in known),
             (
                 *(
                     (name, field, clean)

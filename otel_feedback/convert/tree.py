@@ -165,23 +165,17 @@ class Tree:
     def __init__(self, look: Callable[[Any, str], Guess | None], give_up: Callable[[Node], None]) -> None:
         self._look = look
         self._give_up = give_up
-        self._nodes: dict[int, Node] = {}  # oldest first; a span that is passed over stands for its parent
-
-    def __len__(self) -> int:
-        return len(self._nodes)
+        self.nodes: dict[int, Node] = {}
+        """By span, the oldest first; a span that is passed over stands for its parent. Any thread may look one up."""
 
     def find(self, trace_id: int, span_id: int) -> Node | None:
         """Return the node of a span, or of what stands for it."""
-        node = self._nodes.get(span_id)
+        node = self.nodes.get(span_id)
         return node if node is not None and node.trace_id == trace_id else None
-
-    def at(self, span_id: int) -> Node | None:
-        """Return the node of a span of any trace, or of what stands for it. Safe from any thread."""
-        return self._nodes.get(span_id)
 
     def begin(self, trace_id: int, span_id: int, parent: Node | None, scope: str, start_ns: int, live: Any) -> Node:
         """Take a span that has started."""
-        known = self._nodes.get(span_id)
+        known = self.nodes.get(span_id)
         if known is not None:
             if known.live is live:  # two processors on one provider
                 return known
@@ -195,23 +189,23 @@ class Tree:
             node.next_up = parent.next_up if is_none else parent
             parent.open_below += 1
         node.run.open[span_id] = node
-        self._nodes[span_id] = node
-        while len(self._nodes) > MAX_NODES:
-            self._drop(next(iter(self._nodes)))
+        self.nodes[span_id] = node
+        while len(self.nodes) > MAX_NODES:
+            self._drop(next(iter(self.nodes)))
         return node
 
     def pass_over(self, span_id: int, parent: Node) -> None:
         """Take a span that is no action for sure: what is below it is below its parent."""
-        self._nodes[span_id] = parent
-        while len(self._nodes) > MAX_NODES:
-            self._drop(next(iter(self._nodes)))
+        self.nodes[span_id] = parent
+        while len(self.nodes) > MAX_NODES:
+            self._drop(next(iter(self.nodes)))
 
     def end_passed_over(self, span_id: int) -> None:
         """Forget a span that was passed over."""
-        self._nodes.pop(span_id, None)
+        self.nodes.pop(span_id, None)
 
     def _drop(self, span_id: int) -> None:
-        node = self._nodes.pop(span_id)
+        node = self.nodes.pop(span_id)
         if node.span_id == span_id and not node.is_ended:
             node.run.open.pop(span_id, None)
             self._give_up(node)
@@ -336,8 +330,8 @@ class Tree:
         return complete
 
     def _forget(self, node: Node) -> None:
-        if self._nodes.get(node.span_id) is node:
-            del self._nodes[node.span_id]
+        if self.nodes.get(node.span_id) is node:
+            del self.nodes[node.span_id]
         if node.parent is None and not node.run.open:
             node.run.root = None
 
@@ -347,4 +341,4 @@ class Tree:
 
     def open_nodes(self) -> list[Node]:
         """Return all spans that are open, the oldest first."""
-        return [node for span_id, node in self._nodes.items() if node.span_id == span_id and not node.is_ended]
+        return [node for span_id, node in self.nodes.items() if node.span_id == span_id and not node.is_ended]

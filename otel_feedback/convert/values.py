@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import msgspec
 
-__all__ = ["amount", "count", "json_map", "json_value", "moment_ns", "plain", "text", "texts"]
+__all__ = ["SAYING", "amount", "count", "json_map", "json_value", "moment_ns", "plain", "text", "texts"]
 
 PLACEHOLDERS = frozenset({"", "unknown", "none", "null", "undefined", "unnamed", "<not specified>", "n/a"})
 """What instrumentation writes where it knows nothing, in lower case."""
@@ -21,8 +21,9 @@ MAX_JSON = 65_536
 """Characters of a JSON text that are worth reading for a few values in it."""
 
 MAX_NAME = 256
-MOST_SAYING = 4_096
-_SAYING: set[object] = set()  # short texts that have been looked at, and stay as they are: names repeat
+MOSTSAYING = 4_096
+SAYING: set[object] = set()
+"""Short texts that have been looked at, and stay as they are: names repeat."""
 _decode = msgspec.json.Decoder().decode
 
 
@@ -38,7 +39,7 @@ def plain(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def text(value: object, limit: int = MAX_NAME) -> str | None:
     """Return a text that says something, at most `limit` characters of it."""
-    if value.__class__ is str and value in _SAYING and limit == MAX_NAME:
+    if value.__class__ is str and value in SAYING and limit == MAX_NAME:
         return cast("str", value)
     if not isinstance(value, str):
         return None
@@ -46,9 +47,9 @@ def text(value: object, limit: int = MAX_NAME) -> str | None:
     if cut.lower() in PLACEHOLDERS:
         return None
     if cut is value and limit == MAX_NAME:
-        if len(_SAYING) >= MOST_SAYING:
-            _SAYING.clear()
-        _SAYING.add(cut)
+        if len(SAYING) >= MOSTSAYING:
+            SAYING.clear()
+        SAYING.add(cut)
     return cut
 
 

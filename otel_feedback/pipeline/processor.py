@@ -172,10 +172,12 @@ class OutcomeSpanProcessor(SpanProcessor):
         finished = FinishedSpan(
             "", None, None, span.start_time or 0, span.end_time or 0, attributes, None,
             self._recorder.service_name(span.resource),
-            name=span.name, scope="" if scope is None else scope.name,
-            status="unset" if code is StatusCode.UNSET else "error" if code is StatusCode.ERROR else "ok",
-            description=status.description, in_flight=_in_flight(),
+            span.name, "" if scope is None else scope.name,
+            "unset" if code is StatusCode.UNSET else "error" if code is StatusCode.ERROR else "ok",
+            status.description,
         )  # fmt: skip
+        if sys.exc_info()[1] is not None:
+            finished.in_flight = _in_flight()
         if events:
             finished.events = tuple(SpanEvent(one.name, one.timestamp, one.attributes or _NOTHING) for one in events)
             finished.error, finished.error_at_ns = _last_error(finished.events)

@@ -109,9 +109,11 @@ class Redaction:
 
     def is_clean(self, texts: Collection[str | None], metadata: Mapping[str, MetadataValue]) -> bool:
         """Tell whether these short texts, and this metadata, may stay as they are."""
-        for text in set(texts).difference(self.known):
-            if not self._is_clean(text, MAX_NAME):
-                return False
+        known = self.known
+        if not known.issuperset(texts):
+            for text in texts:
+                if text not in known and not self._is_clean(text, MAX_NAME):
+                    return False
         return not metadata or self._is_plain(metadata)
 
     # -- what an agent says of its action: cleaned, limited and without secrets in one go --------------------

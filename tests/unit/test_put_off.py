@@ -152,9 +152,9 @@ def test_no_secret_and_no_content_is_written_down(traced: Traced) -> None:
             **CALL, "gen_ai.conversation.id": secret.text, "gen_ai.agent.name": f"agent {secret.text}",
             "gen_ai.response.id": secret.text, "gen_ai.input.messages": content, "metadata": f'{{"key": "{content}"}}',
         }).end()  # fmt: skip
-        traced.start({**CALL, "gen_ai.output.messages": content}).end()
+        traced.start({**CALL, "gen_ai.response.id": secret.text, "gen_ai.output.messages": content}).end()
     written = traced.written()
-    assert NOTE in written
+    assert written.count(NOTE) >= len(SECRETS)
     assert content.encode() not in written.replace(b'"key":"' + content.encode(), b"")
     assert [secret.name for secret in SECRETS if any(part.encode() in written for part in secret.hidden)] == []
     assert len(traced.events()) == 1 + 2 * len(SECRETS)
