@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 
-from otel_feedback.downstream.store.rollups import DAY_MS, HOUR_MS, joined_sums, sums_of
+from otel_feedback.downstream.store.rollups import DAY_MS, HOUR_MS, joined_sums, sums_by_few
 from otel_feedback.downstream.ui.asking import Asked
 from otel_feedback.downstream.ui.reader import Reader
 from otel_feedback.downstream.ui.rows import milliseconds
@@ -52,7 +52,7 @@ def sums_between(reader: Reader, asked: Asked, begin: int, end: int, keys: Seque
     sums = [joined_sums(f"({' UNION ALL BY NAME '.join(parts)})", keys, step)] if parts else []
     if end > hot_begin or not parts:
         rows = f"(SELECT * FROM hot WHERE t >= {max(begin, hot_begin)} AND t < {end} AND {condition})"
-        sums.append(sums_of(rows, keys, step))
+        sums.append(sums_by_few(rows, keys, step))
     return " UNION ALL BY NAME ".join(sums)
 
 
