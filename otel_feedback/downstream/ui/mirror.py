@@ -255,29 +255,29 @@ class Mirror:
         since = "true" if begin is None else f"event_time >= {literal(begin)}"
         columns = ", ".join(f"{what} AS {name}" for name, what in HOT.items())
         self._run(
-            f"CREATE OR REPLACE TEMP TABLE fresh AS SELECT {columns}, {number}::BIGINT AS seen"
+            f"CREATE OR REPLACE TEMP TABLE fresh AS SELECT f.*, k.kind FROM (SELECT {columns}, {number}::BIGINT AS seen"
             f" FROM ({rows_of(self._own, paths)}) WHERE {since}"
-            " QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY revision DESC) = 1"
+            " QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY revision DESC) = 1) AS f"
+            f" LEFT JOIN kept.kinds AS k ON {_SAME_KIND}"
         )
         # by a number, not by 49 characters: what is there is looked through at each change
-        self._run(
+        [(known,)] = self._run(
             "CREATE OR REPLACE TEMP TABLE known AS SELECT h.rowid AS place, h.event_id, h.revision FROM kept.hot AS h"
             " WHERE h.key IN (SELECT key FROM fresh)"
         )
-        self._run(
-            "DELETE FROM fresh USING known WHERE fresh.event_id = known.event_id AND fresh.revision <= known.revision"
-        )
-        self._run("DELETE FROM kept.hot WHERE rowid IN (SELECT place FROM known SEMI JOIN fresh USING (event_id))")
-        keys = ", ".join(KEYS)
-        self._run(
-            "INSERT INTO kept.kinds SELECT (SELECT coalesce(max(kind), 0) FROM kept.kinds) + row_number() OVER (), *,"
-            f" {WORDS} FROM (SELECT DISTINCT {keys} FROM fresh) AS f"
-            f" WHERE NOT EXISTS (FROM kept.kinds AS k WHERE {_SAME_KIND})"
-        )
-        [(added,)] = self._run(
-            f"INSERT INTO kept.hot BY NAME SELECT f.* EXCLUDE ({keys}), k.kind FROM fresh AS f"
-            f" JOIN kept.kinds AS k ON {_SAME_KIND}"
-        )
+        if known:
+            self._run(
+                "DELETE FROM fresh USING known WHERE fresh.event_id = known.event_id AND fresh.revision <= known.revision"
+            )
+            self._run("DELETE FROM kept.hot WHERE rowid IN (SELECT place FROM known SEMI JOIN fresh USING (event_id))")
+        keys, of_kinds = ", ".join(KEYS), "fresh"
+        if self._run("SELECT 1 FROM fresh WHERE kind IS NULL LIMIT 1"):
+            self._run(
+                "INSERT INTO kept.kinds SELECT (SELECT coalesce(max(kind), 0) FROM kept.kinds) + row_number() OVER (), *,"
+                f" {WORDS} FROM (SELECT DISTINCT {keys} FROM fresh WHERE kind IS NULL)"
+            )
+            of_kinds = f"(SELECT f.* EXCLUDE (kind), k.kind FROM fresh AS f JOIN kept.kinds AS k ON {_SAME_KIND})"
+        [(added,)] = self._run(f"INSERT INTO kept.hot BY NAME SELECT * EXCLUDE ({keys}) FROM {of_kinds}")
         self._run("DROP TABLE fresh")
         self._run("DROP TABLE known")
         return int(str(added))
