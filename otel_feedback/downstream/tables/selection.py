@@ -10,10 +10,15 @@ import msgspec
 
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
 
-__all__ = ["Selection", "literal"]
+__all__ = ["SAID", "WORDS", "Selection", "literal"]
 
 TEXTS = ("agent_name", "action_type", "tool_name", "error_type", "error_message", "model")
 """Where `--text` looks, beside tags and metadata."""
+WORDS = "lower(concat_ws(chr(31), agent_name, action_type, model))"
+SAID = (
+    "lower(concat_ws(chr(31), tool_name, error_type, error_message, array_to_string(tags, chr(31)), metadata::VARCHAR))"
+)
+"""With WORDS all of it, in small letters, of `outcomes`; apart, since of the one many events have the same."""
 
 
 class Selection(NamedTuple):
@@ -31,8 +36,13 @@ class Selection(NamedTuple):
         texts = {*TEXTS, "tags", "metadata"} if self.texts else set[str]()
         return {*self.values, *texts, *({"tags"} if self.tags else ())}
 
-    def condition(self) -> str:
-        """Return it as SQL, for `outcomes`."""
+    def condition(self, words: str = WORDS, said: str = SAID) -> str:
+        """Return it as SQL.
+
+        Args:
+            words: What has WORDS.
+            said: What has SAID.
+        """
         parts = [f"event_time >= {literal(self.since)}"] if self.since else []
         parts += [f"event_time < {literal(self.until)}"] if self.until else []
         for column, wanted in self.values.items():
@@ -41,9 +51,9 @@ class Selection(NamedTuple):
             either += [f"{column} IS NULL"] if None in wanted else []
             parts.append(f"({' OR '.join(either)})")
         parts += [f"list_contains(tags, {literal(tag)})" for tag in self.tags]
-        if self.texts:
-            fields = ", ".join((*TEXTS, "array_to_string(tags, chr(10))", "metadata::VARCHAR"))
-            parts += [f"contains(lower(concat_ws(chr(10), {fields})), lower({literal(text)}))" for text in self.texts]
+        for text in self.texts:
+            wanted = f"lower({literal(text)})"
+            parts.append(f"(contains({words}, {wanted}) OR contains({said}, {wanted}))")
         return " AND ".join(parts) or "true"
 
     def matches(self, event: OutcomeEvent) -> bool:
@@ -58,8 +68,8 @@ class Selection(NamedTuple):
         if self.texts:
             said = [getattr(event, name) for name in TEXTS]
             metadata = msgspec.json.encode(event.metadata).decode() if event.metadata else None
-            whole = "\n".join(each for each in (*said, *event.tags, metadata) if each is not None).lower()
-            return all(text.lower() in whole for text in self.texts)
+            fields = [each.lower() for each in (*said, *event.tags, metadata) if each is not None]
+            return all(any(text.lower() in field for field in fields) for text in self.texts)
         return True
 
     def before(self) -> Selection | None:

@@ -128,10 +128,11 @@ class _Endpoints:
     def _state(self, reader: Reader) -> dict[str, Any]:
         shown, tenant = self._shown, reader.tenant
         mirror = shown.mirror
-        [row] = reader.rows("SELECT count(*) AS n, max(t) AS newest FROM hot")
-        rows, newest = (
-            (mirror.manifest.rows, milliseconds(mirror.newest)) if tenant is None else (row["n"], row["newest"])
-        )
+        rows: Any = mirror.manifest.rows
+        newest: Any = milliseconds(mirror.newest)
+        if tenant is not None:
+            [row] = reader.rows("SELECT count(*) AS n, max(t) AS newest FROM hot")
+            rows, newest = row["n"], row["newest"]
         problem = mirror.problem or shown.problem()
         if problem is not None and tenant is not None:  # it may name what is not theirs
             problem = "the page is not up to date"

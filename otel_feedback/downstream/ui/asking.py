@@ -72,8 +72,13 @@ class Asked(NamedTuple):
 
     @property
     def condition(self) -> str:
-        """The filters alone, as SQL."""
-        return self.selection._replace(since=None, until=None).condition()
+        """The filters alone, as SQL for what a reader has."""
+        return self.selection._replace(since=None, until=None).condition("words", "said")
+
+    @property
+    def whole_condition(self) -> str:
+        """The filters and the time."""
+        return self.selection.condition("words", "said")
 
 
 def asked_of(

@@ -30,7 +30,7 @@ def outcomes_for(reader: Reader, asked: Asked) -> str:
 def feed(reader: Reader, asked: Asked, limit: int, before_ms: int | None) -> dict[str, Any]:
     """Return the newest actions of those that are older than a moment, and what to name for what comes after."""
     mark = reader.mirror.mark
-    condition = asked.selection.condition()
+    condition = asked.whole_condition
     if before_ms is not None:
         condition += f" AND (epoch_us(event_time) // 1000) < {before_ms}"
     outcomes = outcomes_for(reader, asked)
@@ -43,7 +43,7 @@ def feed(reader: Reader, asked: Asked, limit: int, before_ms: int | None) -> dic
 
 def changed(reader: Reader, asked: Asked, seen: int, limit: int) -> dict[str, Any]:
     """Return the newest of the actions that have come or changed since, and how many more there are."""
-    condition = asked.selection.condition()
+    condition = asked.whole_condition
     mark = reader.mirror.mark
     rows = reader.rows(sql_of("changed", columns=COLUMNS, seen=seen, condition=condition, limit=limit))
     number = int(str(rows[0]["changed"])) if rows else 0

@@ -61,7 +61,7 @@ def _events(reader: Reader, asked: Asked) -> Iterator[Sequence[Any]]:
     )
     yield names
     answer = reader.cursor.execute(
-        f"SELECT {columns} FROM outcomes WHERE {asked.selection.condition()} ORDER BY event_time, event_id"
+        f"SELECT {columns} FROM outcomes WHERE {asked.whole_condition} ORDER BY event_time, event_id"
     )
     while rows := answer.fetchmany(AT_ONCE):
         yield rows

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from otel_feedback.downstream.store.rollups import sums_of
+from otel_feedback.downstream.store.rollups import DAY_MS, HOUR_MS
 from otel_feedback.downstream.ui.asking import FILTERS, Asked
 from otel_feedback.downstream.ui.details import outcomes_for
 from otel_feedback.downstream.ui.measures import sql_of
 from otel_feedback.downstream.ui.reader import Reader
+from otel_feedback.downstream.ui.summed import sums_between
 
 __all__ = ["BY", "VALUES", "costs", "failures", "values"]
 
 BY = ("tenant", "user", "session", "workflow", "agent", "model")
 VALUES = ("agent", "tenant", "service", "action", "model", "tag")
-LENGTHS_MS = {"hour": 3_600_000, "day": 86_400_000}
+LENGTHS_MS = {"hour": HOUR_MS, "day": DAY_MS}
 SUMMED = ("tenant", "agent", "model")
-"""What hours tell apart."""
+"""What sums tell apart."""
 MOST_KEYS = 8
 OTHER = "other"
 
@@ -26,24 +27,28 @@ def failures(reader: Reader, asked: Asked) -> dict[str, Any]:
     outcomes = outcomes_for(reader, asked)
     if outcomes != "hot":
         outcomes = f"({sql_of('failing')})"
-    return {"groups": reader.rows(sql_of("failures", outcomes=outcomes, condition=asked.selection.condition()))}
+    return {"groups": reader.rows(sql_of("failures", outcomes=outcomes, condition=asked.whole_condition))}
 
 
 def costs(reader: Reader, asked: Asked, by: str, bucket: str) -> dict[str, Any]:
     """Return who used what, and a series of the dearest."""
     key, length_ms = FILTERS[by], LENGTHS_MS[bucket]
     begin = reader.mirror.begin
-    is_of_hours = begin is not None and asked.since < begin and by in SUMMED and asked.is_of_sums
-    if is_of_hours:
-        _choose_hours(reader, asked, key)
+    is_of_sums = begin is not None and asked.since < begin and by in SUMMED and asked.is_of_sums
+    if is_of_sums:
+        since = asked.since_ms - asked.since_ms % HOUR_MS
+        sums = sums_between(reader, asked, since, asked.until_ms, (key, "status"), by_day=length_ms == DAY_MS)
+        reader.cursor.execute(
+            f"CREATE OR REPLACE TEMP TABLE sums AS SELECT hour, {key}, status, n, tokens, cost, unpriced FROM ({sums})"
+        )
         groups = reader.rows(sql_of("costs_of_hours", key=key))
-        of, at, cost, condition = "chosen", "hour", "cost", "true"
+        of, at, cost, condition = "sums", "hour", "cost", "true"
     else:
         of, at, cost, condition = (
             outcomes_for(reader, asked),
             "(epoch_us(event_time) // 1000)",
             "own_cost",
-            asked.selection.condition(),
+            asked.whole_condition,
         )
         groups = reader.rows(sql_of("costs", key=key, outcomes=of, condition=condition))
     series = reader.rows(
@@ -52,25 +57,13 @@ def costs(reader: Reader, asked: Asked, by: str, bucket: str) -> dict[str, Any]:
     return {"by": by, "groups": groups, "series": _series(asked, length_ms, groups, series)}
 
 
-def _choose_hours(reader: Reader, asked: Asked, key: str) -> None:
-    """Make `chosen` the sums by hour of a time, of `hours` and of `hot`."""
-    since, until = asked.since_ms, asked.until_ms
-    since -= since % LENGTHS_MS["hour"]
-    hot = sums_of(f"(SELECT * FROM hot WHERE t >= {since} AND t < {until} AND {asked.condition})", (key, "status"))
-    reader.cursor.execute(
-        f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT hour, {key}, status, n, tokens, cost, unpriced FROM hours"
-        f" WHERE hour >= {since} AND hour < {until} AND {asked.condition} UNION ALL BY NAME"
-        f" SELECT hour, {key}, status, n, tokens, cost, unpriced FROM ({hot})"
-    )
-
-
 def values(reader: Reader, field: str, prefix: str) -> dict[str, Any]:
     """Return the values of a field that begin so, in any case."""
     if field == "tag":
         found = "SELECT unnest(tags) AS value, 1 AS n FROM hot"
     else:
         column = FILTERS[field]
-        found = f"SELECT {column} AS value, 1 AS n FROM hot UNION ALL SELECT {column}, n FROM hours"
+        found = f"SELECT {column} AS value, 1 AS n FROM hot UNION ALL SELECT {column}, n FROM days"
     return {"values": [row["value"] for row in reader.rows(sql_of("values", values=found), [prefix])]}
 
 

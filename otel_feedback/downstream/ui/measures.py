@@ -1,6 +1,6 @@
 """What is counted of actions, from rows or from sums: SQL, and how a group of it is told.
 
-Rows give exact percentiles. Sums, of an hour each, have counts of latencies in 64 buckets, each 1.27 times as wide as the one
+Rows give exact percentiles. Sums, of an hour or a day each, have counts of latencies in 64 buckets, each 1.27 times as wide as the one
 before; a percentile of them is right within a tenth.
 """
 
@@ -13,25 +13,28 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-__all__ = ["OF_ROWS", "OF_SUMS", "sql_of", "told_of"]
+__all__ = ["COUNTS", "LATENCIES", "OF_ROWS", "TOOK", "sql_of", "told_of"]
 
 from otel_feedback.downstream.store.rollups import BUCKETS, GROWTH
 
 _STATUSES = ("success", "failure", "timeout", "partial", "cancelled", "pending")
+TOOK = "quantile_cont(took, [0.5, 0.95]) AS took"
+"""Percentiles of rows."""
 OF_ROWS = ", ".join([
     *(f"count(*) FILTER (WHERE status = '{status}') AS \"{status}\"" for status in _STATUSES),
     "sum(own_tokens)::BIGINT AS tokens", "sum(own_cost) AS cost",
     "count(*) FILTER (WHERE own_tokens > 0 AND own_cost IS NULL) AS unpriced",
-    "sum(quality_score) AS quality", "count(quality_score) AS scored", "quantile_cont(took, [0.5, 0.95]) AS took",
+    "sum(quality_score) AS quality", "count(quality_score) AS scored", TOOK,
 ])  # fmt: skip
 """Measures of a group of rows of `hot`."""
-OF_SUMS = ", ".join([
+COUNTS = ", ".join([
     *(f"coalesce(sum(n) FILTER (WHERE status = '{status}'), 0)::BIGINT AS \"{status}\"" for status in _STATUSES),
     "sum(tokens)::BIGINT AS tokens", "sum(cost) AS cost", "sum(unpriced)::BIGINT AS unpriced", "sum(quality) AS quality",
     "sum(scored)::BIGINT AS scored",
-    f"[{', '.join(f'sum(l{number})::BIGINT' for number in range(BUCKETS))}] AS latencies",
 ])  # fmt: skip
-"""Measures of a group of rows of `hours`."""
+"""Measures of a group of sums, but percentiles."""
+LATENCIES = f"[{', '.join(f'sum(l{number})::BIGINT' for number in range(BUCKETS))}] AS latencies"
+"""What the percentiles of a group of sums are made of."""
 
 
 @cache

@@ -3,7 +3,8 @@
     manifest ──changed?──► its new files ──► the rows that are new or a higher revision ──► kept.hot
                                                                                        └──► listeners: rows from `seen` on
 
-Days that do not fit are sums, `hours`. Whoever asks gets a `Reader`, in which both are views of what may be seen.
+What rows share is in `kinds`, once. Days that do not fit are sums, `days`; their hours stay in files. Whoever asks gets a
+`Reader`, in which all of these are views of what may be seen.
 
 Threads: one of ours, which writes; `open()` and the properties are for any.
 """
@@ -13,24 +14,24 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
-import time
 from collections.abc import Callable, Generator, Sequence
 from datetime import datetime, timedelta, timezone
 from itertools import combinations
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import duckdb
 
 from otel_feedback.downstream.store import manifest as manifests
 from otel_feedback.downstream.store.folder import StoreFolder
-from otel_feedback.downstream.store.manifest import DataFile, Manifest, Rollup
-from otel_feedback.downstream.store.rollups import current, day_after, day_sums, rows_by_day, sums_of
-from otel_feedback.downstream.tables.selection import literal
+from otel_feedback.downstream.store.manifest import DataFile, Manifest
+from otel_feedback.downstream.store.rollups import DAY_MS, KEYS, sums_of
+from otel_feedback.downstream.tables.selection import SAID, WORDS, literal
 from otel_feedback.downstream.tables.stored import rows_of
-from otel_feedback.downstream.tables.tables import QUIET, quoted
+from otel_feedback.downstream.tables.tables import QUIET
+from otel_feedback.downstream.ui.days import Days
 from otel_feedback.downstream.ui.reader import Reader
 from otel_feedback.errors import FeedbackError
-from otel_feedback.logger import number_of
 
 __all__ = ["HOT", "Mirror"]
 
@@ -43,7 +44,6 @@ DAYS = 2
 MEMORY = "1GB"
 THREADS = 2
 MOST_TEXT = 500
-AGAIN_S = 60.0
 
 _LATENCY = "CASE WHEN status <> 'pending' THEN coalesce(latency_ms, duration_ms) END"
 HOT = {
@@ -53,10 +53,11 @@ HOT = {
     "tool_name": "tool_name", "model": "model", "status": "status", "severity": "severity", "start_time": "start_time",
     "end_time": "end_time", "duration_ms": "duration_ms", "own_tokens": "own_tokens", "own_cost": "own_cost",
     "quality_score": "quality_score", "error_type": "error_type", "error_message": f"left(error_message, {MOST_TEXT})",
-    "tags": "tags", "metadata": "metadata", "event_time": "event_time", "t": "(epoch_us(event_time) // 1000)", "took": _LATENCY,
+    "tags": "tags", "said": SAID, "event_time": "event_time", "t": "(epoch_us(event_time) // 1000)", "took": _LATENCY,
     "key": "hash(event_id)",
 }  # fmt: skip
 """By column of `hot`: what it is of a row of a store. `t` is milliseconds since 1970, `took` what counts as its latency."""
+_SAME_KIND = " AND ".join(f"f.{name} IS NOT DISTINCT FROM k.{name}" for name in KEYS)
 
 
 def _extent(files: Sequence[DataFile]) -> tuple[int, datetime, datetime]:
@@ -88,8 +89,6 @@ class Mirror:
         self._readers = set[Reader]()  # guarded by self._lock
         self._listeners: list[Callable[[], None]] = []
         self._known: dict[str, DataFile] = {}
-        self._summed: dict[str, int] = {}  # by day in `hours`: of how many rows
-        self._late: dict[str, float] = {}  # by day: when it may be summed up again, since late rows come one by one
         self._version: object = None
         self._stop = threading.Event()
         self._aside = TemporaryDirectory(prefix="otel-feedback-ui-")
@@ -103,6 +102,8 @@ class Mirror:
         self._run(QUIET)
         self._run("CREATE SCHEMA kept")
         self._make_empty()
+        self.days = Days(folder, self._own, Path(self._aside.name))
+        """What there is of the days before `begin`."""
         self._thread = threading.Thread(target=self._follow, name="otel-feedback-mirror", daemon=True)
 
     @property
@@ -183,7 +184,8 @@ class Mirror:
             is_other = manifest.erasures != self.manifest.erasures or _written(manifest) < _written(self.manifest)
             is_anew = begin != self.begin or is_other
             if is_anew:
-                self._known, self._summed = {}, {}
+                self._known = {}
+                self.days.clear()
             self._run("BEGIN")
             try:
                 if is_anew:
@@ -204,7 +206,7 @@ class Mirror:
                 listener()
         elif self.begin is not None and self.begin != self._midnight():
             self._version = None  # another day
-        self.problem = self._sum_up()
+        self.problem = None if self.begin is None else self.days.take(self.manifest, self.begin.strftime("%Y-%m-%d"))
 
     def _new_in(self, manifest: Manifest) -> list[DataFile]:
         """Return the files that may have rows that are new: all that we do not know, but those that were joined of such."""
@@ -236,9 +238,14 @@ class Mirror:
 
     def _make_empty(self) -> None:
         columns = ", ".join(f"{what} AS {name}" for name, what in HOT.items())
-        nothing = f"SELECT {columns}, 0::BIGINT AS seen FROM ({rows_of(self._own, [])})"
-        self._run(f"CREATE OR REPLACE TABLE kept.hot AS {nothing}")
-        self._run(f"CREATE OR REPLACE TABLE kept.hours AS SELECT ''::VARCHAR AS day, * FROM ({sums_of('kept.hot')})")
+        nothing = f"(SELECT {columns}, 0::BIGINT AS seen FROM ({rows_of(self._own, [])}))"
+        keys = ", ".join(KEYS)
+        self._run(
+            f"CREATE OR REPLACE TABLE kept.kinds AS SELECT 0::INTEGER AS kind, {keys}, '' AS words FROM {nothing}"
+        )
+        self._run(f"CREATE OR REPLACE TABLE kept.hot AS SELECT * EXCLUDE ({keys}), 0::INTEGER AS kind FROM {nothing}")
+        sums = sums_of(f"(SELECT * FROM {nothing})", step=DAY_MS)
+        self._run(f"CREATE OR REPLACE TABLE kept.days AS SELECT ''::VARCHAR AS day, * FROM ({sums})")
 
     def _take(self, new: Sequence[DataFile], begin: datetime | None, number: int) -> int:
         """Take in the rows of files that are new to us, and return how many there were."""
@@ -248,20 +255,29 @@ class Mirror:
         since = "true" if begin is None else f"event_time >= {literal(begin)}"
         columns = ", ".join(f"{what} AS {name}" for name, what in HOT.items())
         self._run(
-            f"CREATE OR REPLACE TEMP TABLE fresh AS SELECT {columns}, {number}::BIGINT AS seen"
+            f"CREATE OR REPLACE TEMP TABLE fresh AS SELECT f.*, k.kind FROM (SELECT {columns}, {number}::BIGINT AS seen"
             f" FROM ({rows_of(self._own, paths)}) WHERE {since}"
-            " QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY revision DESC) = 1"
+            " QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY revision DESC) = 1) AS f"
+            f" LEFT JOIN kept.kinds AS k ON {_SAME_KIND}"
         )
         # by a number, not by 49 characters: what is there is looked through at each change
-        self._run(
+        [(known,)] = self._run(
             "CREATE OR REPLACE TEMP TABLE known AS SELECT h.rowid AS place, h.event_id, h.revision FROM kept.hot AS h"
             " WHERE h.key IN (SELECT key FROM fresh)"
         )
-        self._run(
-            "DELETE FROM fresh USING known WHERE fresh.event_id = known.event_id AND fresh.revision <= known.revision"
-        )
-        self._run("DELETE FROM kept.hot WHERE rowid IN (SELECT place FROM known SEMI JOIN fresh USING (event_id))")
-        [(added,)] = self._run("INSERT INTO kept.hot SELECT * FROM fresh")
+        if known:
+            self._run(
+                "DELETE FROM fresh USING known WHERE fresh.event_id = known.event_id AND fresh.revision <= known.revision"
+            )
+            self._run("DELETE FROM kept.hot WHERE rowid IN (SELECT place FROM known SEMI JOIN fresh USING (event_id))")
+        keys, of_kinds = ", ".join(KEYS), "fresh"
+        if self._run("SELECT 1 FROM fresh WHERE kind IS NULL LIMIT 1"):
+            self._run(
+                "INSERT INTO kept.kinds SELECT (SELECT coalesce(max(kind), 0) FROM kept.kinds) + row_number() OVER (), *,"
+                f" {WORDS} FROM (SELECT DISTINCT {keys} FROM fresh WHERE kind IS NULL)"
+            )
+            of_kinds = f"(SELECT f.* EXCLUDE (kind), k.kind FROM fresh AS f JOIN kept.kinds AS k ON {_SAME_KIND})"
+        [(added,)] = self._run(f"INSERT INTO kept.hot BY NAME SELECT * EXCLUDE ({keys}) FROM {of_kinds}")
         self._run("DROP TABLE fresh")
         self._run("DROP TABLE known")
         return int(str(added))
@@ -272,43 +288,7 @@ class Mirror:
         self._run(
             "DELETE FROM kept.hot" if first is None else f"DELETE FROM kept.hot WHERE event_time < {literal(first)}"
         )
-
-    def _sum_up(self) -> str | None:
-        """Take in the sums of a day that is not in memory, if there is one left; say so while more are."""
-        if self.begin is None:
-            return None
-        last = self.begin.strftime("%Y-%m-%d")
-        rows = {day: number for day, number in rows_by_day(self.manifest).items() if day < last}
-        left = [day for day in sorted(rows, reverse=True) if self._summed.get(day) != rows[day]]
-        gone = self._summed.keys() - rows.keys()
-        made = {rollup.day: rollup for rollup in current(self.manifest)}
-        for day in [*gone, *left[:1]]:
-            if day in self._late and time.monotonic() < self._late[day]:
-                continue
-            self._run("BEGIN")
-            try:
-                self._run(f"DELETE FROM kept.hours WHERE day = '{day}'")
-                if day not in gone:
-                    self._run(
-                        f"INSERT INTO kept.hours BY NAME SELECT '{day}' AS day, * FROM ({self._sums(day, made.get(day))})"
-                    )
-                self._run("COMMIT")
-            except BaseException:
-                self._run("ROLLBACK")
-                raise
-            self._late[day] = time.monotonic() + AGAIN_S
-            self._summed.pop(day, None)
-            if day not in gone:
-                self._summed[day] = rows[day]
-        count = sum(self._summed.get(day) is None for day in rows)
-        return f"{number_of(count, 'day')} of long ago are still to be added up" if count else None
-
-    def _sums(self, day: str, made: Rollup | None) -> str:
-        if made is not None:
-            return f"SELECT * FROM read_parquet({quoted(str(self.folder.path / made.path))}, hive_partitioning = false)"
-        days = (day, day_after(day))
-        paths = [self.folder.path / file.path for file in self.manifest.files if file.day in days]
-        return day_sums(f"({rows_of(self._own, paths)})", day)
+        self._run("DELETE FROM kept.kinds WHERE kind NOT IN (SELECT kind FROM kept.hot)")
 
 
 def _written(manifest: Manifest) -> int:

@@ -1,6 +1,6 @@
 """What is going on: a series, totals against the time before, agents by trouble, and what got worse.
 
-hot, or hours beside it ──chosen by time and filters──► `chosen` ──► series, totals, agents, compared
+Chosen, of a request ──► series, totals, agents, what is compared
 """
 
 from __future__ import annotations
@@ -9,16 +9,14 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from otel_feedback.downstream.store.rollups import sums_of
+from otel_feedback.downstream.store.rollups import HOUR_MS
 from otel_feedback.downstream.ui.asking import Asked
-from otel_feedback.downstream.ui.measures import OF_ROWS, OF_SUMS, sql_of, told_of
-from otel_feedback.downstream.ui.mirror import HOT
+from otel_feedback.downstream.ui.choosing import Chosen
+from otel_feedback.downstream.ui.measures import sql_of, told_of
 from otel_feedback.downstream.ui.reader import Reader
-from otel_feedback.downstream.ui.rows import milliseconds
 
-__all__ = ["Chosen", "picture", "totals"]
+__all__ = ["picture", "totals"]
 
-HOUR_MS = 3_600_000
 BUCKETS_S = (5, 10, 30, 60, 300, 900, 1_800, 3_600, 10_800, 21_600, 86_400)
 MOST_BUCKETS = 300
 PIECES = 12
@@ -28,50 +26,14 @@ MOST_WORSE = 20
 _OF_ALL = ("actions", "error_rate", "p50", "p95", "tokens", "cost", "pending", "quality", "scored")
 _OF_AGENTS = ("actions", "error_rate", "bad", "p95", "tokens", "cost", "quality")
 _SERIES = ("success", "failure", "timeout", "partial", "cancelled", "pending")
-_KEPT = ("agent_name", "action_type", "status")
-
-
-class Chosen:
-    """The actions of a request as a table `chosen` of its cursor, with those of the time before where they are compared."""
-
-    def __init__(self, reader: Reader, asked: Asked, *, compares: bool = True) -> None:
-        self.reader = reader
-        since, until = asked.since_ms, asked.until_ms
-        begin = milliseconds(reader.mirror.begin)
-        is_in_memory = begin is None or (2 * since - until if compares else since) >= begin
-        self.is_of_sums = not is_in_memory and asked.is_of_sums
-        if self.is_of_sums:  # whole hours
-            since -= since % HOUR_MS
-        self.since, self.until, self.before = since, until, 2 * since - until if compares else since
-        self.condition = asked.condition
-        self.measures = OF_SUMS if self.is_of_sums else OF_ROWS
-        if self.is_of_sums:
-            hot = sums_of(f"(SELECT * FROM hot WHERE t >= {self.before} AND t < {until} AND {self.condition})", _KEPT)
-            text = sql_of(
-                "chosen_sums", since=since, before=self.before, until=until, condition=self.condition, hot=hot
-            )
-        else:
-            rows = "hot" if is_in_memory else self._stored(asked)
-            text = sql_of(
-                "chosen_rows", rows=rows, since=since, before=self.before, until=until, condition=self.condition
-            )
-        reader.cursor.execute(text)
-
-    def _stored(self, asked: Asked) -> str:
-        self.reader.open_stored(asked.since - asked.length, asked.until)
-        return f"(SELECT *, (epoch_us(event_time) // 1000) AS t, {HOT['took']} AS took FROM outcomes)"
-
-    def rows(self, name: str, **parts: object) -> list[dict[str, Any]]:
-        """Return the rows of a query on it."""
-        return self.reader.rows(sql_of(name, measures=self.measures, **parts))
 
 
 def picture(reader: Reader, asked: Asked) -> dict[str, Any]:
     """Return the answer of /api/now."""
     chosen = Chosen(reader, asked)
-    bucket_s = _bucket_s((chosen.until - chosen.since) / 1e3, 3_600 if chosen.is_of_sums else 1)
+    bucket_s = _bucket_s((chosen.until - chosen.since) / 1e3, chosen.least_s)
     now, before = _totals(chosen)
-    compared = chosen.rows("compared")
+    compared = chosen.groups(["agent_name", "action_type", "is_now"])
     return {
         "as_of": int(time.time() * 1e3),
         "since": chosen.since,
@@ -92,7 +54,7 @@ def totals(reader: Reader, asked: Asked) -> dict[str, Any]:
 
 
 def _totals(chosen: Chosen) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    found = {row["is_now"]: told_of(row) for row in chosen.rows("totals")}
+    found = {row["is_now"]: told_of(row) for row in chosen.groups(["is_now"])}
     nothing = dict.fromkeys(_OF_ALL) | {"actions": 0, "pending": 0, "scored": 0}
     now, before = found.get(True, nothing), found.get(False)
     return _only(now, _OF_ALL), None if before is None else _only(before, _OF_ALL)
@@ -107,7 +69,7 @@ def _many_days(length_s: float) -> int:
 
 
 def _series(chosen: Chosen, bucket_ms: int) -> dict[str, list[Any]]:
-    found = {row["bucket"]: row for row in chosen.rows("series", bucket=bucket_ms)}
+    found = {row["bucket"]: row for row in chosen.series(bucket_ms)}
     series: dict[str, list[Any]] = {name: [] for name in ("t", *_SERIES, "p50", "p95", "tokens", "cost")}
     for at in range(chosen.since - chosen.since % bucket_ms, chosen.until, bucket_ms):
         row = found.get(at)
@@ -134,7 +96,7 @@ def _agents(chosen: Chosen) -> list[dict[str, Any]]:
             **_only(told_of(row), _OF_AGENTS),
             "last_hour": pieces.get(row["agent_name"], empty),
         }
-        for row in chosen.rows("agents")
+        for row in chosen.groups(["agent_name"], only_now=True)
     ]
     return sorted(agents, key=_trouble, reverse=True)
 

@@ -1,4 +1,4 @@
-"""What one request may see of a mirror: a cursor in which `hot` and `hours` are views, of everything or of one tenant.
+"""What one request may see of a mirror: a cursor in which `hot`, `kinds`, `days` are views, of everything or of one tenant.
 
 Queries name nothing else, so that whose rows they see is decided here and nowhere else.
 """
@@ -6,12 +6,13 @@ Queries name nothing else, so that whose rows they see is decided here and nowhe
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import duckdb
 
+from otel_feedback.downstream.tables.selection import SAID, WORDS
 from otel_feedback.downstream.tables.stored import rows_of
 from otel_feedback.downstream.tables.tables import QUIET, quoted, text_of
 from otel_feedback.errors import FeedbackError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from otel_feedback.downstream.ui.mirror import Mirror
 
 __all__ = ["Reader"]
+
+Opened = TypeVar("Opened")
 
 TRIES = 5
 AGAIN_S = 0.25
@@ -35,16 +38,36 @@ class Reader:
         self.cursor = mirror.connection.cursor()
         self.cursor.execute(QUIET)
         self._whose = "true" if tenant is None else f"tenant_id = {quoted(tenant)}"
-        for name in ("hot", "hours"):
-            self.cursor.execute(
-                f"CREATE TEMP VIEW {name} AS SELECT *, rowid AS place FROM kept.{name} WHERE {self._whose}"
-            )
+        for name in ("kinds", "days"):
+            self.cursor.execute(f"CREATE TEMP VIEW {name} AS SELECT * FROM kept.{name} WHERE {self._whose}")
+        self.cursor.execute(
+            "CREATE TEMP VIEW hot AS SELECT h.*, k.* EXCLUDE (kind), h.rowid AS place"
+            " FROM kept.hot AS h JOIN kinds AS k ON h.kind = k.kind"
+        )
 
     def rows(self, text: str, given: Sequence[object] = ()) -> list[dict[str, object]]:
         """Return the rows of a query by column."""
         answer = self.cursor.execute(text, list(given))
         names = [each[0] for each in answer.description or []]
         return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+
+    def hours(self, days: Sequence[str]) -> str:
+        """Return what to select from: the sums by the hour of these days, of those that there are.
+
+        Raises:
+            FeedbackError: A file cannot be read.
+        """
+
+        def opened() -> str:
+            there = self.mirror.days.hours
+            files = ", ".join(quoted(str(there[day])) for day in days if day in there)
+            if not files:
+                return "(SELECT * EXCLUDE (day) FROM days LIMIT 0)"
+            text = f"(SELECT * FROM read_parquet([{files}], hive_partitioning = false) WHERE {self._whose})"
+            self.cursor.execute(f"DESCRIBE {text}")
+            return text
+
+        return self._insist(opened)
 
     def open_stored(self, since: datetime | None = None, until: datetime | None = None, only: str = "true") -> None:
         """Make `events` and `outcomes` what the store's files have, of those that may be of this time.
@@ -57,20 +80,29 @@ class Reader:
         Raises:
             FeedbackError: A file cannot be read.
         """
-        for tried in range(1, TRIES + 1):
+
+        def opened() -> None:
             files = [
                 self.mirror.folder.path / file.path
                 for file in self.mirror.manifest.files
                 if (since is None or file.last >= since) and (until is None or file.first <= until)
             ]
+            text = rows_of(self.cursor, files)
+            self.cursor.execute(
+                f"CREATE OR REPLACE TEMP VIEW events AS SELECT *, {WORDS} AS words, {SAID} AS said FROM ({text})"
+                f" WHERE {self._whose} AND {only}"
+            )
+
+        self._insist(opened)
+        self.cursor.execute(f"CREATE OR REPLACE TEMP VIEW outcomes AS {text_of('outcomes')}")
+
+    def _insist(self, opened: Callable[[], Opened]) -> Opened:
+        """Open files again where one was made into another meanwhile, which the mirror sees in a moment."""
+        for tried in range(1, TRIES + 1):
             try:
-                text = rows_of(self.cursor, files)
-                self.cursor.execute(
-                    f"CREATE OR REPLACE TEMP VIEW events AS SELECT * FROM ({text}) WHERE {self._whose} AND {only}"
-                )
-                break
-            except duckdb.IOException as exc:  # joined into another meanwhile, which the mirror sees in a moment
+                return opened()
+            except duckdb.IOException as exc:
                 if tried == TRIES:
                     raise FeedbackError(f"the store cannot be read: {str(exc).partition(chr(10))[0]}") from exc
                 time.sleep(AGAIN_S)
-        self.cursor.execute(f"CREATE OR REPLACE TEMP VIEW outcomes AS {text_of('outcomes')}")
+        raise AssertionError

@@ -154,7 +154,7 @@ def test_days_that_are_not_in_memory_are_seen_by_sums(folder: StoreFolder, is_ma
 
         assert actions() == counted(RECORDS[:600])
         write(folder, RECORDS[600:])
-        mirror._late.clear()  # pyright: ignore[reportPrivateUsage]
+        mirror.days._late.clear()  # pyright: ignore[reportPrivateUsage]
         assert actions() == counted(RECORDS)
     finally:
         mirror.close()
@@ -175,7 +175,7 @@ def test_an_action_that_ends_on_the_next_day_is_in_the_sums_of_that_day(folder: 
         for _ in range(3):
             mirror.look()
         with mirror.open(None) as reader:
-            days = reader.cursor.execute("SELECT day, status, n FROM hours").fetchall()
+            days = reader.cursor.execute("SELECT day, status, n FROM days").fetchall()
         assert days == [("2026-03-03", "success", 1)]
     finally:
         mirror.close()

@@ -6,7 +6,7 @@ SELECT
     sum(cost) AS cost,
     sum(unpriced)::BIGINT AS unpriced,
     NULL AS runs
-FROM chosen
+FROM sums
 GROUP BY $key
 ORDER BY cost DESC NULLS LAST, tokens DESC NULLS LAST, actions DESC
 LIMIT 1000

@@ -1,4 +1,0 @@
-SELECT agent_name, $measures
-FROM chosen
-WHERE is_now
-GROUP BY agent_name

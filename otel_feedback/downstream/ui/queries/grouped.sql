@@ -1,0 +1,4 @@
+SELECT $keys, $measures
+FROM $rows
+WHERE $condition
+GROUP BY $keys

@@ -1,3 +1,0 @@
-SELECT is_now, $measures
-FROM chosen
-GROUP BY is_now
