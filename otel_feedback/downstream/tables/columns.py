@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from otel_feedback.downstream.contract.fields import FIELDS, Kind
 
-__all__ = ["EVENT_COLUMNS", "PIPELINE_COLUMNS", "PLACE_COLUMNS", "struct_of"]
+__all__ = ["EVENT_COLUMNS", "KEY_COLUMN", "KEY_OF_ID", "PIPELINE_COLUMNS", "PLACE_COLUMNS", "struct_of"]
 
 _TYPES: Mapping[Kind, str] = {
     Kind.TEXT: "VARCHAR", Kind.TRUTH: "BOOLEAN", Kind.WHOLE: "BIGINT", Kind.NUMBER: "DOUBLE",
@@ -30,6 +30,10 @@ PLACE_COLUMNS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Where a row came from: DuckDB's types by name."""
+
+KEY_COLUMN, KEY_OF_ID = "event_key", "md5(event_id)::UUID"
+"""What a store's files of the newest have beside the event, for who looks events up in them, and what it is made of: 16 bytes
+instead of the 49 of most ids, compared in a fifth of the time; and unlike one of 8, of no two events ever the same."""
 
 _ZONED, _OF_RECORD = (
     _TYPES[Kind.MOMENT],
