@@ -19,7 +19,7 @@ from typing import Any
 
 import duckdb
 
-from otel_feedback.downstream.tables.columns import KEY_COLUMN, KEY_OF_ID, PIPELINE_COLUMNS
+from otel_feedback.downstream.tables.columns import KEY_COLUMNS, KEY_TYPE, PIPELINE_COLUMNS
 from otel_feedback.downstream.tables.harm import harm_of
 from otel_feedback.downstream.tables.tables import (
     ALL_COLUMNS,
@@ -39,6 +39,7 @@ TRIES = 5
 RECORDS, NEWEST, OUTDATED = "records", "newest", "outdated"
 KEYED = "newest, with keys"
 KINDS = (RECORDS, NEWEST, KEYED, OUTDATED)
+_WITHOUT_KEYS = f" EXCLUDE ({', '.join(KEY_COLUMNS)})"
 
 
 def open_store(folder: Path, since: datetime | None = None, window_s: int = WINDOW_S) -> Tables:
@@ -131,7 +132,9 @@ class _Stored:
             self._tables.make_views("SELECT * FROM stored_events", "SELECT * FROM stored_outcomes", pipeline)
         self._view("stored_events", " UNION ALL ".join(scans.values()) or nothing)
         if KEYED in scans:
-            scans[KEYED] = _timed(_select(by_kind[KEYED], there[KEYED], {**columns, KEY_COLUMN: "UUID"}))
+            scans[KEYED] = _timed(
+                _select(by_kind[KEYED], there[KEYED], {**columns, **dict.fromkeys(KEY_COLUMNS, KEY_TYPE)})
+            )
         self._view("stored_outcomes", _outcomes(scans) or nothing)
         self._has_views = True
 
@@ -171,7 +174,7 @@ def rows_of(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> str
 
 
 def _all_columns(there: Mapping[str, str]) -> Mapping[str, str]:
-    newer = {name: kind for name, kind in sorted(there.items()) if name not in ALL_COLUMNS and name != KEY_COLUMN}
+    newer = {name: kind for name, kind in sorted(there.items()) if name not in ALL_COLUMNS and name not in KEY_COLUMNS}
     return {**ALL_COLUMNS, **newer}
 
 
@@ -240,24 +243,21 @@ def _reading(told: Mapping[str, Any]) -> str:
 
 
 def _outcomes(scans: Mapping[str, str]) -> str | None:
-    """Return the SELECT of the outcomes; each join's smaller side are the records, and asks but two columns of the newest."""
+    """Return the SELECT of the outcomes; each join's smaller side are the records, and asks but few columns of the newest."""
     records = scans.get(RECORDS)
+    keyed = f"SELECT *, {', '.join(f'{key} AS {name}' for name, key in KEY_COLUMNS.items())} FROM"
     parts: list[str] = []
     others = ""
-    for kind, column, key in ((KEYED, KEY_COLUMN, KEY_OF_ID), (NEWEST, "event_id", "event_id")):
+    for kind, columns, excluded in ((KEYED, tuple(KEY_COLUMNS), _WITHOUT_KEYS), (NEWEST, ("event_id",), "")):
         if (newest := scans.get(kind)) is None:
             continue
-        part = f"SELECT n.*{f' EXCLUDE ({KEY_COLUMN})' if kind == KEYED else ''} FROM ({newest}) AS n"
+        part = f"SELECT n.*{excluded} FROM ({newest}) AS n"
         if records is not None:
-            part += (
-                f" ANTI JOIN (SELECT {key} AS key, revision FROM ({records})) AS r"
-                f" ON r.key = n.{column} AND r.revision > n.revision"
-            )
-            others += (
-                f" ANTI JOIN (SELECT {column} AS key, revision FROM ({newest})) AS n"
-                f" ON n.key = {key} AND n.revision >= r.revision"
-            )
+            asked = ", ".join((*columns, "revision"))
+            same = " AND ".join(f"n.{name} = r.{name}" for name in columns)
+            part += f" ANTI JOIN (SELECT {asked} FROM ({keyed} ({records}))) AS r ON {same} AND r.revision > n.revision"
+            others += f" ANTI JOIN (SELECT {asked} FROM ({newest})) AS n ON {same} AND n.revision >= r.revision"
         parts.append(part)
     if records is not None:
-        parts.append(f"SELECT r.* FROM ({highest(records)}) AS r{others}")
+        parts.append(f"SELECT r.*{_WITHOUT_KEYS} FROM ({keyed} ({highest(records)})) AS r{others}")
     return " UNION ALL ".join(parts) or None
