@@ -39,6 +39,12 @@ TRIES = 5
 RECORDS, NEWEST, OUTDATED = "records", "newest", "outdated"
 KEYED = "newest, with keys"
 KINDS = (RECORDS, NEWEST, KEYED, OUTDATED)
+_KNOWN_BY = {
+    kind: {**dict.fromkeys(names, of), "revision": "BIGINT"}
+    for kind, names, of in (
+        (KEYED, KEY_COLUMNS, KEY_TYPE), (NEWEST, ("event_id",), "VARCHAR"), (RECORDS, ("event_id",), "VARCHAR"),
+    )
+}  # fmt: skip
 _WITHOUT_KEYS = f" EXCLUDE ({', '.join(KEY_COLUMNS)})"
 
 
@@ -135,7 +141,8 @@ class _Stored:
             scans[KEYED] = _timed(
                 _select(by_kind[KEYED], there[KEYED], {**columns, **dict.fromkeys(KEY_COLUMNS, KEY_TYPE)})
             )
-        self._view("stored_outcomes", _outcomes(scans) or nothing)
+        known = {kind: _select(by_kind[kind], there[kind], _KNOWN_BY[kind]) for kind in scans if kind in _KNOWN_BY}
+        self._view("stored_outcomes", _outcomes(scans, known) or nothing)
         self._has_views = True
 
     def _view(self, name: str, text: str) -> None:
@@ -242,21 +249,25 @@ def _reading(told: Mapping[str, Any]) -> str:
     )
 
 
-def _outcomes(scans: Mapping[str, str]) -> str | None:
-    """Return the SELECT of the outcomes; each join's smaller side are the records, and asks but few columns of the newest."""
+def _outcomes(scans: Mapping[str, str], known: Mapping[str, str]) -> str | None:
+    """Return the SELECT of the outcomes; each join's smaller side are the records.
+
+    Args:
+        scans: By kind the SELECT of the rows, of the keyed ones with their keys.
+        known: By kind the SELECT of what events are known by, and revisions.
+    """
     records = scans.get(RECORDS)
     keyed = f"SELECT *, {', '.join(f'{key} AS {name}' for name, key in KEY_COLUMNS.items())} FROM"
     parts: list[str] = []
     others = ""
-    for kind, columns, excluded in ((KEYED, tuple(KEY_COLUMNS), _WITHOUT_KEYS), (NEWEST, ("event_id",), "")):
-        if (newest := scans.get(kind)) is None:
+    for kind, excluded in ((KEYED, _WITHOUT_KEYS), (NEWEST, "")):
+        if kind not in scans:
             continue
-        part = f"SELECT n.*{excluded} FROM ({newest}) AS n"
+        part = f"SELECT n.*{excluded} FROM ({scans[kind]}) AS n"
         if records is not None:
-            asked = ", ".join((*columns, "revision"))
-            same = " AND ".join(f"n.{name} = r.{name}" for name in columns)
-            part += f" ANTI JOIN (SELECT {asked} FROM ({keyed} ({records}))) AS r ON {same} AND r.revision > n.revision"
-            others += f" ANTI JOIN (SELECT {asked} FROM ({newest})) AS n ON {same} AND n.revision >= r.revision"
+            same = " AND ".join(f"n.{name} = r.{name}" for name in _KNOWN_BY[kind] if name != "revision")
+            part += f" ANTI JOIN ({keyed} ({known[RECORDS]})) AS r ON {same} AND r.revision > n.revision"
+            others += f" ANTI JOIN ({known[kind]}) AS n ON {same} AND n.revision >= r.revision"
         parts.append(part)
     if records is not None:
         parts.append(f"SELECT r.*{_WITHOUT_KEYS} FROM ({keyed} ({highest(records)})) AS r{others}")
