@@ -22,7 +22,8 @@ another file has the same again, or a higher revision. So outcomes are the newes
 
 
 class DataFile(msgspec.Struct, frozen=True):
-    """One Parquet file: its path below the store, rows, size, the first and last time of its events, and what it holds."""
+    """One Parquet file: its path below the store, rows, size, the first and last time of its events, what it holds, and
+    whether each of its rows has KEY_COLUMNS: of the newest, those that older versions wrote lack it."""
 
     path: str
     rows: int
@@ -30,6 +31,7 @@ class DataFile(msgspec.Struct, frozen=True):
     first: datetime
     last: datetime
     holds: Literal["records", "newest", "outdated"] = RECORDS
+    has_keys: bool = False
 
     @property
     def day(self) -> str:

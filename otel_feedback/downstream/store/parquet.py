@@ -20,7 +20,14 @@ from otel_feedback.downstream.store.folder import EVENTS, StoreFolder, free_name
 from otel_feedback.downstream.store.manifest import NEWEST, OUTDATED, RECORDS, DataFile, Manifest, Rollup
 from otel_feedback.downstream.store.rollups import current, day_after, day_sums
 from otel_feedback.downstream.store.rows import READ_COLUMNS
-from otel_feedback.downstream.tables.columns import EVENT_COLUMNS, PIPELINE_COLUMNS, PLACE_COLUMNS, struct_of
+from otel_feedback.downstream.tables.columns import (
+    EVENT_COLUMNS,
+    KEY_COLUMNS,
+    KEY_TYPE,
+    PIPELINE_COLUMNS,
+    PLACE_COLUMNS,
+    struct_of,
+)
 from otel_feedback.downstream.tables.harm import harm_of
 
 __all__ = ["ParquetFiles", "is_about_data"]
@@ -32,6 +39,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _WRITTEN = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 30720)"
 """DuckDB's own size of a row group, 122,880, has 170 MB of events in memory at a time."""
 _LEAST_OBJECT_BYTES = 1 << 20
+_KEYS, _KEY_NAMES = ", ".join(f"{key} AS {name}" for name, key in KEY_COLUMNS.items()), ", ".join(KEY_COLUMNS)
+_SAME_KEYS = " AND ".join(f"known.{name} = sorted.{name}" for name in KEY_COLUMNS)
 MOST_SORTED = 2_000_000
 """So many rows are sorted out at a time; files with more stay what they are."""
 
@@ -204,22 +213,22 @@ class ParquetFiles:
 
     def _sort_out(self, files: Sequence[DataFile], newest: Sequence[DataFile]) -> None:
         """Make a table `sorted` of where the rows of these files are, and what they are to the events of the store."""
-        columns = "event_id, revision, end_time, timestamp"
+        columns = f"event_id, {_KEYS}, revision, end_time, timestamp"
         self._run(
             f"CREATE OR REPLACE TEMP TABLE sorted AS SELECT filename, file_row_number, {columns}, "
             "row_number() OVER (PARTITION BY event_id ORDER BY revision DESC) AS place, "
             f"'{NEWEST}' AS holds FROM {self._rows_of(files, with_places=True)}"
         )
         self._run(f"UPDATE sorted SET holds = '{OUTDATED}' WHERE place > 1")
-        if newest:
-            # only two columns of them are read: 0.1 s for a million rows
-            known = (
-                f"(SELECT n.event_id, n.revision FROM {self._rows_of(newest)} AS n SEMI JOIN sorted USING (event_id))"
-            )
-            self._run(
-                f"UPDATE sorted SET holds = CASE WHEN sorted.revision > known.revision THEN '{RECORDS}' ELSE '{OUTDATED}' END "
-                f"FROM {known} AS known WHERE known.event_id = sorted.event_id AND place = 1"
-            )
+        for has_keys, columns, keys in ((True, _KEY_NAMES, _KEY_NAMES), (False, "event_id", _KEYS)):
+            known = [file for file in newest if file.has_keys is has_keys]
+            if known:
+                # only these columns of them are read
+                self._run(
+                    f"UPDATE sorted SET holds = CASE WHEN sorted.revision > known.revision THEN '{RECORDS}' ELSE '{OUTDATED}' END "
+                    f"FROM (SELECT {keys}, revision FROM {self._rows_of(known)} SEMI JOIN sorted USING ({columns}))"
+                    f" AS known WHERE {_SAME_KEYS} AND place = 1"
+                )
 
     def count(self, file: DataFile, rules: list[Rule]) -> int:
         """Return how many rows of a file the rules erase."""
@@ -269,10 +278,11 @@ class ParquetFiles:
     def _make(
         self, table: str, query: str, day: str, told: Sequence[int], given: Sequence[object] = (), holds: Any = RECORDS
     ) -> DataFile:
-        place = self._written(table, query, day, ".parquet", given)
+        is_newest = holds == NEWEST
+        place = self._written(table, _with_keys(query) if is_newest else query, day, ".parquet", given)
         rows, first_us, last_us = told
         path = str(place.relative_to(self._folder.path))
-        return DataFile(path, rows, place.stat().st_size, _moment(first_us), _moment(last_us), holds)
+        return DataFile(path, rows, place.stat().st_size, _moment(first_us), _moment(last_us), holds, is_newest)
 
     def _written(self, table: str, query: str, day: str, suffix: str, given: Sequence[object] = ()) -> Path:
         name = free_name(suffix)
@@ -286,6 +296,13 @@ class ParquetFiles:
                 made.unlink()
             raise
         return place
+
+
+def _with_keys(query: str) -> str:
+    """Return the SELECT of the rows of another one with KEY_COLUMNS, which they may have or lack."""
+    nothing = ", ".join(f"NULL::{KEY_TYPE} AS {name}" for name in KEY_COLUMNS)
+    made = ", ".join(f"coalesce({name}, {key}) AS {name}" for name, key in KEY_COLUMNS.items())
+    return f"SELECT * REPLACE ({made}) FROM ({query} UNION ALL BY NAME SELECT {nothing} WHERE false)"
 
 
 def _bounds(files: Sequence[DataFile]) -> tuple[int, int]:

@@ -1,24 +1,25 @@
 """A store's folder as tables: the files that its manifest names, read when a query asks for them.
 
-    newest, one row an event ──────────┬─ but those of an event that is among the records ─┐
-    records, as they came ─────────────┴─ with those of their events ──► highest revision ─┴──► outcomes
+    newest, one row an event ────────────────────┬─ but where a record of the event is higher ─┐
+    records, as they came ──► highest revision ──┴─ but where the newest is as high ───────────┴──► outcomes
     outdated ──► only in events
 
-So only the last few files are looked through for revisions, whatever there is besides. A file that cannot be read is left out.
+So only the last few files are looked through for revisions, whatever there is besides: of the newest a short key is read once
+more, not their rows. A file that cannot be read is left out.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from otel_feedback.downstream.tables.columns import PIPELINE_COLUMNS
+from otel_feedback.downstream.tables.columns import KEY_COLUMNS, KEY_TYPE, PIPELINE_COLUMNS
 from otel_feedback.downstream.tables.harm import harm_of
 from otel_feedback.downstream.tables.tables import (
     ALL_COLUMNS,
@@ -35,7 +36,16 @@ __all__ = ["manifest_files", "open_store", "read_until", "rows_of"]
 
 MANIFEST = "manifest.json"
 TRIES = 5
-RECORDS, NEWEST, OUTDATED = KINDS = ("records", "newest", "outdated")
+RECORDS, NEWEST, OUTDATED = "records", "newest", "outdated"
+KEYED = "newest, with keys"
+KINDS = (RECORDS, NEWEST, KEYED, OUTDATED)
+_KNOWN_BY = {
+    kind: {**dict.fromkeys(names, of), "revision": "BIGINT"}
+    for kind, names, of in (
+        (KEYED, KEY_COLUMNS, KEY_TYPE), (NEWEST, ("event_id",), "VARCHAR"), (RECORDS, ("event_id",), "VARCHAR"),
+    )
+}  # fmt: skip
+_WITHOUT_KEYS = f" EXCLUDE ({', '.join(KEY_COLUMNS)})"
 
 
 def open_store(folder: Path, since: datetime | None = None, window_s: int = WINDOW_S) -> Tables:
@@ -53,8 +63,6 @@ def open_store(folder: Path, since: datetime | None = None, window_s: int = WIND
     try:
         stored = _Stored(tables, folder, since)
         stored.open()
-        pipeline = {name: f"SELECT * FROM stored_{name}" for name in PIPELINE_COLUMNS}
-        tables.make_views("SELECT * FROM stored_events", "SELECT * FROM stored_outcomes", pipeline)
         tables.mend = stored.mend
     except BaseException:
         tables.close()
@@ -63,7 +71,10 @@ def open_store(folder: Path, since: datetime | None = None, window_s: int = WIND
 
 
 class _Stored:
-    """The files of a store, and views on them: `stored_events`, `stored_outcomes`, and one for each of PIPELINE_COLUMNS."""
+    """The files of a store, and views on them: `stored_events`, `stored_outcomes`, and one for each of PIPELINE_COLUMNS.
+
+    All others are views on these, which can be made of other files at any time.
+    """
 
     def __init__(self, tables: Tables, folder: Path, since: datetime | None) -> None:
         self._tables = tables
@@ -71,6 +82,7 @@ class _Stored:
         self._since = since
         self._told: Mapping[str, Any] = {}
         self._files: Mapping[Path, str] = {}
+        self._has_views = False
 
     def open(self) -> None:
         """Make the views; where a file was made into another meanwhile, or cannot be read, of what there is then."""
@@ -93,7 +105,7 @@ class _Stored:
     def _named(self) -> Mapping[Path, str]:
         """Return the files that the manifest names now, with what they hold: of events, and, by table, of the pipeline."""
         self._told = told = _manifest(self._folder)
-        files = {self._folder / file["path"]: file.get("holds", RECORDS) for file in _since(told["files"], self._since)}
+        files = {self._folder / file["path"]: _kind_of(file) for file in _since(told["files"], self._since)}
         for file in _since(told.get("notices", []), self._since):
             files[self._folder / file["path"]] = file["path"].split("/")[0]
         return {path: holds for path, holds in files.items() if path not in self._tables.left_out}
@@ -110,17 +122,28 @@ class _Stored:
         by_kind = {kind: [path for path, holds in self._files.items() if holds == kind] for kind in KINDS}
         connection = self._tables.connection
         there = {kind: _columns_of(connection, by_kind[kind]) for kind in KINDS}
-        newer = {name: kind for found in there.values() for name, kind in found.items() if name not in ALL_COLUMNS}
-        columns = {**ALL_COLUMNS, **dict(sorted(newer.items()))}
+        columns = _all_columns({name: kind for found in there.values() for name, kind in found.items()})
         scans = {kind: _timed(_select(files, there[kind], columns)) for kind, files in by_kind.items() if files}
-        nothing = _timed(_select([], (), columns))
-        self._view("stored_events", " UNION ALL ".join(scans.values()) or nothing)
-        self._view("stored_outcomes", _outcomes(scans) or nothing)
+        nothing = _timed(_select([], {}, columns))
         for name, kinds in PIPELINE_COLUMNS.items():
             files = [path for path, holds in self._files.items() if holds == name]
-            self._view(f"stored_{name}", _select(files, _columns_of(connection, files), kinds))
-        if self._told.get("reading") is not None:
-            self._view("stored_reading", _reading(self._told))
+            is_told = name == "reading" and self._told.get("reading") is not None
+            text = _reading(self._told) if is_told else _select(files, _columns_of(connection, files), kinds)
+            self._view(f"stored_{name}", text)
+        if not self._has_views:
+            # each view is bound when it is made, with all that it is on: over many files that took half of the opening
+            self._view("stored_events", nothing)
+            self._view("stored_outcomes", nothing)
+            pipeline = {name: f"SELECT * FROM stored_{name}" for name in PIPELINE_COLUMNS}
+            self._tables.make_views("SELECT * FROM stored_events", "SELECT * FROM stored_outcomes", pipeline)
+        self._view("stored_events", " UNION ALL ".join(scans.values()) or nothing)
+        if KEYED in scans:
+            scans[KEYED] = _timed(
+                _select(by_kind[KEYED], there[KEYED], {**columns, **dict.fromkeys(KEY_COLUMNS, KEY_TYPE)})
+            )
+        known = {kind: _select(by_kind[kind], there[kind], _KNOWN_BY[kind]) for kind in scans if kind in _KNOWN_BY}
+        self._view("stored_outcomes", _outcomes(scans, known) or nothing)
+        self._has_views = True
 
     def _view(self, name: str, text: str) -> None:
         self._tables.connection.execute(f"CREATE OR REPLACE VIEW {name} AS {text}")
@@ -154,8 +177,17 @@ def rows_of(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> str
         duckdb.Error: A file cannot be read.
     """
     there = _columns_of(connection, files)
-    newer = {name: kind for name, kind in sorted(there.items()) if name not in ALL_COLUMNS}
-    return _timed(_select(files, there, {**ALL_COLUMNS, **newer}))
+    return _timed(_select(files, there, _all_columns(there)))
+
+
+def _all_columns(there: Mapping[str, str]) -> Mapping[str, str]:
+    newer = {name: kind for name, kind in sorted(there.items()) if name not in ALL_COLUMNS and name not in KEY_COLUMNS}
+    return {**ALL_COLUMNS, **newer}
+
+
+def _kind_of(file: Mapping[str, Any]) -> str:
+    holds: str = file.get("holds", RECORDS)
+    return KEYED if holds == NEWEST and file.get("has_keys", False) else holds
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -191,9 +223,15 @@ def _columns_of(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) ->
     return {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE SELECT * {_scan(files)}").fetchall()}
 
 
-def _select(files: Sequence[Path], there: Collection[str], columns: Mapping[str, str]) -> str:
-    values = [f'"{name}"' if name in there else f'NULL::{kind} AS "{name}"' for name, kind in columns.items()]
-    return f"SELECT {', '.join(values)} {_scan(files)}"
+def _select(files: Sequence[Path], there: Mapping[str, str], columns: Mapping[str, str]) -> str:
+    values = ", ".join(_value(name, kind, there.get(name)) for name, kind in columns.items())
+    return f"SELECT {values} {_scan(files)}"
+
+
+def _value(name: str, kind: str, found: str | None) -> str:
+    if found is None:
+        return f'NULL::{kind} AS "{name}"'
+    return f'"{name}"' if found == kind else f'TRY_CAST("{name}" AS {kind}) AS "{name}"'
 
 
 def _timed(rows: str) -> str:
@@ -211,10 +249,26 @@ def _reading(told: Mapping[str, Any]) -> str:
     )
 
 
-def _outcomes(scans: Mapping[str, str]) -> str | None:
-    newest, records = scans.get(NEWEST), scans.get(RECORDS)
-    if newest is None or records is None:
-        return newest or (records and highest(records))
-    others = f"({records}) AS r ON n.event_id = r.event_id"
-    mixed = f"{records} UNION ALL SELECT n.* FROM ({newest}) AS n SEMI JOIN {others}"
-    return f"SELECT n.* FROM ({newest}) AS n ANTI JOIN {others} UNION ALL {highest(mixed)}"
+def _outcomes(scans: Mapping[str, str], known: Mapping[str, str]) -> str | None:
+    """Return the SELECT of the outcomes; each join's smaller side are the records.
+
+    Args:
+        scans: By kind the SELECT of the rows, of the keyed ones with their keys.
+        known: By kind the SELECT of what events are known by, and revisions.
+    """
+    records = scans.get(RECORDS)
+    keyed = f"SELECT *, {', '.join(f'{key} AS {name}' for name, key in KEY_COLUMNS.items())} FROM"
+    parts: list[str] = []
+    others = ""
+    for kind, excluded in ((KEYED, _WITHOUT_KEYS), (NEWEST, "")):
+        if kind not in scans:
+            continue
+        part = f"SELECT n.*{excluded} FROM ({scans[kind]}) AS n"
+        if records is not None:
+            same = " AND ".join(f"n.{name} = r.{name}" for name in _KNOWN_BY[kind] if name != "revision")
+            part += f" ANTI JOIN ({keyed} ({known[RECORDS]})) AS r ON {same} AND r.revision > n.revision"
+            others += f" ANTI JOIN ({known[kind]}) AS n ON {same} AND n.revision >= r.revision"
+        parts.append(part)
+    if records is not None:
+        parts.append(f"SELECT r.*{_WITHOUT_KEYS} FROM ({keyed} ({highest(records)})) AS r{others}")
+    return " UNION ALL ".join(parts) or None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from tests.downstream.store.stores import Store, append, ended, ids, lines
 from tests.fault.small_disk import FULL, SmallDisk
 from tests.stack.waiting import wait_until
+from tests.support import run_cli
 
 
 @pytest.fixture
@@ -66,3 +68,29 @@ def test_stopped_while_the_disk_is_full_it_ends_and_the_next_one_goes_on(disk: S
     disk.free()
     store.once()
     assert store.ids() == ids(range(40))
+
+
+def test_readers_need_no_more_than_to_read(disk: SmallDisk, tmp_path: Path) -> None:
+    """As where a container has the writer's folder as a volume that is read-only."""
+    log = tmp_path / "outcomes.jsonl"
+    store = Store(disk.path / "store", "--from", str(log))
+    append(log, lines(range(20)))
+    store.once()
+    append(log, lines(range(10, 30)))
+    store.once()
+    subprocess.run(["mount", "-o", "remount,ro", str(disk.path)], check=True)
+    with pytest.raises(OSError, match="Read-only file system"):
+        (store.path / "anything").write_bytes(b"")
+    before = {path: path.stat().st_mtime_ns for path in store.path.rglob("*")}
+    for command, expected in (
+        (["sql", "--csv", "SELECT sum(executions) + sum(pending) FROM windows"], "\n30\n"),
+        (["sql", "--csv", "SELECT count(*), count(DISTINCT event_id) FROM events"], "40,30"),
+        (["tail", "--once", "--json", "-n", "1"], '"event_id"'),
+    ):
+        done = run_cli(*command, "--from", str(store.path), variables={"XDG_STATE_HOME": str(tmp_path / "state")})
+        assert (done.returncode, done.stderr) == (0, ""), command
+        assert expected in done.stdout
+    assert {path: path.stat().st_mtime_ns for path in store.path.rglob("*")} == before
+    refused = run_cli("store", "--store", str(store.path), "--from", str(log), "--once")
+    assert refused.returncode == 1
+    assert "Read-only file system" in refused.stderr

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
+import duckdb
+import msgspec
 import pytest
 
 from otel_feedback import OutcomeEvent
@@ -49,6 +52,16 @@ def require_right(store: Store, records: list[OutcomeEvent]) -> None:
             files = [str(store.path / file.path) for file in store.manifest().files if file.holds == kind]
             return tables.query(f"SELECT event_id, revision FROM read_parquet({files})") if files else []
 
+        for file in store.manifest().files:
+            if file.has_keys:
+                keys = "SELECT event_id, event_key_a, event_key_b"
+                assert file.holds == NEWEST
+                for event_id, *found in tables.query(f"{keys} FROM read_parquet('{store.path / file.path}')"):
+                    digest = hashlib.md5(event_id.encode(), usedforsecurity=False).digest()
+                    assert found == [int.from_bytes(half, "little") for half in (digest[:8], digest[8:])]
+        for relation in ("events", "outcomes"):
+            assert not [name for name in tables.ask(f"SELECT * FROM {relation} LIMIT 1").names if "key" in name]
+
         newest, outdated = held(NEWEST), held(OUTDATED)
         assert len(dict(newest)) == len(newest), "one row an event"
         best = dict(newest)
@@ -86,7 +99,7 @@ def test_a_manifest_that_does_not_tell_is_one_of_records(log: Path, store: Store
     append(log, b"".join(map(line, records)))
     store.once("--flush-rows", "150")
     old = store.manifest()
-    told = store.folder.manifest.read_text()
+    told = store.folder.manifest.read_text().replace(',"has_keys":true', "")
     for kind in (NEWEST, OUTDATED, RECORDS):
         told = told.replace(f',"holds":"{kind}"', "")
     store.folder.manifest.write_text(told)
@@ -97,3 +110,35 @@ def test_a_manifest_that_does_not_tell_is_one_of_records(log: Path, store: Store
     require_right(store, [*records, records[0]])
     manifests.save(store.folder, old)
     require_right(store, records)
+
+
+def test_files_of_the_newest_that_an_older_version_wrote_have_no_keys(log: Path, store: Store) -> None:
+    records = made.events(6_000, minutes=100)
+    append(log, b"".join(map(line, records[:3_000])))
+    store.once("--flush-rows", "150")
+    old = store.manifest()
+    for file in old.files:
+        if file.has_keys:
+            path = store.path / file.path
+            duckdb.execute(
+                f"COPY (SELECT * EXCLUDE (event_key_a, event_key_b) FROM read_parquet('{path}')) TO '{path}' (FORMAT parquet)"
+            )
+    files = [msgspec.structs.replace(file, has_keys=False) for file in old.files]
+    manifests.save(store.folder, msgspec.structs.replace(old, files=files))
+    require_right(store, records[:3_000])
+    # what comes is compared with both kinds, by writer and reader
+    more = [
+        *records[3_000:],
+        *records[:200],
+        *(made.changed(event, revision=7) for event in made.outcomes(records[1_000:1_500])),
+    ]
+    append(log, b"".join(map(line, more[:-150])))
+    store.once("--flush-rows", "150")
+    append(log, b"".join(map(line, more[-150:])))
+    store.once()
+    assert {file.has_keys for file in store.manifest().files if file.holds == NEWEST} == {True, False}
+    assert RECORDS in {file.holds for file in store.manifest().files}
+    require_right(store, records[:3_000] + more)
+
+    assert run_cli("erase", "--store", str(store.path), "--user", "u-7").returncode == 0
+    require_right(store, [event for event in records[:3_000] + more if event.user_id != "u-7"])
