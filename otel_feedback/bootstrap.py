@@ -239,10 +239,12 @@ def build_exporters(
     if settings.enable_kafka:
         from otel_feedback.exporters.kafka.exporter import KafkaExporter
         from otel_feedback.exporters.kafka.library import limit_of_interpreter
+        from otel_feedback.exporters.kafka.tokens import require_tokens
 
         if (limit := limit_of_interpreter()) is not None:
             logger.warning("%s", limit)
         require_codec(settings.kafka.compression)
+        require_tokens(settings.kafka.client_options)
         exporters.append(KafkaExporter(settings.kafka, connected=connected))
     if settings.enable_otlp:
         from otel_feedback.exporters.otlp.exporter import OtlpExporter

@@ -33,6 +33,7 @@ _THOROUGH = (
     "tests/integration/test_kafka_refusals.py::test_a_broker_that_takes_no_large_requests",
     "tests/integration/test_kafka_refusals.py::test_a_record_at_which_the_connection_breaks",
     "tests/integration/test_kafka_refusals.py::test_good_events_arrive",
+    "tests/integration/test_kafka_tokens.py",
     "tests/live/",
     "tests/unit/convert/test_hostile_spans.py::test_whatever_spans_carry",
     "tests/unit/test_benchmark_conversion.py::test_every_way",

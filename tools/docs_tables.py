@@ -123,7 +123,7 @@ HEADERS = {
 
 KAFKA_OPTIONS = {
     "client_options": "Any other option of kafka-python's clients, by its name there, for example "
-    "`sasl_oauth_token_provider`. Options that this package sets itself are refused.",
+    "`ssl_context`. Options that this package sets itself are refused.",
     "producer_batch_bytes": "Most bytes of one batch on the wire, before compression.",
     "producer_linger_ms": "How long the producer waits for more once it has a batch, in milliseconds.",
     "max_request_bytes": "Largest record and request. A larger event is refused, and its payload kept in the log tier.",

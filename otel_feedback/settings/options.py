@@ -31,6 +31,7 @@ class SettingsOptions(TypedDict, total=False):
     kafka_sasl_plain_password: str | None
     kafka_sasl_kerberos_service_name: str | None
     kafka_sasl_kerberos_domain_name: str | None
+    kafka_sasl_oauth_token_provider: str | Callable[[], Any] | Any | None
     kafka_ssl_cafile: str | None
     kafka_ssl_certfile: str | None
     kafka_ssl_keyfile: str | None

@@ -23,6 +23,7 @@ from otel_feedback.settings.values import (
     a_flag,
     a_number,
     a_path,
+    a_provider,
     a_text,
     a_topic,
     addresses,
@@ -98,6 +99,9 @@ SETTINGS: tuple[Setting, ...] = (
             "Service name of GSSAPI.", _TLS),
     Setting("kafka_sasl_kerberos_domain_name", "KAFKA_SASL_KERBEROS_DOMAIN_NAME", None, a_text,
             "Domain name of GSSAPI.", _TLS),
+    Setting("kafka_sasl_oauth_token_provider", "KAFKA_SASL_OAUTH_TOKEN_PROVIDER", None, a_provider,
+            "Where OAUTHBEARER gets its tokens: `package.module:function`, which returns a token, or a token and when it ends "
+            "in seconds since 1970; as an argument also the function.", _TLS),
     Setting("kafka_ssl_cafile", "KAFKA_SSL_CAFILE", None, a_text,
             "File with the certificates of the authorities to trust (PEM).", _TLS),
     Setting("kafka_ssl_certfile", "KAFKA_SSL_CERTFILE", None, a_text,
@@ -206,7 +210,7 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Where and how outcome events go to Kafka.
 
     `client_options` goes to kafka-python's clients as it is: SASL and TLS settings under kafka-python's names
-    (`sasl_mechanism`, `ssl_cafile`, `sasl_oauth_token_provider` …). The repr shows the names only.
+    (`sasl_mechanism`, `ssl_cafile` …). The repr shows the names only.
     """
 
     bootstrap_servers: tuple[str, ...] = ("localhost:9092",)
@@ -411,6 +415,9 @@ def security_problem(options: Mapping[str, Any]) -> ConfigError | None:
             for option in ("sasl_plain_username", "sasl_plain_password"):
                 if not options.get(option):
                     return ConfigError(f"KAFKA_{option.upper()}", "", f"a value, since the mechanism is {mechanism}")
+        if mechanism == "OAUTHBEARER" and options.get("sasl_oauth_token_provider") is None:
+            expected = "package.module:function that returns a token, since the mechanism is OAUTHBEARER"
+            return ConfigError("KAFKA_SASL_OAUTH_TOKEN_PROVIDER", "", expected)
     elif mechanism is not None:
         expected = "SASL_PLAINTEXT or SASL_SSL, since KAFKA_SASL_MECHANISM is set"
         return ConfigError("KAFKA_SECURITY_PROTOCOL", protocol, expected)

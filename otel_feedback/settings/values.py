@@ -21,6 +21,7 @@ __all__ = [
     "a_flag",
     "a_number",
     "a_path",
+    "a_provider",
     "a_text",
     "a_topic",
     "addresses",
@@ -37,6 +38,7 @@ Reader = Callable[[Any], Any]
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,240}")
+_IMPORT_PATH = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
 _HOST = re.compile(r"[^\s:;,/?#@\[\]'\"]+|\[[0-9A-Fa-f:.]+(%\w+)?\]")
 """A host by name or address; of IPv6 in brackets. Whatever may have been meant to part two is in none."""
 
@@ -116,6 +118,17 @@ def a_topic(value: Any) -> str:
 def a_path(value: Any) -> str:
     """Read the path of a file or folder."""
     return a_text(os.fspath(value) if isinstance(value, os.PathLike) else value)
+
+
+def a_provider(value: Any) -> Any:
+    """Read `package.module:function`, or take what is not text as it is: what it names, which is looked at when it is used."""
+    if isinstance(value, str):
+        if not _IMPORT_PATH.fullmatch(value.strip()):
+            raise ValueError("package.module:function")
+        return value.strip()
+    if not (callable(value) or callable(getattr(value, "token", None))):
+        raise ValueError("package.module:function, or a function")
+    return value
 
 
 def one_of(*words: str) -> Reader:

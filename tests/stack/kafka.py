@@ -7,7 +7,7 @@ property's value `{broker_port}`, `{controller_port}` and `{directory}` stand fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,15 +63,21 @@ class KafkaBroker(Service):
 
     @classmethod
     def launch_own(
-        cls, properties: Mapping[str, str] | None = None, *, cluster_id: str = CLUSTER_ID, port: int | None = None
+        cls,
+        properties: Mapping[str, str] | None = None,
+        *,
+        cluster_id: str = CLUSTER_ID,
+        port: int | None = None,
+        java_options: Sequence[str] = (),
     ) -> KafkaBroker:
         """Return a new, empty broker that nobody else uses; see `launch`.
 
         Args:
             cluster_id: brokers of one cluster share it.
             port: where it listens; default: a free one.
+            java_options: of the virtual machine, such as `-Dname=value`.
         """
-        place = _Place(cluster_id, port or free_port())
+        place = _Place(cluster_id, port or free_port(), tuple(java_options))
         overrides = dict(properties or {})
         return first_possible(
             "Kafka broker",
@@ -122,7 +128,11 @@ class KafkaBroker(Service):
         docker.require_engine()
         # Inside the container: kept by kill and start, gone with it, owned by the image's user.
         resolved = broker_properties(place.port, free_port(), "/tmp/broker", overrides)
-        environment = {"CLUSTER_ID": place.cluster_id, "KAFKA_HEAP_OPTS": _HEAP}
+        environment = {
+            "CLUSTER_ID": place.cluster_id,
+            "KAFKA_HEAP_OPTS": _HEAP,
+            "KAFKA_OPTS": " ".join(place.java_options),
+        }
         container = Container(
             "kafka",
             versions.KAFKA_IMAGE,
@@ -142,7 +152,7 @@ class KafkaBroker(Service):
         config.write_text("".join(lines))
         _format_storage(class_path, config, directory, place.cluster_id)
         log4j = builds.RECIPES / "kafka-log4j2.yaml"
-        command = ["java", _HEAP, f"-Dlog4j2.configurationFile={log4j}", "-cp", class_path]
+        command = ["java", _HEAP, *place.java_options, f"-Dlog4j2.configurationFile={log4j}", "-cp", class_path]
         process = ChildProcess("kafka", [*command, "kafka.Kafka", str(config)], directory=directory)
         broker = cls(process, resolved.bootstrap_servers, resolved.properties)
         broker.start_process()
@@ -154,6 +164,7 @@ class _Place(NamedTuple):
 
     cluster_id: str
     port: int
+    java_options: tuple[str, ...]
 
 
 def _format_storage(class_path: str, config: Path, directory: Path, cluster_id: str) -> None:

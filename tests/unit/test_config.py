@@ -117,6 +117,8 @@ def test_an_argument_of_a_wrong_type_is_a_config_error(value: Any) -> None:
             continue
         if (setting.name.endswith("_s") or setting.name == "agent_rate_limit") and value == 3.5:
             continue
+        if isinstance(value, type) and setting.name == "kafka_sasl_oauth_token_provider":  # a class may be one
+            continue
         with pytest.raises(feedback.ConfigError):
             any_settings(environ={}, **{setting.name: value})
 
@@ -164,7 +166,7 @@ def test_kafka_python_knows_every_option_that_passes_through() -> None:
 
     ours = {s.name.removeprefix("kafka_") for s in SETTINGS if s.section == "Kafka security"}
     theirs = {o for o in KafkaProducer.DEFAULT_CONFIG if o.startswith(("sasl_", "ssl_", "security_"))}
-    objects = {"ssl_context", "sasl_kerberos_name", "sasl_oauth_token_provider"}  # no text can say these
+    objects = {"ssl_context", "sasl_kerberos_name"}  # no text can say these
     assert ours == theirs - objects
 
 

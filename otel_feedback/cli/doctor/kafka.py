@@ -8,6 +8,7 @@ prove nothing, since permissions are given by topic. That enough replicas are in
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from otel_feedback.cli.kafka.topics import topic_names
 from otel_feedback.cli.network import LIMIT_S, within
 from otel_feedback.errors import ConfigError, ExportError
 from otel_feedback.exporters.kafka.library import import_kafka, limit_of_interpreter
+from otel_feedback.exporters.kafka.tokens import TokenError, TokenSource
 from otel_feedback.settings.table import KafkaConfig, Settings, require_codec
 
 __all__ = ["check_kafka"]
@@ -42,6 +44,7 @@ def check_kafka(settings: Settings) -> Iterator[Finding]:
         return
     config = settings.kafka
     yield _codec(config)
+    yield from _tokens(config)
     yield from _interpreter()
     step = ""
     try:
@@ -153,6 +156,21 @@ def _min_in_sync(config: KafkaConfig, admin: Admin) -> int:
 def _grant(config: KafkaConfig) -> str:
     user = config.client_options.get("sasl_plain_username", "USER")
     return f"kafka-acls.sh --add --allow-principal User:{user} --producer --topic {config.topic}"
+
+
+def _tokens(config: KafkaConfig) -> Iterator[Finding]:
+    if config.client_options.get("sasl_mechanism") != "OAUTHBEARER":
+        return
+    name, given = "Kafka tokens", config.client_options["sasl_oauth_token_provider"]
+    try:
+        token = within(LIMIT_S, TokenSource(given).token)
+    except ConfigError as exc:
+        yield Finding(name, State.FAILED, f"{exc.variable}={exc.value}", f"expected {exc.expected}")
+    except TokenError as exc:
+        yield Finding(name, State.FAILED, str(exc), "correct the function, or what it asks")
+    else:
+        ends = "" if token.expires_at_s is None else f", which ends in {token.expires_at_s - time.time():.0f} s"
+        yield Finding(name, State.OK, f"{given} gives one{ends}")
 
 
 def _codec(config: KafkaConfig) -> Finding:

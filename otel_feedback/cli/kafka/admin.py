@@ -12,7 +12,8 @@ from otel_feedback.cli.kafka.problem import KafkaSetupError, judge
 from otel_feedback.cli.listening import listening
 from otel_feedback.cli.network import LIMIT_S, UnreachableError, reach, within
 from otel_feedback.exporters.kafka.library import import_kafka
-from otel_feedback.exporters.kafka.tls import make_context, with_context
+from otel_feedback.exporters.kafka.security import secured
+from otel_feedback.exporters.kafka.tls import make_context
 from otel_feedback.settings.table import KafkaConfig
 
 __all__ = ["Admin", "check_network", "check_tls_files", "open_admin", "speaks_tls"]
@@ -138,7 +139,7 @@ def _connect(config: KafkaConfig, made: list[Any]) -> Any:
         bootstrap_timeout_ms=int(BOOTSTRAP_S * 1e3),
         request_timeout_ms=int(BOOTSTRAP_S * 1e3),
         kafka_client=make_client,
-        **with_context(config.client_options),
+        **secured(config.client_options),
     )
 
 

@@ -33,7 +33,8 @@ class KafkaSetupError(Exception):
 
 # a class of kafka-python or a part of a message, the step, what to do; what tells most comes first
 _TELLING: tuple[tuple[str, str, str], ...] = (
-    ("SaslAuthenticationFailedError", "login", "correct KAFKA_SASL_PLAIN_USERNAME and KAFKA_SASL_PLAIN_PASSWORD"),
+    ("TokenError", "login", "correct KAFKA_SASL_OAUTH_TOKEN_PROVIDER, or what it asks"),
+    ("SaslAuthenticationFailedError", "login", "correct {login}"),
     ("UnsupportedSaslMechanismError", "login", "set KAFKA_SASL_MECHANISM to one that the broker offers"),
     ("IllegalSaslStateError", "login", "this listener takes no login: set KAFKA_SECURITY_PROTOCOL to PLAINTEXT or SSL"),
     ("mismatch", "protocol", "use a host name that the broker's certificate has, or KAFKA_SSL_CHECK_HOSTNAME=false"),
@@ -99,7 +100,7 @@ def judge(
         for cause in causes:
             if sign in {cls.__name__ for cls in type(cause).__mro__} or sign in str(cause):
                 failed = "Kafka's protocol fails: " if step == "protocol" else ""
-                return KafkaSetupError(step, failed + _said(cause), todo)
+                return KafkaSetupError(step, failed + _said(cause), todo.format(login=_login(options)))
     # "Unable to bootstrap" is how each of them ends, and the last try is often cut short by that
     telling = [
         cause for cause in causes if not isinstance(cause, TimeoutError) and type(cause).__name__ not in _SILENCE
@@ -112,7 +113,7 @@ def judge(
     if spoke and "socket disconnected" in str(telling[-1]):
         # a broker that refuses a login closes the connection, often before its answer has been read
         if protocol.startswith("SASL_"):
-            todo = "correct KAFKA_SASL_MECHANISM, KAFKA_SASL_PLAIN_USERNAME and KAFKA_SASL_PLAIN_PASSWORD"
+            todo = f"correct KAFKA_SASL_MECHANISM, {_login(options)}"
             return KafkaSetupError("login", "the broker closes the connection at the login", todo)
         todo = "set KAFKA_SECURITY_PROTOCOL to SASL_PLAINTEXT or SASL_SSL, and KAFKA_SASL_MECHANISM"
         return KafkaSetupError("login", "the broker closes the connection: it wants a login", todo)
@@ -120,6 +121,12 @@ def judge(
     if protocol.endswith("SSL") and not options.get("ssl_certfile"):
         todo += "; does it want a certificate of its clients (KAFKA_SSL_CERTFILE)?"
     return KafkaSetupError("protocol", f"takes connections, but does not talk: {_said(telling[-1])}", todo)
+
+
+def _login(options: Mapping[str, Any]) -> str:
+    if options.get("sasl_mechanism") == "OAUTHBEARER":
+        return "KAFKA_SASL_OAUTH_TOKEN_PROVIDER: issuer, audience and end of its tokens must be those that the broker takes"
+    return "KAFKA_SASL_PLAIN_USERNAME and KAFKA_SASL_PLAIN_PASSWORD"
 
 
 def _refused_certificate(options: Mapping[str, Any], alert: BaseException) -> KafkaSetupError:

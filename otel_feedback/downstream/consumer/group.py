@@ -24,7 +24,7 @@ from otel_feedback.exporters.kafka.connection import FIRST_WAIT_MS, MOST_WAIT_MS
 from otel_feedback.exporters.kafka.library import import_kafka
 from otel_feedback.exporters.kafka.quiet import heard_since, hearing, quieten
 from otel_feedback.exporters.kafka.receipt import unavailable
-from otel_feedback.exporters.kafka.tls import with_context
+from otel_feedback.exporters.kafka.security import secured
 from otel_feedback.logger import get_logger
 from otel_feedback.retry import Backoff
 from otel_feedback.sdk.compat import suppress_instrumentation
@@ -197,7 +197,7 @@ class GroupMember:
             "bootstrap_timeout_ms": self._connect_ms,
             "metadata_max_age_ms": 30_000,  # a topic that comes later, or gets more partitions, is seen so soon
             "metrics_enabled": False,
-            **with_context(self._config.client_options),
+            **secured(self._config.client_options),
             **self._options,
         }
         began_s = time.monotonic()

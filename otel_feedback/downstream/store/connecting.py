@@ -8,7 +8,7 @@ from otel_feedback.exporters.kafka.connection import most_telling
 from otel_feedback.exporters.kafka.library import import_kafka
 from otel_feedback.exporters.kafka.quiet import hearing, quieten
 from otel_feedback.exporters.kafka.receipt import unavailable
-from otel_feedback.exporters.kafka.tls import with_context
+from otel_feedback.exporters.kafka.security import secured
 from otel_feedback.settings.table import KafkaConfig
 
 __all__ = ["CLOSE_MS", "open_consumer"]
@@ -41,7 +41,7 @@ def open_consumer(config: KafkaConfig, group: str | None) -> Any:
         "allow_auto_create_topics": False,
         "metadata_max_age_ms": 30_000,
         "metrics_enabled": False,
-        **with_context(config.client_options),
+        **secured(config.client_options),
     }
     with hearing() as heard:
         try:

@@ -28,7 +28,7 @@ from otel_feedback.downstream.store.rows import row_of_record
 from otel_feedback.downstream.store.source import Say
 from otel_feedback.downstream.topic.letters import INVALID, DeadLetter, DeadLetters
 from otel_feedback.errors import ExportError, SchemaError, describe
-from otel_feedback.exporters.kafka.tls import with_context
+from otel_feedback.exporters.kafka.security import secured
 from otel_feedback.retry import Backoff
 from otel_feedback.settings.table import KafkaConfig
 
@@ -162,7 +162,7 @@ class TopicSource:
         options: dict[str, Any] = {
             "bootstrap_servers": list(self._config.bootstrap_servers),
             "client_id": f"{self._config.client_id}-store",
-            **with_context(self._config.client_options),
+            **secured(self._config.client_options),
         }
         with closed_on_failure(options) as opening:
             admin: Any = KafkaAdminClient(**opening)

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from otel_feedback.errors import FeedbackError
 from otel_feedback.exporters.kafka.library import import_kafka
-from otel_feedback.exporters.kafka.tls import with_context
+from otel_feedback.exporters.kafka.security import secured
 from otel_feedback.settings.table import KafkaConfig
 
 __all__ = ["Progress", "TopicMissingError", "TopicReader", "open_reader"]
@@ -104,7 +104,7 @@ def open_reader(config: KafkaConfig, purpose: str, progress: Progress) -> Genera
         "auto_offset_reset": "earliest",
         "allow_auto_create_topics": False,
         "metrics_enabled": False,
-        **with_context(config.client_options),
+        **secured(config.client_options),
     }
     with closed_on_failure(options) as opening:
         consumer = KafkaConsumer(**opening)

@@ -11,6 +11,7 @@ _ADVICE = (
         re.compile(r"AuthorizationFailed|AuthorizationError"),
         "grant it WRITE and DESCRIBE; `otel-feedback doctor` says how",
     ),
+    (re.compile(r"TokenError|OAUTHBEARER"), "correct KAFKA_SASL_OAUTH_TOKEN_PROVIDER; `otel-feedback doctor` asks it"),
     (
         re.compile(r"SaslAuthenticationFailed|AuthenticationFailed|SaslMechanism|IllegalSasl|AuthenticationMethod"),
         "correct KAFKA_SASL_MECHANISM, KAFKA_SASL_PLAIN_USERNAME and KAFKA_SASL_PLAIN_PASSWORD",

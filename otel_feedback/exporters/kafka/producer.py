@@ -14,9 +14,9 @@ from kafka.net.compat import KafkaNetClient
 from kafka.partitioner.default import murmur2
 
 from otel_feedback.exporters.kafka.destination import ClusterSeen
+from otel_feedback.exporters.kafka.security import secured
 from otel_feedback.exporters.kafka.selector import QuietSelector
 from otel_feedback.exporters.kafka.sockets import closed_on_failure
-from otel_feedback.exporters.kafka.tls import with_context
 from otel_feedback.sdk.forks import import_host_lookup
 from otel_feedback.settings.table import KafkaConfig
 
@@ -55,7 +55,7 @@ class OutcomeProducer(KafkaProducer):
             "metrics_enabled": False,
             "selector": QuietSelector,
         }
-        options = {**options, **with_context(config.client_options), **(more or {})}
+        options = {**options, **secured(config.client_options), **(more or {})}
         make_client = options.get("kafka_client", KafkaNetClient)
         made: list[Any] = []
 

@@ -189,8 +189,9 @@ def assert_flapping_is_told_once(way: Way) -> None:
     assert said == ["firing", "resolved", "firing", "resolved", "flapping"]
 
 
-def assert_a_silence_ends(way: Way) -> None:
-    command = ("silence", way.rule, "--agent", "writer", "--for", "15s", "--who", "ann", "--why", "load test")
+def assert_a_silence_ends(way: Way, for_s: float) -> None:
+    limits = ("--agent", "writer", "--for", f"{for_s:.0f}s")
+    command = ("silence", way.rule, *limits, "--who", "ann", "--why", "load test")
     assert alerts(way.folder, *command).returncode == 0
     way.make("writer", well=False)
     before = way.texts().count("firing: agent writer")
@@ -200,7 +201,10 @@ def assert_a_silence_ends(way: Way) -> None:
     (silence,) = listed["silences"]
     assert (silence["who"], silence["why"]) == ("ann", "load test")
     assert way.texts().count("firing: agent writer") == before
-    way.wait(lambda: way.texts().count("firing: agent writer") > before, "the end of the silence")
+    wait_until(
+        lambda: way.texts().count("firing: agent writer") > before,
+        timeout_s=60 + for_s, what=f"the end of the silence; {way.running.lines}",
+    )  # fmt: skip
     assert datetime.now(timezone.utc) >= datetime.fromisoformat(silence["until"])
     assert alerts(way.folder, "ack", way.rule, "--agent", "writer", "--who", "bob", "--why", "mine").returncode == 0
     way.wait(

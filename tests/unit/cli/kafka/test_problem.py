@@ -81,9 +81,14 @@ def test_the_most_telling_cause_is_told(causes: list[Exception], step: str, foun
     [
         ({}, "it wants a login", "to SASL_PLAINTEXT or SASL_SSL"),
         (
-            {"security_protocol": "SASL_SSL", "sasl_mechanism": "OAUTHBEARER"},
+            {"security_protocol": "SASL_SSL", "sasl_mechanism": "GSSAPI"},
             "at the login",
             "KAFKA_SASL_PLAIN_PASSWORD",
+        ),
+        (
+            {"security_protocol": "SASL_SSL", "sasl_mechanism": "OAUTHBEARER", "sasl_oauth_token_provider": "a:b"},
+            "at the login",
+            "correct KAFKA_SASL_MECHANISM, KAFKA_SASL_OAUTH_TOKEN_PROVIDER: issuer, audience and end",
         ),
     ],
 )
