@@ -135,6 +135,7 @@ def _topics(commands: Any) -> None:
             replication_factor=options.replication_factor,
             dry_run=options.dry_run,
             bootstrap_servers=options.bootstrap_servers,
+            tenants=options.tenant,
         )
 
     parser = commands.add_parser(
@@ -147,6 +148,13 @@ def _topics(commands: Any) -> None:
     )
     parser.add_argument(
         "--replication-factor", type=positive, default=1, metavar="N", help="copies of each partition (1)"
+    )
+    parser.add_argument(
+        "--tenant",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="this tenant's topic, too; several times for several",
     )
     parser.add_argument("--dry-run", action="store_true", help="let the broker check the request, create nothing")
     add_bootstrap_servers(parser)

@@ -94,7 +94,7 @@ def _as_data(report: Report) -> dict[str, Any]:
         "producers": [_producer(one) for one in report.producers],
         "records_of_nobody": report.foreign,
         "audit_records_unread": report.unread,
-        "deleted_below": {str(partition): offset for partition, offset in report.deleted.items()},
+        "deleted_below": {_partition(report, *place): offset for place, offset in report.deleted.items()},
     }
 
 
@@ -188,6 +188,10 @@ def _details(report: Report) -> Iterator[RenderableType]:
                 yield Text(f"  and {len(lines) - MOST_NAMED:,} more: --json has all")
 
 
+def _partition(report: Report, topic: str, number: int) -> str:
+    return str(number) if topic == report.topic else f"{topic}/{number}"
+
+
 def _said(run: Run) -> str:
     return f"sequence {run.first}" if run.length == 1 else f"sequences {run.first} to {run.last}"
 
@@ -200,7 +204,7 @@ def _result(report: Report) -> Text:
         said.append(f"{number_of(report.unread, 'record')} of the audit topic cannot be read\n", "yellow")
     if report.missing and report.deleted:
         where = ", ".join(
-            f"partition {partition} below {offset}" for partition, offset in sorted(report.deleted.items())
+            f"partition {_partition(report, *place)} below {offset}" for place, offset in sorted(report.deleted.items())
         )
         said.append(f"the topic has nothing any more of {where}: by its retention, use --since; or by hand\n", "yellow")
     if report.missing:

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from otel_feedback.errors import ExportError
 from otel_feedback.events.record import Record
 
-__all__ = ["Answering", "Exporter", "Identifying", "Notices", "Receipt", "Refusal", "Settled", "Telling"]
+__all__ = ["Answering", "Exporter", "Identifying", "Notices", "Receipt", "Redirecting", "Refusal", "Settled", "Telling"]
 
 
 class Refusal(NamedTuple):
@@ -156,6 +156,16 @@ class Telling(Protocol):
 
     def trouble(self, since_s: float) -> str | None:
         """Return what has stood in the way since then, by the monotonic clock, or does now. Safe from any thread."""
+        ...
+
+
+@runtime_checkable
+class Redirecting(Protocol):
+    """An exporter that sends some records elsewhere than they were meant to go."""
+
+    @property
+    def redirected(self) -> Mapping[str, int] | None:
+        """How many, by why; None where that cannot be. Safe from any thread."""
         ...
 
 

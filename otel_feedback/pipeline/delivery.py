@@ -20,7 +20,7 @@ from typing import Any
 from otel_feedback.events.ended import EndedAction
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.record import Record
-from otel_feedback.exporters.interface import Exporter, Notices, Refusal
+from otel_feedback.exporters.interface import Exporter, Notices, Redirecting, Refusal
 from otel_feedback.journal.interface import CLOSED, Adopted, CloseAction, Cursor, Journal, StartedAction
 from otel_feedback.logger import get_logger, number_of
 from otel_feedback.pipeline.destinations import address_of, recognize, shown
@@ -346,4 +346,6 @@ class Delivery:
                 "healthy": worker.healthy,
                 "last_error": worker.trouble,
             }
+            if isinstance(worker.exporter, Redirecting) and (redirected := worker.exporter.redirected) is not None:
+                told[worker.exporter.name]["redirected"] = dict(redirected)
         return told

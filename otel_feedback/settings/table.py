@@ -76,7 +76,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("kafka_bootstrap_servers", "KAFKA_BOOTSTRAP_SERVERS", "localhost:9092", addresses,
             "Brokers to ask first: `host:port`, several separated by commas.", _K),
     Setting("kafka_outcome_topic", "KAFKA_OUTCOME_TOPIC", "agent-outcomes", a_topic,
-            "The topic of the outcome events.", _K),
+            "The topic of the outcome events. With `.{tenant}` at its end, as in `agent-outcomes.{tenant}`: one for each "
+            "tenant, and the name without it for events of none.", _K),
     Setting("kafka_batch_size", "KAFKA_BATCH_SIZE", "100", whole(1, 10_000),
             "Events handed to the producer at once.", _K),
     Setting("kafka_compression", "KAFKA_COMPRESSION", "gzip", one_of("gzip", "zstd", "lz4", "snappy", "none"),

@@ -37,7 +37,7 @@ Reader = Callable[[Any], Any]
 
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
-_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,240}")
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,240}|[A-Za-z0-9._-]{1,180}\.\{tenant\}")
 _IMPORT_PATH = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
 _HOST = re.compile(r"[^\s:;,/?#@\[\]'\"]+|\[[0-9A-Fa-f:.]+(%\w+)?\]")
 """A host by name or address; of IPv6 in brackets. Whatever may have been meant to part two is in none."""
@@ -109,9 +109,12 @@ def a_text(value: Any) -> str:
 
 
 def a_topic(value: Any) -> str:
-    """Read the name of a Kafka topic; those for refused events and for the account have five or six letters more."""
+    """Read the name of a Kafka topic; those for refused events and for the account have five or six letters more.
+
+    One for each tenant ends with `.{tenant}`, in place of which there is the tenant's name.
+    """
     if not (isinstance(value, str) and _TOPIC.fullmatch(value.strip())):
-        raise ValueError("the name of a topic: up to 240 of A-Z a-z 0-9 . _ -")
+        raise ValueError("the name of a topic, up to 240 of A-Z a-z 0-9 . _ -, or up to 180 and then .{tenant}")
     return value.strip()
 
 

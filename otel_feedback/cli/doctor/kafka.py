@@ -20,6 +20,7 @@ from otel_feedback.cli.network import LIMIT_S, within
 from otel_feedback.errors import ConfigError, ExportError
 from otel_feedback.exporters.kafka.library import import_kafka, limit_of_interpreter
 from otel_feedback.exporters.kafka.tokens import TokenError, TokenSource
+from otel_feedback.exporters.kafka.topics import shared_topic
 from otel_feedback.settings.table import KafkaConfig, Settings, require_codec
 
 __all__ = ["check_kafka"]
@@ -96,24 +97,24 @@ def _steps(config: KafkaConfig) -> Iterator[Finding]:
         answer = within(LIMIT_S, lambda: admin.client.describe_topics(names))
         topics = {topic["name"]: topic for topic in answer}
         yield _topics(config, topics)
-        yield within(LIMIT_S, lambda: _write(config, topics[config.topic], admin))
+        yield within(LIMIT_S, lambda: _write(config, topics[shared_topic(config.topic)], admin))
 
 
 def _topics(config: KafkaConfig, topics: Mapping[str, Mapping[str, Any]]) -> Finding:
-    outcome = topics[config.topic]
+    outcome = topics[shared_topic(config.topic)]
     missing = [name for name, topic in topics.items() if topic["error_code"] == UNKNOWN_TOPIC]
     create = "otel-feedback topics"
     if outcome["error_code"] == UNKNOWN_TOPIC:
         return Finding(_STEPS["topics"], State.FAILED, f"not there: {', '.join(missing)}", create)
     if outcome["error_code"]:
-        found = f"{config.topic}: {refusal(outcome['error_code'])}"
+        found = f"{shared_topic(config.topic)}: {refusal(outcome['error_code'])}"
         return Finding(_STEPS["topics"], State.FAILED, found, _grant(config))
     leaderless = [part["partition_index"] for part in outcome["partitions"] if part["leader_id"] < 0]
     if leaderless:
-        found = f"{config.topic}: no leader for partition {', '.join(map(str, leaderless))}"
+        found = f"{shared_topic(config.topic)}: no leader for partition {', '.join(map(str, leaderless))}"
         return Finding(_STEPS["topics"], State.FAILED, found, "start the brokers that hold it")
     partitions = len(outcome["partitions"])
-    here = f"{config.topic} has {partitions} partition{'' if partitions == 1 else 's'}"
+    here = f"{shared_topic(config.topic)} has {partitions} partition{'' if partitions == 1 else 's'}"
     if missing:
         return Finding(_STEPS["topics"], State.WARNING, f"{here}; not there: {', '.join(missing)}", create)
     return Finding(_STEPS["topics"], State.OK, f"{here}; the other {len(topics) - 1} are there")
@@ -129,7 +130,7 @@ def _write(config: KafkaConfig, topic: Mapping[str, Any], admin: Admin) -> Findi
             name, State.WARNING, "the broker does not say (older than 2.3)", "run a program and look at metrics()"
         )
     if "WRITE" not in allowed:
-        found = f"not allowed on {config.topic}; allowed: {', '.join(sorted(allowed)) or 'nothing'}"
+        found = f"not allowed on {shared_topic(config.topic)}; allowed: {', '.join(sorted(allowed)) or 'nothing'}"
         return Finding(name, State.FAILED, found, _grant(config))
     needed = _min_in_sync(config, admin)
     behind = [part["partition_index"] for part in topic["partitions"] if len(part["isr_nodes"]) < needed]
@@ -138,7 +139,7 @@ def _write(config: KafkaConfig, topic: Mapping[str, Any], admin: Admin) -> Findi
         return Finding(
             name, State.FAILED, found, "start the missing brokers, or lower min.insync.replicas of the topic"
         )
-    return Finding(name, State.OK, f"allowed on {config.topic} (asked; nothing was written)")
+    return Finding(name, State.OK, f"allowed on {shared_topic(config.topic)} (asked; nothing was written)")
 
 
 def _min_in_sync(config: KafkaConfig, admin: Admin) -> int:
@@ -146,16 +147,16 @@ def _min_in_sync(config: KafkaConfig, admin: Admin) -> int:
 
     library: Any = kafka.admin  # the stubs that pyright brings are those of another version
     wanted = "min.insync.replicas"
-    resource = library.ConfigResource("TOPIC", config.topic, [wanted])
+    resource = library.ConfigResource("TOPIC", shared_topic(config.topic), [wanted])
     answer = admin.client.describe_configs([resource], config_filter="all")
     # who may write need not be allowed to read the configuration; then the answer is empty
-    entry = answer.get("topic", {}).get(config.topic, {}).get(wanted)
+    entry = answer.get("topic", {}).get(shared_topic(config.topic), {}).get(wanted)
     return 1 if entry is None else int(entry["value"])
 
 
 def _grant(config: KafkaConfig) -> str:
     user = config.client_options.get("sasl_plain_username", "USER")
-    return f"kafka-acls.sh --add --allow-principal User:{user} --producer --topic {config.topic}"
+    return f"kafka-acls.sh --add --allow-principal User:{user} --producer --topic {shared_topic(config.topic)}"
 
 
 def _tokens(config: KafkaConfig) -> Iterator[Finding]:

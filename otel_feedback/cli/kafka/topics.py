@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -12,7 +13,14 @@ from otel_feedback.cli.console import open_console
 from otel_feedback.cli.kafka.admin import Admin, check_network, open_admin
 from otel_feedback.cli.kafka.problem import KafkaSetupError, refusal
 from otel_feedback.errors import ConfigError
-from otel_feedback.exporters.kafka.topics import audit_topic, dead_letter_topic
+from otel_feedback.exporters.kafka.topics import (
+    audit_topic,
+    dead_letter_topic,
+    is_per_tenant,
+    is_topic_of,
+    shared_topic,
+    tenant_topic,
+)
 from otel_feedback.settings.table import KafkaConfig, get_settings
 
 __all__ = ["run", "topic_names"]
@@ -37,12 +45,37 @@ class _Said(NamedTuple):
 
 
 def topic_names(config: KafkaConfig) -> tuple[str, ...]:
-    """Return the names of all topics, the outcome topic first."""
+    """Return the names of all topics that are no tenant's, the outcome topic first."""
+    outcomes = shared_topic(config.topic)
     side = (dead_letter_topic(config), audit_topic(config), *STREAM_TOPICS)
-    return (config.topic, *(name for name in side if name != config.topic))
+    return (outcomes, *(name for name in side if name != outcomes))
 
 
-def run(*, partitions: int, replication_factor: int, dry_run: bool, bootstrap_servers: str | None) -> int:
+def _of_tenants(config: KafkaConfig, tenants: Sequence[str]) -> list[str]:
+    """Return the names of the topics of tenants.
+
+    Raises:
+        ConfigError: There are none, or none can be called so.
+    """
+    if tenants and not is_per_tenant(config.topic):
+        raise ConfigError("kafka_outcome_topic", config.topic, "one for each tenant, such as agent-outcomes.{tenant}")
+    names: list[str] = []
+    for tenant in tenants:
+        name = tenant_topic(config.topic, tenant)
+        if name is None:
+            raise ConfigError("--tenant", tenant, "a name that a topic can have: A-Z a-z 0-9 _ -")
+        names.append(name)
+    return names
+
+
+def run(
+    *,
+    partitions: int,
+    replication_factor: int,
+    dry_run: bool,
+    bootstrap_servers: str | None,
+    tenants: Sequence[str] = (),
+) -> int:
     """Create the topics and return the exit code: 0 when all of them are there, else 1.
 
     Args:
@@ -50,6 +83,7 @@ def run(*, partitions: int, replication_factor: int, dry_run: bool, bootstrap_se
         replication_factor: Copies of each partition; at most the number of brokers.
         dry_run: The broker checks the request and creates nothing.
         bootstrap_servers: In place of the setting.
+        tenants: Whose topics to create, too.
     """
     console = open_console()
     read = env_file.load()
@@ -57,23 +91,25 @@ def run(*, partitions: int, replication_factor: int, dry_run: bool, bootstrap_se
         console.print(Text(f"! {problem}", "yellow"))
     try:
         config = get_settings(kafka_bootstrap_servers=bootstrap_servers).kafka
+        names = (*topic_names(config), *_of_tenants(config, tenants))
         check_network(config)
         with open_admin(config) as admin:
-            return _create(console, config, admin, partitions, replication_factor, dry_run=dry_run)
+            return _create(console, config, admin, names, partitions, replication_factor, dry_run=dry_run)
     except ConfigError as exc:
         is_ours = exc.variable == "kafka_bootstrap_servers"
         where = "correct --bootstrap-servers" if is_ours else "correct it in the environment or in .env"
+        where = "correct it" if exc.variable == "--tenant" else where
         return _failed(console, str(exc), where)
     except KafkaSetupError as exc:
         return _failed(console, f"Kafka: {exc.found}", exc.todo)
 
 
 def _create(
-    console: Console, config: KafkaConfig, admin: Admin, partitions: int, replication_factor: int, *, dry_run: bool
-) -> int:
-    names = topic_names(config)
+    console: Console, config: KafkaConfig, admin: Admin, names: Sequence[str], partitions: int, replication_factor: int,
+    *, dry_run: bool,
+) -> int:  # fmt: skip
     # the others have little traffic, and are read as one sequence
-    wanted = {name: partitions if name == config.topic else 1 for name in names}
+    wanted = {name: partitions if is_topic_of(config.topic, name) else 1 for name in names}
     console.print(Text(f"Topics on {', '.join(config.bootstrap_servers)}", "bold"))
     try:
         answer = admin.client.create_topics(
@@ -81,7 +117,9 @@ def _create(
                 name: {
                     "num_partitions": n,
                     "replication_factor": replication_factor,
-                    "configs": {"cleanup.policy": "compact"} if name == COMPACTED and name != config.topic else {},
+                    "configs": {"cleanup.policy": "compact"}
+                    if name == COMPACTED and not is_topic_of(config.topic, name)
+                    else {},
                 }
                 for name, n in wanted.items()
             },

@@ -25,6 +25,7 @@ from otel_feedback.exporters.kafka.library import import_kafka
 from otel_feedback.exporters.kafka.quiet import heard_since, hearing, quieten
 from otel_feedback.exporters.kafka.receipt import unavailable
 from otel_feedback.exporters.kafka.security import secured
+from otel_feedback.exporters.kafka.topics import is_per_tenant, topics_pattern
 from otel_feedback.logger import get_logger
 from otel_feedback.retry import Backoff
 from otel_feedback.sdk.compat import suppress_instrumentation
@@ -85,7 +86,7 @@ class Chunk(NamedTuple):
 
 
 class GroupMember:
-    """Reads one topic as a member of a group.
+    """Reads one topic, or those of all tenants, as a member of a group.
 
     Args:
         config: Where, and which topic.
@@ -212,7 +213,11 @@ class GroupMember:
                 heard_too = heard_since(self._config.client_id, began_s)  # by kafka-python's own thread
                 raise unavailable(exc, why=most_telling([*heard, *heard_too])) from exc
         self._is_connecting = False
-        consumer.subscribe([self._config.topic], listener=listener(self, consumer))
+        topic = self._config.topic
+        is_many = is_per_tenant(topic)
+        consumer.subscribe(
+            [] if is_many else [topic], topics_pattern(topic) if is_many else None, listener=listener(self, consumer)
+        )
         return consumer
 
     def _read(self, consumer: KafkaConsumer, backoff: Backoff) -> None:

@@ -27,12 +27,18 @@ from otel_feedback.downstream.store.notices import NoticeSource
 from otel_feedback.downstream.store.rows import row_of_record
 from otel_feedback.downstream.store.source import Say
 from otel_feedback.downstream.topic.letters import INVALID, DeadLetter, DeadLetters
+from otel_feedback.downstream.topic.reading import partitions_of
 from otel_feedback.errors import ExportError, SchemaError, describe
 from otel_feedback.exporters.kafka.security import secured
+from otel_feedback.exporters.kafka.topics import is_per_tenant
 from otel_feedback.retry import Backoff
 from otel_feedback.settings.table import KafkaConfig
 
 __all__ = ["TopicSource"]
+
+Place = tuple[str, int]
+"""A topic, and the number of a partition of it."""
+Offsets = dict[Place, int]
 
 AT_ONCE = 2_000
 ANSWER_MS = 30_000
@@ -45,7 +51,7 @@ MOST_LOOKS = 1_000
 
 
 class TopicSource:
-    """Reads the outcome topic.
+    """Reads the outcome topic, or those of all tenants.
 
     Args:
         config: Where, and which topic.
@@ -63,17 +69,16 @@ class TopicSource:
         self._key = f"topic {config.topic}"
         kept: Mapping[str, Any] = positions.get(self._key, {})
         self._cluster: str | None = kept.get("cluster")
-        self._next: dict[int, int] = {int(number): offset for number, offset in kept.get("next", {}).items()}
-        self._ends: dict[int, int] = {}
+        self._next: Offsets = {self._place(text): offset for text, offset in kept.get("next", {}).items()}
+        self._ends: Offsets = {}
         self._stop = stop
         self._say = say
         self._letters = DeadLetters(config, group)
         self._notices = NoticeSource(config, positions, say)
-        self._looks: deque[tuple[datetime, dict[int, int]]] = deque(maxlen=MOST_LOOKS)
+        self._looks: deque[tuple[datetime, Offsets]] = deque(maxlen=MOST_LOOKS)
         self._consumer: Any = None
-        self._topic = msgspec.json.encode(config.topic)
         self._backoff = Backoff()
-        self._committed: dict[int, int] = {}
+        self._committed: Offsets = {}
         self._look_due_s = self._commit_due_s = 0.0
         self.name = f"{config.topic} on {','.join(config.bootstrap_servers)}"
         self.is_at_end = False
@@ -96,7 +101,7 @@ class TopicSource:
             consumer: Any = self._consumer
             polled = consumer.poll(timeout_ms=int(timeout_s * 1e3), max_records=min(max(rows, 1), AT_ONCE))
             for place, records in polled.items():
-                self._take(batch, place.partition, records)
+                self._take(batch, place, records)
             self._look_at_end()
             self._notices.read(batch)
             self.is_at_end = self.is_at_end and self._notices.is_read
@@ -114,27 +119,29 @@ class TopicSource:
         self._disconnect()
         self._stop.wait(self._backoff.next_s())
 
-    def _take(self, batch: Batch, partition: int, records: list[Any]) -> None:
-        topic, add = self._topic, batch.add
+    def _take(self, batch: Batch, place: Any, records: list[Any]) -> None:
+        topic, add, at = msgspec.json.encode(place.topic), batch.add, (place.topic, place.partition)
         for record in records:
             try:
-                add(row_of_record(record.value, record.headers, topic, partition, record.offset))
+                add(row_of_record(record.value, record.headers, topic, place.partition, record.offset))
             except SchemaError as exc:
                 letter = DeadLetter(record, INVALID, str(exc))
                 if not self._letters.send(letter, self._stop.is_set):
                     self._disconnect()  # and what follows is not read, either
                     return
                 batch.count("no_events")
-            self._next[partition] = record.offset + 1
+            self._next[at] = record.offset + 1
 
     def _look_at_end(self) -> None:
         if self._consumer is None or not self._ends:
             self.is_at_end, self.behind = False, None
             return
-        self.behind = sum(max(0, end - self._next.get(number, 0)) for number, end in self._ends.items())
+        self.behind = sum(max(0, end - self._next.get(at, 0)) for at, end in self._ends.items())
         if self.behind:  # by position, since the last offsets may hold no record
-            places = self._places(n for n, end in self._ends.items() if self._next.get(n, 0) < end)
-            self.behind = sum(max(0, self._ends[p.partition] - self._consumer.position(p, ANSWER_MS)) for p in places)
+            late = {at: end for at, end in self._ends.items() if self._next.get(at, 0) < end}
+            self.behind = sum(
+                max(0, end - self._consumer.position(_place_of(*at), ANSWER_MS)) for at, end in late.items()
+            )
         self.is_at_end = not self.behind
         while self._looks and (self.is_at_end or _has(self._next, self._looks[0][1])):
             self.until = self._looks.popleft()[0]
@@ -180,43 +187,52 @@ class TopicSource:
     def _look(self, batch: Batch) -> None:
         """Take in new partitions, and how far the topic goes."""
         self._look_due_s = time.monotonic() + LOOK_S
-        at = datetime.now(timezone.utc)
-        numbers = self._consumer.partitions_for_topic(self._config.topic)
-        if not numbers:
+        now = datetime.now(timezone.utc)
+        places = partitions_of(self._consumer, self._config.topic)
+        if not places:
             raise ExportError("no_topic", "there is no such topic, or this client may not see it", retryable=True)
-        places = self._places(sorted(numbers))
-        ends = {place.partition: end for place, end in self._consumer.end_offsets(places).items()}
-        new = [place for place in places if place.partition not in self._ends]
+        ends: Offsets = {
+            (place.topic, place.partition): end for place, end in self._consumer.end_offsets(places).items()
+        }
+        new = [place for place in places if (place.topic, place.partition) not in self._ends]
         if new:
             begins: Mapping[Any, int] = self._consumer.beginning_offsets(new)
             self._consumer.assign(places)
             for place in places:
-                number = place.partition
+                at = place.topic, place.partition
                 if place in begins:
-                    self._begin(batch, number, begins[place], ends[number])
-                self._consumer.seek(place, self._next[number])
+                    self._begin(batch, at, begins[place], ends[at])
+                self._consumer.seek(place, self._next[at])
         self._ends = ends
-        self._looks.append((at, ends))
+        self._looks.append((now, ends))
 
-    def _begin(self, batch: Batch, number: int, begin: int, end: int) -> None:
-        at = self._next.get(number)
+    def _begin(self, batch: Batch, place: Place, begin: int, end: int) -> None:
+        topic, number = place
+        at = self._next.get(place)
+        if at is not None and at > end and is_per_tenant(self._config.topic):
+            self._say(f"anew {topic}", f"{topic} was made anew, and is read from its beginning")  # and all others go on
+            at = None
         if at is not None and at > end:
             raise StoreError(
-                f"{self._config.topic} was made anew: partition {number} ends at offset {end}, and this store was "
+                f"{topic} was made anew: partition {number} ends at offset {end}, and this store was "
                 f"written up to {at}. Take another folder, or --rebuild"
             )
         if at is not None and at < begin:
             batch.count("missed", begin - at)
             self._say(
-                f"missed {number}", f"{self.name}: {begin - at:,} records of partition {number} were deleted before "
-                "the store had read them"
+                f"missed {topic} {number}", f"{self.name}: {begin - at:,} records of partition {number} of {topic} were "
+                "deleted before the store had read them"
             )  # fmt: skip
-        self._next[number] = max(begin, at or 0)
+        self._next[place] = max(begin, at or 0)
 
-    def _places(self, numbers: Any) -> list[Any]:
-        from kafka.structs import TopicPartition
+    def _place(self, text: str) -> Place:
+        """Return the partition that a manifest means: `3` of the topic, or `agent-outcomes.acme/3` of one of many."""
+        topic, _, number = text.rpartition("/")
+        return topic or self._config.topic, int(number)
 
-        return [TopicPartition(self._config.topic, number) for number in numbers]
+    def _text(self, place: Place) -> str:
+        topic, number = place
+        return str(number) if topic == self._config.topic else f"{topic}/{number}"
 
     def _disconnect(self) -> None:
         consumer, self._consumer = self._consumer, None
@@ -230,7 +246,7 @@ class TopicSource:
 
     def position(self) -> Mapping[str, Any]:
         """Return the offsets that are next, and of which cluster."""
-        events = {"cluster": self._cluster, "next": {str(n): at for n, at in sorted(self._next.items())}}
+        events = {"cluster": self._cluster, "next": {self._text(of): at for of, at in sorted(self._next.items())}}
         return {self._key: events, **self._notices.position()}
 
     def committed(self, positions: Mapping[str, Any]) -> None:
@@ -240,13 +256,14 @@ class TopicSource:
         self._commit_due_s = time.monotonic() + COMMIT_S
         ends = self._to_commit(positions)
         if ends:
-            self._consumer.commit_async(_offsets(self._config.topic, ends), callback=self._note(ends))
+            self._consumer.commit_async(_offsets(ends), callback=self._note(ends))
 
-    def _to_commit(self, positions: Mapping[str, Any]) -> dict[int, int]:
+    def _to_commit(self, positions: Mapping[str, Any]) -> Offsets:
         kept: Mapping[str, int] = positions.get(self._key, {}).get("next", {})
-        return {int(n): at for n, at in kept.items() if at > self._committed.get(int(n), 0)}
+        ends = {self._place(text): at for text, at in kept.items()}
+        return {place: at for place, at in ends.items() if at > self._committed.get(place, 0)}
 
-    def _note(self, ends: dict[int, int]) -> Callable[[object, object], None]:
+    def _note(self, ends: Offsets) -> Callable[[object, object], None]:
         def answered(_offsets: object, answer: object) -> None:
             if isinstance(answer, Exception):
                 self._say_no_commit(answer)
@@ -263,7 +280,7 @@ class TopicSource:
         ends = self._to_commit(positions)
         if self._consumer is not None and ends:
             try:
-                self._consumer.commit(_offsets(self._config.topic, ends), timeout_ms=CLOSE_MS)
+                self._consumer.commit(_offsets(ends), timeout_ms=CLOSE_MS)
             except Exception as exc:  # nothing rests on it
                 self._say_no_commit(exc)
         self._disconnect()
@@ -271,11 +288,17 @@ class TopicSource:
         self._letters.close(END_S)
 
 
-def _has(read: Mapping[int, int], ends: Mapping[int, int]) -> bool:
-    return all(read.get(number, 0) >= end for number, end in ends.items())
+def _has(read: Offsets, ends: Offsets) -> bool:
+    return all(read.get(place, 0) >= end for place, end in ends.items())
 
 
-def _offsets(topic: str, ends: Mapping[int, int]) -> dict[Any, Any]:
-    from kafka.structs import OffsetAndMetadata, TopicPartition
+def _place_of(topic: str, number: int) -> Any:
+    from kafka.structs import TopicPartition
 
-    return {TopicPartition(topic, number): OffsetAndMetadata(at, "", -1) for number, at in ends.items()}
+    return TopicPartition(topic, number)
+
+
+def _offsets(ends: Offsets) -> dict[Any, Any]:
+    from kafka.structs import OffsetAndMetadata
+
+    return {_place_of(*place): OffsetAndMetadata(at, "", -1) for place, at in ends.items()}

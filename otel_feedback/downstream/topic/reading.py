@@ -10,9 +10,10 @@ from typing import Any, cast
 from otel_feedback.errors import FeedbackError
 from otel_feedback.exporters.kafka.library import import_kafka
 from otel_feedback.exporters.kafka.security import secured
+from otel_feedback.exporters.kafka.topics import is_per_tenant, is_topic_of
 from otel_feedback.settings.table import KafkaConfig
 
-__all__ = ["Progress", "TopicMissingError", "TopicReader", "open_reader"]
+__all__ = ["Progress", "TopicMissingError", "TopicReader", "open_reader", "partitions_of"]
 
 POLL_MS = 500
 ANSWER_MS = 30_000
@@ -34,17 +35,15 @@ class TopicReader:
         self._progress = progress
 
     def partitions(self, topic: str) -> list[Any]:
-        """Return the partitions of a topic, as kafka-python has them.
+        """Return the partitions of a topic, as kafka-python has them; of the topics of all tenants, where it is one for each.
 
         Raises:
             TopicMissingError: There is none.
         """
-        from kafka.structs import TopicPartition
-
-        numbers = self.consumer.partitions_for_topic(topic)
-        if not numbers:
+        places = partitions_of(self.consumer, topic)
+        if not places:
             raise TopicMissingError(f"there is no topic {topic}, or this client may not see it")
-        return [TopicPartition(topic, number) for number in sorted(numbers)]
+        return places
 
     def starts(self, partitions: list[Any], since: datetime | None = None) -> dict[Any, int]:
         """Return the offsets at which partitions begin, or from which on a record may be of a moment or later."""
@@ -77,6 +76,18 @@ class TopicReader:
             # by position, since the last offsets may hold no record
             left = {place for place in left if consumer.position(place, ANSWER_MS) < ends[place]}
             self._progress(partitions[0].topic, read, total)
+
+
+def partitions_of(consumer: Any, topic: str) -> list[Any]:
+    """Return the partitions of a topic, or of those of all tenants that this client may see: none where there is none."""
+    from kafka.structs import TopicPartition
+
+    names = [topic]
+    if is_per_tenant(topic):
+        names = sorted(name for name in consumer.topics() if is_topic_of(topic, name))
+    return [
+        TopicPartition(name, number) for name in names for number in sorted(consumer.partitions_for_topic(name) or ())
+    ]
 
 
 @contextmanager

@@ -34,7 +34,7 @@ class Report(NamedTuple):
     since: datetime | None
     producers: list[Verdict]
     foreign: int
-    deleted: Mapping[int, int]
+    deleted: Mapping[tuple[str, int], int]
     unread: int  # records of the audit topic that are none
 
     @property
@@ -90,7 +90,7 @@ class _Reading:
             self._since,
             [account.verdict() for account in self._of_interest()],
             self._foreign,
-            {place.partition: offset for place, offset in begins.items() if offset > 0},
+            {(place.topic, place.partition): offset for place, offset in begins.items() if offset > 0},
             self._unread,
         )
 

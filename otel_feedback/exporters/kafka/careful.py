@@ -16,7 +16,7 @@ names: so what an error says is believed only of a record that was sent alone. U
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
@@ -71,7 +71,7 @@ class Wire(Protocol):
         """Hand one record over, with another payload, or dated otherwise."""
         ...
 
-    def partition_of(self, record: Record) -> int:
+    def partition_of(self, record: Record) -> Hashable:
         """Return the partition that a record goes to; ValueError where its key is no text."""
         ...
 
@@ -96,8 +96,8 @@ class CarefulSender:
         self._dates = dates
         self._give_up_s = give_up_s
         self._trimmed = trimmed
-        self._acknowledged: dict[int, Record] = {}  # by partition: one that went
-        self._held: dict[int, Exception] = {}  # partitions that wait, and why
+        self._acknowledged: dict[Hashable, Record] = {}  # by partition: one that went
+        self._held: dict[Hashable, Exception] = {}  # partitions that wait, and why
         self._held_until = 0.0  # monotonic
 
     @property
@@ -233,7 +233,7 @@ class CarefulSender:
             return exc.cause
         return None
 
-    def _partition(self, record: Record) -> int:
+    def _partition(self, record: Record) -> Hashable:
         try:
             return self._wire.partition_of(record)
         except ValueError:  # it is refused anyhow

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otel_feedback.errors import ExportError
@@ -36,6 +36,8 @@ from otel_feedback.exporters.kafka.receipt import (
     is_about_one_record,
     unavailable,
 )
+from otel_feedback.exporters.kafka.tenants import TenantTopics
+from otel_feedback.exporters.kafka.topics import is_per_tenant, shared_topic
 from otel_feedback.logger import get_logger
 from otel_feedback.settings.table import KafkaConfig
 from otel_feedback.throttle import ThrottledLog
@@ -53,12 +55,15 @@ logger = get_logger(__name__)
 MOST_PRODUCERS = 1_000
 """Of how many processes, those whose records were sent last, it is known how far they are: most are dead, and were adopted."""
 
+KEYS_OF_TENANT = 512
+"""Keys whose place is remembered, of each tenant's topic: there may be many topics."""
+
 GIVE_UP_S = 60.0
 """How long a record may stay unacknowledged before the producer is built anew, in seconds."""
 
 
 class KafkaExporter:
-    """Sends records to one topic. The producer is built, and blocks, on the worker's thread only.
+    """Sends records to one topic, or to one for each tenant. The producer is built, and blocks, on the worker's thread only.
 
     Args:
         config: Where and how to send.
@@ -79,6 +84,7 @@ class KafkaExporter:
         self._connection = KafkaConnection(config, connected)
         self._give_up_s = give_up_s
         self._log = ThrottledLog(logger)
+        self._tenants = TenantTopics(config) if is_per_tenant(config.topic) else None
         self._line: _Known | None = None
         self._answered: Callable[[], None] = lambda: None
         self._highest: dict[str, int] = {}  # of each producer, the newest record ever sent
@@ -121,6 +127,11 @@ class KafkaExporter:
     def trouble(self, since_s: float) -> str | None:
         return self._connection.trouble(since_s)
 
+    @property
+    def redirected(self) -> Mapping[str, int] | None:
+        """How many records of tenants went to the shared topic, and why; None where all have one. Safe from any thread."""
+        return None if self._tenants is None else dict(self._tenants.redirected)
+
     def export(self, lease: Sequence[Record]) -> Receipt:
         producer_id = lease[0].origin.producer_id
         self._highest[producer_id] = max(self._highest.pop(producer_id, -1), lease[-1].sequence)
@@ -151,7 +162,7 @@ class KafkaExporter:
         finally:
             self._connection.last = line.last
 
-    def partition_of(self, record: Record) -> int:
+    def partition_of(self, record: Record) -> Hashable:
         """Return the partition that a record goes to."""
         return self._ready_line().partition_of(record)
 
@@ -181,6 +192,8 @@ class KafkaExporter:
     def _ready_line(self) -> Line:
         producer = self._connection.producer()
         self._meet(producer)
+        if self._tenants is not None:
+            return self._line_of_tenants(producer, self._tenants)
         try:
             # asking each time is cheap (metadata is cached) and notices added partitions
             partitions = producer.partitions_for(self._config.topic)
@@ -196,6 +209,16 @@ class KafkaExporter:
         self._line = _Known(producer, len(partitions), line)
         return line
 
+    def _line_of_tenants(self, producer: OutcomeProducer, topics: TenantTopics) -> Line:
+        known = self._line
+        if known is None or known.producer is not producer:
+            from otel_feedback.exporters.kafka.topic_lines import TopicLines
+
+            more = self._dates, self._say_trimmed, self._say_answered, KEYS_OF_TENANT
+            line = TopicLines(producer, topics, lambda name, partitions: _line_into(producer, name, partitions, *more))
+            known = self._line = _Known(producer, 0, line)
+        return known.line
+
     def _meet(self, producer: OutcomeProducer) -> None:
         """See which cluster a producer has got to; one that is another than before gets nothing."""
         seen = producer.cluster_seen()
@@ -203,7 +226,7 @@ class KafkaExporter:
             return
         if seen.cluster_id is None:  # it was not asked yet, or has none
             with contextlib.suppress(Exception):  # what is wrong with the topic is said elsewhere
-                producer.partitions_for(self._config.topic)
+                producer.partitions_for(shared_topic(self._config.topic))
             seen = producer.cluster_seen()
         if not seen.brokers:
             raise ExportError("unavailable", "the cluster has not said yet which one it is", retryable=True)
@@ -226,6 +249,8 @@ class KafkaExporter:
         self._answered = answered
 
     def abandon(self) -> None:
+        if self._tenants is not None:
+            self._tenants.forget()
         self._careful.release()
         self.drop()
 
@@ -239,6 +264,7 @@ class KafkaExporter:
 
     def after_fork(self) -> None:
         self._line = self._met = None
+        self._tenants = None if self._tenants is None else TenantTopics(self._config)
         self._careful.release()
         self._where.forget()
         self._connection.after_fork()

@@ -9,7 +9,7 @@ Imports kafka-python, which takes 100 ms: itself imported when the first event i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -35,7 +35,7 @@ _Entry = tuple[Record, bytes, bytes, int]
 """A record, its key as on the wire, its payload, and its date in milliseconds since 1970."""
 
 KEYS = 16_384
-"""Keys whose place is remembered: a run has many events and one key."""
+"""Keys whose place is remembered, of one topic: a run has many events and one key."""
 
 
 class Line(Protocol):
@@ -55,7 +55,7 @@ class Line(Protocol):
         """Hand one record over, with another payload, or dated otherwise."""
         ...
 
-    def partition_of(self, record: Record) -> int:
+    def partition_of(self, record: Record) -> Hashable:
         """Return the partition that a record goes to; ValueError where its key is no text."""
         ...
 
@@ -67,16 +67,18 @@ def line_into(
     dates: RecordDates,
     trimmed: Trimmed,
     answered: Callable[[], None],
+    keys: int = KEYS,
 ) -> Line:
     """Return the cheapest way into a producer.
 
     Args:
         answered: Called, on kafka-python's thread, when it is known what became of some records.
+        keys: Whose place is remembered.
     """
     inside = Inside.of(producer, topic)
     if inside is None:
-        return RecordLine(producer, topic, partition_of, dates, trimmed, answered)
-    return BatchLine(inside, producer, partition_of, dates, trimmed, answered)
+        return RecordLine(producer, topic, partition_of, dates, trimmed, answered, keys)
+    return BatchLine(inside, producer, partition_of, dates, trimmed, answered, keys)
 
 
 class RecordLine:
@@ -90,13 +92,14 @@ class RecordLine:
         dates: RecordDates,
         trimmed: Trimmed,
         answered: Callable[[], None],
+        keys: int,
     ) -> None:
         self.last: Future | None = None
         self._answered: Callable[[Any], None] = lambda _value: answered()
         self._dates = dates
         self._producer = producer
         self._topic = topic
-        self._partition_of = lru_cache(KEYS)(partition_of)
+        self._partition_of = lru_cache(keys)(partition_of)
         self._trimmed = trimmed
 
     def send(self, lease: Sequence[Record], *, more: bool) -> tuple[list[Portion], list[Result]]:
@@ -167,6 +170,7 @@ class BatchLine:
         dates: RecordDates,
         trimmed: Trimmed,
         answered: Callable[[], None],
+        keys: int,
     ) -> None:
         config = producer.config
         self.last: Future | None = None
@@ -180,7 +184,7 @@ class BatchLine:
         codec, batch_bytes = codec_of(config["compression_type"]), config["batch_size"]
         self._new_records: Callable[[int], BatchRecords] = lambda ms: BatchRecords(ms, codec, batch_bytes)
 
-        @lru_cache(KEYS)
+        @lru_cache(keys)
         def place(key: str) -> tuple[int, bytes]:
             encoded = key.encode()
             return partition_of(encoded), key_field(encoded)

@@ -27,6 +27,7 @@ __all__ = [
     "FuturePortion",
     "Judge",
     "KafkaReceipt",
+    "NotTakenError",
     "PartReceipt",
     "Portion",
     "RefusedError",
@@ -168,7 +169,10 @@ class KafkaReceipt:
                 continue
             pairs = list(zip(portion.records, errors, strict=True))
             settled += [(record, None) for record, error in pairs if error is None]
-            failed = [(record, error) for record, error in pairs if error is not None]
+            not_taken = [(record, error.refusal) for record, error in pairs if isinstance(error, NotTakenError)]
+            settled += not_taken
+            refused += len(not_taken)
+            failed = [(record, error) for record, error in pairs if not isinstance(error, (NotTakenError, type(None)))]
             if failed:
                 waiting.append(_Failed([record for record, _ in failed], [error for _, error in failed]))
                 failures += failed
@@ -208,6 +212,14 @@ class RefusedError(Exception):
     def __init__(self, cause: Exception) -> None:
         super().__init__(str(cause))
         self.cause = cause
+
+
+class NotTakenError(Exception):
+    """A record was refused for good before it was sent: its portion was handed over earlier."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.detail)
+        self.refusal = refusal
 
 
 def is_about_one_record(exc: Exception) -> bool:

@@ -22,7 +22,7 @@ from otel_feedback.exporters.kafka.connection import KafkaConnection
 from otel_feedback.exporters.kafka.headers import record_headers
 from otel_feedback.exporters.kafka.notices.lane import Notice, NoticeLane
 from otel_feedback.exporters.kafka.notices.sender import NO_TOPIC, NOT_ALLOWED, PRODUCER_OPTIONS, NoticeSender
-from otel_feedback.exporters.kafka.topics import audit_topic, dead_letter_topic
+from otel_feedback.exporters.kafka.topics import audit_topic, dead_letter_topic, topic_for
 from otel_feedback.logger import get_logger, number_of
 from otel_feedback.sdk.compat import suppress_instrumentation
 from otel_feedback.settings.table import KafkaConfig
@@ -95,7 +95,7 @@ class KafkaNotices:
             ("error.reason", _bytes(refusal.reason)),
             ("error.detail", _bytes(refusal.detail)),
             ("error.culprit", _bytes(culprit)),
-            ("original.topic", _bytes(self._config.topic)),
+            ("original.topic", _bytes(topic_for(self._config.topic, record.tenant_id))),
         ]
         return Notice(_bytes(record.key), record.payload, headers, is_event=True, producer_id=producer_id)
 

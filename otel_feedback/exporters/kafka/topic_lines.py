@@ -1,0 +1,162 @@
+"""A way into the producer for each topic, where tenants have topics of their own.
+
+    lease ──► by topic ──┬── open: the topic's own line ──► portions
+                         ├── not known yet, or shut for a moment: held, a portion that is answered later
+                         └── shut: refused
+
+A record that is held holds up nothing but its topic, whose order is kept: what is held goes before what comes after it.
+Used on the worker's thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from otel_feedback.errors import ExportError
+from otel_feedback.events.record import Record
+from otel_feedback.exporters.interface import Refusal
+from otel_feedback.exporters.kafka.lines import Line
+from otel_feedback.exporters.kafka.producer import OutcomeProducer
+from otel_feedback.exporters.kafka.receipt import Future, NotTakenError, Portion, Result, unavailable
+from otel_feedback.exporters.kafka.tenants import MISSING, TenantTopics
+
+__all__ = ["TopicLines"]
+
+LineTo = Callable[[str, Sequence[int]], Line]
+
+
+class _Way(NamedTuple):
+    partitions: int
+    line: Line
+
+
+class _Held:
+    """Records that wait for their topic, as a portion.
+
+    Args:
+        tend: Sends what is held, where that is possible by now.
+    """
+
+    def __init__(self, records: Sequence[Record], tend: Callable[[], None]) -> None:
+        self.records = records
+        self._tend = tend
+        self._portions: list[Portion] | None = None
+        self._refused: list[Result] = []
+
+    def sent(self, portions: list[Portion], refused: list[Result]) -> None:
+        """Take what became of them when they were handed over."""
+        self._portions, self._refused = portions, refused
+        self.records = [record for record, _ in refused] + [one for portion in portions for one in portion.records]
+
+    @property
+    def is_done(self) -> bool:
+        if self._portions is None:
+            self._tend()
+        return self._portions is not None and all(portion.is_done for portion in self._portions)
+
+    def failures(self) -> Sequence[Exception | None] | None:
+        errors: list[Exception | None] = [NotTakenError(why) for _, why in self._refused if why is not None]
+        for portion in self._portions or ():
+            errors += portion.failures() or [None] * len(portion.records)
+        return errors if any(errors) else None
+
+
+class TopicLines:
+    """The lines into one producer.
+
+    Args:
+        topics: Knows how they are; longer than there is this producer.
+        line_to: Makes the way to a topic that has these partitions.
+    """
+
+    def __init__(self, producer: OutcomeProducer, topics: TenantTopics, line_to: LineTo) -> None:
+        self.last: Future | None = None
+        self._producer = producer
+        self._topics = topics
+        self._line_to = line_to
+        self._ways: dict[str, _Way] = {}
+        self._held: dict[str, list[_Held]] = {}
+
+    def send(self, lease: Sequence[Record], *, more: bool) -> tuple[list[Portion], list[Result]]:
+        self._tend({self._topics.name_of(record) for record in lease})
+        by_topic: dict[str, list[Record]] = {}
+        for record in lease:
+            by_topic.setdefault(self._topics.name_of(record), []).append(record)
+        portions: list[Portion] = []
+        refused: list[Result] = []
+        for name, records in by_topic.items():
+            handed = self._hand_over(name, records, more=more)
+            if handed is None:
+                held = _Held(records, self._tend)
+                self._held.setdefault(name, []).append(held)
+                portions.append(held)
+            else:
+                portions += handed[0]
+                refused += handed[1]
+        return portions, refused
+
+    def send_as(self, record: Record, payload: bytes, date_ms: int) -> Portion | Refusal:
+        name = self._topics.name_of(record)
+        self._tend({name})
+        state = self._topics.state(name)
+        if isinstance(state, Refusal):
+            return state
+        way = self._way_to(name) if state else None
+        if way is None:
+            raise ExportError("unavailable", f"it is not known yet how topic {name} is", retryable=True)
+        try:
+            return way.line.send_as(record, payload, date_ms)
+        finally:
+            self.last = way.line.last
+
+    def partition_of(self, record: Record) -> object:
+        name = self._topics.name_of(record)
+        way = self._ways.get(name)
+        return name, None if way is None else way.line.partition_of(record)
+
+    def _tend(self, names: set[str] | frozenset[str] = frozenset()) -> None:
+        """Look at topics where it is time to, and hand over what waits for those that are known by now."""
+        self._topics.look(names.union(self._held))
+        for name in list(self._held):
+            place = self._topics.place_of(name)
+            kept: list[_Held] = []
+            for held in self._held.pop(name):
+                handed = None if kept else self._hand_over(place, held.records, more=False)
+                if handed is None:
+                    kept.append(held)
+                else:
+                    held.sent(*handed)
+            if kept:
+                self._held.setdefault(place, []).extend(kept)
+
+    def _hand_over(
+        self, name: str, records: Sequence[Record], *, more: bool
+    ) -> tuple[list[Portion], list[Result]] | None:
+        """Hand records to the producer, or refuse them; None where they have to wait."""
+        state = self._topics.state(name)
+        if isinstance(state, Refusal):
+            return [], [(record, state) for record in records]
+        way = self._way_to(name) if state and name not in self._held else None
+        if way is None:
+            return None
+        if name == self._topics.shared:
+            for record in records:
+                self._topics.count_redirected(record)
+        try:
+            return way.line.send(records, more=more)
+        finally:
+            self.last = way.line.last
+
+    def _way_to(self, name: str) -> _Way | None:
+        """Return the way to a topic that is open; None where that cannot be said of it after all."""
+        try:
+            # asking each time is cheap (metadata is cached) and notices added partitions
+            partitions = self._producer.partitions_for(name)
+        except Exception as exc:
+            self._topics.shut(name, Refusal(MISSING, f"topic {name} cannot be used: {unavailable(exc).detail}"))
+            return None
+        way = self._ways.get(name)
+        if way is None or way.partitions != len(partitions):
+            way = self._ways[name] = _Way(len(partitions), self._line_to(name, sorted(partitions)))
+        return way
