@@ -34,6 +34,7 @@ _THOROUGH = (
     "tests/integration/test_kafka_refusals.py::test_a_record_at_which_the_connection_breaks",
     "tests/integration/test_kafka_refusals.py::test_good_events_arrive",
     "tests/integration/test_kafka_tokens.py",
+    "tests/integration/test_regions.py",
     "tests/live/",
     "tests/unit/convert/test_hostile_spans.py::test_whatever_spans_carry",
     "tests/unit/test_benchmark_conversion.py::test_every_way",

@@ -42,7 +42,16 @@ _NO_DISCOVERY = "-tags=remove_all_sd"  # of the machines of twenty clouds, whose
 
 def kafka_libraries() -> Path:
     """Return the directory with a broker's jars."""
-    pom = _recipe("kafka-pom.xml")
+    return _jars("kafka", f"Kafka {versions.KAFKA}", "kafka-pom.xml")
+
+
+def kafka_tools() -> Path:
+    """Return the directory with the jars of Kafka's command-line tools, and of MirrorMaker 2."""
+    return _jars("kafka-tools", f"the tools of Kafka {versions.KAFKA}", "kafka-tools-pom.xml")
+
+
+def _jars(name: str, title: str, recipe: str) -> Path:
+    pom = _recipe(recipe)
 
     def build(directory: Path) -> None:
         (directory / "pom.xml").write_text(pom)
@@ -50,8 +59,8 @@ def kafka_libraries() -> Path:
 
     _require("java", "mvn")
     _require_java(versions.KAFKA_JAVA)
-    key = build_key("kafka", versions.KAFKA, [pom, *_COPY_JARS])
-    return built(key, f"fetching Kafka {versions.KAFKA} with Maven (once)", build) / "lib"
+    key = build_key(name, versions.KAFKA, [pom, *_COPY_JARS])
+    return built(key, f"fetching {title} with Maven (once)", build) / "lib"
 
 
 def collector_binary() -> Path:
@@ -108,6 +117,7 @@ def build_all() -> None:
     the same parts of Go's library.
     """
     kafka_libraries()
+    kafka_tools()
     collector_binary()
     jaeger_binary()
     prometheus_binary()

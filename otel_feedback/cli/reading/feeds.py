@@ -18,10 +18,13 @@ from otel_feedback.cli.reading.source import STORE, Source, connected, tell
 from otel_feedback.downstream.tables.selection import Selection, literal
 from otel_feedback.downstream.topic.reading import TopicReader
 from otel_feedback.errors import SchemaError
+from otel_feedback.exporters.kafka.topics import is_per_tenant, tenant_of
 
 __all__ = ["Feed", "open_feed"]
 
 WAIT_S = 0.2
+LOOK_S = 10.0
+"""How often to look for topics of new tenants."""
 BLOCK = 2**18
 ENDS = 1_000
 
@@ -190,10 +193,12 @@ class TopicFeed:
     def __init__(self, reader: TopicReader, topic: str) -> None:
         self.unread = 0
         self._reader = reader
+        self._topic = topic
         self._places = reader.partitions(topic)
         self._begins = reader.starts(self._places)
         self._ends: dict[Any, int] = reader.consumer.end_offsets(self._places)
         self._is_following = False
+        self._look_s = time.monotonic() + LOOK_S
 
     def newest(self, lines: int | None, selection: Selection) -> Iterable[OutcomeEvent]:
         begins = self._begins if selection.since is None else self._reader.starts(self._places, selection.since)
@@ -217,13 +222,28 @@ class TopicFeed:
             consumer.assign(self._places)
             for place in self._places:
                 consumer.seek(place, self._ends[place])
+        elif is_per_tenant(self._topic) and time.monotonic() >= self._look_s:
+            self._take_in_new()
         polled = consumer.poll(timeout_ms=int(WAIT_S * 1e3), max_records=ENDS)
         return self._decoded(record for records in polled.values() for record in records)
+
+    def _take_in_new(self) -> None:
+        """Follow the topics of tenants that have come meanwhile, from their beginnings."""
+        self._look_s = time.monotonic() + LOOK_S
+        consumer, known = self._reader.consumer, set(self._places)
+        new = [place for place in self._reader.partitions(self._topic) if place not in known]
+        if new:
+            at = {place: consumer.position(place) for place in self._places} | self._reader.starts(new)
+            self._places = [*self._places, *new]
+            consumer.assign(self._places)
+            for place, offset in at.items():
+                consumer.seek(place, offset)
 
     def _decoded(self, records: Iterable[Any]) -> Iterator[OutcomeEvent]:
         for record in records:
             event = _event(record.value or b"")
-            if event is not None:
+            owner = tenant_of(self._topic, record.topic)
+            if event is not None and owner in (None, event.tenant_id):
                 yield event
             else:
                 self.unread += 1

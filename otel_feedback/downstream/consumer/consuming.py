@@ -75,7 +75,7 @@ class Consuming:
             options=self._options,
         )
         tenant_id = None if tenant_id is None else _read("tenant_id", tenant_id, a_text)
-        self._handing = Handing(self._member, _read("window", window, whole(0, 10**8)), tenant_id)
+        self._handing = Handing(self._member, _read("window", window, whole(0, 10**8)), tenant_id, config.topic)
         self._letters = DeadLetters(config, group)
         self._stop_on_signals = stop_on_signals
         self._is_stopping = False

@@ -27,12 +27,14 @@ class Handing:
         member: Where the chunks are from.
         window: How many events to remember for telling repeats.
         tenant_id: Whose events alone are wanted; None: everybody's.
+        topic: As it is set.
     """
 
-    def __init__(self, member: GroupMember, window: int, tenant_id: str | None) -> None:
+    def __init__(self, member: GroupMember, window: int, tenant_id: str | None, topic: str) -> None:
         self._member = member
         self._window = SeenWindow(window)
         self._tenant_id = tenant_id
+        self._topic = topic
         self._chunk: Chunk | None = None
         self._at = 0
         self._in_hand: ReceivedEvent | None = None
@@ -122,7 +124,7 @@ class Handing:
             self._counts["skipped"] += 1
             return None
         try:
-            event = decode(record)
+            event = decode(record, self._topic)
         except SchemaError as exc:
             return DeadLetter(record, INVALID, str(exc))
         if tenant_id is not None and event.tenant_id != tenant_id:

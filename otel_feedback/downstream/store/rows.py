@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import msgspec
 
 from otel_feedback.downstream.tables.columns import EVENT_COLUMNS, PLACE_COLUMNS
-from otel_feedback.downstream.topic.received import Headers, event_in
+from otel_feedback.downstream.topic.received import Headers, check_whose, event_in
 from otel_feedback.events.model import OutcomeEvent
 
 __all__ = ["READ_COLUMNS", "row_of_line", "row_of_record"]
@@ -48,7 +48,9 @@ READ_COLUMNS = f"{{{_PLACES}, 'e': 'STRUCT({_STRUCT})'}}"
 """The columns of a file of such lines, as `columns=` of DuckDB's `read_json` takes them."""
 
 
-def row_of_record(payload: bytes | None, headers: Headers, topic: bytes, partition: int, offset: int) -> bytes:
+def row_of_record(
+    payload: bytes | None, headers: Headers, topic: bytes, partition: int, offset: int, owner: str | None = None
+) -> bytes:
     """Return the line of a record of a topic.
 
     Args:
@@ -57,13 +59,15 @@ def row_of_record(payload: bytes | None, headers: Headers, topic: bytes, partiti
         topic: The topic's name, as JSON.
         partition: Where it is.
         offset: And at which offset.
+        owner: The tenant whose topic it is; None: all write to it.
 
     Raises:
-        SchemaError: It is no event that a row can hold; the message says which field.
+        SchemaError: It is no event that a row can hold, or another tenant's; the message says which field.
     """
     told = dict(headers)
     said = told.get("schema_version")
     event = event_in(payload, None if said is None else said.decode("utf-8", "replace"), _Row, _decode)
+    check_whose(event.tenant_id, owner)
     producer_id, sequence = told.get("producer_id"), told.get("sequence")
     if producer_id is None or sequence is None or not _is_number(sequence):
         whose = b""

@@ -30,7 +30,7 @@ from otel_feedback.downstream.topic.letters import INVALID, DeadLetter, DeadLett
 from otel_feedback.downstream.topic.reading import partitions_of
 from otel_feedback.errors import ExportError, SchemaError, describe
 from otel_feedback.exporters.kafka.security import secured
-from otel_feedback.exporters.kafka.topics import is_per_tenant
+from otel_feedback.exporters.kafka.topics import is_per_tenant, tenant_of
 from otel_feedback.retry import Backoff
 from otel_feedback.settings.table import KafkaConfig
 
@@ -121,9 +121,10 @@ class TopicSource:
 
     def _take(self, batch: Batch, place: Any, records: list[Any]) -> None:
         topic, add, at = msgspec.json.encode(place.topic), batch.add, (place.topic, place.partition)
+        owner = tenant_of(self._config.topic, place.topic)
         for record in records:
             try:
-                add(row_of_record(record.value, record.headers, topic, place.partition, record.offset))
+                add(row_of_record(record.value, record.headers, topic, place.partition, record.offset, owner))
             except SchemaError as exc:
                 letter = DeadLetter(record, INVALID, str(exc))
                 if not self._letters.send(letter, self._stop.is_set):

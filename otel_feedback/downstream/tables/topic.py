@@ -15,6 +15,7 @@ import msgspec
 from otel_feedback.downstream.tables.tables import WINDOW_S, Tables
 from otel_feedback.downstream.topic.reading import TopicReader
 from otel_feedback.downstream.topic.received import header
+from otel_feedback.exporters.kafka.topics import tenant_of
 
 __all__ = ["open_topic"]
 
@@ -55,7 +56,7 @@ def open_topic(
         while chunk := list(islice(records, AT_ONCE)):
             lines = tables.folder / "records"
             with lines.open("wb") as file:
-                file.writelines(_lines(chunk))
+                file.writelines(_lines(chunk, topic))
             tables.add_lines([lines], with_places=True)
             tables.count_unread()
     except BaseException:
@@ -64,7 +65,7 @@ def open_topic(
     return tables
 
 
-def _lines(records: Iterable[Any]) -> Iterator[bytes]:
+def _lines(records: Iterable[Any], topic: str) -> Iterator[bytes]:
     for record in records:
         sequence = header(record.headers, "sequence")
         place = encode({
@@ -74,4 +75,20 @@ def _lines(records: Iterable[Any]) -> Iterator[bytes]:
         })  # fmt: skip
         # the place comes first, and of two fields of one name the first counts; a line feed is never within a string
         value = (record.value or b"").strip().replace(b"\n", b" ").replace(b"\r", b" ")
-        yield place[:-1] + b"," + value[1:] + b"\n" if value[:1] == b"{" else b"[]\n"
+        yield place[:-1] + b"," + value[1:] + b"\n" if value[:1] == b"{" and _is_theirs(record, topic) else b"[]\n"
+
+
+class _Tenant(msgspec.Struct):
+    tenant_id: str | None = None
+
+
+_decode = msgspec.json.Decoder(_Tenant).decode
+
+
+def _is_theirs(record: Any, topic: str) -> bool:
+    """Tell whether an event is of the tenant whose topic it is on, where tenants have some."""
+    owner = tenant_of(topic, record.topic)
+    try:
+        return owner is None or _decode(record.value).tenant_id == owner
+    except msgspec.MsgspecError:
+        return False

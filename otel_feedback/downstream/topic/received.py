@@ -14,6 +14,7 @@ import msgspec
 from otel_feedback.downstream.topic.upcasting import upcast
 from otel_feedback.errors import SchemaError
 from otel_feedback.events.model import SCHEMA_VERSION, OutcomeEvent, encode
+from otel_feedback.exporters.kafka.topics import tenant_of
 
 __all__ = ["Headers", "Position", "ReceivedEvent", "decode", "event_in", "header", "is_for"]
 
@@ -107,14 +108,34 @@ def is_for(headers: Headers, tenant_id: str) -> bool | None:
     return None if header(headers, "schema_version") is None else False
 
 
-def decode(record: Any) -> ReceivedEvent:
-    """Decode a record of kafka-python's; older versions of the event are brought to this one.
+def check_whose(tenant_id: str | None, owner: str | None) -> None:
+    """See that an event on the topic of a tenant is that tenant's: who may write there can say anything in it.
+
+    Args:
+        tenant_id: The event's.
+        owner: Whose topic it is; None: anybody's.
 
     Raises:
-        SchemaError: It holds no outcome event, or one of a version that is too new; the message says which field.
+        SchemaError: It is another's.
+    """
+    if owner is not None and tenant_id != owner:
+        raise SchemaError(f"tenant_id={tenant_id!r}: the topic is that of {owner!r}")
+
+
+def decode(record: Any, topic: str = "") -> ReceivedEvent:
+    """Decode a record of kafka-python's; older versions of the event are brought to this one.
+
+    Args:
+        record: The record.
+        topic: As it is set: where it is one for each tenant, an event is to be of the tenant whose topic it is on.
+
+    Raises:
+        SchemaError: It holds no outcome event, one of a version that is too new, or one of another tenant; the message says
+            which field.
     """
     payload: bytes | None = record.value
     event = event_in(payload, header(record.headers, "schema_version"), ReceivedEvent, _decode)
+    check_whose(event.tenant_id, tenant_of(topic, record.topic))
     told: dict[str, Any] = vars(event)
     told["position"] = Position(record.topic, record.partition, record.offset)
     told["headers"] = record.headers

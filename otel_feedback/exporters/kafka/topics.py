@@ -17,6 +17,7 @@ __all__ = [
     "is_per_tenant",
     "is_topic_of",
     "shared_topic",
+    "tenant_of",
     "tenant_topic",
     "topic_for",
     "topics_pattern",
@@ -26,7 +27,8 @@ PER_TENANT = ".{tenant}"
 MOST_CHARACTERS = 249
 """Of a topic's name, to Kafka."""
 
-_NAME = r"[A-Za-z0-9_-]+"
+_NAME = r"(?![A-Za-z0-9_-]*-(?:dlq|audit)$)[A-Za-z0-9_-]+"
+# nor do they end as the topics beside: with agent-outcomes.acme as the topic for all, its own are agent-outcomes.acme-dlq …
 # no dots: to Kafka a topic a.b is in the way of one a_b, so with them one tenant could keep another's from being made
 _is_name = re.compile(_NAME).fullmatch
 
@@ -47,6 +49,12 @@ def tenant_topic(topic: str, tenant_id: str) -> str | None:
         return None
     name = f"{shared_topic(topic)}.{tenant_id}"
     return name if len(name) <= MOST_CHARACTERS else None
+
+
+def tenant_of(topic: str, name: str) -> str | None:
+    """Return the tenant whose topic one is; None of the shared one, and where all have the same."""
+    base = shared_topic(topic)
+    return name.removeprefix(f"{base}.") if is_per_tenant(topic) and name != base else None
 
 
 def topic_for(topic: str, tenant_id: str | None) -> str:
