@@ -93,6 +93,17 @@ def test_outcomes_are_the_same_whatever_was_joined(log: Path, store: Store) -> N
     require_right(store, [event for event in records[:5_000] + again if event.user_id != "u-7"])
 
 
+def test_rows_of_one_tenant_are_beside_each_other(log: Path, store: Store) -> None:
+    records = [made.changed(event, tenant_id=f"t-{number % 9}") for number, event in enumerate(made.events(2_000))]
+    append(log, b"".join(map(line, records)))
+    store.once("--flush-rows", "150")
+    with open_store(store.path) as tables:
+        for file in (store.path / file.path for file in store.manifest().files if file.holds == NEWEST):
+            asked = f"SELECT tenant_id, event_time FROM (SELECT *, coalesce(end_time, timestamp) AS event_time FROM '{file}')"
+            rows = tables.query(asked)
+            assert rows == sorted(rows)
+
+
 def test_a_manifest_that_does_not_tell_is_one_of_records(log: Path, store: Store) -> None:
     """As older versions wrote it; it is also what everything is read as where the kinds are wrong about nothing."""
     records = made.events(3_000)
