@@ -78,6 +78,7 @@ class Kept(NamedTuple):
 
 
 _KAFKA = Kept("Kafka", "kafka-", 6, 100)
+_TOOLS = Kept("Kafka's tools and MirrorMaker", "tools-of-kafka-", 15, 50)
 _COLLECTOR = Kept("OpenTelemetry Collector", "collector-", 110, 2_300)
 _JAEGER = Kept("Jaeger", "jaeger-", 165, 2_300)
 _PROMETHEUS = Kept("Prometheus", "prometheus-", 240, 1_000)
@@ -98,6 +99,8 @@ _FIXTURES = {
     "vendors": [Kept("environment beside-vendors", "beside-vendors-", 60, 260)],
 }
 _FILES = {
+    "tests/integration/test_regions.py": [_KAFKA, _TOOLS],
+    "tests/integration/test_tenant_acls.py": [_KAFKA, _TOOLS],
     "tests/beside/test_oldest_sdk.py": [Kept("environment beside-oldest-sdk", "beside-oldest-sdk-", 40, 150)],
     "tests/live/test_live.py": [Kept("environment live", "live-", 40, 290)],
 }

@@ -43,13 +43,13 @@ AGENT = """
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def primary() -> Iterator[KafkaBroker]:
     with KafkaBroker.launch_own() as broker:
         yield broker
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def standby() -> Iterator[KafkaBroker]:
     with KafkaBroker.launch_own(cluster_id=OTHER_CLUSTER) as broker:
         yield broker
@@ -88,6 +88,8 @@ def ids(records: Sequence[kafka_clients.Record]) -> Counter[str]:
 
 
 def on(broker: KafkaBroker, topic: str) -> list[kafka_clients.Record]:
+    if not kafka_clients.leadership(broker.bootstrap_servers, topic):
+        return []
     return kafka_clients.read_to_end(broker.bootstrap_servers, topic)
 
 

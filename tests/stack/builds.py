@@ -47,7 +47,7 @@ def kafka_libraries() -> Path:
 
 def kafka_tools() -> Path:
     """Return the directory with the jars of Kafka's command-line tools, and of MirrorMaker 2."""
-    return _jars("kafka-tools", f"the tools of Kafka {versions.KAFKA}", "kafka-tools-pom.xml")
+    return _jars("tools-of-kafka", f"the tools of Kafka {versions.KAFKA}", "kafka-tools-pom.xml")
 
 
 def _jars(name: str, title: str, recipe: str) -> Path:

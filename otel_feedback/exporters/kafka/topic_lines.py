@@ -154,7 +154,10 @@ class TopicLines:
             # asking each time is cheap (metadata is cached) and notices added partitions
             partitions = self._producer.partitions_for(name)
         except Exception as exc:
-            self._topics.shut(name, Refusal(MISSING, f"topic {name} cannot be used: {unavailable(exc).detail}"))
+            failure = unavailable(exc, why=f"topic {name}")
+            self._topics.shut(name, Refusal(MISSING, f"topic {name} cannot be used: {failure.detail}"))
+            if name in self._ways:  # what is on its way to it would stay there, and others with it
+                raise failure from exc
             return None
         way = self._ways.get(name)
         if way is None or way.partitions != len(partitions):
