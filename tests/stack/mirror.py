@@ -34,8 +34,7 @@ class Mirror:
         directory = temporary_directory("mirror")
         file = directory / CONFIG
         file.write_text("".join(f"{name} = {value}\n" for name, value in said.items()))
-        log4j = builds.RECIPES / "kafka-log4j2.yaml"
-        java = ["java", "-Xmx256m", f"-Dlog4j2.configurationFile={log4j}", "-cp", f"{builds.kafka_tools()}/*"]
+        java = ["java", "-Xmx256m", "-Dlog4j2.level=WARN", "-cp", f"{builds.kafka_tools()}/*"]
         self._process = ChildProcess(
             "mirror", [*java, "org.apache.kafka.connect.mirror.MirrorMaker", str(file)], directory=directory
         )
