@@ -220,9 +220,10 @@ class TopicSource:
             )
         if at is not None and at < begin:
             batch.count("missed", begin - at)
+            where = self._text(place)
             self._say(
-                f"missed {topic} {number}", f"{self.name}: {begin - at:,} records of partition {number} of {topic} were "
-                "deleted before the store had read them"
+                f"missed {where}", f"{self.name}: {begin - at:,} records of partition {where} were deleted before the store "
+                "had read them"
             )  # fmt: skip
         self._next[place] = max(begin, at or 0)
 
