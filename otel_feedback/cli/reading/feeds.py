@@ -222,11 +222,17 @@ class TopicFeed:
 
     def _decoded(self, records: Iterable[Any]) -> Iterator[OutcomeEvent]:
         for record in records:
-            event = _event(record.value or b"")
+            event = self._event_of(record)
             if event is not None:
                 yield event
             else:
                 self.unread += 1
+
+    def _event_of(self, record: Any) -> OutcomeEvent | None:
+        try:
+            return _event(self._reader.values.json_fetched(record) or b"")
+        except SchemaError:
+            return None
 
 
 class StoreFeed:

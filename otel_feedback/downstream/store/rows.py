@@ -52,7 +52,7 @@ def row_of_record(payload: bytes | None, headers: Headers, topic: bytes, partiti
     """Return the line of a record of a topic.
 
     Args:
-        payload: Its value.
+        payload: The JSON of its value.
         headers: Its headers.
         topic: The topic's name, as JSON.
         partition: Where it is.

@@ -27,7 +27,8 @@ from otel_feedback.downstream.store.notices import NoticeSource
 from otel_feedback.downstream.store.rows import row_of_record
 from otel_feedback.downstream.store.source import Say
 from otel_feedback.downstream.topic.letters import INVALID, DeadLetter, DeadLetters
-from otel_feedback.errors import ExportError, SchemaError, describe
+from otel_feedback.downstream.topic.values import TopicValues
+from otel_feedback.errors import ConfigError, ExportError, SchemaError, describe
 from otel_feedback.exporters.kafka.security import secured
 from otel_feedback.retry import Backoff
 from otel_feedback.settings.table import KafkaConfig
@@ -68,6 +69,7 @@ class TopicSource:
         self._stop = stop
         self._say = say
         self._letters = DeadLetters(config, group)
+        self._values = TopicValues(config.registry)
         self._notices = NoticeSource(config, positions, say)
         self._looks: deque[tuple[datetime, dict[int, int]]] = deque(maxlen=MOST_LOOKS)
         self._consumer: Any = None
@@ -87,6 +89,7 @@ class TopicSource:
 
         Raises:
             StoreError: The topic is another one than the store was written from.
+            ConfigError: There are values in Avro, and no registry is set.
         """
         try:
             if self._consumer is None:
@@ -101,7 +104,7 @@ class TopicSource:
             self._notices.read(batch)
             self.is_at_end = self.is_at_end and self._notices.is_read
             self._backoff.reset()
-        except StoreError:
+        except (StoreError, ConfigError):
             raise
         except ExportError as exc:
             self._try_again(f"{self.name} cannot be read yet: {exc.detail}")
@@ -115,10 +118,10 @@ class TopicSource:
         self._stop.wait(self._backoff.next_s())
 
     def _take(self, batch: Batch, partition: int, records: list[Any]) -> None:
-        topic, add = self._topic, batch.add
+        topic, add, json_of = self._topic, batch.add, self._values.json_fetched
         for record in records:
             try:
-                add(row_of_record(record.value, record.headers, topic, partition, record.offset))
+                add(row_of_record(json_of(record), record.headers, topic, partition, record.offset))
             except SchemaError as exc:
                 letter = DeadLetter(record, INVALID, str(exc))
                 if not self._letters.send(letter, self._stop.is_set):

@@ -15,6 +15,8 @@ import msgspec
 from otel_feedback.downstream.tables.tables import WINDOW_S, Tables
 from otel_feedback.downstream.topic.reading import TopicReader
 from otel_feedback.downstream.topic.received import header
+from otel_feedback.downstream.topic.values import TopicValues
+from otel_feedback.errors import SchemaError
 
 __all__ = ["open_topic"]
 
@@ -46,6 +48,8 @@ def open_topic(
     Raises:
         TopicMissingError: There is no such topic.
         KafkaError: kafka-python's, where Kafka does not answer.
+        ExportError: The registry does not answer, and there are values in Avro.
+        ConfigError: No registry is set, and there are.
     """
     partitions = reader.partitions(topic)
     records = reader.read(partitions, reader.starts(partitions, None if since is None else since - EARLIER))
@@ -55,7 +59,7 @@ def open_topic(
         while chunk := list(islice(records, AT_ONCE)):
             lines = tables.folder / "records"
             with lines.open("wb") as file:
-                file.writelines(_lines(chunk))
+                file.writelines(_lines(chunk, reader.values))
             tables.add_lines([lines], with_places=True)
             tables.count_unread()
     except BaseException:
@@ -64,7 +68,7 @@ def open_topic(
     return tables
 
 
-def _lines(records: Iterable[Any]) -> Iterator[bytes]:
+def _lines(records: Iterable[Any], values: TopicValues) -> Iterator[bytes]:
     for record in records:
         sequence = header(record.headers, "sequence")
         place = encode({
@@ -73,5 +77,9 @@ def _lines(records: Iterable[Any]) -> Iterator[bytes]:
             "sequence": int(sequence) if sequence and sequence.isascii() and sequence.isdecimal() else None,
         })  # fmt: skip
         # the place comes first, and of two fields of one name the first counts; a line feed is never within a string
-        value = (record.value or b"").strip().replace(b"\n", b" ").replace(b"\r", b" ")
+        try:
+            told = values.json_fetched(record)
+        except SchemaError:
+            told = None
+        value = (told or b"").strip().replace(b"\n", b" ").replace(b"\r", b" ")
         yield place[:-1] + b"," + value[1:] + b"\n" if value[:1] == b"{" else b"[]\n"

@@ -107,13 +107,16 @@ def is_for(headers: Headers, tenant_id: str) -> bool | None:
     return None if header(headers, "schema_version") is None else False
 
 
-def decode(record: Any) -> ReceivedEvent:
+def decode(record: Any, payload: bytes | None) -> ReceivedEvent:
     """Decode a record of kafka-python's; older versions of the event are brought to this one.
+
+    Args:
+        record: Where it is, and its headers.
+        payload: The JSON of its value, as `TopicValues` has it.
 
     Raises:
         SchemaError: It holds no outcome event, or one of a version that is too new; the message says which field.
     """
-    payload: bytes | None = record.value
     event = event_in(payload, header(record.headers, "schema_version"), ReceivedEvent, _decode)
     told: dict[str, Any] = vars(event)
     told["position"] = Position(record.topic, record.partition, record.offset)
