@@ -71,6 +71,20 @@ def apicurio_home() -> Path:
     return built(key, f"fetching Apicurio Registry {versions.APICURIO} with Maven (once)", build)
 
 
+def connect_libraries() -> Path:
+    """Return the directory with the jars of a Kafka Connect worker."""
+    pom = _recipe("connect-pom.xml")
+
+    def build(directory: Path) -> None:
+        (directory / "pom.xml").write_text(pom)
+        run_step(_COPY_JARS, directory)
+
+    _require("java", "mvn")
+    _require_java(versions.KAFKA_JAVA)
+    key = build_key("connect", versions.KAFKA, [pom, *_COPY_JARS])
+    return built(key, f"fetching Kafka Connect {versions.KAFKA} with Maven (once)", build) / "lib"
+
+
 def collector_binary() -> Path:
     """Return the collector's executable."""
     config = _recipe("collector-builder.yaml")
@@ -130,6 +144,7 @@ def build_all() -> None:
     prometheus_binary()
     amtool_binary()
     apicurio_home()
+    connect_libraries()
 
 
 def _build_of_module(
