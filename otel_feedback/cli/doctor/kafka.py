@@ -199,7 +199,7 @@ def _schemas(config: KafkaConfig) -> Iterator[Finding]:
     except ConfigError as exc:
         yield Finding(name, State.FAILED, "fastavro is not installed", f"expected {exc.expected}")
     except ExportError as exc:
-        found, _, todo = exc.detail.rpartition("; " if "; " in exc.detail else ": ")
+        found, _, todo = exc.detail.rpartition("; ")
         yield Finding(name, State.FAILED, found, todo)
     else:
         is_how = "is registered" if is_there else "would be registered: it is compatible, or the first"

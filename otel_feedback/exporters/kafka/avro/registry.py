@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
@@ -115,13 +114,16 @@ class SchemaRegistry:
     def _taken(self, answer: _Answer, what: str) -> Mapping[str, Any]:
         if answer.status == 200:
             return answer.told
-        found = f"{answer.url} answers {answer.status} when asked for {what}: {answer.message}"
-        if answer.status in (401, 403):
-            found += "; correct SCHEMA_REGISTRY_BASIC_AUTH_USER_INFO, or grant it"
+        is_login = answer.status in (401, 403)
+        todo = "correct SCHEMA_REGISTRY_BASIC_AUTH_USER_INFO, or grant it" if is_login else "look at the registry's log"
+        found = f"{answer.url} answers {answer.status} when asked for {what}: {answer.message}; {todo}"
         raise ExportError(REASON, found, retryable=True)
 
     def _ask(self, path: str, body: object = None) -> _Answer:
         """Ask the first address that answers."""
+        with import_guard:
+            from http.client import HTTPException
+
         away: list[str] = []
         with suppress_instrumentation():
             for url in self._config.urls:
@@ -129,7 +131,7 @@ class SchemaRegistry:
                     return self._ask_one(url, path, body)
                 except (OSError, HTTPException, ValueError) as exc:
                     away.append(f"{url}: {' '.join(str(getattr(exc, 'reason', exc)).split())[:200]}")
-        detail = f"no schema registry answers ({'; '.join(away)}): start it, or correct SCHEMA_REGISTRY_URL"
+        detail = f"no schema registry answers ({', '.join(away)}); start it, or correct SCHEMA_REGISTRY_URL"
         raise ExportError(REASON, detail, retryable=True)
 
     def _ask_one(self, url: str, path: str, body: object) -> _Answer:
