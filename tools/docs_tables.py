@@ -126,7 +126,7 @@ KAFKA_OPTIONS = {
     "`ssl_context`. Options that this package sets itself are refused.",
     "producer_batch_bytes": "Most bytes of one batch on the wire, before compression.",
     "producer_linger_ms": "How long the producer waits for more once it has a batch, in milliseconds.",
-    "registry": "A `RegistryConfig` (`otel_feedback.settings.registry`): the schema registry, as the `SCHEMA_REGISTRY_…` variables say it.",
+    "registry": "From `otel_feedback.settings.registry`: the schema registry, as the `SCHEMA_REGISTRY_…` variables say it.",
     "max_request_bytes": "Largest record and request. A larger event is refused, and its payload kept in the log tier.",
 }
 """The fields of `KafkaConfig` that have no variable."""

@@ -264,6 +264,8 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
         problem = security_problem(self.client_options)
         if problem is not None:
             raise problem
+        if self.registry is not None:
+            require("KafkaConfig.registry", self.registry, RegistryConfig, "a RegistryConfig")
         if self.value_format == "avro" and self.registry is None:
             raise ConfigError("SCHEMA_REGISTRY_URL", "", "the registry's address, since KAFKA_VALUE_FORMAT is avro")
 
