@@ -34,7 +34,7 @@ from otel_feedback.pipeline.screen import EventRedactor, Screen
 from otel_feedback.redaction.redaction import Redaction
 from otel_feedback.sdk.forks import call_in_child
 from otel_feedback.settings.misspelt import tell_misspelt
-from otel_feedback.settings.table import KafkaConfig, Settings, get_settings, require_codec
+from otel_feedback.settings.table import KafkaConfig, Settings, get_settings, require_avro, require_codec
 from otel_feedback.settings.values import require
 
 # action is here so that it is imported now: an import on an agent's thread may be cut in two by a fork
@@ -245,6 +245,7 @@ def build_exporters(
             logger.warning("%s", limit)
         require_codec(settings.kafka.compression)
         require_tokens(settings.kafka.client_options)
+        require_avro(settings.kafka)
         exporters.append(KafkaExporter(settings.kafka, connected=connected))
     if settings.enable_otlp:
         from otel_feedback.exporters.otlp.exporter import OtlpExporter

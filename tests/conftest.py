@@ -35,7 +35,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     import os
 
     for variable in list(os.environ):
-        if variable.startswith(("OTEL_", "KAFKA_", "ENABLE_")):
+        if variable.startswith(("OTEL_", "KAFKA_", "ENABLE_", "SCHEMA_REGISTRY_")):
             monkeypatch.delenv(variable)
     monkeypatch.setenv("OTEL_FEEDBACK_LOG_FILE", str(tmp_path / "outcomes.log"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))  # also of the processes that a test starts

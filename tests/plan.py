@@ -19,12 +19,14 @@ _OF_SERVICES = ("beside", "fault", "integration", "live")
 _THOROUGH = (
     "tests/beside/",
     "tests/browser/",
+    "tests/downstream/avro/test_topic.py",
     "tests/downstream/consumer/test_broker_away.py",
     "tests/downstream/consumer/test_killed.py",
     "tests/downstream/consumer/test_rebalances.py",
     "tests/downstream/store/test_kills.py",
     "tests/downstream/store/test_notices.py::test_the_manifest_says",
     "tests/downstream/store/test_topic.py::test_new_partitions",
+    "tests/downstream/test_warehouse.py::test_a_connect_worker",
     "tests/downstream/test_whole_chain.py",
     "tests/downstream/ui/test_commands.py",
     "tests/downstream/ui/test_mirror.py::test_a_writer_that_is_killed",
@@ -83,10 +85,12 @@ _COLLECTOR = Kept("OpenTelemetry Collector", "collector-", 110, 2_300)
 _JAEGER = Kept("Jaeger", "jaeger-", 165, 2_300)
 _PROMETHEUS = Kept("Prometheus", "prometheus-", 240, 1_000)
 _ALERTMANAGER = Kept("Alertmanager", "alertmanager-", 200, 800)
+_APICURIO = Kept("Apicurio Registry", "apicurio-", 20, 450)
 _BROWSER = Kept("Chromium and axe-core", "axe-core-", 40, 500)
 _FIXTURES = {
     "browser": [_BROWSER],
     "kafka_broker": [_KAFKA],
+    "registry": [_APICURIO],
     "jaeger": [_JAEGER],
     "collector": [_COLLECTOR, _JAEGER],
     "collector_of_spans": [_COLLECTOR],

@@ -19,7 +19,11 @@ ROOT = Path(__file__).parents[1]
 
 def environment(**variables: str) -> dict[str, str]:
     """Return this process's environment without any setting of ours, and with these."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "KAFKA_", "ENABLE_"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("OTEL_", "KAFKA_", "ENABLE_", "SCHEMA_REGISTRY_"))
+    }
     return {**kept, **variables}
 
 

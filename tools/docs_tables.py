@@ -108,7 +108,7 @@ EVENT: dict[str, dict[str, Text]] = {
 }
 
 HEADERS = {
-    "content-type": "The format of the value.",
+    "content-type": "The format of the value; `application/avro` where `KAFKA_VALUE_FORMAT` is `avro`.",
     "producer_id": "The process that numbered the record; a new one for each pipeline and each forked child.",
     "sequence": "The record's number at that producer, from 0. A number that is in no partition is a lost record.",
     "ce_id": "CloudEvents: the `event_id`, and `/` and the revision where that is not 1.",
@@ -126,6 +126,7 @@ KAFKA_OPTIONS = {
     "`ssl_context`. Options that this package sets itself are refused.",
     "producer_batch_bytes": "Most bytes of one batch on the wire, before compression.",
     "producer_linger_ms": "How long the producer waits for more once it has a batch, in milliseconds.",
+    "registry": "From `otel_feedback.settings.registry`: the schema registry, as the `SCHEMA_REGISTRY_…` variables say it.",
     "max_request_bytes": "Largest record and request. A larger event is refused, and its payload kept in the log tier.",
 }
 """The fields of `KafkaConfig` that have no variable."""

@@ -15,6 +15,7 @@ from otel_feedback.events import codec
 from otel_feedback.events.model import OutcomeStatus, Severity
 from otel_feedback.exporters.kafka.headers import record_headers
 from otel_feedback.exporters.otlp.exporter import encode_request
+from otel_feedback.settings.registry import RegistryConfig
 from otel_feedback.settings.store import ALL_SETTINGS
 from otel_feedback.settings.table import KafkaConfig, Setting
 from tools import docs_tables as texts
@@ -92,7 +93,7 @@ def kafka_options() -> str:
     for field in msgspec.structs.fields(KafkaConfig):
         if field.name in texts.KAFKA_OPTIONS:
             default = "" if field.default is msgspec.NODEFAULT else _code(str(field.default))
-            kind = "int" if hints[field.name] is int else "mapping"
+            kind = {int: "int", RegistryConfig | None: "RegistryConfig"}.get(hints[field.name], "mapping")
             rows.append((_code(field.name), kind, default, texts.KAFKA_OPTIONS[field.name]))
     return _table(("Field", "Type", "Default", "Meaning"), rows)
 

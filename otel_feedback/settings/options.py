@@ -39,6 +39,12 @@ class SettingsOptions(TypedDict, total=False):
     kafka_ssl_crlfile: str | None
     kafka_ssl_ciphers: str | None
     kafka_ssl_check_hostname: bool | None
+    kafka_value_format: Literal["json", "avro"] | None
+    schema_registry_url: str | Sequence[str] | None
+    schema_registry_basic_auth_user_info: str | None
+    schema_registry_ssl_cafile: str | None
+    schema_registry_ssl_certfile: str | None
+    schema_registry_ssl_keyfile: str | None
     log_file: str | PathLike[str] | None
     log_max_bytes: int | None
     log_backups: int | None

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from otel_feedback.errors import ConfigError
+from otel_feedback.settings.registry import RegistryConfig, registry_urls
 from otel_feedback.settings.values import (
     Reader,
     a_flag,
@@ -40,7 +41,16 @@ if TYPE_CHECKING:
 
     from otel_feedback.settings.options import SettingsOptions
 
-__all__ = ["SETTINGS", "KafkaConfig", "Setting", "Settings", "get_settings", "read_settings", "require_codec"]
+__all__ = [
+    "SETTINGS",
+    "KafkaConfig",
+    "Setting",
+    "Settings",
+    "get_settings",
+    "read_settings",
+    "require_avro",
+    "require_codec",
+]
 
 
 class Setting(NamedTuple):
@@ -62,6 +72,7 @@ class Setting(NamedTuple):
 _K, _E, _L, _P, _S = "Kafka", "Exporters", "Log tier", "Pipeline", "Switches"
 _J, _C = "Journal", "Content"
 _TLS = "Kafka security"
+_R = "Schema registry"
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("service_name", "OTEL_SERVICE_NAME", "unknown_service", a_text,
@@ -117,6 +128,20 @@ SETTINGS: tuple[Setting, ...] = (
             "Ciphers allowed up to TLS 1.2, in OpenSSL's notation; those of TLS 1.3 always are.", _TLS),
     Setting("kafka_ssl_check_hostname", "KAFKA_SSL_CHECK_HOSTNAME", None, a_flag,
             "Whether the broker's certificate must name its host. Unset: true.", _TLS),
+    Setting("kafka_value_format", "KAFKA_VALUE_FORMAT", "json", one_of("json", "avro"),
+            "What the values on the outcome topic are: json, or avro by the schema registry, which needs `otel-feedback[avro]`.",
+            _R),
+    Setting("schema_registry_url", "SCHEMA_REGISTRY_URL", None, registry_urls,
+            "The registry, with Confluent's API: `http://host:8081`, several separated by commas. Readers need it where "
+            "values are Avro.", _R),
+    Setting("schema_registry_basic_auth_user_info", "SCHEMA_REGISTRY_BASIC_AUTH_USER_INFO", None, a_text,
+            "`user:password` for the registry.", _R, secret=True),
+    Setting("schema_registry_ssl_cafile", "SCHEMA_REGISTRY_SSL_CAFILE", None, a_text,
+            "File with the certificates of the authorities to trust for the registry (PEM). Unset: the system's.", _R),
+    Setting("schema_registry_ssl_certfile", "SCHEMA_REGISTRY_SSL_CERTFILE", None, a_text,
+            "File with this client's certificate for the registry (PEM).", _R),
+    Setting("schema_registry_ssl_keyfile", "SCHEMA_REGISTRY_SSL_KEYFILE", None, a_text,
+            "File with this client's private key for the registry (PEM).", _R),
     Setting("log_file", "OTEL_FEEDBACK_LOG_FILE", None, a_path,
             "File of the log tier. Unset: stderr.", _L),
     Setting("log_max_bytes", "OTEL_FEEDBACK_LOG_MAX_BYTES", "67108864", whole(1_024, 2**40),
@@ -198,6 +223,7 @@ _KAFKA_FIELDS = {
     "kafka_compression": "compression",
     "kafka_linger_ms": "linger_ms",
     "kafka_client_id": "client_id",
+    "kafka_value_format": "value_format",
 }
 _UPPER_OPTIONS = frozenset({"security_protocol", "sasl_mechanism"})  # as kafka-python spells their values
 _OWN_OPTIONS = frozenset({
@@ -211,7 +237,8 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Where and how outcome events go to Kafka.
 
     `client_options` goes to kafka-python's clients as it is: SASL and TLS settings under kafka-python's names
-    (`sasl_mechanism`, `ssl_cafile` …). The repr shows the names only.
+    (`sasl_mechanism`, `ssl_cafile` …). The repr shows the names only. `registry` is what values are written by where
+    `value_format` is `avro`, and what readers ask for schemas.
     """
 
     bootstrap_servers: tuple[str, ...] = ("localhost:9092",)
@@ -220,6 +247,8 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
     compression: str = "gzip"
     linger_ms: int = 75
     client_id: str = "otel-feedback"
+    value_format: str = "json"
+    registry: RegistryConfig | None = None
     client_options: Mapping[str, Any] = msgspec.field(default_factory=dict[str, Any])
     producer_batch_bytes: int = 256 * 1024
     producer_linger_ms: int = 5
@@ -236,6 +265,10 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
         problem = security_problem(self.client_options)
         if problem is not None:
             raise problem
+        if self.registry is not None:
+            require("KafkaConfig.registry", self.registry, RegistryConfig, "a RegistryConfig")
+        if self.value_format == "avro" and self.registry is None:
+            raise ConfigError("SCHEMA_REGISTRY_URL", "", "the registry's address, since KAFKA_VALUE_FORMAT is avro")
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{field}={getattr(self, field)!r}" for field in _KAFKA_FIELDS.values())
@@ -370,7 +403,17 @@ def _kafka_config(values: Mapping[str, Any]) -> KafkaConfig:
             value = values[setting.name]
             options[option] = value.upper() if option in _UPPER_OPTIONS else value
     fields = {field: values[name] for name, field in _KAFKA_FIELDS.items()}
-    return KafkaConfig(**fields, client_options=options)
+    return KafkaConfig(**fields, client_options=options, registry=_registry(values))
+
+
+def _registry(values: Mapping[str, Any]) -> RegistryConfig | None:
+    if values["schema_registry_url"] is None:
+        return None
+    return RegistryConfig(
+        urls=values["schema_registry_url"],
+        user_info=values["schema_registry_basic_auth_user_info"],
+        **{name: values[f"schema_registry_{name}"] for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile")},
+    )
 
 
 def _service_of_resource(environment: Mapping[str, str]) -> str | None:
@@ -441,3 +484,13 @@ def require_codec(compression: str) -> None:
     module = _CODEC_MODULES.get(compression)
     if module is not None and find_spec(module) is None:
         raise ConfigError("KAFKA_COMPRESSION", compression, f"a codec whose library is installed; {module} is not")
+
+
+def require_avro(config: KafkaConfig) -> None:
+    """Check that what writes Avro is installed, where values are to be Avro.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if config.value_format == "avro" and find_spec("fastavro") is None:
+        raise ConfigError("KAFKA_VALUE_FORMAT", "avro", "fastavro to be installed: pip install 'otel-feedback[avro]'")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import otel_feedback as feedback
 from otel_feedback.downstream import OutcomeConsumer
+from otel_feedback.settings.registry import RegistryConfig
 from tests.stack import kafka_clients
 from tests.stack.kafka import KafkaBroker
 
@@ -25,6 +26,7 @@ class Topic(NamedTuple):
 
     broker: KafkaBroker
     name: str
+    registry: RegistryConfig | None = None  # with one, values are Avro
 
     @classmethod
     def make(cls, broker: KafkaBroker, partitions: int = 6) -> Topic:
@@ -36,7 +38,11 @@ class Topic(NamedTuple):
 
     @property
     def config(self) -> feedback.KafkaConfig:
-        return feedback.KafkaConfig(bootstrap_servers=(self.broker.bootstrap_servers,), topic=self.name)
+        servers = (self.broker.bootstrap_servers,)
+        value_format = "json" if self.registry is None else "avro"
+        return feedback.KafkaConfig(
+            bootstrap_servers=servers, topic=self.name, value_format=value_format, registry=self.registry
+        )
 
     def send(self, events: Sequence[feedback.OutcomeEvent]) -> str:
         """Send events as a program does; return the id of its producer."""

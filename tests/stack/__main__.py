@@ -20,6 +20,7 @@ from tests.stack.jaeger import Jaeger
 from tests.stack.kafka import KafkaBroker
 from tests.stack.otlp_sink import OtlpSink
 from tests.stack.prometheus import Prometheus
+from tests.stack.registry import Registry
 
 
 def _run() -> None:
@@ -31,8 +32,10 @@ def _run() -> None:
             Collector.launch(jaeger_otlp_endpoint=jaeger.otlp_grpc_endpoint, logs_endpoint=sink.http_endpoint)
         )
         prometheus = stack.enter_context(Prometheus.launch(collector))
+        registry = stack.enter_context(Registry.launch())
         rows = [
             ("Kafka", broker.bootstrap_servers),
+            ("Schema registry", registry.url),
             ("Collector, OTLP/gRPC", collector.grpc_endpoint),
             ("Collector, OTLP/HTTP", collector.http_endpoint),
             ("Collector, Prometheus", collector.prometheus_url),

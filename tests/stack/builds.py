@@ -63,6 +63,37 @@ def _jars(name: str, title: str, recipe: str) -> Path:
     return built(key, f"fetching {title} with Maven (once)", build) / "lib"
 
 
+def apicurio_home() -> Path:
+    """Return the directory with the jars of a schema registry."""
+    pom = _recipe("apicurio-pom.xml")
+
+    def build(directory: Path) -> None:
+        (directory / "pom.xml").write_text(pom)
+        run_step(_COPY_JARS, directory)
+        (archive,) = (directory / "lib").glob("*.tar.gz")
+        run_step(["tar", "-xzf", str(archive)], directory)
+        archive.unlink()
+
+    _require("java", "mvn", "tar")
+    _require_java(versions.KAFKA_JAVA)
+    key = build_key("apicurio", versions.APICURIO, [pom, *_COPY_JARS])
+    return built(key, f"fetching Apicurio Registry {versions.APICURIO} with Maven (once)", build)
+
+
+def connect_libraries() -> Path:
+    """Return the directory with the jars of a Kafka Connect worker."""
+    pom = _recipe("connect-pom.xml")
+
+    def build(directory: Path) -> None:
+        (directory / "pom.xml").write_text(pom)
+        run_step(_COPY_JARS, directory)
+
+    _require("java", "mvn")
+    _require_java(versions.KAFKA_JAVA)
+    key = build_key("connect", versions.KAFKA, [pom, *_COPY_JARS])
+    return built(key, f"fetching Kafka Connect {versions.KAFKA} with Maven (once)", build) / "lib"
+
+
 def collector_binary() -> Path:
     """Return the collector's executable."""
     config = _recipe("collector-builder.yaml")
@@ -122,6 +153,8 @@ def build_all() -> None:
     jaeger_binary()
     prometheus_binary()
     amtool_binary()
+    apicurio_home()
+    connect_libraries()
 
 
 def _build_of_module(
@@ -150,6 +183,7 @@ def _recipe(name: str) -> str:
     text = (RECIPES / name).read_text("utf-8")
     return Template(text).substitute(
         KAFKA_VERSION=versions.KAFKA,
+        APICURIO_VERSION=versions.APICURIO,
         COLLECTOR_VERSION=versions.COLLECTOR,
         COLLECTOR_STABLE_VERSION=versions.COLLECTOR_STABLE,
     )

@@ -19,12 +19,13 @@ import pytest
 from tests.stack import browser as browsers
 from tests.stack import builds, docker, progress, versions
 from tests.stack.collector import BASE, Collector
-from tests.stack.environment import COLLECTOR, JAEGER, KAFKA, PROMETHEUS, given, is_ci
+from tests.stack.environment import COLLECTOR, JAEGER, KAFKA, PROMETHEUS, REGISTRY, given, is_ci
 from tests.stack.errors import ServiceUnavailable, StackError, first_possible
 from tests.stack.jaeger import Jaeger
 from tests.stack.kafka import KafkaBroker
 from tests.stack.otlp_sink import OtlpSink
 from tests.stack.prometheus import Prometheus
+from tests.stack.registry import Registry
 from tests.stack.trace_sink import TraceSink
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ _PREPARATIONS: dict[str, tuple[str, str, Callable[[], object]]] = {
     "collector": (COLLECTOR, versions.COLLECTOR_IMAGE, builds.collector_binary),
     "collector_of_spans": (COLLECTOR, versions.COLLECTOR_IMAGE, builds.collector_binary),
     "jaeger": (JAEGER, versions.JAEGER_IMAGE, builds.jaeger_binary),
+    "registry": (REGISTRY, versions.APICURIO_IMAGE, builds.apicurio_home),
     "prometheus": (PROMETHEUS, versions.PROMETHEUS_IMAGE, builds.prometheus_binary),
 }
 
@@ -52,6 +54,13 @@ def kafka_broker() -> Iterator[KafkaBroker]:
     """A broker that all tests share; a test that breaks it needs `KafkaBroker.launch_own()`."""
     with KafkaBroker.launch() as broker:
         yield broker
+
+
+@pytest.fixture(scope="session")
+def registry() -> Iterator[Registry]:
+    """A schema registry that all tests share: a subject each. One that breaks it needs `Registry.launch_own()`."""
+    with Registry.launch() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

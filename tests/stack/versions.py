@@ -27,6 +27,9 @@ PROMETHEUS_IMAGE = f"prom/prometheus:v{PROMETHEUS}"
 ALERTMANAGER = "0.33.1"
 ALERTMANAGER_IMAGE = f"prom/alertmanager:v{ALERTMANAGER}"
 
+APICURIO = "2.6.13.Final"  # the newest that runs on Kafka's Java
+APICURIO_IMAGE = f"apicurio/apicurio-registry-mem:{APICURIO}"
+
 AXE = "4.14.1"
 
 # No package index has it: it runs with Docker only. The units that it knows are in tests/unit/docs/grafana_units.txt.

@@ -21,7 +21,7 @@ from otel_feedback.errors import ConfigError, ExportError
 from otel_feedback.exporters.kafka.library import import_kafka, limit_of_interpreter
 from otel_feedback.exporters.kafka.tokens import TokenError, TokenSource
 from otel_feedback.exporters.kafka.topics import shared_topic
-from otel_feedback.settings.table import KafkaConfig, Settings, require_codec
+from otel_feedback.settings.table import KafkaConfig, Settings, require_avro, require_codec
 
 __all__ = ["check_kafka"]
 
@@ -46,6 +46,7 @@ def check_kafka(settings: Settings) -> Iterator[Finding]:
     config = settings.kafka
     yield _codec(config)
     yield from _tokens(config)
+    yield from _schemas(config)
     yield from _interpreter()
     step = ""
     try:
@@ -182,6 +183,28 @@ def _codec(config: KafkaConfig) -> Finding:
             "Kafka codec", State.FAILED, f"{config.compression} is not installed", f"expected {exc.expected}"
         )
     return Finding("Kafka codec", State.OK, f"{config.compression} can be used")
+
+
+def _schemas(config: KafkaConfig) -> Iterator[Finding]:
+    """Say whether the registry takes the schema, without registering it."""
+    name = "Kafka schemas"
+    if config.value_format != "avro" or config.registry is None:
+        return
+    from otel_feedback.exporters.kafka.avro.registry import SchemaRegistry
+    from otel_feedback.exporters.kafka.avro.writing import schema_text, subject_of
+
+    subject, registry = subject_of(config.topic), SchemaRegistry(config.registry)
+    try:
+        require_avro(config)
+        is_there = registry.check(subject, schema_text())
+    except ConfigError as exc:
+        yield Finding(name, State.FAILED, "fastavro is not installed", f"expected {exc.expected}")
+    except ExportError as exc:
+        found, _, todo = exc.detail.rpartition("; ")
+        yield Finding(name, State.FAILED, found, todo)
+    else:
+        is_how = "is registered" if is_there else "would be registered: it is compatible, or the first"
+        yield Finding(name, State.OK, f"{registry.name}: the schema of {subject} {is_how}")
 
 
 def _stopped_at(stopped: str, last: str, found: str, todo: str) -> Iterator[Finding]:

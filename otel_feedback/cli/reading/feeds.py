@@ -241,12 +241,18 @@ class TopicFeed:
 
     def _decoded(self, records: Iterable[Any]) -> Iterator[OutcomeEvent]:
         for record in records:
-            event = _event(record.value or b"")
+            event = self._event_of(record)
             owner = tenant_of(self._topic, record.topic)
             if event is not None and owner in (None, event.tenant_id):
                 yield event
             else:
                 self.unread += 1
+
+    def _event_of(self, record: Any) -> OutcomeEvent | None:
+        try:
+            return _event(self._reader.values.json_fetched(record) or b"")
+        except SchemaError:
+            return None
 
 
 class StoreFeed:

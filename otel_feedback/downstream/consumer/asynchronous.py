@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from otel_feedback.downstream.consumer.consuming import SIGNALS, Consuming
 from otel_feedback.downstream.topic.letters import REJECTED, DeadLetter
 from otel_feedback.downstream.topic.received import ReceivedEvent
+from otel_feedback.downstream.topic.values import SchemaWantedError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -46,6 +47,8 @@ class AsyncOutcomeConsumer(Consuming):
             found = self._handing.next()
             if isinstance(found, DeadLetter):
                 await asyncio.to_thread(self._bury, found)
+            elif isinstance(found, SchemaWantedError):
+                await asyncio.to_thread(self._fetch, found)
             elif found is not None:
                 return found
             elif self._is_going_on():

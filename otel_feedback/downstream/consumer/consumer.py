@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from otel_feedback.downstream.consumer.consuming import SIGNALS, Consuming
 from otel_feedback.downstream.topic.letters import REJECTED, DeadLetter
 from otel_feedback.downstream.topic.received import ReceivedEvent
+from otel_feedback.downstream.topic.values import SchemaWantedError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -58,6 +59,8 @@ class OutcomeConsumer(Consuming):
             found = self._handing.next()
             if isinstance(found, DeadLetter):
                 self._bury(found)
+            elif isinstance(found, SchemaWantedError):
+                self._fetch(found)
             elif found is not None:
                 return found
             else:

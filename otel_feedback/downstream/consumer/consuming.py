@@ -10,15 +10,20 @@ Guarantee: at least once. What is committed was handled, skipped, a repeat, or i
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from otel_feedback.downstream.consumer.group import GroupMember
 from otel_feedback.downstream.consumer.handing import Handing
-from otel_feedback.downstream.topic.letters import RAISED, DeadLetter, DeadLetters
-from otel_feedback.errors import ConfigError, describe
+from otel_feedback.downstream.topic.letters import INVALID, LOOK_S, RAISED, DeadLetter, DeadLetters
+from otel_feedback.downstream.topic.values import SchemaWantedError, TopicValues
+from otel_feedback.errors import ConfigError, ExportError, SchemaError, describe
+from otel_feedback.logger import get_logger
+from otel_feedback.retry import Backoff
 from otel_feedback.settings.table import KafkaConfig, get_settings
 from otel_feedback.settings.values import a_number, a_text, one_of, whole
+from otel_feedback.throttle import ThrottledLog
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -26,6 +31,8 @@ if TYPE_CHECKING:
     from otel_feedback.settings.options import SettingsOptions
 
 __all__ = ["END_S", "SIGNALS", "Consuming"]
+
+logger = get_logger(__name__)
 
 WINDOW = 50_000
 END_S = 30.0
@@ -75,8 +82,12 @@ class Consuming:
             options=self._options,
         )
         tenant_id = None if tenant_id is None else _read("tenant_id", tenant_id, a_text)
-        self._handing = Handing(self._member, _read("window", window, whole(0, 10**8)), tenant_id, config.topic)
+        self._values = TopicValues(config.registry)
+        seen = _read("window", window, whole(0, 10**8))
+        self._handing = Handing(self._member, self._values, seen, tenant_id, config.topic)
         self._letters = DeadLetters(config, group)
+        self._log = ThrottledLog(logger)
+        self._backoff = Backoff()
         self._stop_on_signals = stop_on_signals
         self._is_stopping = False
         self._is_closed = False
@@ -129,6 +140,32 @@ class Consuming:
 
     def _is_letter_given_up(self) -> bool:
         return self._is_stopping or self._handing.is_lost
+
+    def _fetch(self, wanted: SchemaWantedError) -> None:
+        """Get the schema that the record in hand needs; while the registry is away, wait for it, and say so.
+
+        Raises:
+            ConfigError: There are values in Avro, and the settings, or what is installed, cannot read them.
+        """
+        while not self._is_letter_given_up():
+            try:
+                self._values.fetch(wanted)
+            except ConfigError:
+                self._handing.again()  # it is not settled
+                raise
+            except SchemaError as exc:
+                self._bury(self._letter(INVALID, str(exc)))
+                return
+            except ExportError as exc:
+                self._log.warning("registry", "%s waits for a schema, and tries again: %s", self._name, exc.detail)
+                again_s = time.monotonic() + self._backoff.next_s()
+                while time.monotonic() < again_s and not self._is_letter_given_up():
+                    time.sleep(LOOK_S)
+            else:
+                self._backoff.reset()
+                self._handing.again()
+                return
+        self._handing.drop()
 
     def _bury(self, letter: DeadLetter) -> None:
         """Send a dead letter, and settle its record once Kafka has it."""

@@ -15,6 +15,7 @@ from otel_feedback.downstream.consumer.group import Chunk, GroupMember
 from otel_feedback.downstream.consumer.window import SeenWindow
 from otel_feedback.downstream.topic.letters import INVALID, DeadLetter
 from otel_feedback.downstream.topic.received import ReceivedEvent, decode, is_for
+from otel_feedback.downstream.topic.values import SchemaWantedError, TopicValues
 from otel_feedback.errors import SchemaError
 
 __all__ = ["Handing"]
@@ -25,13 +26,17 @@ class Handing:
 
     Args:
         member: Where the chunks are from.
+        values: Reads values.
         window: How many events to remember for telling repeats.
         tenant_id: Whose events alone are wanted; None: everybody's.
         topic: As it is set.
     """
 
-    def __init__(self, member: GroupMember, window: int, tenant_id: str | None, topic: str) -> None:
+    def __init__(
+        self, member: GroupMember, values: TopicValues, window: int, tenant_id: str | None, topic: str
+    ) -> None:
         self._member = member
+        self._values = values
         self._window = SeenWindow(window)
         self._tenant_id = tenant_id
         self._topic = topic
@@ -78,10 +83,18 @@ class Handing:
         """The record in hand is not done with: it is read again, by whoever has its partition."""
         self._record = self._in_hand = None
 
-    def next(self) -> ReceivedEvent | DeadLetter | None:
+    def again(self) -> None:
+        """The record in hand is to be judged once more: what it needed may be here now."""
+        if self._record is not None and self._chunk is not None:
+            self._at -= 1
+            self._chunk.owner.handed_out -= 1
+            self._record = None
+
+    def next(self) -> ReceivedEvent | DeadLetter | SchemaWantedError | None:
         """Return the next event that is wanted, or a dead letter to send and settle; None where nothing is there yet.
 
-        It is in hand from then on; the one before has to be settled.
+        It is in hand from then on; the one before has to be settled. Where a schema is wanted, it is to be fetched, and the
+        record to be judged again.
         """
         while not self._member.is_over:
             chunk = self._chunk
@@ -118,13 +131,15 @@ class Handing:
     def _take(self, chunk: Chunk | None) -> None:
         self._chunk, self._at = chunk, 0
 
-    def _judge(self, record: Any) -> ReceivedEvent | DeadLetter | None:
+    def _judge(self, record: Any) -> ReceivedEvent | DeadLetter | SchemaWantedError | None:
         tenant_id = self._tenant_id
         if tenant_id is not None and is_for(record.headers, tenant_id) is False:
             self._counts["skipped"] += 1
             return None
         try:
-            event = decode(record, self._topic)
+            event = decode(record, self._values.json_of(record), self._topic)
+        except SchemaWantedError as wanted:
+            return wanted
         except SchemaError as exc:
             return DeadLetter(record, INVALID, str(exc))
         if tenant_id is not None and event.tenant_id != tenant_id:

@@ -15,11 +15,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from otel_feedback.downstream.contract.fields import FIELDS, Field, Kind
+from otel_feedback.events.avro import avro_schema
 from otel_feedback.events.codec import json_schema
+from otel_feedback.events.fields import FIELDS, Field, Kind
 from otel_feedback.events.model import SCHEMA_VERSION
 
-__all__ = ["SCHEMAS", "Said", "Schema", "avro"]
+__all__ = ["SCHEMAS", "Said", "Schema"]
 
 TOPIC = "agent-outcomes"
 
@@ -61,35 +62,6 @@ def _json_said(text: str) -> dict[str, Said]:
 
 
 # -- Avro ------------------------------------------------------------------------------------------------------
-
-_SCALARS = ["boolean", "long", "double", "string"]
-_AVRO: Mapping[Kind, Any] = {
-    Kind.TEXT: "string", Kind.TRUTH: "boolean", Kind.WHOLE: "long", Kind.NUMBER: "double",
-    Kind.MOMENT: {"type": "long", "logicalType": "timestamp-micros"},
-    Kind.TEXTS: {"type": "array", "items": "string"},
-    Kind.OBJECT: {"type": "map", "values": [*_SCALARS, {"type": "array", "items": _SCALARS}]},
-}  # fmt: skip
-_EMPTY: Mapping[Kind, Any] = {Kind.TEXTS: [], Kind.OBJECT: {}}
-
-
-def avro() -> dict[str, Any]:
-    """Return the Avro schema of the event, as `fastavro.parse_schema` takes it."""
-
-    def told(field: Field) -> dict[str, Any]:
-        kind = _AVRO[field.kind]
-        if field.always:
-            return {"name": field.name, "type": kind}
-        if field.kind in _EMPTY:
-            return {"name": field.name, "type": kind, "default": _EMPTY[field.kind]}
-        return {"name": field.name, "type": ["null", kind], "default": None}
-
-    return {
-        "type": "record",
-        "name": "OutcomeEvent",
-        "namespace": "otel_feedback",
-        "doc": f"How one agent action ended, version {SCHEMA_VERSION}.",
-        "fields": [told(field) for field in FIELDS],
-    }
 
 
 def _avro_said(text: str) -> dict[str, Said]:
@@ -181,7 +153,7 @@ def _lines(value: object) -> str:
 SCHEMAS: Mapping[str, Schema] = MappingProxyType(
     {
         "json": Schema("outcome-event.schema.json", _json_text, _json_said),
-        "avro": Schema("outcome-event.avsc", lambda: _lines(avro()), _avro_said),
+        "avro": Schema("outcome-event.avsc", lambda: _lines(avro_schema()), _avro_said),
         "bigquery": Schema("outcome-event.bigquery.json", _bigquery_text, _bigquery_said),
         "flink": Schema("outcome-event.flink.sql", _flink_text, _flink_said),
         "parquet": Schema("outcome-event.parquet.txt", _parquet_text, _parquet_said),

@@ -54,7 +54,7 @@ def row_of_record(
     """Return the line of a record of a topic.
 
     Args:
-        payload: Its value.
+        payload: The JSON of its value.
         headers: Its headers.
         topic: The topic's name, as JSON.
         partition: Where it is.

@@ -28,7 +28,8 @@ from otel_feedback.downstream.store.rows import row_of_record
 from otel_feedback.downstream.store.source import Say
 from otel_feedback.downstream.topic.letters import INVALID, DeadLetter, DeadLetters
 from otel_feedback.downstream.topic.reading import partitions_of
-from otel_feedback.errors import ExportError, SchemaError, describe
+from otel_feedback.downstream.topic.values import TopicValues
+from otel_feedback.errors import ConfigError, ExportError, SchemaError, describe
 from otel_feedback.exporters.kafka.security import secured
 from otel_feedback.exporters.kafka.topics import is_per_tenant, tenant_of
 from otel_feedback.retry import Backoff
@@ -74,6 +75,7 @@ class TopicSource:
         self._stop = stop
         self._say = say
         self._letters = DeadLetters(config, group)
+        self._values = TopicValues(config.registry)
         self._notices = NoticeSource(config, positions, say)
         self._looks: deque[tuple[datetime, Offsets]] = deque(maxlen=MOST_LOOKS)
         self._consumer: Any = None
@@ -92,6 +94,7 @@ class TopicSource:
 
         Raises:
             StoreError: The topic is another one than the store was written from.
+            ConfigError: There are values in Avro, and no registry is set.
         """
         try:
             if self._consumer is None:
@@ -106,7 +109,7 @@ class TopicSource:
             self._notices.read(batch)
             self.is_at_end = self.is_at_end and self._notices.is_read
             self._backoff.reset()
-        except StoreError:
+        except (StoreError, ConfigError):
             raise
         except ExportError as exc:
             self._try_again(f"{self.name} cannot be read yet: {exc.detail}")
@@ -121,10 +124,10 @@ class TopicSource:
 
     def _take(self, batch: Batch, place: Any, records: list[Any]) -> None:
         topic, add, at = msgspec.json.encode(place.topic), batch.add, (place.topic, place.partition)
-        owner = tenant_of(self._config.topic, place.topic)
+        owner, json_of = tenant_of(self._config.topic, place.topic), self._values.json_fetched
         for record in records:
             try:
-                add(row_of_record(record.value, record.headers, topic, place.partition, record.offset, owner))
+                add(row_of_record(json_of(record), record.headers, topic, place.partition, record.offset, owner))
             except SchemaError as exc:
                 letter = DeadLetter(record, INVALID, str(exc))
                 if not self._letters.send(letter, self._stop.is_set):

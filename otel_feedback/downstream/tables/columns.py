@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from otel_feedback.downstream.contract.fields import FIELDS, Kind
+from otel_feedback.events.fields import FIELDS, Kind
 
 __all__ = ["EVENT_COLUMNS", "KEY_COLUMNS", "KEY_TYPE", "PIPELINE_COLUMNS", "PLACE_COLUMNS", "struct_of"]
 

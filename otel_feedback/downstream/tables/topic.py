@@ -15,6 +15,8 @@ import msgspec
 from otel_feedback.downstream.tables.tables import WINDOW_S, Tables
 from otel_feedback.downstream.topic.reading import TopicReader
 from otel_feedback.downstream.topic.received import header
+from otel_feedback.downstream.topic.values import TopicValues
+from otel_feedback.errors import SchemaError
 from otel_feedback.exporters.kafka.topics import tenant_of
 
 __all__ = ["open_topic"]
@@ -47,6 +49,8 @@ def open_topic(
     Raises:
         TopicMissingError: There is no such topic.
         KafkaError: kafka-python's, where Kafka does not answer.
+        ExportError: The registry does not answer, and there are values in Avro.
+        ConfigError: No registry is set, and there are.
     """
     partitions = reader.partitions(topic)
     records = reader.read(partitions, reader.starts(partitions, None if since is None else since - EARLIER))
@@ -56,7 +60,7 @@ def open_topic(
         while chunk := list(islice(records, AT_ONCE)):
             lines = tables.folder / "records"
             with lines.open("wb") as file:
-                file.writelines(_lines(chunk, topic))
+                file.writelines(_lines(chunk, reader.values, topic))
             tables.add_lines([lines], with_places=True)
             tables.count_unread()
     except BaseException:
@@ -65,7 +69,7 @@ def open_topic(
     return tables
 
 
-def _lines(records: Iterable[Any], topic: str) -> Iterator[bytes]:
+def _lines(records: Iterable[Any], values: TopicValues, topic: str) -> Iterator[bytes]:
     for record in records:
         sequence = header(record.headers, "sequence")
         place = encode({
@@ -74,8 +78,13 @@ def _lines(records: Iterable[Any], topic: str) -> Iterator[bytes]:
             "sequence": int(sequence) if sequence and sequence.isascii() and sequence.isdecimal() else None,
         })  # fmt: skip
         # the place comes first, and of two fields of one name the first counts; a line feed is never within a string
-        value = (record.value or b"").strip().replace(b"\n", b" ").replace(b"\r", b" ")
-        yield place[:-1] + b"," + value[1:] + b"\n" if value[:1] == b"{" and _is_theirs(record, topic) else b"[]\n"
+        try:
+            told = values.json_fetched(record)
+        except SchemaError:
+            told = None
+        value = (told or b"").strip().replace(b"\n", b" ").replace(b"\r", b" ")
+        is_event = value[:1] == b"{" and _is_theirs(value, tenant_of(topic, record.topic))
+        yield place[:-1] + b"," + value[1:] + b"\n" if is_event else b"[]\n"
 
 
 class _Tenant(msgspec.Struct):
@@ -85,10 +94,9 @@ class _Tenant(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Tenant).decode
 
 
-def _is_theirs(record: Any, topic: str) -> bool:
+def _is_theirs(value: bytes, owner: str | None) -> bool:
     """Tell whether an event is of the tenant whose topic it is on, where tenants have some."""
-    owner = tenant_of(topic, record.topic)
     try:
-        return owner is None or _decode(record.value).tenant_id == owner
+        return owner is None or _decode(value).tenant_id == owner
     except msgspec.MsgspecError:
         return False

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, cast
 
+from otel_feedback.downstream.topic.values import TopicValues
 from otel_feedback.errors import FeedbackError
 from otel_feedback.exporters.kafka.library import import_kafka
 from otel_feedback.exporters.kafka.security import secured
@@ -30,8 +31,9 @@ class TopicMissingError(FeedbackError):
 class TopicReader:
     """Reads topics with one of kafka-python's consumers, which it is given the partitions of."""
 
-    def __init__(self, consumer: Any, progress: Progress) -> None:
+    def __init__(self, consumer: Any, values: TopicValues, progress: Progress) -> None:
         self.consumer = consumer
+        self.values = values
         self._progress = progress
 
     def partitions(self, topic: str) -> list[Any]:
@@ -120,6 +122,6 @@ def open_reader(config: KafkaConfig, purpose: str, progress: Progress) -> Genera
     with closed_on_failure(options) as opening:
         consumer = KafkaConsumer(**opening)
     try:
-        yield TopicReader(consumer, progress)
+        yield TopicReader(consumer, TopicValues(config.registry), progress)
     finally:
         consumer.close()

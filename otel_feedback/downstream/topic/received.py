@@ -122,18 +122,18 @@ def check_whose(tenant_id: str | None, owner: str | None) -> None:
         raise SchemaError(f"tenant_id={tenant_id!r}: the topic is that of {owner!r}")
 
 
-def decode(record: Any, topic: str = "") -> ReceivedEvent:
+def decode(record: Any, payload: bytes | None, topic: str = "") -> ReceivedEvent:
     """Decode a record of kafka-python's; older versions of the event are brought to this one.
 
     Args:
-        record: The record.
+        record: Where it is, and its headers.
+        payload: The JSON of its value, as `TopicValues` has it.
         topic: As it is set: where it is one for each tenant, an event is to be of the tenant whose topic it is on.
 
     Raises:
         SchemaError: It holds no outcome event, one of a version that is too new, or one of another tenant; the message says
             which field.
     """
-    payload: bytes | None = record.value
     event = event_in(payload, header(record.headers, "schema_version"), ReceivedEvent, _decode)
     check_whose(event.tenant_id, tenant_of(topic, record.topic))
     told: dict[str, Any] = vars(event)

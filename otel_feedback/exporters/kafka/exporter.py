@@ -38,6 +38,7 @@ from otel_feedback.exporters.kafka.receipt import (
 )
 from otel_feedback.exporters.kafka.tenants import TenantTopics
 from otel_feedback.exporters.kafka.topics import is_per_tenant, shared_topic
+from otel_feedback.exporters.kafka.values import Values, values_for
 from otel_feedback.logger import get_logger
 from otel_feedback.settings.table import KafkaConfig
 from otel_feedback.throttle import ThrottledLog
@@ -94,6 +95,8 @@ class KafkaExporter:
         self._careful = CarefulSender(self, self._dates, give_up_s, self._say_trimmed)
         # each in flight takes some 2.5 KB here and in kafka-python
         self._pace = Pace(config.batch_size, max(4, 4_000 // config.batch_size))
+        # one subject for all topics of tenants: a schema of one's own would be one more thing that holds others up
+        self._values = values_for(config, shared_topic(config.topic))
         self._where = KafkaDestination(config.bootstrap_servers, config.topic)
         self._met: tuple[OutcomeProducer, str | None] | None = None  # whose cluster was looked at, and which it is
         self.linger_s = config.linger_ms / 1e3
@@ -203,8 +206,10 @@ class KafkaExporter:
         known = self._line
         if known is not None and known.producer is producer and known.partitions == len(partitions):
             return known.line
+        self._values.prepare()
+        topic, values = self._config.topic, self._values
         line = _line_into(
-            producer, self._config.topic, sorted(partitions), self._dates, self._say_trimmed, self._say_answered
+            producer, topic, sorted(partitions), values, self._dates, self._say_trimmed, self._say_answered
         )
         self._line = _Known(producer, len(partitions), line)
         return line
@@ -214,7 +219,8 @@ class KafkaExporter:
         if known is None or known.producer is not producer:
             from otel_feedback.exporters.kafka.topic_lines import TopicLines
 
-            more = self._dates, self._say_trimmed, self._say_answered, KEYS_OF_TENANT
+            self._values.prepare()
+            more = self._values, self._dates, self._say_trimmed, self._say_answered, KEYS_OF_TENANT
             line = TopicLines(producer, topics, lambda name, partitions: _line_into(producer, name, partitions, *more))
             known = self._line = _Known(producer, 0, line)
         return known.line
@@ -280,9 +286,9 @@ class _Known(NamedTuple):
     line: Line
 
 
-def _line_into(producer: OutcomeProducer, topic: str, partitions: Sequence[int], *more: Any) -> Line:
+def _line_into(producer: OutcomeProducer, topic: str, partitions: Sequence[int], values: Values, *more: Any) -> Line:
     # here, since this imports kafka-python, which is slow
     from otel_feedback.exporters.kafka.lines import line_into
     from otel_feedback.exporters.kafka.producer import partitioner
 
-    return line_into(producer, topic, partitioner(partitions), *more)
+    return line_into(producer, topic, values, partitioner(partitions), *more)

@@ -33,14 +33,14 @@ _encode = msgspec.json.Encoder().encode
 Headers = list[tuple[str, bytes]]
 
 
-def record_headers(record: Record) -> Headers:
+def record_headers(record: Record, content_type: bytes = JSON) -> Headers:
     """Return the headers of one record; `tenant_id` and `traceparent` only where the event has a tenant, or a trace.
 
     `wire.py` has the same ones in the same order, encoded; a test compares the two.
     """
     producer_id, source = of_origin(record.origin)
     headers: Headers = [
-        ("content-type", JSON),
+        ("content-type", content_type),
         ("producer_id", producer_id),
         ("sequence", b"%d" % record.sequence),
         ("ce_id", ce_id(record)),

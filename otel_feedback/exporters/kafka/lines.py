@@ -23,6 +23,7 @@ from otel_feedback.exporters.kafka.dates import RecordDates
 from otel_feedback.exporters.kafka.headers import record_headers
 from otel_feedback.exporters.kafka.inside import Inside
 from otel_feedback.exporters.kafka.receipt import TOO_LARGE, Future, FuturePortion, Portion, Result, refusal_of
+from otel_feedback.exporters.kafka.values import Values
 from otel_feedback.exporters.kafka.wire import BATCH_HEAD_BYTES, encode_record, key_field
 
 __all__ = ["BatchLine", "Line", "RecordLine", "line_into"]
@@ -32,7 +33,7 @@ Trimmed = Callable[[Record, bytes], None]
 """Told of a record that goes with less text, and the payload that it goes with."""
 
 _Entry = tuple[Record, bytes, bytes, int]
-"""A record, its key as on the wire, its payload, and its date in milliseconds since 1970."""
+"""A record, its key as on the wire, its value, and its date in milliseconds since 1970."""
 
 KEYS = 16_384
 """Keys whose place is remembered, of one topic: a run has many events and one key."""
@@ -63,6 +64,7 @@ class Line(Protocol):
 def line_into(
     producer: Any,
     topic: str,
+    values: Values,
     partition_of: PartitionOf,
     dates: RecordDates,
     trimmed: Trimmed,
@@ -72,13 +74,14 @@ def line_into(
     """Return the cheapest way into a producer.
 
     Args:
+        values: Makes the values of this topic.
         answered: Called, on kafka-python's thread, when it is known what became of some records.
         keys: Whose place is remembered.
     """
     inside = Inside.of(producer, topic)
     if inside is None:
-        return RecordLine(producer, topic, partition_of, dates, trimmed, answered, keys)
-    return BatchLine(inside, producer, partition_of, dates, trimmed, answered, keys)
+        return RecordLine(producer, topic, values, partition_of, dates, trimmed, answered, keys)
+    return BatchLine(inside, producer, values, partition_of, dates, trimmed, answered, keys)
 
 
 class RecordLine:
@@ -88,6 +91,7 @@ class RecordLine:
         self,
         producer: Any,
         topic: str,
+        values: Values,
         partition_of: PartitionOf,
         dates: RecordDates,
         trimmed: Trimmed,
@@ -99,6 +103,7 @@ class RecordLine:
         self._dates = dates
         self._producer = producer
         self._topic = topic
+        self._values = values
         self._partition_of = lru_cache(keys)(partition_of)
         self._trimmed = trimmed
 
@@ -122,9 +127,8 @@ class RecordLine:
     def send_as(self, record: Record, payload: bytes, date_ms: int) -> Portion | Refusal:
         try:
             key = record.key.encode()
-            future: Future = self._producer.send(
-                self._topic, payload, key, record_headers(record), self._partition_of(key), date_ms
-            )
+            value, headers = self._values.encode(payload), record_headers(record, self._values.content_type)
+            future: Future = self._producer.send(self._topic, value, key, headers, self._partition_of(key), date_ms)
         except Exception as exc:
             return refusal_of(exc)
         self.last = future
@@ -159,6 +163,7 @@ class BatchLine:
     Args:
         inside: Of this producer.
         producer: Its options tell how batches are to be.
+        values: Makes the values of this topic.
         answered: Called, on kafka-python's thread, when it is known what became of a batch.
     """
 
@@ -166,6 +171,7 @@ class BatchLine:
         self,
         inside: Inside,
         producer: Any,
+        values: Values,
         partition_of: PartitionOf,
         dates: RecordDates,
         trimmed: Trimmed,
@@ -176,6 +182,7 @@ class BatchLine:
         self.last: Future | None = None
         self._dates = dates
         self._inside = inside
+        self._values = values
         self._trimmed = trimmed
         self._answered: Callable[[Any], None] = lambda _value: answered()
         self._cut: list[tuple[Record, bytes]] = []  # by the present lease
@@ -199,12 +206,11 @@ class BatchLine:
         for record in lease:
             try:
                 partition, key = self._place(record.key)
+                value = self._values.encode(record.payload)
             except Exception as exc:
                 refused.append((record, refusal_of(exc)))
                 continue
-            by_partition.setdefault(partition, []).append(
-                (record, key, record.payload, self._dates.date_ms(record, limits))
-            )
+            by_partition.setdefault(partition, []).append((record, key, value, self._dates.date_ms(record, limits)))
         is_news = [
             self._fill(partition, entries, portions, refused, more=more) for partition, entries in by_partition.items()
         ]
@@ -219,7 +225,11 @@ class BatchLine:
         portions: list[Portion] = []
         refused: list[Result] = []
         partition, key = self._place(record.key)  # it had one when it was sent with the others
-        if self._fill(partition, [(record, key, payload, date_ms)], portions, refused, more=False, cuts=False):
+        try:
+            value = self._values.encode(payload)
+        except Exception as exc:
+            return refusal_of(exc)
+        if self._fill(partition, [(record, key, value, date_ms)], portions, refused, more=False, cuts=False):
             self._inside.wake()
         for _, refusal in refused:
             if refusal is not None:
@@ -240,7 +250,7 @@ class BatchLine:
         cuts: bool = True,
     ) -> bool:
         """Add records to the batches of a partition; True when kafka-python has to look: one was begun, or may go now."""
-        is_begun = False
+        is_begun, kind = False, self._values.content_type
         with self._inside.lock(partition):
             batch = self._open.get(partition)
             if batch is not None and batch.records.is_closed:  # it is on its way
@@ -248,17 +258,17 @@ class BatchLine:
             was_ready = batch is not None and batch.records.is_ready
             first_ms, count = (0, 0) if batch is None else (batch.records.first_ms, batch.records.count)
             taken: list[Record] = []  # those that went into this batch
-            for record, key, payload, timestamp_ms in entries:
-                sent = payload
+            for record, key, value, timestamp_ms in entries:
+                sent = value
                 if batch is None:
                     first_ms = timestamp_ms
                 try:
-                    encoded = encode_record(record, key, sent, timestamp_ms - first_ms, count)
+                    encoded = encode_record(record, key, sent, timestamp_ms - first_ms, count, kind)
                     if len(encoded) > self._most_bytes:
                         sent = self._smaller(record, key, len(encoded), cuts=cuts)
-                        encoded = encode_record(record, key, sent, timestamp_ms - first_ms, count)
+                        encoded = encode_record(record, key, sent, timestamp_ms - first_ms, count, kind)
                     if batch is not None and not batch.records.has_room(len(encoded)):
-                        encoded = encode_record(record, key, sent, 0, 0)
+                        encoded = encode_record(record, key, sent, 0, 0, kind)
                         self._finish(batch, taken, portions)
                         batch, first_ms, count, taken = None, timestamp_ms, 0, []
                 except Exception as exc:
@@ -286,11 +296,12 @@ class BatchLine:
             self.last = batch.future
 
     def _smaller(self, record: Record, key: bytes, size: int, *, cuts: bool) -> bytes:
-        """Return a smaller form of a record that is too large for a request."""
+        """Return the value of a smaller form of a record that is too large for a request."""
         for payload in smaller_forms(record.payload) if cuts else ():
-            if len(encode_record(record, key, payload, 0, 0)) <= self._most_bytes:
+            value = self._values.encode(payload)
+            if len(encode_record(record, key, value, 0, 0, self._values.content_type)) <= self._most_bytes:
                 self._cut.append((record, payload))
-                return payload
+                return value
         raise MessageSizeTooLargeError(
             f"The message is {size + BATCH_HEAD_BYTES} bytes, and max_request_size is {self._most_bytes + BATCH_HEAD_BYTES}"
         )

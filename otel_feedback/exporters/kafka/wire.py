@@ -68,7 +68,6 @@ def _header(name: str, value: bytes) -> bytes:
 
 
 # in the order of `record_headers`; what differs from record to record stands between these
-_CONTENT_TYPE = _header("content-type", JSON)
 _SEQUENCE = _field(b"sequence")
 _CE_ID = _field(b"ce_id")
 _TYPE_AND_TIME = _header("ce_type", TYPE) + _field(b"ce_time")
@@ -80,26 +79,29 @@ _ALWAYS = 9
 
 
 @lru_cache(maxsize=64)
-def _constant(origin: Origin) -> tuple[tuple[bytes, bytes, bytes], bytes]:
+def _constant(origin: Origin, content_type: bytes) -> tuple[tuple[bytes, bytes, bytes], bytes]:
     """Return what is the same for all records of one producer: until the sequence, and from the id to the time.
 
     The first is for records with none, one or two more headers than all have.
     """
     producer_id, source = of_origin(origin)
-    before = _CONTENT_TYPE + _header("producer_id", producer_id) + _SEQUENCE
+    before = _header("content-type", content_type) + _header("producer_id", producer_id) + _SEQUENCE
     first = (varint(_ALWAYS) + before, varint(_ALWAYS + 1) + before, varint(_ALWAYS + 2) + before)
     return first, _header("ce_source", source) + _TYPE_AND_TIME
 
 
-def encode_record(record: Record, key: bytes, payload: bytes, timestamp_delta_ms: int, offset_delta: int) -> bytes:
+def encode_record(
+    record: Record, key: bytes, value: bytes, timestamp_delta_ms: int, offset_delta: int, content_type: bytes = JSON
+) -> bytes:
     """Return a record of a batch, with the headers that `record_headers` gives it.
 
     Args:
         key: From `key_field()`.
+        content_type: Of the value.
     """
-    until_sequence, source_to_time = _constant(record.origin)
+    until_sequence, source_to_time = _constant(record.origin, content_type)
     sequence, event_id, time = b"%d" % record.sequence, ce_id(record), ce_time(record)
-    more, size = 0, len(payload)
+    more, size = 0, len(value)
     schema = _SPECVERSION_AND_SCHEMA
     if record.schema_version != SCHEMA_VERSION:  # from the journal of an older version
         schema = _SPECVERSION_TO_SCHEMA + _field(record.schema_version.encode())
@@ -111,7 +113,7 @@ def encode_record(record: Record, key: bytes, payload: bytes, timestamp_delta_ms
         trace, more = _TRACEPARENT + _field(parent), more + 1
     body = b"".join((
         b"\x00", varint(timestamp_delta_ms), varint(offset_delta), key,
-        _SMALL[size] if size < 8_192 else _varint(size), payload,
+        _SMALL[size] if size < 8_192 else _varint(size), value,
         until_sequence[more], _SMALL[len(sequence)], sequence,
         _CE_ID, varint(len(event_id)), event_id,
         source_to_time, _SMALL[len(time)], time,

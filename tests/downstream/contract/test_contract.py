@@ -13,9 +13,10 @@ import msgspec
 import pytest
 
 from otel_feedback.cli.main import main
-from otel_feedback.downstream.contract.fields import FIELDS
 from otel_feedback.downstream.contract.gate import breaks, is_allowed
-from otel_feedback.downstream.contract.schemas import SCHEMAS, avro
+from otel_feedback.downstream.contract.schemas import SCHEMAS
+from otel_feedback.events.avro import avro_schema
+from otel_feedback.events.fields import FIELDS
 from otel_feedback.events.model import OutcomeEvent
 from tests.downstream.store.stores import Store, append, lines
 from tests.downstream.tables import made
@@ -135,7 +136,7 @@ def test_parquet_is_what_the_store_writes(tmp_path: Path) -> None:
 
 
 def test_avro_takes_events_and_gives_them_back() -> None:
-    schema = fastavro.parse_schema(avro())
+    schema = fastavro.parse_schema(avro_schema())
     metadata = {"a": True, "b": 1, "c": 1.5, "d": "x", "e": [False, 2, 0.5, "y"], "f": [], "g": -(2**63)}
     whole = msgspec.structs.replace(sample_event(), metadata=metadata, tags=("one", "two"))
     for event in (whole, *made.events(300)):

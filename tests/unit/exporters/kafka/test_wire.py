@@ -16,7 +16,7 @@ from kafka.structs import TopicPartition
 from otel_feedback.events.model import SCHEMA_VERSION, epoch_us
 from otel_feedback.events.record import Origin, Record
 from otel_feedback.exporters.kafka.batches import BatchAnswer, BatchPortion, BatchRecords, codec_of
-from otel_feedback.exporters.kafka.headers import record_headers
+from otel_feedback.exporters.kafka.headers import JSON, record_headers
 from otel_feedback.exporters.kafka.wire import encode_record, key_field, varint
 
 ORIGIN = Origin("0" * 32, "a service")
@@ -32,12 +32,13 @@ def one_record(sequence: int = 0, **fields: Any) -> Record:
     return Record(**given)
 
 
-def batch_of(records: list[Record], compression: str | None = None) -> BatchRecords:
+def batch_of(records: list[Record], compression: str | None = None, content_type: bytes = JSON) -> BatchRecords:
     first_ms = epoch_us(records[0].timestamp) // 1_000
     batch = BatchRecords(first_ms, codec_of(compression), MOST_BYTES)
     for index, record in enumerate(records):
         ms = epoch_us(record.timestamp) // 1_000
-        batch.add(encode_record(record, key_field(record.key.encode()), record.payload, ms - first_ms, index), ms)
+        key = key_field(record.key.encode())
+        batch.add(encode_record(record, key, record.payload, ms - first_ms, index, content_type), ms)
     return batch
 
 
@@ -47,9 +48,9 @@ def read_back(batch: BatchRecords) -> list[tuple[Any, ...]]:
     return [(one.offset, one.timestamp, one.key, one.value, [tuple(pair) for pair in one.headers]) for one in read]
 
 
-def as_given(records: list[Record]) -> list[tuple[Any, ...]]:
+def as_given(records: list[Record], content_type: bytes = JSON) -> list[tuple[Any, ...]]:
     return [
-        (index, epoch_us(one.timestamp) // 1_000, one.key.encode(), one.payload, record_headers(one))
+        (index, epoch_us(one.timestamp) // 1_000, one.key.encode(), one.payload, record_headers(one, content_type))
         for index, one in enumerate(records)
     ]
 
@@ -75,9 +76,10 @@ def as_given(records: list[Record]) -> list[tuple[Any, ...]]:
     )
 )
 def test_kafka_python_reads_what_was_written(records: list[Record]) -> None:
-    batch = batch_of(records)
-    batch.close()
-    assert read_back(batch) == as_given(records)
+    for kind in (JSON, b"application/avro"):
+        batch = batch_of(records, content_type=kind)
+        batch.close()
+        assert read_back(batch) == as_given(records, kind)
 
 
 @pytest.mark.parametrize("compression", [None, "gzip", "snappy", "lz4", "zstd"])

@@ -1,0 +1,1 @@
+"""Values in Avro, by a schema registry with Confluent's API."""
