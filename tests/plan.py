@@ -77,6 +77,7 @@ class Kept(NamedTuple):
 
 
 _KAFKA = Kept("Kafka", "kafka-", 6, 100)
+_FLINK = Kept("Flink", "flink-", 30, 400)
 _COLLECTOR = Kept("OpenTelemetry Collector", "collector-", 110, 2_300)
 _JAEGER = Kept("Jaeger", "jaeger-", 165, 2_300)
 _PROMETHEUS = Kept("Prometheus", "prometheus-", 240, 1_000)
@@ -85,6 +86,7 @@ _BROWSER = Kept("Chromium and axe-core", "axe-core-", 40, 500)
 _FIXTURES = {
     "browser": [_BROWSER],
     "kafka_broker": [_KAFKA],
+    "flink": [_KAFKA, _FLINK],
     "jaeger": [_JAEGER],
     "collector": [_COLLECTOR, _JAEGER],
     "collector_of_spans": [_COLLECTOR],

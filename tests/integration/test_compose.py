@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 import yaml
 
+from otel_feedback.cli.kafka.topics import STREAM_TOPICS
 from tests.stack import builds, versions
 from tests.stack.processes import temporary_directory
 from tests.stack.prometheus import FEATURES
@@ -89,8 +90,7 @@ def test_topics_are_created_with_their_partitions(services: dict[str, Service]) 
         "agent-outcomes": "6",
         "agent-outcomes-dlq": "1",
         "agent-outcomes-audit": "1",
-        "agent-metrics": "1",
-        "agent-alerts": "1 cleanup.policy=compact",
+        **{name: f"1 cleanup.policy={policy}" for name, policy in STREAM_TOPICS.items()},
     }
 
 

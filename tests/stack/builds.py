@@ -1,4 +1,4 @@
-"""Build the services where no container engine runs: Kafka by Maven, the others by Go.
+"""Build the services where no container engine runs: Kafka and Flink by Maven and pip, the others by Go.
 
 All versions are pinned; the recipes are the files in `build/` and the commands here. Measured on
 2 cores with empty Maven and Go caches: Kafka 6 s, collector 108 s, Jaeger 161 s, Prometheus about as long. Maven's and Go's
@@ -12,10 +12,13 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
+from otel_feedback.downstream.streaming.local import GATEWAY
+from otel_feedback.downstream.streaming.texts import FLINK, JARS
 from tests.stack import versions
 from tests.stack.cache import build_key, built
 from tests.stack.errors import ServiceUnavailable
@@ -52,6 +55,23 @@ def kafka_libraries() -> Path:
     _require_java(versions.KAFKA_JAVA)
     key = build_key("kafka", versions.KAFKA, [pom, *_COPY_JARS])
     return built(key, f"fetching Kafka {versions.KAFKA} with Maven (once)", build) / "lib"
+
+
+def flink() -> tuple[Path, Path]:
+    """Return the home of a Flink, and a folder with the jars that it needs beside its own."""
+    package = f"apache-flink-libraries=={FLINK}"  # of the extra `flink`: the jars alone
+
+    def build(directory: Path) -> None:
+        pip = (sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--no-compile")
+        run_step((*pip, "--target", "home", package), directory)
+        for jar in jars:
+            run_step(("mvn", "-q", "-B", "dependency:copy", f"-Dartifact={jar}", "-DoutputDirectory=jars"), directory)
+
+    jars = (*JARS, GATEWAY)
+    _require("java", "mvn")
+    _require_java(versions.KAFKA_JAVA)
+    folder = built(build_key("flink", FLINK, [package, *jars]), f"fetching Flink {FLINK} (once, 330 MB)", build)
+    return folder / "home" / "pyflink", folder / "jars"
 
 
 def collector_binary() -> Path:
@@ -108,6 +128,7 @@ def build_all() -> None:
     the same parts of Go's library.
     """
     kafka_libraries()
+    flink()
     collector_binary()
     jaeger_binary()
     prometheus_binary()
