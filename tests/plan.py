@@ -25,6 +25,7 @@ _THOROUGH = (
     "tests/downstream/store/test_kills.py",
     "tests/downstream/store/test_notices.py::test_the_manifest_says",
     "tests/downstream/store/test_topic.py::test_new_partitions",
+    "tests/downstream/streaming/test_flink.py",
     "tests/downstream/test_whole_chain.py",
     "tests/downstream/ui/test_commands.py",
     "tests/downstream/ui/test_mirror.py::test_a_writer_that_is_killed",

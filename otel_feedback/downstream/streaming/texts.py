@@ -22,7 +22,7 @@ from otel_feedback.downstream.tables.tables import WINDOW_S, quoted, text_of
 from otel_feedback.errors import ConfigError
 from otel_feedback.events.model import SCHEMA_VERSION, OutcomeStatus
 
-__all__ = ["FLINK", "JARS", "JOBS", "REFUSED_TOPIC", "Job", "Options", "text"]
+__all__ = ["FLINK", "JARS", "JOBS", "MARGIN_S", "REFUSED_TOPIC", "Job", "Options", "text"]
 
 FLINK = "2.3.0"
 JARS = (
