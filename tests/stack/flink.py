@@ -26,6 +26,14 @@ _WORKER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
 _SUBMIT_S = 120.0
 QUICK = {"JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1"}
 """Most of what a short job takes is Java's compiler."""
+_LOGGING = """\
+rootLogger.level = INFO
+rootLogger.appenderRef.console.ref = console
+appender.console.name = console
+appender.console.type = CONSOLE
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d{HH:mm:ss,SSS} %-5p %c{1} %m%n
+"""
 
 
 class Flink(NamedTuple):
@@ -59,8 +67,9 @@ class FlinkCluster(Service):
         self._flink = local.find_flink(flink.jars, {**os.environ, **flink.variables})
         self._rest = free_port()
         self._conf = self._folder / "conf"
-        _, self._environment = self._flink.client(Path(), self._folder)  # makes conf/
-        self._environment.update(QUICK)
+        super().__init__(self._process("jobmanager", _CLUSTER, 600))
+        self.worker = self._process("taskmanager", _WORKER, 900)
+        (self._conf / "log4j.properties").write_text(_LOGGING)
         (self._conf / "config.yaml").write_text(_config({
             "jobmanager.rpc.address": LOOPBACK, "jobmanager.rpc.port": free_port(), "jobmanager.bind-host": LOOPBACK,
             "rest.address": LOOPBACK, "rest.port": self._rest, "rest.bind-address": LOOPBACK,
@@ -71,21 +80,18 @@ class FlinkCluster(Service):
             "taskmanager.memory.framework.heap.size": "128m", "taskmanager.memory.framework.off-heap.size": "128m",
             "taskmanager.memory.jvm-metaspace.size": "256m", "taskmanager.memory.jvm-overhead.min": "192m",
             "taskmanager.memory.jvm-overhead.max": "192m",
-            "heartbeat.interval": 1_000, "heartbeat.timeout": 10_000,
+            "heartbeat.interval": 1_000, "heartbeat.timeout": 20_000,
             "restart-strategy.type": "fixed-delay", "restart-strategy.fixed-delay.delay": "1 s",
             "restart-strategy.fixed-delay.attempts": 1_000,
             "execution.checkpointing.dir": (self._folder / "checkpoints").as_uri(),
             "io.tmp.dirs": str(self._folder),
         }))  # fmt: skip
-        super().__init__(self._process("jobmanager", _CLUSTER, 600))
-        self.worker = self._process("taskmanager", _WORKER, 900)
 
     def _process(self, name: str, program: str, memory_mb: int) -> ChildProcess:
-        command, environment = self._flink.client(Path(), self._folder, memory_mb)
+        command, environment = self._flink.client(Path(), self._folder, memory_mb)  # also makes conf/
         start = command[: command.index("org.apache.flink.table.client.SqlClient")]
-        start = [each.replace("flink.log", f"{name}-java.log") for each in start]
         arguments = [*start, program, "--configDir", str(self._conf)]
-        return ChildProcess(name, arguments, directory=self._folder, environment={**self._environment, **environment})
+        return ChildProcess(name, arguments, directory=self._folder, environment={**environment, **QUICK})
 
     def is_ready(self) -> bool:
         try:

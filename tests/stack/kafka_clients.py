@@ -199,7 +199,7 @@ def produce(
 
 
 def produce_keyed(
-    bootstrap_servers: str, topic: str, records: Iterable[tuple[bytes, bytes]], *, compression: str
+    bootstrap_servers: str, topic: str, records: Iterable[tuple[bytes, bytes | None]], *, compression: str
 ) -> None:
     """Send keys and values, compressed, and return once they are acknowledged."""
     producer = _kafka.KafkaProducer(
