@@ -135,14 +135,14 @@ class FlinkCluster(Service):
         """Return the state of each job, by id."""
         return {each["id"]: each["status"] for each in self._get("jobs")["jobs"]}
 
+    def took_s(self, job: str) -> float:
+        """Return how many seconds a job took, once it is finished."""
+        wait_until(lambda: self.jobs()[job] == "FINISHED", timeout_s=300, what=f"the end of job {job}")
+        return float(self._get(f"jobs/{job}")["duration"]) / 1e3
+
     def checkpoints(self, job: str) -> int:
         """Return how many checkpoints of a job are complete."""
         return int(self._get(f"jobs/{job}/checkpoints")["counts"]["completed"])
-
-    def restarts(self, job: str) -> int:
-        """Return how often a job was started again."""
-        found = self._get(f"jobs/{job}/checkpoints")["counts"]["restored"]
-        return int(found)
 
     def stop_with_savepoint(self, job: str) -> str:
         """Stop a job, and return where its savepoint is."""
@@ -154,7 +154,7 @@ class FlinkCluster(Service):
 
         def is_there() -> bool:
             answer = self._get(f"jobs/{job}/savepoints/{asked}")
-            if "failure-cause" in answer.get("operation", {}):
+            if "failure-cause" in (answer.get("operation") or {}):
                 raise StackError(str(answer)[:2_000])
             found[:] = [answer["operation"]["location"]] if answer["status"]["id"] == "COMPLETED" else []
             return bool(found)

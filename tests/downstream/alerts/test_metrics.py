@@ -142,7 +142,7 @@ def test_what_windows_do_not_say_is_named(
     assert capsys.readouterr().err == ""
     assert main(["alerts", "list", "--json", *state]) == 1, "one is open"
     (alert,) = json.loads(capsys.readouterr().out)["alerts"]
-    assert (alert["rule"], alert["agent_name"], alert["value"]) == ("errors", "b", 0.9)
+    assert (alert["rule"], alert["agent"], alert["value"]) == ("errors", "b", 0.9)
 
 
 def test_a_topic_that_is_not_there_is_said(kafka_broker: KafkaBroker) -> None:
