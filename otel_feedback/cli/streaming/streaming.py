@@ -55,11 +55,12 @@ def run(
         settings, options = _options(shows_password=True, **given)
         plain = text(job, _options(shows_password=False, **given)[1])
         flink = find_flink(_place(jars, "XDG_DATA_HOME", "~/.local/share", "otel-feedback/flink"))
-        local = LocalJob(flink, _place(state, "XDG_STATE_HOME", "~/.local/state", "otel-feedback-stream") / job)
-        begin = local.begin_at(plain, savepoint, anew=anew or once)
+        folder = _place(state, "XDG_STATE_HOME", "~/.local/state", "otel-feedback-stream")
+        local = LocalJob(flink, folder / (f"{job}-once" if once else job))
         check_network(settings.kafka)
-        more = {**settings_of(local.checkpoints, begin, parallelism), **options.settings}
-        with stopped_by_signals(local.stop):
+        with local.owned(), stopped_by_signals(local.stop):
+            begin = local.begin_at(plain, savepoint, anew=anew or once)
+            more = {**settings_of(local.checkpoints, begin, parallelism), **options.settings}
             sink = options.sink or JOBS[job].topic
             where = "the beginning of the topic" if begin is None else begin
             _say(f"{job}: {options.topic} to {sink}, from {where}; the log is {local.folder / 'flink.log'}")

@@ -1,6 +1,7 @@
 """A job on this machine: one process of Java, with a cluster in it, which goes on where the last one stopped.
 
-    <state>/JOB/
+    <state>/JOB/         JOB-once for a pass, which leaves the state of the other alone
+      lock               flock of the one that runs
       job.sql            what the state belongs to: the same text goes on, another one does not
       checkpoints/…      of Flink; the newest that is complete is where the next process begins
       conf/, flink.log   of the process; client.log has what its SQL client said
@@ -15,7 +16,8 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -152,6 +154,28 @@ class LocalJob:
         self.folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._is_stopped = False
+        self._lock = -1
+
+    @contextmanager
+    def owned(self) -> Generator[None, None, None]:
+        """Hold the folder, as the one that runs; Java holds it, too, so that it counts also when we are killed and it is not.
+
+        Raises:
+            FlinkError: Somebody else does.
+        """
+        import fcntl  # not on Windows
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise FlinkError(
+                    f"{self.folder} is in use: this job runs already",
+                    "end that one, also its Java, or use another --state",
+                ) from None
+            self._lock = file.fileno()
+            yield
 
     def begin_at(self, text: str, savepoint: str | None, *, anew: bool) -> str | None:
         """Return where a job of this text begins: a checkpoint or savepoint; None: at the beginning of the topic.
@@ -159,7 +183,6 @@ class LocalJob:
         Raises:
             FlinkError: What is kept is that of another text.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         kept = self.folder / "job.sql"
         if anew:
             shutil.rmtree(self.checkpoints, ignore_errors=True)
@@ -178,7 +201,7 @@ class LocalJob:
         return self.folder / "checkpoints"
 
     def run(self, text: str) -> None:
-        """Run a text until it ends, or `stop()` is called.
+        """Run a text until it ends, or `stop()` is called; within `owned()`.
 
         Raises:
             FlinkError: It failed.
@@ -187,12 +210,14 @@ class LocalJob:
         for path in (script, said):  # the password of Kafka may be in both
             path.unlink(missing_ok=True)
             path.touch(0o600)
+        for path in self.folder.glob("*_LOG*"):  # RocksDB's, of earlier processes
+            path.unlink(missing_ok=True)
         script.write_text(text, "utf-8")
         command, environment = self._flink.client(script, self.folder)
         with said.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - Java, with arguments of ours
                 command, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT, start_new_session=True,
+                stderr=subprocess.STDOUT, start_new_session=True, pass_fds=(self._lock,),
             )  # fmt: skip
         if self._is_stopped:
             self.stop()

@@ -165,6 +165,9 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
 
 def test_a_job_goes_on_with_its_own_newest_checkpoint_only(tmp_path: Path) -> None:
     job = LocalJob(Flink("java", ()), tmp_path / "windows")
+    another = LocalJob(Flink("java", ()), job.folder)
+    with job.owned(), pytest.raises(FlinkError, match="this job runs already"), another.owned():
+        pass
     assert job.begin_at("one text", None, anew=False) is None
     for number, at in ((7, 20), (8, 30), (9, None)):  # the last one was not completed
         checkpoint = job.checkpoints / "abc" / f"chk-{number}"
