@@ -73,7 +73,7 @@ class Topics(NamedTuple):
 
     def options(self, **given: Any) -> Options:
         return Options(
-            self.broker.bootstrap_servers, self.events, self.rows.name, self.refused.name, latency_s=1, checkpoint_s=2,
+            self.broker.bootstrap_servers, self.events, self.rows.name, self.refused.name, latency_s=1, checkpoint_s=3,
             **given,
         )  # fmt: skip
 

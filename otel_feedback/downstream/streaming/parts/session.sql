@@ -13,5 +13,7 @@ SET 'table.exec.mini-batch.size' = '5000';
 SET 'state.backend.type' = 'rocksdb';
 SET 'execution.checkpointing.incremental' = 'true';
 SET 'execution.checkpointing.interval' = '$checkpoint_ms ms';
+-- and as long until the next, or a slow machine would do nothing else
+SET 'execution.checkpointing.min-pause' = '$checkpoint_ms ms';
 SET 'execution.checkpointing.externalized-checkpoint-retention' = 'RETAIN_ON_CANCELLATION';
 $more
