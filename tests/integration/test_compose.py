@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from otel_feedback.cli.kafka.topics import STREAM_TOPICS
-from otel_feedback.downstream.streaming.texts import FLINK, JARS
+from otel_feedback.downstream.streaming.jars import FLINK, JARS
 from tests.stack import builds, versions
 from tests.stack.processes import temporary_directory
 from tests.stack.prometheus import FEATURES

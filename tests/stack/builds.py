@@ -17,8 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
-from otel_feedback.downstream.streaming.local import GATEWAY
-from otel_feedback.downstream.streaming.texts import FLINK, JARS
+from otel_feedback.downstream.streaming.jars import FLINK, GATEWAY, JARS
 from tests.stack import versions
 from tests.stack.cache import build_key, built
 from tests.stack.errors import ServiceUnavailable

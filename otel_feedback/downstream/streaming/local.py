@@ -22,13 +22,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from otel_feedback.downstream.streaming.texts import FLINK, JARS
+from otel_feedback.downstream.streaming.jars import FLINK, GATEWAY, JARS
 from otel_feedback.errors import FeedbackError
 
-__all__ = ["Flink", "FlinkError", "LocalJob", "find_flink", "newest_checkpoint"]
+__all__ = ["Flink", "FlinkError", "LocalJob", "find_flink", "newest_checkpoint", "settings_of"]
 
-GATEWAY = f"org.apache.flink:flink-sql-gateway:{FLINK}"
-"""The SQL client needs it; a distribution has it, the package of the extra does not."""
 _OPTIONAL = ("flink-sql-client", "flink-sql-gateway", "flink-python")
 _OPENED = (
     "java.base/java.lang",

@@ -18,18 +18,13 @@ from typing import NamedTuple
 from otel_feedback.downstream.alerts.reading import read
 from otel_feedback.downstream.contract.fields import FIELDS
 from otel_feedback.downstream.contract.schemas import flink_columns
+from otel_feedback.downstream.streaming.jars import FLINK, JARS
 from otel_feedback.downstream.tables.tables import WINDOW_S, quoted, text_of
 from otel_feedback.errors import ConfigError
 from otel_feedback.events.model import SCHEMA_VERSION, OutcomeStatus
 
-__all__ = ["FLINK", "JARS", "JOBS", "MARGIN_S", "REFUSED_TOPIC", "Job", "Options", "text"]
+__all__ = ["JOBS", "MARGIN_S", "REFUSED_TOPIC", "Job", "Options", "text"]
 
-FLINK = "2.3.0"
-JARS = (
-    "org.apache.flink:flink-sql-connector-kafka:5.0.0-2.2",
-    "com.github.luben:zstd-jni:1.5.6-10",  # without it a topic with zstd ends the job
-)
-"""What a Flink needs beside its own jars, by group, name and version, as Maven Central has them."""
 REFUSED_TOPIC = "agent-metrics-refused"
 MARGIN_S = 3_600
 """How much longer than the oldest event state is kept, beside a window: clocks of producers that are ahead, and mini-batches."""
