@@ -27,6 +27,7 @@ _THOROUGH = (
     "tests/downstream/store/test_notices.py::test_the_manifest_says",
     "tests/downstream/store/test_topic.py::test_new_partitions",
     "tests/downstream/test_warehouse.py::test_a_connect_worker",
+    "tests/downstream/streaming/test_flink.py",
     "tests/downstream/test_whole_chain.py",
     "tests/downstream/ui/test_commands.py",
     "tests/downstream/ui/test_mirror.py::test_a_writer_that_is_killed",
@@ -81,6 +82,7 @@ class Kept(NamedTuple):
 
 _KAFKA = Kept("Kafka", "kafka-", 6, 100)
 _TOOLS = Kept("Kafka's tools and MirrorMaker", "tools-of-kafka-", 15, 50)
+_FLINK = Kept("Flink", "flink-", 30, 400)
 _COLLECTOR = Kept("OpenTelemetry Collector", "collector-", 110, 2_300)
 _JAEGER = Kept("Jaeger", "jaeger-", 165, 2_300)
 _PROMETHEUS = Kept("Prometheus", "prometheus-", 240, 1_000)
@@ -91,6 +93,7 @@ _FIXTURES = {
     "browser": [_BROWSER],
     "kafka_broker": [_KAFKA],
     "registry": [_APICURIO],
+    "flink": [_KAFKA, _FLINK],
     "jaeger": [_JAEGER],
     "collector": [_COLLECTOR, _JAEGER],
     "collector_of_spans": [_COLLECTOR],

@@ -16,7 +16,21 @@ from otel_feedback.cli.reading.names import GROUPS
 __all__ = ["script"]
 
 NAME = "otel-feedback"
-FILES = frozenset({"--secrets", "--from", "--out", "--rules", "--slo", "--state", "--store", "--token-file", "path"})
+FILES = frozenset(
+    {
+        "--from",
+        "--jars",
+        "--out",
+        "--rules",
+        "--savepoint",
+        "--secrets",
+        "--slo",
+        "--state",
+        "--store",
+        "--token-file",
+        "path",
+    }
+)
 """Options and arguments whose values are files or folders."""
 
 VALUES = {"--by": list(GROUPS), "--from": ["topic", "store"]}

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from otel_feedback.cli.kafka.topics import STREAM_TOPICS
 from tests.pace import Patience, slowness
 from tests.stack import kafka_clients
 from tests.stack.collector import Collector
@@ -99,13 +100,13 @@ def secured() -> Iterator[Secured]:
 def test_topics_are_checked_then_created_then_left_alone(secured: Secured, tmp_path: Path) -> None:
     servers = secured.broker.bootstrap_servers
     outcome = unique("outcomes")
-    side_topics = [f"{outcome}-dlq", f"{outcome}-audit", "agent-metrics", "agent-alerts"]
+    side_topics = [f"{outcome}-dlq", f"{outcome}-audit", *STREAM_TOPICS]
     variables = {"KAFKA_BOOTSTRAP_SERVERS": servers, "KAFKA_OUTCOME_TOPIC": outcome}
     assert kafka_clients.partition_count(servers, "agent-alerts") == 0
 
     dry = cli(tmp_path, "topics", "--dry-run", "--partitions", "3", **variables)
     assert dry.returncode == 0
-    assert dry.stdout.count("would be created") == 5
+    assert dry.stdout.count("would be created") == 7
     assert kafka_clients.partition_count(servers, outcome) == 0
 
     created = cli(tmp_path, "topics", "--partitions", "3", **variables)
@@ -115,11 +116,11 @@ def test_topics_are_checked_then_created_then_left_alone(secured: Secured, tmp_p
         *([name, "created,", "1", "partition"] for name in side_topics),
     ]
     counts = [kafka_clients.partition_count(servers, name) for name in (outcome, *side_topics)]
-    assert counts == [3, 1, 1, 1, 1]
+    assert counts == [3, 1, 1, 1, 1, 1, 1]
 
     again = cli(tmp_path, "topics", **variables)
     assert again.returncode == 0
-    assert again.stdout.count("left as it is") == 5
+    assert again.stdout.count("left as it is") == 7
     assert "exists, 3 partitions (a new one would have 6)" in again.stdout
     assert kafka_clients.partition_count(servers, outcome) == 3
 

@@ -10,6 +10,8 @@ from typing import Any, cast
 import pytest
 import yaml
 
+from otel_feedback.cli.kafka.topics import STREAM_TOPICS
+from otel_feedback.downstream.streaming.jars import FLINK, JARS
 from tests.stack import builds, versions
 from tests.stack.processes import temporary_directory
 from tests.stack.prometheus import FEATURES
@@ -19,7 +21,7 @@ from tests.support import ROOT
 _WITHOUT_HEALTH_CHECK = {
     "otel-collector": "its image holds no shell and no other program that could ask",
 }
-_ONE_SHOT = {"kafka-topics"}
+_ONE_SHOT = {"kafka-topics", "flink-jars"}
 _CONFIGURED = ("otel-collector", "prometheus", "alertmanager")  # by a file in collector-config/
 
 Service = dict[str, Any]
@@ -44,6 +46,8 @@ def test_images_are_what_the_tests_run_against(services: dict[str, Service]) -> 
     assert images["prometheus"] == versions.PROMETHEUS_IMAGE
     assert images["alertmanager"] == versions.ALERTMANAGER_IMAGE
     assert images["grafana"] == versions.GRAFANA_IMAGE
+    assert images["flink-jobmanager"] == images["flink-taskmanager"] == f"flink:{FLINK}"
+    assert all(jar in services["flink-jars"]["command"][0] for jar in JARS)
 
 
 def test_ports_are_on_loopback_and_used_once(services: dict[str, Service]) -> None:
@@ -78,6 +82,9 @@ def test_long_running_services_have_a_health_check(services: dict[str, Service])
 def test_services_wait_for_what_can_be_waited_for(services: dict[str, Service]) -> None:
     for name, service in services.items():
         for dependency, how in service.get("depends_on", {}).items():
+            if dependency in _ONE_SHOT:
+                assert how["condition"] == "service_completed_successfully", name
+                continue
             assert how["condition"] == "service_healthy", name
             assert "healthcheck" in services[dependency], f"{name} waits for ever"
 
@@ -89,8 +96,7 @@ def test_topics_are_created_with_their_partitions(services: dict[str, Service]) 
         "agent-outcomes": "6",
         "agent-outcomes-dlq": "1",
         "agent-outcomes-audit": "1",
-        "agent-metrics": "1",
-        "agent-alerts": "1 cleanup.policy=compact",
+        **{name: f"1 cleanup.policy={policy}" for name, policy in STREAM_TOPICS.items()},
     }
 
 

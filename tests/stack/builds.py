@@ -1,4 +1,4 @@
-"""Build the services where no container engine runs: Kafka by Maven, the others by Go.
+"""Build the services where no container engine runs: Kafka and Flink by Maven and pip, the others by Go.
 
 All versions are pinned; the recipes are the files in `build/` and the commands here. Measured on
 2 cores with empty Maven and Go caches: Kafka 6 s, collector 108 s, Jaeger 161 s, Prometheus about as long. Maven's and Go's
@@ -12,10 +12,12 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
+from otel_feedback.downstream.streaming.jars import FLINK, GATEWAY, JARS
 from tests.stack import versions
 from tests.stack.cache import build_key, built
 from tests.stack.errors import ServiceUnavailable
@@ -82,16 +84,24 @@ def apicurio_home() -> Path:
 
 def connect_libraries() -> Path:
     """Return the directory with the jars of a Kafka Connect worker."""
-    pom = _recipe("connect-pom.xml")
+    return _jars("connect", f"Kafka Connect {versions.KAFKA}", "connect-pom.xml")
+
+
+def flink() -> tuple[Path, Path]:
+    """Return the home of a Flink, and a folder with the jars that it needs beside its own."""
+    package = f"apache-flink-libraries=={FLINK}"  # of the extra `flink`: the jars alone
 
     def build(directory: Path) -> None:
-        (directory / "pom.xml").write_text(pom)
-        run_step(_COPY_JARS, directory)
+        pip = (sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--no-compile")
+        run_step((*pip, "--target", "home", package), directory)
+        for jar in jars:
+            run_step(("mvn", "-q", "-B", "dependency:copy", f"-Dartifact={jar}", "-DoutputDirectory=jars"), directory)
 
+    jars = (*JARS, GATEWAY)
     _require("java", "mvn")
     _require_java(versions.KAFKA_JAVA)
-    key = build_key("connect", versions.KAFKA, [pom, *_COPY_JARS])
-    return built(key, f"fetching Kafka Connect {versions.KAFKA} with Maven (once)", build) / "lib"
+    folder = built(build_key("flink", FLINK, [package, *jars]), f"fetching Flink {FLINK} (once, 330 MB)", build)
+    return folder / "home" / "pyflink", folder / "jars"
 
 
 def collector_binary() -> Path:
@@ -149,6 +159,7 @@ def build_all() -> None:
     """
     kafka_libraries()
     kafka_tools()
+    flink()
     collector_binary()
     jaeger_binary()
     prometheus_binary()

@@ -21,6 +21,7 @@ from tests.stack import builds, docker, progress, versions
 from tests.stack.collector import BASE, Collector
 from tests.stack.environment import COLLECTOR, JAEGER, KAFKA, PROMETHEUS, REGISTRY, given, is_ci
 from tests.stack.errors import ServiceUnavailable, StackError, first_possible
+from tests.stack.flink import Flink
 from tests.stack.jaeger import Jaeger
 from tests.stack.kafka import KafkaBroker
 from tests.stack.otlp_sink import OtlpSink
@@ -44,6 +45,7 @@ _TOOLS: dict[str, Callable[[], object]] = {
     "promtool": builds.promtool_binary,
     "amtool": builds.amtool_binary,
     "browser": browsers.chromium,
+    "flink": builds.flink,
 }
 
 _missing: dict[str, int] = {}  # reason to number of tests
@@ -106,6 +108,12 @@ def promtool() -> Path:
 def amtool() -> Path:
     """What checks Alertmanager's configuration."""
     return builds.amtool_binary()
+
+
+@pytest.fixture(scope="session")
+def flink() -> Flink:
+    """A Flink that is installed; `FlinkCluster` starts one of it, `otel-feedback stream run` a process."""
+    return Flink.get()
 
 
 @pytest.fixture(scope="session")

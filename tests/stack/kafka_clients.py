@@ -198,6 +198,21 @@ def produce(
         producer.close(timeout=5)
 
 
+def produce_keyed(
+    bootstrap_servers: str, topic: str, records: Iterable[tuple[bytes, bytes | None]], *, compression: str
+) -> None:
+    """Send keys and values, compressed, and return once they are acknowledged."""
+    producer = _kafka.KafkaProducer(
+        bootstrap_servers=bootstrap_servers, acks="all", compression_type=compression, linger_ms=20, batch_size=200_000
+    )
+    try:
+        for key, value in records:
+            producer.send(topic, value, key=key)
+        producer.flush()
+    finally:
+        producer.close(timeout=5)
+
+
 def read_topic(bootstrap_servers: str, topic: str, count: int, *, timeout_s: float = 30.0) -> list[Record]:
     """Return the records of all partitions from their beginning, once there are `count` or more.
 
@@ -223,8 +238,16 @@ def read_topic(bootstrap_servers: str, topic: str, count: int, *, timeout_s: flo
     return records
 
 
-def read_to_end(bootstrap_servers: str, topic: str, *, timeout_s: float = 30.0) -> list[Record]:
+def read_to_end(
+    bootstrap_servers: str, topic: str, *, timeout_s: float = 30.0, since: dict[int, int] | None = None
+) -> list[Record]:
     """Return all records of all partitions that are there now, repeats too.
+
+    Args:
+        bootstrap_servers: of the broker.
+        topic: which is read.
+        timeout_s: how long that may take.
+        since: by partition where to begin; afterwards where this ended.
 
     Raises:
         NotReadyError: when the deadline has passed first.
@@ -237,11 +260,16 @@ def read_to_end(bootstrap_servers: str, topic: str, *, timeout_s: float = 30.0) 
         ends = consumer.end_offsets(partitions)
         consumer.assign(partitions)
         consumer.seek_to_beginning(*partitions)
+        for partition in partitions:
+            if since is not None and partition.partition in since:
+                consumer.seek(partition, since[partition.partition])
         while any(consumer.position(partition) < end for partition, end in ends.items()):
             if time.monotonic() >= deadline:
                 raise NotReadyError(f"{len(records)} of {sum(ends.values())} records in {topic} in {timeout_s:g} s")
             for batch in consumer.poll(timeout_ms=200).values():
                 records.extend(map(_record, batch))
+        if since is not None:
+            since.update({partition.partition: consumer.position(partition) for partition in partitions})
     finally:
         consumer.close()
     return records

@@ -62,7 +62,7 @@ def _run(actions: Any) -> None:
         "agent-alerts where Kafka is configured.",
     )
     _add_rules(parser)
-    _add_source(parser)
+    _add_source(parser, ", or agent-metrics, the topic of `otel-feedback stream`")
     _add_state(parser)
     parser.add_argument("--once", action="store_true", help="look once, try to send what there is, and end")
     parser.add_argument("--bootstrap-servers", metavar="HOST:PORT", help="brokers, in place of KAFKA_BOOTSTRAP_SERVERS")
@@ -218,9 +218,13 @@ def _add_rules(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rules", metavar="FILE", help="the rules (alerts.toml in this directory, else the defaults)")
 
 
-def _add_source(parser: argparse.ArgumentParser) -> None:
+def _add_source(parser: argparse.ArgumentParser, more: str = "") -> None:
     parser.add_argument(
-        "--from", dest="source", nargs="+", metavar="PATH", help="a store's folder, or log files (as the settings say)"
+        "--from",
+        dest="source",
+        nargs="+",
+        metavar="PATH",
+        help=f"a store's folder, or log files{more} (as the settings say)",
     )
 
 

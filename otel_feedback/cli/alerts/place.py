@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from otel_feedback.cli import env_file
 from otel_feedback.cli.slo.place import OBJECTIVES, explain
 from otel_feedback.downstream.alerts.reading import read
-from otel_feedback.downstream.alerts.rules import DEFAULTS, AlertFile
+from otel_feedback.downstream.alerts.rules import DEFAULTS, AlertFile, Rule
 from otel_feedback.downstream.alerts.state import Folder
 from otel_feedback.downstream.declared.reading import FileError
 from otel_feedback.downstream.objectives.alerting import with_objectives
@@ -30,6 +30,7 @@ __all__ = [
     "find_rules",
     "name_of",
     "read_rules",
+    "sees_nothing",
 ]
 
 RULES = Path("alerts.toml")
@@ -103,8 +104,14 @@ def blind_rules(file: AlertFile, events: Source) -> str | None:
     """Return a sentence that names the rules that see nothing there; None: each sees something."""
     if events.is_store:
         return None
-    blind = ", ".join(f"{rule.name} ({rule.kind})" for rule in file.rules if rule.measures.needs_store)
-    return f"{blind}: need a store, and see nothing of log files: `otel-feedback store` writes one" if blind else None
+    rules = [rule for rule in file.rules if rule.measures.needs_store]
+    return sees_nothing(rules, "need a store, and see nothing of log files", "`otel-feedback store` writes one")
+
+
+def sees_nothing(rules: Sequence[Rule], why: str, todo: str) -> str | None:
+    """Return a sentence that names rules that see nothing; None: there are none."""
+    blind = ", ".join(f"{rule.name} ({rule.kind})" for rule in rules)
+    return f"{blind}: {why}: {todo}" if blind else None
 
 
 def _paths(path: Path) -> list[Path]:

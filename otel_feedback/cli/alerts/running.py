@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry import metrics
 
+from otel_feedback.cli import env_file
 from otel_feedback.cli.alerts.place import (
     NoEventsError,
     blind_rules,
@@ -19,6 +20,7 @@ from otel_feedback.cli.alerts.place import (
     find_objectives,
     name_of,
     read_rules,
+    sees_nothing,
 )
 from otel_feedback.cli.console import failed, remark
 from otel_feedback.downstream.alerts.channels import missing_variables
@@ -52,10 +54,19 @@ def run(
     if file is None:
         return 1
     try:
-        events = find_events(source)
         from otel_feedback.downstream.alerts.looking import look
+        from otel_feedback.downstream.alerts.metrics import METRICS_TOPIC, MetricsTopic, blind_to_windows
 
-        gauges = _gauges(file, events, rules)
+        env_file.load()
+        settings = get_settings(kafka_bootstrap_servers=bootstrap_servers)
+        if source is not None and list(source) == [METRICS_TOPIC]:
+            events = MetricsTopic(settings.kafka)
+            gauges = None
+            blind = sees_nothing(blind_to_windows(file), "ask for more than windows", "use a store for them")
+        else:
+            events = find_events(source)
+            gauges = _gauges(file, events, rules)
+            blind = blind_rules(file, events)
         log = ThrottledLog(logger)
 
         def failed_rule(rule: Rule, exc: Exception) -> None:
@@ -65,9 +76,10 @@ def run(
         def see(now: datetime) -> list[Observation]:
             if gauges is not None:
                 gauges.refresh(now)
+            if isinstance(events, MetricsTopic):
+                return events.look(file, now, failed_rule)
             return look(file, events, now, failed_rule)
 
-        settings = get_settings(kafka_bootstrap_servers=bootstrap_servers)
         publisher = Publisher(settings.kafka) if settings.enable_kafka or bootstrap_servers else None
         folder = find_folder(state)
         with folder.owned():
@@ -81,7 +93,6 @@ def run(
                 if not once:
                     nobody = "" if file.channels else "; there is no channel, so nobody is told"
                     _say(f"looking at {events} every {file.settings.every:g} s, by {name_of(rules)}{nobody}")
-                    blind = blind_rules(file, events)
                     if blind is not None:
                         remark(blind)
                 for channel in file.channels:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -25,11 +26,16 @@ from otel_feedback.settings.table import KafkaConfig, get_settings
 
 __all__ = ["run", "topic_names"]
 
-STREAM_TOPICS = ("agent-metrics", "agent-alerts")
-"""What the streaming jobs write."""
-
-COMPACTED = "agent-alerts"
-"""Of each alert Kafka keeps what is newest; the alerts are few, so it may take its time."""
+STREAM_TOPICS: Mapping[str, str] = MappingProxyType(
+    {
+        "agent-metrics": "compact,delete",
+        "agent-metrics-refused": "compact,delete",
+        "agent-outcomes-latest": "compact,delete",
+        "agent-alerts": "compact",
+    }
+)
+"""What streaming jobs and alerts write, and Kafka's policy: of each key it keeps what is newest, of what is old nothing.
+Alerts are few, and stay."""
 
 ALREADY_EXISTS = 36  # Kafka's error code TOPIC_ALREADY_EXISTS
 LEADERS_WAIT_MS = 10_000
@@ -117,8 +123,8 @@ def _create(
                 name: {
                     "num_partitions": n,
                     "replication_factor": replication_factor,
-                    "configs": {"cleanup.policy": "compact"}
-                    if name == COMPACTED and not is_topic_of(config.topic, name)
+                    "configs": {"cleanup.policy": STREAM_TOPICS[name]}
+                    if name in STREAM_TOPICS and not is_topic_of(config.topic, name)
                     else {},
                 }
                 for name, n in wanted.items()

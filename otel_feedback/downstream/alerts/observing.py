@@ -27,6 +27,15 @@ STEP_S = 300
 CHANCE = 3.0
 """Standard errors: of a thousand windows exactly at the limit one is above it by more."""
 _COLUMNS = {"tenant": "tenant_id", "agent": "agent_name", "action": "action_type"}
+_OF_ACTIONS = {
+    "relation": "outcomes", "time": "event_time", "actions": "count(*)",
+    "columns": "status, own_cost, quality_score, run_id, $took AS took, "
+    "CASE WHEN status IN ('failure', 'timeout') THEN 1.0 ELSE 0.0 END AS bad",
+}  # fmt: skip
+_OF_WINDOWS = {
+    "relation": "metrics", "time": "window_start",
+    "columns": "executions, failures + timeouts AS bad, $percentile_column AS took, cost, avg_quality, quality_count",
+}  # fmt: skip
 _LATENCY = "CASE WHEN status <> 'pending' THEN coalesce(latency_ms, duration_ms) END"
 
 
@@ -85,13 +94,21 @@ _FACTS = {
 }  # fmt: skip
 """What is counted of the pipeline, by kind."""
 _Z = CHANCE
+
+
+def _wilson(share: str, n: str) -> str:
+    """Return Wilson's lower bound of a share."""
+    return (
+        f"({share} + {_Z**2} / (2 * {n}) - {_Z} * sqrt({share} * (1 - {share}) / {n}"
+        f" + {_Z**2} / (4 * {n} * {n}))) / (1 + {_Z**2} / {n})"
+    )
+
+
 _MEASURES = {
     "errors": _Measure(
         "status <> 'pending'",
         "avg(bad)",
-        # Wilson's lower bound
-        f"(avg(bad) + {_Z**2} / (2 * count(*)) - {_Z} * sqrt(avg(bad) * (1 - avg(bad)) / count(*)"
-        f" + {_Z**2} / (4 * count(*) * count(*)))) / (1 + {_Z**2} / count(*))",
+        _wilson("avg(bad)", "count(*)"),
         "arg_max(run_id, t) FILTER (WHERE bad = 1)",
         "sum(value * actions) OVER usual / sum(actions) OVER usual",
     ),
@@ -112,6 +129,23 @@ _MEASURES = {
         "sum(value * actions) OVER usual / sum(actions) OVER usual",
     ),
 }
+
+_METERED = {
+    # of windows of five minutes: condition, value, and of how many actions; how far single actions are from it nobody knows
+    "errors": ("executions > 0", "sum(bad) / sum(executions)", "sum(executions)"),
+    "latency": ("took IS NOT NULL", "max(took)", "sum(executions)"),
+    "cost": ("cost IS NOT NULL", "sum(cost)", "sum(executions)"),
+    "quality": ("quality_count > 0", "sum(avg_quality * quality_count) / sum(quality_count)", "sum(quality_count)"),
+}
+_PERCENTILES = {0.5: "p50_latency_ms", 0.95: "p95_latency_ms", 0.99: "p99_latency_ms"}
+
+
+def is_metered(rule: Rule) -> bool:
+    """Tell whether windowed figures, by tenant, agent and action, say all that a rule asks."""
+    if rule.kind not in _METERED or rule.service != ("*",) or rule.window % STEP_S:
+        return False
+    is_exact = rule.percentile in _PERCENTILES and rule.window == STEP_S and set(rule.by) == set(_COLUMNS)
+    return rule.kind != "latency" or is_exact
 
 
 def moments_of(rule: Rule, after: datetime, until: datetime) -> tuple[int, int] | None:
@@ -138,7 +172,9 @@ def reach_s(rule: Rule, options: Options) -> float:
     return 2 * rule.window + rule.compare + options.recent
 
 
-def observe(tables: Tables, rule: Rule, options: Options, moments: tuple[int, int]) -> list[Observation]:
+def observe(
+    tables: Tables, rule: Rule, options: Options, moments: tuple[int, int], *, of_windows: bool = False
+) -> list[Observation]:
     """Return what a rule sees from the first to the last of these moments.
 
     Args:
@@ -146,6 +182,7 @@ def observe(tables: Tables, rule: Rule, options: Options, moments: tuple[int, in
         rule: Which.
         options: Of all rules.
         moments: As `moments_of()` returns them.
+        of_windows: Not of events but of the table `metrics`, where `is_metered()` says so.
 
     Raises:
         QueryError: Its SQL does not run.
@@ -154,7 +191,7 @@ def observe(tables: Tables, rule: Rule, options: Options, moments: tuple[int, in
         return [each for ended in range(moments[0], moments[1] + 1, _step(rule)) for each in _own(tables, rule, ended)]
     name = "windowed" if rule.kind in _MEASURES else "counted" if rule.kind in _FACTS else rule.kind
     text = (Path(__file__).parent / "kinds" / f"{name}.sql").read_text(encoding="utf-8")
-    query = Template(text).substitute(_numbers(rule, options, moments))
+    query = Template(text).substitute(_numbers(rule, options, moments, of_windows=of_windows))
     return [_observation(rule, row) for row in _rows(tables, rule, query)]
 
 
@@ -162,7 +199,7 @@ def _step(rule: Rule) -> int:
     return int(min(rule.window, STEP_S))
 
 
-def _numbers(rule: Rule, options: Options, moments: tuple[int, int]) -> dict[str, Any]:
+def _numbers(rule: Rule, options: Options, moments: tuple[int, int], *, of_windows: bool) -> dict[str, Any]:
     keys = [column if part in rule.by else f"NULL::VARCHAR AS {column}" for part, column in _COLUMNS.items()]
     parameters: dict[str, Any] = {
         "first": moments[0], "last": moments[1], "step": _step(rule), "window": int(rule.window),
@@ -173,6 +210,14 @@ def _numbers(rule: Rule, options: Options, moments: tuple[int, int]) -> dict[str
     }  # fmt: skip
     parameters["facts"] = Template(_FACTS.get(rule.kind, "")).substitute(parameters)
     measure = _MEASURES.get(rule.kind)
+    rows: dict[str, str] = _OF_ACTIONS
+    if of_windows:
+        condition, value, actions = _METERED[rule.kind]
+        judged = _wilson(value, actions) if rule.kind == "errors" else value
+        measure = _Measure(condition, value, judged, "NULL", _MEASURES[rule.kind].usual)
+        rows = {**_OF_WINDOWS, "actions": actions}
+        parameters["percentile_column"] = _PERCENTILES.get(rule.percentile, "NULL")
+    parameters.update({name: Template(told).safe_substitute(parameters) for name, told in rows.items()})
     if measure is not None:
         told = {name: Template(text).safe_substitute(parameters) for name, text in measure._asdict().items()}
         parameters.update(told, judged=told["value"] if rule.by_chance else told["judged"])

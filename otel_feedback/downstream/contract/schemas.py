@@ -20,7 +20,7 @@ from otel_feedback.events.codec import json_schema
 from otel_feedback.events.fields import FIELDS, Field, Kind
 from otel_feedback.events.model import SCHEMA_VERSION
 
-__all__ = ["SCHEMAS", "Said", "Schema"]
+__all__ = ["SCHEMAS", "Said", "Schema", "flink_columns"]
 
 TOPIC = "agent-outcomes"
 
@@ -100,11 +100,17 @@ _FLINK: Mapping[Kind, str] = {
 }  # fmt: skip
 
 
+def flink_columns() -> list[str]:
+    """Return the columns of the event, as a CREATE TABLE of Flink has them.
+
+    None is NOT NULL: a record that lacks something is for a query to leave out, not a reason to end the job.
+    """
+    return [f"`{field.name}` {_FLINK[field.kind]}" for field in FIELDS]
+
+
 def _flink_text() -> str:
-    # nothing is NOT NULL: a record that lacks something is for a query to leave out, not a reason to end the job
-    columns = [f"    `{field.name}` {_FLINK[field.kind]}" for field in FIELDS]
-    columns.append("    `event_time` AS COALESCE(`end_time`, `timestamp`)")
-    listed = ",\n".join(columns)
+    columns = [*flink_columns(), "`event_time` AS COALESCE(`end_time`, `timestamp`)"]
+    listed = ",\n".join(f"    {column}" for column in columns)
     return f"""\
 -- The topic {TOPIC} as a table, version {SCHEMA_VERSION}. What is between {{{{ }}}} is yours.
 CREATE TABLE events (

@@ -1,13 +1,12 @@
 -- Errors, latency, cost, quality: a value for each key and each window, and what was usual in the windows before it.
--- A window that is longer than a step overlaps with others: an action is in each that it belongs to.
+-- A window that is longer than a step overlaps with others: an action is in each that it belongs to. A row is an action, or the
+-- windowed figures of five minutes, that of a stream.
 WITH x AS (
-    SELECT
-        epoch(event_time) AS t, $keys, status, own_cost, quality_score, run_id, $took AS took,
-        CASE WHEN status IN ('failure', 'timeout') THEN 1.0 ELSE 0.0 END AS bad
-    FROM outcomes
+    SELECT epoch($time) AS t, $keys, $columns
+    FROM $relation
     WHERE $where
-        AND event_time >= to_timestamp($first - 2 * $window - $recent - $compare)
-        AND event_time < to_timestamp($last)
+        AND $time >= to_timestamp($first - 2 * $window - $recent - $compare)
+        AND $time < to_timestamp($last)
 ),
 placed AS (
     SELECT
@@ -21,7 +20,7 @@ placed AS (
 ),
 windowed AS (
     SELECT
-        ended, tenant_id, agent_name, action_type, count(*) AS actions, $value AS value, $judged AS judged, $run_id AS run_id
+        ended, tenant_id, agent_name, action_type, $actions AS actions, $value AS value, $judged AS judged, $run_id AS run_id
     FROM placed
     WHERE ended <= $last
     GROUP BY ended, tenant_id, agent_name, action_type

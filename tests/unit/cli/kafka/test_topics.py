@@ -15,7 +15,7 @@ from tests.support import run_cli
 
 
 def test_the_outcome_topic_and_those_beside_it_are_named_by_the_setting() -> None:
-    streams = ("agent-metrics", "agent-alerts")
+    streams = ("agent-metrics", "agent-metrics-refused", "agent-outcomes-latest", "agent-alerts")
     assert topic_names(KafkaConfig()) == ("agent-outcomes", "agent-outcomes-dlq", "agent-outcomes-audit", *streams)
     assert topic_names(KafkaConfig(topic="mine")) == ("mine", "mine-dlq", "mine-audit", *streams)
     assert topic_names(KafkaConfig(topic="agent-alerts"))[0] == "agent-alerts"

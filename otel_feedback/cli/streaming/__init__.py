@@ -1,0 +1,1 @@
+"""`otel-feedback stream`: jobs of Flink SQL."""

@@ -1,0 +1,3 @@
+    'key.format' = 'raw',
+    'value.format' = 'json',
+    'value.json.timestamp-format.standard' = 'ISO-8601'
