@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import random
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from otel_feedback import OutcomeEvent, OutcomeStatus
+from otel_feedback.downstream.store import erasures
+from otel_feedback.downstream.store.folder import StoreFolder
 from tests.browser.conftest import Served
 from tests.browser.serving import Ui, opened, overflow, serving, write
+from tests.downstream.ui.serve import write as into_store
+from tests.stack.waiting import wait_until
 from tools.traffic import run
 
 
@@ -38,6 +45,17 @@ def _event(**fields: object) -> OutcomeEvent:
     return msgspec.convert(given, OutcomeEvent)
 
 
+def _ended(**fields: object) -> OutcomeEvent:
+    return _event(
+        **{"status": "success", "revision": 1, "start_time": _now(), "end_time": _now(), "timestamp": _now(), **fields}
+    )
+
+
+def _told(page: Page) -> bool:
+    page.wait_for_timeout(50)  # what is held is told while the page is waited for
+    return True
+
+
 @pytest.mark.brief
 def test_a_pending_row_changes_when_its_action_ends(browser: Browser, growing: tuple[Ui, Path]) -> None:
     ui, log = growing
@@ -56,6 +74,77 @@ def test_a_pending_row_changes_when_its_action_ends(browser: Browser, growing: t
         expect(row).to_contain_text("failure")
         expect(row).to_contain_text("RateLimitError: HTTP 429")
         expect(page.locator(".feed li")).to_have_count(before + 1)
+
+
+def test_a_row_that_fits_the_filters_no_more_goes(browser: Browser, growing: tuple[Ui, Path]) -> None:
+    ui, log = growing
+    began = _now() - timedelta(seconds=2)
+    names = ("leave-1", "leave-2", "leave-3")
+    with opened(browser, f"{ui.url}/?status=pending&agent=leaver") as page:
+        expect(page.locator("main")).to_contain_text("Nothing fits these filters")
+        write(
+            log,
+            [
+                _event(event_id=name, agent_name="leaver", status="pending", start_time=began, timestamp=began)
+                for name in names
+            ],
+        )
+        expect(page.locator(".feed li")).to_have_count(3)
+        second = page.locator('.feed li[data-id="leave-2"] a')
+        second.focus()
+        write(log, [_ended(event_id="leave-2", agent_name="leaver", start_time=began)])
+        expect(page.locator('.feed li[data-id="leave-2"]')).to_have_count(0)
+        expect(page.locator(".feed li a:focus")).to_have_count(1)  # who goes by keyboard is still among them
+        page.get_by_role("button", name="Pause").click()
+        write(log, [_ended(event_id="leave-1", agent_name="leaver", start_time=began)])
+        with opened(browser, f"{ui.url}/?status=success&agent=leaver") as other:  # there it comes
+            expect(other.locator('.feed li[data-id="leave-1"]')).to_be_visible()
+        expect(page.locator(".feed li")).to_have_count(2)
+        page.get_by_role("button", name="Resume").click()
+        expect(page.locator(".feed li")).to_have_count(1)
+        write(
+            log,
+            [
+                _event(
+                    event_id="leave-3",
+                    agent_name="another",
+                    status="pending",
+                    start_time=began,
+                    timestamp=began,
+                    revision=1,
+                )
+            ],
+        )
+        expect(page.locator("main")).to_contain_text("Nothing fits these filters")
+
+
+def test_rows_of_the_filters_before_do_not_come_into_those_of_now(browser: Browser, growing: tuple[Ui, Path]) -> None:
+    ui, log = growing
+    held: list[Route] = []
+    with opened(browser, ui.url) as page:
+        expect(page.locator("#link-words")).to_have_text("Live")
+        page.route("**/api/feed?agent=planner*", lambda route: held.append(route))  # noqa: PLW0108  # Playwright writes on what it calls
+        page.get_by_role("table", name="Agents").get_by_role("link", name="planner", exact=True).click()
+        wait_until(lambda: _told(page) and bool(held), timeout_s=30, what="the question of the feed")
+        write(
+            log, [_ended(event_id="early-1", agent_name="coder")]
+        )  # the answer is not there yet, nor the stream of it
+        with opened(browser, ui.url) as other:
+            expect(other.locator('.feed li[data-id="early-1"]')).to_be_visible()
+        held[0].continue_()
+        expect(page.locator(".feed li", has_text="planner").first).to_be_visible()
+        assert page.locator(".feed li", has_text="coder").count() == 0
+
+
+def test_what_is_erased_goes_from_a_page_that_is_open(browser: Browser, tmp_path: Path) -> None:
+    folder = StoreFolder(tmp_path / "store")
+    into_store(folder, [_ended(event_id="erase-1", user_id="u-1"), _ended(event_id="erase-2", user_id="u-2")])
+    with serving(tmp_path, ["--from", str(folder.path)], 2) as ui, opened(browser, ui.url) as page:
+        expect(page.locator(".feed li")).to_have_count(2)
+        erasures.add(folder, "user_id", "u-1", None, _now())
+        into_store(folder, [])
+        expect(page.locator(".feed li")).to_have_count(1)
+        expect(page.locator('.feed li[data-id="erase-2"]')).to_be_visible()
 
 
 def test_a_paused_feed_stands_still_and_goes_on(browser: Browser, growing: tuple[Ui, Path]) -> None:
@@ -157,12 +246,63 @@ def test_saved_filters_are_there_tomorrow(browser: Browser, served: Served) -> N
 
 
 def test_what_is_exported_is_what_is_shown(browser: Browser, served: Served) -> None:
-    with opened(browser, f"{served.url}/?agent=coder", accept_downloads=True) as page:
-        page.locator("summary", has_text="Export").click()
-        with page.expect_download() as coming:
-            page.get_by_role("link", name="JSON").click()
-        told = json.loads(Path(coming.value.path()).read_text("utf-8"))
-        assert {each["event_id"] for each in told} == {e.event_id for e in served.events if e.agent_name == "coder"}
+    with opened(browser, f"{served.url}/?agent=coder&status=failure&status=timeout", accept_downloads=True) as page:
+        shown = {e.event_id for e in served.events if e.agent_name == "coder" and e.status in ("failure", "timeout")}
+        assert shown
+        assert {each["event_id"] for each in json.loads(_downloaded(page, "JSON"))} == shown
+        rows = list(csv.DictReader(io.StringIO(_downloaded(page, "CSV"))))
+        assert {row["event_id"] for row in rows} == shown
+        assert {row["agent_name"] for row in rows} == {"coder"}
+        page.goto(f"{served.url}/failures?agent=coder")
+        expect(page.locator(".failure").first).to_be_visible()
+        told = json.loads(_downloaded(page, "JSON"))
+        assert sum(each["times"] for each in told) == len(shown)
+        page.goto(f"{served.url}/cost?agent=coder&by=model")
+        rows = list(csv.DictReader(io.StringIO(_downloaded(page, "CSV"))))
+        spent = sum(event.own_cost or 0 for event in served.events if event.agent_name == "coder")
+        assert [row["key"] for row in rows if row["key"]] == ["claude-sonnet-4"]
+        assert sum(float(row["cost"] or 0) for row in rows) == pytest.approx(spent)
+
+
+def _downloaded(page: Page, form: str) -> str:
+    page.locator("summary", has_text="Export").click()
+    with page.expect_download() as coming:
+        page.locator("details[open]").get_by_role("link", name=form).click()
+    page.keyboard.press("Escape")
+    return Path(coming.value.path()).read_text("utf-8")
+
+
+def test_a_drag_over_a_picture_chooses_that_time(browser: Browser, served: Served) -> None:
+    with opened(browser, served.url) as page:
+        over = page.locator("figure", has_text="Outcomes").locator(".u-over")
+        expect(page.locator(".feed li").first).to_be_visible()
+        box = over.bounding_box()
+        assert box is not None
+        begin, end = box["x"] + 0.5 * box["width"], box["x"] + 0.75 * box["width"]
+        page.mouse.move(begin, box["y"] + 40)
+        page.mouse.down()
+        page.mouse.move((begin + end) / 2, box["y"] + 50, steps=4)
+        page.mouse.move(end, box["y"] + 50, steps=4)
+        page.mouse.up()
+        expect(page).to_have_url(re.compile(r"since=.*Z&until=.*Z"))
+        asked = parse_qs(urlsplit(page.url).query)
+        since, until = (datetime.fromisoformat(asked[name][0].replace("Z", "+00:00")) for name in ("since", "until"))
+        chosen = [
+            e
+            for e in served.events
+            if e.status is not OutcomeStatus.PENDING and since <= (e.end_time or e.timestamp) < until
+        ]
+        assert 0 < len(chosen) < len(served.events)
+        expect(page.get_by_label("Summary").locator(".figure", has_text="Actions")).to_have_attribute(
+            "title", f"{len(chosen):,}"
+        )
+        expect(page.get_by_label("Time", exact=True)).to_contain_text(" to ")
+        page.go_back()
+        expect(page).to_have_url(f"{served.url}/")
+        page.mouse.move(begin, box["y"] + 40)  # a click is no drag
+        page.mouse.down()
+        page.mouse.up()
+        expect(page).to_have_url(f"{served.url}/")
 
 
 @pytest.mark.brief

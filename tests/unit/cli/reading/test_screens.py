@@ -269,7 +269,9 @@ EXTRAS = {
 
 
 def test_what_is_not_installed_is_said_with_what_to_do(tmp_path: Path) -> None:
-    (tmp_path / "outcomes.log").write_bytes(encode(OutcomeEvent(action_type="step", status=OutcomeStatus.SUCCESS)) + b"\n")
+    (tmp_path / "outcomes.log").write_bytes(
+        encode(OutcomeEvent(action_type="step", status=OutcomeStatus.SUCCESS)) + b"\n"
+    )
     told = environment(OTEL_FEEDBACK_LOG_FILE="outcomes.log", OTEL_FEEDBACK_STORE_DIR="store", XDG_STATE_HOME="state")
     command = [sys.executable, "-c", BARE, "tail --once", *EXTRAS]
     done = subprocess.run(command, env=told, cwd=tmp_path, capture_output=True, text=True, check=False)

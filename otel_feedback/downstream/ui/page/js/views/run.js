@@ -53,8 +53,8 @@ class Run {
     this.begin();
   }
 
-  rows(events) {
-    if (!events.some((event) => event.run_id === this.id) || this.timer) return;
+  rows() {
+    if (this.timer) return;
     this.timer = setTimeout(() => {
       this.timer = null;
       if (!this.ctx.signal.aborted) this.begin();

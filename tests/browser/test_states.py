@@ -1,0 +1,317 @@
+"""What a view says of each state that there is: objectives, alerts, the pipeline, a run, a source that stands still or is gone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from otel_feedback import OutcomeEvent, OutcomeStatus, Severity
+from otel_feedback.downstream.alerts.machine import Alert, Phase
+from otel_feedback.downstream.alerts.observing import Key
+from otel_feedback.downstream.alerts.reading import parse
+from otel_feedback.downstream.alerts.state import Acknowledged, Folder, Hand, State
+from otel_feedback.downstream.store.folder import StoreFolder
+from otel_feedback.downstream.ui.alerting import Alerts
+from otel_feedback.downstream.ui.goals import Goals
+from otel_feedback.downstream.ui.pipeline import Journal, Pipeline
+from otel_feedback.journal.interface import Account
+from tests.browser.conftest import RULES
+from tests.browser.serving import barriers, opened
+from tests.downstream.alerts.stores import Sequenced
+from tests.downstream.alerts.stores import write as write_sequenced
+from tests.downstream.ui.serve import Server, served, write
+
+SLO = """
+[[objective]]
+name = "answers"
+kind = "success"
+target = 0.9
+by = ["agent"]
+"""
+NOW = datetime.now(timezone.utc)
+RUN = "run-1"
+
+
+def _event(number: int, **fields: Any) -> OutcomeEvent:
+    at = NOW - timedelta(minutes=number + 1)
+    given: dict[str, Any] = {
+        "event_id": f"event-{number}", "action_type": "answer", "agent_name": "planner", "status": OutcomeStatus.SUCCESS,
+        "start_time": at - timedelta(seconds=2), "end_time": at, "timestamp": at, "duration_ms": 2_000.0, **fields,
+    }  # fmt: skip
+    return OutcomeEvent(**given)
+
+
+def _answers() -> list[OutcomeEvent]:
+    """A planner of which one answer in five is bad, a writer whose answers are good, and one who has hardly begun."""
+    bad = OutcomeStatus.FAILURE
+    planner = [_event(number, status=bad if number % 5 == 0 else OutcomeStatus.SUCCESS) for number in range(100)]
+    writer = [_event(number, event_id=f"writer-{number}", agent_name="writer") for number in range(100)]
+    return [*planner, *writer, _event(0, event_id="scout-0", agent_name="scout")]
+
+
+def test_objectives_say_how_they_stand(browser: Browser, tmp_path: Path, axe: str) -> None:
+    write(StoreFolder(tmp_path / "store"), _answers())
+    (tmp_path / "slo.toml").write_text(SLO)
+    goals = Goals(tmp_path / "slo.toml", tmp_path / "store")
+    with served(tmp_path / "store", objectives=goals.told) as server:
+        server.wait_for_rows(201)
+        with opened(browser, f"{server.address}objectives") as page:
+            cards = page.get_by_role("article", name="answers")
+            planner, writer, scout = (cards.filter(has_text=f"agent {name}") for name in ("planner", "writer", "scout"))
+            for card, words in (
+                (planner, ["missed", "80.0 %", "of 100", "90.0 %", "over 30d", "-100 %", "24h 2.0\u00d7"]),
+                (writer, ["met", "100 %", "24h 0.0\u00d7"]),
+                (scout, ["not enough yet", "1 of the 10 are there that are needed"]),
+            ):
+                for said in words:
+                    expect(card).to_contain_text(said)
+            expect(writer.get_by_role("img", name="100 % of the budget is left")).to_be_visible()
+            expect(scout.get_by_role("img", name="not known yet")).to_be_visible()
+            assert barriers(page, axe) == []
+
+
+def _alert(agent: str, phase: Phase, began: timedelta, **fields: Any) -> Alert:
+    given: dict[str, Any] = {
+        "key": Key("errors", "acme", agent, "answer"), "phase": phase, "since": NOW - began,
+        "changed": NOW - began + timedelta(minutes=12), "seen": NOW, "value": 0.25, "worst": 0.5, "count": 40,
+        "severity": "critical", **fields,
+    }  # fmt: skip
+    return Alert(**given)
+
+
+def test_alerts_with_their_history(browser: Browser, tmp_path: Path, axe: str) -> None:
+    write(StoreFolder(tmp_path / "store"), [_event(0, run_id=RUN)])
+    alerts = (
+        _alert("planner", Phase.FIRING, timedelta(minutes=30), run_id=RUN, usual=0.02),
+        _alert("writer", Phase.FIRING, timedelta(hours=1), is_flapping=True),
+        _alert("scout", Phase.RESOLVED, timedelta(hours=5), run_id=RUN),
+        _alert("critic", Phase.EXPIRED, timedelta(hours=9)),
+        _alert("nobody", Phase.PENDING, timedelta(hours=9)),  # not one yet
+    )
+    folder = Folder(tmp_path / "alerts")
+    with folder.owned():
+        folder.keep(State(looked_at=NOW, alerts=alerts))
+    with folder.changing():
+        folder.keep_hand(Hand(acknowledged=(Acknowledged(alerts[0].key, alerts[0].since, NOW, "dana", "on it"),)))
+    rules = {rule.name: rule for rule in parse(RULES, "alerts.toml").rules}
+    with served(tmp_path / "store", alerts=Alerts(folder, rules).told) as server:
+        server.wait_for_rows(1)
+        with opened(browser, f"{server.address}alerts") as page:
+            card = page.get_by_role("article", name="firing: errors")
+            for said in ("25.0%", "usual is 2.0%", "tenant acme, agent planner", "known to dana"):
+                expect(card).to_contain_text(said)
+            expect(page.get_by_role("article", name="flapping: errors")).to_contain_text("agent writer")
+            expect(page.locator("nav .count")).to_contain_text("2")
+            rows = page.get_by_role("table", name="Alerts that were").locator("tbody tr")
+            expect(rows).to_have_count(2)
+            for row, words in (
+                (rows.first, ("resolved", "scout", "50.0%", "12 min")),
+                (rows.last, ("expired", "critic")),
+            ):
+                for said in words:
+                    expect(row).to_contain_text(said)
+            assert barriers(page, axe) == []
+            with folder.owned():  # the first one is over
+                folder.keep(
+                    State(looked_at=NOW, alerts=(_alert("planner", Phase.RESOLVED, timedelta(minutes=30)), *alerts[1:]))
+                )
+            expect(rows).to_have_count(3)
+            expect(page.locator("nav .count")).to_contain_text("1")
+            rows.filter(has_text="scout").get_by_role("link", name="Run").click()
+            expect(page.locator(".run-table tbody tr")).to_have_count(1)
+
+
+def _run() -> list[OutcomeEvent]:
+    """A run of which the second attempt worked, one action's process died, and one has not ended."""
+    common: dict[str, Any] = {
+        "run_id": RUN,
+        "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+        "root_event_id": "root",
+        "tenant_id": "acme",
+    }
+    below: dict[str, Any] = {**common, "parent_event_id": "root", "depth": 1}
+    failed = {"status": OutcomeStatus.FAILURE, "error_type": "RateLimitError", "error_message": "HTTP 429"}
+    lost = {
+        "status": OutcomeStatus.FAILURE,
+        "severity": Severity.CRITICAL,
+        "error_type": "process_lost",
+        "error_message": "its process ended",
+    }
+    return [
+        _event(9, event_id="root", action_type="workflow", **{**common, "status": OutcomeStatus.PENDING, "revision": 0, "end_time": None, "duration_ms": None}),
+        _event(8, event_id="first", tool_name="search", attempt=1, **{**below, **failed}),
+        _event(7, event_id="second", tool_name="search", attempt=2, **below),
+        _event(6, event_id="third", tool_name="search", attempt=3, **below),
+        _event(5, event_id="lost", tool_name="fetch", **{**below, **lost}),
+        _event(4, event_id="open", tool_name="wait", **{**below, "status": OutcomeStatus.PENDING, "revision": 0, "end_time": None, "duration_ms": None}),
+    ]  # fmt: skip
+
+
+def test_a_run_with_retries_a_lost_process_and_an_action_that_never_ended(
+    browser: Browser, tmp_path: Path, axe: str
+) -> None:
+    write(StoreFolder(tmp_path / "store"), _run())
+    link = "http://jaeger.example:16686/trace/{trace_id}"
+    with served(tmp_path / "store", jaeger=link) as server:
+        server.wait_for_rows(6)
+        with opened(browser, f"{server.address}run/{RUN}") as page:
+            expect(page.locator(".run-title")).to_contain_text("pending")
+            expect(page.get_by_label("The run")).to_contain_text("under way")
+            for name, words in (
+                ("second", "1 retry"),
+                ("third", "2 retries"),
+                ("lost", "process lost"),
+                ("open", "not ended"),
+                ("first", "failure"),
+            ):
+                expect(page.locator(f'[data-event="{name}"]')).to_contain_text(words)
+            assert "retr" not in page.locator('[data-event="first"]').inner_text()
+            widths = [
+                page.locator(f'[data-event="{name}"] .stretch').evaluate("one => one.getBoundingClientRect().width")
+                for name in ("open", "first")
+            ]
+            assert widths[0] > 10 * widths[1], "what has not ended goes on up to now"
+            for name, words in (
+                ("lost", "Its process died: how it ended is not known"),
+                ("open", "It has not ended, as far as was told"),
+                ("third", "2"),
+            ):
+                page.locator(f'[data-event="{name}"] .run-name').click()
+                expect(page.locator(".detail")).to_contain_text(words)
+            assert barriers(page, axe) == []
+            for link_ in (
+                page.get_by_role("link", name="Trace in Jaeger", exact=True),
+                page.get_by_role("link", name="Its trace in Jaeger"),
+            ):
+                expect(link_).to_have_attribute("href", link.format(trace_id="4bf92f3577b34da6a3ce929d0e0e4736"))
+                expect(link_).to_have_attribute("target", "_blank")
+                expect(link_).to_have_attribute("rel", "noopener noreferrer")
+            write(
+                StoreFolder(tmp_path / "store"),
+                [
+                    _event(
+                        0,
+                        event_id="root",
+                        action_type="workflow",
+                        run_id=RUN,
+                        root_event_id="root",
+                        status=OutcomeStatus.PARTIAL,
+                    )
+                ],
+            )
+            expect(page.locator(".run-title")).to_contain_text("partial")
+
+
+ACCOUNTS = {
+    "p-0": Journal("planner", 3_200_000, True, Account(120, 100, 13, {"retention": 5, "too_large": 2})),
+    "p-1": Journal("writer", 4_000, False, Account(50, 50, 0, {})),
+}
+OFF = Journal("scout", 900, None, Account(10, 7, 1, {}))
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> Iterator[tuple[Server, dict[str, Journal]]]:
+    journals = dict(ACCOUNTS)
+    write_sequenced(tmp_path / "store", [Sequenced(_event(0), 0), Sequenced(_event(1), 4)])
+    with served(
+        tmp_path / "store",
+        pipeline=lambda reader, asked: Pipeline(reader.mirror, None, lambda: 3, lambda: journals).told(reader, asked),
+    ) as server:
+        server.wait_for_rows(2)
+        yield server, journals
+
+
+def test_the_pipeline_with_an_account_that_balances_and_one_that_does_not(
+    browser: Browser, account: tuple[Server, dict[str, Journal]], axe: str
+) -> None:
+    server, journals = account
+    with opened(browser, f"{server.address}pipeline") as page:
+        whole = page.get_by_role("region", name="Account")
+        for label, number in (("appended", "170"), ("delivered", "150"), ("pending", "13"), ("lost", "7")):
+            expect(whole.locator(".term", has_text=label)).to_contain_text(number)
+        expect(whole.locator(".status")).to_have_text("balances")
+        expect(whole).to_contain_text("3 records of the topic not read yet")
+        reasons = page.get_by_role("table", name="Lost, by reason")
+        expect(reasons.locator("tbody tr")).to_have_count(2)
+        expect(reasons.get_by_role("row", name="retention")).to_contain_text("5")
+        expect(reasons.get_by_role("row", name="retention")).to_contain_text("the journal was full or too old")
+        producers = page.get_by_role("table", name="Producers")
+        for name, cells in (
+            ("planner", ["\u2013", "\u2013", "13", "7", "3.2 MB"]),
+            ("writer", ["2", "3", "0", "0", "4 kB"]),
+        ):
+            row = producers.get_by_role("row", name=name)
+            expect(row.get_by_role("cell")).to_contain_text(cells)
+        assert barriers(page, axe) == []
+        journals["p-2"] = OFF
+        expect(whole.locator(".status")).to_have_text("does not balance", timeout=60_000)
+        assert barriers(page, axe) == []
+
+
+def test_what_is_behind_says_by_how_much_and_where_to_look(browser: Browser, tmp_path: Path) -> None:
+    write(StoreFolder(tmp_path / "store"), [_event(9)])
+    behind = [12]
+    with served(tmp_path / "store", behind=lambda: behind[0]) as server:
+        server.wait_for_rows(1)
+        with opened(browser, server.address) as page:
+            expect(page.locator("#link-words")).to_have_text("Behind")
+            expect(page.locator("#banners")).to_contain_text(re.compile(r"What is shown is 1\d min.* behind\."))
+            expect(page.locator("#banners")).to_contain_text("Pipeline says which")
+            behind[0] = 0
+            expect(page.locator("#link-words")).to_have_text("Live")
+            expect(page.locator("#banners")).to_be_empty()
+
+
+def test_a_source_that_is_away_says_so_and_what_was_read_stays(browser: Browser, tmp_path: Path) -> None:
+    write(StoreFolder(tmp_path / "store"), [_event(0)])
+    problem: list[str | None] = ["Kafka: broker.example:9092: connection refused"]
+    with served(tmp_path / "store", problem=lambda: problem[0]) as server:
+        server.wait_for_rows(1)
+        with opened(browser, server.address) as page:
+            expect(page.locator("#link-words")).to_have_text("Problem")
+            expect(page.locator("#banners")).to_contain_text("broker.example:9092: connection refused")
+            expect(page.locator("#banners")).to_contain_text("The page goes on by itself when that is mended.")
+            expect(page.locator(".feed li")).to_have_count(1)
+            problem[0] = None
+            expect(page.locator("#link-words")).to_have_text("Live")
+
+
+@pytest.mark.brief
+def test_a_store_that_is_gone_says_so_and_comes_back(browser: Browser, tmp_path: Path) -> None:
+    folder, elsewhere = StoreFolder(tmp_path / "store"), tmp_path / "elsewhere"
+    write(folder, [_event(0, run_id=RUN)])
+    with served(folder.path) as server:
+        server.wait_for_rows(1)
+        with opened(browser, server.address) as page:
+            expect(page.locator(".feed li")).to_have_count(1)
+            folder.path.rename(elsewhere)
+            expect(page.locator("#link-words")).to_have_text("Problem")
+            expect(page.locator("#banners")).to_contain_text("it was moved or removed; bring it back")
+            page.locator(".feed a").click()  # what is in its files only
+            expect(page.locator("main")).to_contain_text("The events cannot be read")
+            page.go_back()
+            expect(page.locator(".feed li")).to_have_count(1)  # what was read is there still
+            elsewhere.rename(folder.path)
+            write(folder, [_event(1)])
+            expect(page.locator("#link-words")).to_have_text("Live")
+            expect(page.locator(".feed li")).to_have_count(2)
+
+
+def test_files_of_a_store_that_are_damaged_are_said_where_they_are_needed(browser: Browser, tmp_path: Path) -> None:
+    folder = StoreFolder(tmp_path / "store")
+    write(folder, [_event(0, run_id=RUN)])
+    with served(folder.path) as server:
+        server.wait_for_rows(1)
+        for file in folder.path.rglob("*.parquet"):
+            file.write_bytes(b"no Parquet")
+        with opened(browser, f"{server.address}run/{RUN}") as page:
+            expect(page.locator("main")).to_contain_text("The events cannot be read")
+            expect(page.locator("main")).to_contain_text("see that the store is there")
+            page.get_by_role("button", name="Try again").click()
+            expect(page.locator("main")).to_contain_text("The events cannot be read")
