@@ -33,13 +33,13 @@ min_count = 3
 """
 OBJECTIVES = """
 [[objective]]
-name = "answers are good"
+name = "answers"
 kind = "success"
 target = 0.95
 by = ["agent"]
 
 [[objective]]
-name = "answers are quick"
+name = "quick"
 kind = "latency"
 target = 0.9
 threshold_ms = 5000

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from otel_feedback import OutcomeEvent, OutcomeStatus, Severity
 from otel_feedback.downstream.alerts.machine import Alert, Phase
@@ -22,7 +22,7 @@ from otel_feedback.downstream.ui.goals import Goals
 from otel_feedback.downstream.ui.pipeline import Journal, Pipeline
 from otel_feedback.journal.interface import Account
 from tests.browser.conftest import RULES
-from tests.browser.serving import barriers, opened
+from tests.browser.serving import barriers, opened, overflow
 from tests.downstream.alerts.stores import Sequenced
 from tests.downstream.alerts.stores import write as write_sequenced
 from tests.downstream.ui.serve import Server, served, write
@@ -136,6 +136,7 @@ def _run() -> list[OutcomeEvent]:
         "tenant_id": "acme",
     }
     below: dict[str, Any] = {**common, "parent_event_id": "root", "depth": 1}
+    other = {"status": OutcomeStatus.FAILURE, "error_type": "_OTHER", "error_message": "the plan is empty"}
     failed = {"status": OutcomeStatus.FAILURE, "error_type": "RateLimitError", "error_message": "HTTP 429"}
     lost = {
         "status": OutcomeStatus.FAILURE,
@@ -147,6 +148,7 @@ def _run() -> list[OutcomeEvent]:
         _event(9, event_id="root", action_type="workflow", **{**common, "status": OutcomeStatus.PENDING, "revision": 0, "end_time": None, "duration_ms": None}),
         _event(8, event_id="first", tool_name="search", attempt=1, **{**below, **failed}),
         _event(7, event_id="second", tool_name="search", attempt=2, **below),
+        _event(6, event_id="other", **{**below, **other}),
         _event(6, event_id="third", tool_name="search", attempt=3, **below),
         _event(5, event_id="lost", tool_name="fetch", **{**below, **lost}),
         _event(4, event_id="open", tool_name="wait", **{**below, "status": OutcomeStatus.PENDING, "revision": 0, "end_time": None, "duration_ms": None}),
@@ -159,7 +161,7 @@ def test_a_run_with_retries_a_lost_process_and_an_action_that_never_ended(
     write(StoreFolder(tmp_path / "store"), _run())
     link = "http://jaeger.example:16686/trace/{trace_id}"
     with served(tmp_path / "store", jaeger=link) as server:
-        server.wait_for_rows(6)
+        server.wait_for_rows(7)
         with opened(browser, f"{server.address}run/{RUN}") as page:
             expect(page.locator(".run-title")).to_contain_text("pending")
             expect(page.get_by_label("The run")).to_contain_text("under way")
@@ -178,6 +180,7 @@ def test_a_run_with_retries_a_lost_process_and_an_action_that_never_ended(
             ]
             assert widths[0] > 10 * widths[1], "what has not ended goes on up to now"
             for name, words in (
+                ("other", "Error: the plan is empty"),
                 ("lost", "Its process died: how it ended is not known"),
                 ("open", "It has not ended, as far as was told"),
                 ("third", "2"),
@@ -206,6 +209,22 @@ def test_a_run_with_retries_a_lost_process_and_an_action_that_never_ended(
                 ],
             )
             expect(page.locator(".run-title")).to_contain_text("partial")
+
+
+def test_the_link_into_jaeger_comes_where_its_address_is_known_late(browser: Browser, tmp_path: Path) -> None:
+    write(StoreFolder(tmp_path / "store"), _run())
+    held: list[Route] = []
+    with served(tmp_path / "store", jaeger="http://jaeger.example:16686/trace/{trace_id}") as server:
+        server.wait_for_rows(7)
+        with opened(browser, f"{server.address}pipeline") as page:
+            page.route("**/api/state", lambda route: held.append(route))  # noqa: PLW0108  # Playwright writes on what it calls
+            page.goto(f"{server.address}run/{RUN}")
+            expect(page.locator(".run-table tbody tr")).to_have_count(7)
+            expect(page.get_by_role("link", name="Trace in Jaeger")).to_have_count(0)
+            page.unroute("**/api/state")
+            for route in held:
+                route.continue_()
+            expect(page.get_by_role("link", name="Trace in Jaeger")).to_be_visible()
 
 
 ACCOUNTS = {
@@ -280,6 +299,31 @@ def test_a_source_that_is_away_says_so_and_what_was_read_stays(browser: Browser,
             expect(page.locator(".feed li")).to_have_count(1)
             problem[0] = None
             expect(page.locator("#link-words")).to_have_text("Live")
+
+
+def test_long_ago_fits_on_a_phone_and_the_view_is_named(browser: Browser, tmp_path: Path) -> None:
+    """Days stand before the times, and words are long: "28 Nov, 21:08", "17 min ago"."""
+    failed: dict[str, Any] = {
+        "status": OutcomeStatus.FAILURE,
+        "error_type": "RateLimitError",
+        "run_id": RUN,
+        "own_cost": 0.25,
+    }
+    write(StoreFolder(tmp_path / "store"), [_event(number, **failed) for number in (11, 3_000, 6_000)])
+    with served(
+        tmp_path / "store",
+        pipeline=lambda reader, asked: Pipeline(reader.mirror, None, lambda: None, dict).told(reader, asked),
+    ) as server:
+        server.wait_for_rows(3)
+        for view in ("", "failures", "cost", f"run/{RUN}", "pipeline"):
+            with opened(browser, f"{server.address}{view}?since=30d", "phone") as page:
+                expect(page.locator("main .loading, main [aria-busy]")).to_have_count(0)
+                expect(page.locator("main h1")).to_have_count(1)
+                assert overflow(page) <= 0, view
+                for figure in page.locator(".figure dd:first-of-type").all():
+                    assert figure.evaluate("one => one.scrollWidth <= one.clientWidth"), (view, figure.inner_text())
+                if not view.startswith("run"):
+                    expect(page.locator("nav [aria-current]")).to_be_in_viewport(ratio=1)
 
 
 @pytest.mark.brief

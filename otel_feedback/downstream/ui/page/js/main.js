@@ -67,6 +67,8 @@ function showAddress({ isBack = false } = {}) {
 function navigation(view, params) {
   fill(place("nav"), VIEWS.map(([name, , title]) => h("a", { href: viewPath(name, params), "aria-current": name === view && "page", data: { view: name } }, title,
     name === "alerts" && openAlerts > 0 && h("span", { class: "count" }, h("span", { class: "unseen" }, "open: "), openAlerts))));
+  const [nav, chosen] = [place("nav"), place("nav").querySelector("[aria-current]")];
+  if (chosen) nav.scrollLeft = chosen.offsetLeft - nav.offsetLeft - (nav.clientWidth - chosen.offsetWidth) / 2; // on a phone they do not all fit
 }
 
 function unknown() {
@@ -118,8 +120,10 @@ const isFollowed = () => current !== null && live.isOf(current.followed);
 
 async function look() {
   try {
+    const first = state?.version === undefined;
     state = await ask("/api/state");
     refusal = null;
+    if (first) current?.part?.stated?.();
   } catch (error) {
     refusal = error;
   }

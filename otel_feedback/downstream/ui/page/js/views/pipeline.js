@@ -27,9 +27,9 @@ function drawn(told) {
         { label: "Meaning", cell: (one) => one.meaning && said(one.meaning, 200), kind: "p2" },
       ], reasons) : h("p", { class: "muted pad" }, told.lost === null ? "Not told: producers say it on the topic of the account only." : "Nothing was lost.")),
       store && panel("Store", figures("Store", [
-        figure("Events", format.count(store.rows)), figure("Files", format.count(store.files)), figure("Size", format.bytes(store.bytes)),
+        figure("Events", format.count(store.rows)), figure("Size", format.bytes(store.bytes)),
         figure("Oldest", format.time(store.oldest), { title: format.moment(store.oldest) }), figure("Newest", format.time(store.newest), { title: format.moment(store.newest) }),
-      ]))),
+      ]), { note: format.plural(store.files, "file") })),
     panel("Producers", producers.length ? table("Producers, the newest first", [
       { label: "Producer", cell: (one) => h("span", {}, said(one.service ?? "no service", 60), " ", h("code", { class: "muted" }, said(one.producer_id, 10))) },
       { label: "Events", num: true, cell: (one) => format.count(one.events) },

@@ -53,6 +53,11 @@ class Run {
     this.begin();
   }
 
+  /** It is known where Jaeger is: that may be later than the run. */
+  stated() {
+    if (this.told && !this.state) this.begin();
+  }
+
   rows() {
     if (this.timer) return;
     this.timer = setTimeout(() => {
