@@ -55,7 +55,7 @@ class Run {
 
   /** It is known where Jaeger is: that may be later than the run. */
   stated() {
-    if (this.told && !this.state) this.begin();
+    if (this.told) this.begin();
   }
 
   rows() {
