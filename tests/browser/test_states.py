@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -23,10 +26,12 @@ from otel_feedback.downstream.ui.goals import Goals
 from otel_feedback.downstream.ui.pipeline import Journal, Pipeline
 from otel_feedback.journal.interface import Account
 from tests.browser.conftest import RULES
-from tests.browser.serving import barriers, opened, overflow
+from tests.browser.serving import barriers, opened, overflow, serving
 from tests.downstream.alerts.stores import Sequenced
 from tests.downstream.alerts.stores import write as write_sequenced
 from tests.downstream.ui.serve import Server, served, write
+from tests.stack.jaeger import Jaeger
+from tests.support import environment
 
 SLO = """
 [[objective]]
@@ -226,6 +231,32 @@ def test_the_link_into_jaeger_comes_where_its_address_is_known_late(browser: Bro
                 with contextlib.suppress(Error):  # the page before may have asked, too
                     route.continue_()
             expect(page.get_by_role("link", name="Trace in Jaeger")).to_be_visible()
+
+
+AGENT = """
+import otel_feedback as feedback
+feedback.configure(service_name="jaeger-page")
+with feedback.action("answer", agent="planner", run_id="run-1"):
+    with feedback.action("search", agent="scout"):
+        pass
+"""
+
+
+def test_the_link_leads_to_the_trace_of_a_real_run(browser: Browser, jaeger: Jaeger, tmp_path: Path) -> None:
+    variables = {
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{jaeger.otlp_http_endpoint}/v1/traces",
+        "OTEL_FEEDBACK_LOG_FILE": "outcomes.jsonl",
+        "XDG_STATE_HOME": "state",
+    }
+    subprocess.run([sys.executable, "-c", AGENT], check=True, cwd=tmp_path, env=environment(**variables))
+    arguments = ["--from", str(tmp_path / "outcomes.jsonl"), "--jaeger", jaeger.query_url]
+    with serving(tmp_path, arguments, 2) as ui, opened(browser, f"{ui.url}/run/{RUN}") as page:
+        link = page.get_by_role("link", name="Trace in Jaeger").get_attribute("href")
+        assert link is not None
+        spans = jaeger.wait_for_spans("jaeger-page", 2)
+        assert {f"{jaeger.query_url}/trace/{span['traceID']}" for span in spans} == {link}
+        with urllib.request.urlopen(link) as answer:
+            assert answer.status == 200
 
 
 ACCOUNTS = {
