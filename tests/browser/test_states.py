@@ -110,14 +110,14 @@ def test_alerts_with_their_history(browser: Browser, tmp_path: Path, axe: str) -
         server.wait_for_rows(1)
         with opened(browser, f"{server.address}alerts") as page:
             card = page.get_by_role("article", name="firing: errors")
-            for said in ("25.0%", "usual is 2.0%", "tenant acme, agent planner", "known to dana"):
+            for said in ("25.0 %", "usual is 2.0 %", "tenant acme, agent planner", "known to dana"):
                 expect(card).to_contain_text(said)
             expect(page.get_by_role("article", name="flapping: errors")).to_contain_text("agent writer")
             expect(page.locator("nav .count")).to_contain_text("2")
             rows = page.get_by_role("table", name="Alerts that were").locator("tbody tr")
             expect(rows).to_have_count(2)
             for row, words in (
-                (rows.first, ("resolved", "scout", "50.0%", "12 min")),
+                (rows.first, ("resolved", "scout", "50.0 %", "12 min")),
                 (rows.last, ("expired", "critic")),
             ):
                 for said in words:

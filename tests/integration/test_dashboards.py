@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import NamedTuple
@@ -93,7 +93,7 @@ def _answers() -> list[OutcomeEvent]:
 
 
 @contextlib.contextmanager
-def _alerts(folder: Path, service: str, endpoint: str) -> Iterator[None]:
+def _alerts(folder: Path, service: str, endpoint: str) -> Generator[None]:
     """Have `otel-feedback alerts run` say how the objectives of a log stand."""
     (folder / "outcomes.log").write_bytes(b"".join(encode(event) + b"\n" for event in _answers()))
     (folder / "slo.toml").write_text(OBJECTIVES.format(service=service))
