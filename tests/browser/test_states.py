@@ -1,21 +1,17 @@
-"""What a view says of each state that there is: objectives, alerts, the pipeline, a run, a source that stands still or is gone."""
+"""What a view says of each state that there is: objectives, alerts, the pipeline, a source that stands still or is gone."""
 
 from __future__ import annotations
 
-import contextlib
 import re
-import subprocess
-import sys
-import urllib.request
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Error, Route, expect
+from playwright.sync_api import Browser, expect
 
-from otel_feedback import OutcomeEvent, OutcomeStatus, Severity
+from otel_feedback import OutcomeEvent, OutcomeStatus
 from otel_feedback.downstream.alerts.machine import Alert, Phase
 from otel_feedback.downstream.alerts.observing import Key
 from otel_feedback.downstream.alerts.reading import parse
@@ -26,12 +22,11 @@ from otel_feedback.downstream.ui.goals import Goals
 from otel_feedback.downstream.ui.pipeline import Journal, Pipeline
 from otel_feedback.journal.interface import Account
 from tests.browser.conftest import RULES
-from tests.browser.serving import barriers, opened, overflow, serving
+from tests.browser.made import NOW, RUN, minutes_ago
+from tests.browser.serving import barriers, opened, overflow
 from tests.downstream.alerts.stores import Sequenced
 from tests.downstream.alerts.stores import write as write_sequenced
 from tests.downstream.ui.serve import Server, served, write
-from tests.stack.jaeger import Jaeger
-from tests.support import environment
 
 SLO = """
 [[objective]]
@@ -40,25 +35,14 @@ kind = "success"
 target = 0.9
 by = ["agent"]
 """
-NOW = datetime.now(timezone.utc)
-RUN = "run-1"
-
-
-def _event(number: int, **fields: Any) -> OutcomeEvent:
-    at = NOW - timedelta(minutes=number + 1)
-    given: dict[str, Any] = {
-        "event_id": f"event-{number}", "action_type": "answer", "agent_name": "planner", "status": OutcomeStatus.SUCCESS,
-        "start_time": at - timedelta(seconds=2), "end_time": at, "timestamp": at, "duration_ms": 2_000.0, **fields,
-    }  # fmt: skip
-    return OutcomeEvent(**given)
 
 
 def _answers() -> list[OutcomeEvent]:
     """A planner of which one answer in five is bad, a writer whose answers are good, and one who has hardly begun."""
     bad = OutcomeStatus.FAILURE
-    planner = [_event(number, status=bad if number % 5 == 0 else OutcomeStatus.SUCCESS) for number in range(100)]
-    writer = [_event(number, event_id=f"writer-{number}", agent_name="writer") for number in range(100)]
-    return [*planner, *writer, _event(0, event_id="scout-0", agent_name="scout")]
+    planner = [minutes_ago(number, status=bad if number % 5 == 0 else OutcomeStatus.SUCCESS) for number in range(100)]
+    writer = [minutes_ago(number, event_id=f"writer-{number}", agent_name="writer") for number in range(100)]
+    return [*planner, *writer, minutes_ago(0, event_id="scout-0", agent_name="scout")]
 
 
 def test_objectives_say_how_they_stand(browser: Browser, tmp_path: Path, axe: str) -> None:
@@ -92,7 +76,7 @@ def _alert(agent: str, phase: Phase, began: timedelta, **fields: Any) -> Alert:
 
 
 def test_alerts_with_their_history(browser: Browser, tmp_path: Path, axe: str) -> None:
-    write(StoreFolder(tmp_path / "store"), [_event(0, run_id=RUN)])
+    write(StoreFolder(tmp_path / "store"), [minutes_ago(0, run_id=RUN)])
     alerts = (
         _alert("planner", Phase.FIRING, timedelta(minutes=30), run_id=RUN, usual=0.02),
         _alert("writer", Phase.FIRING, timedelta(hours=1), is_flapping=True),
@@ -133,143 +117,19 @@ def test_alerts_with_their_history(browser: Browser, tmp_path: Path, axe: str) -
             expect(page.locator(".run-table tbody tr")).to_have_count(1)
 
 
-def _run() -> list[OutcomeEvent]:
-    """A run of which the second attempt worked, one action's process died, and one has not ended."""
-    common: dict[str, Any] = {
-        "run_id": RUN,
-        "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
-        "root_event_id": "root",
-        "tenant_id": "acme",
-    }
-    below: dict[str, Any] = {**common, "parent_event_id": "root", "depth": 1}
-    other = {"status": OutcomeStatus.FAILURE, "error_type": "_OTHER", "error_message": "the plan is empty"}
-    failed = {"status": OutcomeStatus.FAILURE, "error_type": "RateLimitError", "error_message": "HTTP 429"}
-    lost = {
-        "status": OutcomeStatus.FAILURE,
-        "severity": Severity.CRITICAL,
-        "error_type": "process_lost",
-        "error_message": "its process ended",
-    }
-    return [
-        _event(9, event_id="root", action_type="workflow", **{**common, "status": OutcomeStatus.PENDING, "revision": 0, "end_time": None, "duration_ms": None}),
-        _event(8, event_id="first", tool_name="search", attempt=1, **{**below, **failed}),
-        _event(7, event_id="second", tool_name="search", attempt=2, **below),
-        _event(6, event_id="other", **{**below, **other}),
-        _event(6, event_id="third", tool_name="search", attempt=3, **below),
-        _event(5, event_id="lost", tool_name="fetch", **{**below, **lost}),
-        _event(4, event_id="open", tool_name="wait", **{**below, "status": OutcomeStatus.PENDING, "revision": 0, "end_time": None, "duration_ms": None}),
-    ]  # fmt: skip
-
-
-def test_a_run_with_retries_a_lost_process_and_an_action_that_never_ended(
-    browser: Browser, tmp_path: Path, axe: str
-) -> None:
-    write(StoreFolder(tmp_path / "store"), _run())
-    link = "http://jaeger.example:16686/trace/{trace_id}"
-    with served(tmp_path / "store", jaeger=link) as server:
-        server.wait_for_rows(7)
-        with opened(browser, f"{server.address}run/{RUN}") as page:
-            expect(page.locator(".run-title")).to_contain_text("pending")
-            expect(page.get_by_label("The run")).to_contain_text("under way")
-            for name, words in (
-                ("second", "1 retry"),
-                ("third", "2 retries"),
-                ("lost", "process lost"),
-                ("open", "not ended"),
-                ("first", "failure"),
-            ):
-                expect(page.locator(f'[data-event="{name}"]')).to_contain_text(words)
-            assert "retr" not in page.locator('[data-event="first"]').inner_text()
-            widths = [
-                page.locator(f'[data-event="{name}"] .stretch').evaluate("one => one.getBoundingClientRect().width")
-                for name in ("open", "first")
-            ]
-            assert widths[0] > 10 * widths[1], "what has not ended goes on up to now"
-            for name, words in (
-                ("other", "Error: the plan is empty"),
-                ("lost", "Its process died: how it ended is not known"),
-                ("open", "It has not ended, as far as was told"),
-                ("third", "2"),
-            ):
-                page.locator(f'[data-event="{name}"] .run-name').click()
-                expect(page.locator(".detail")).to_contain_text(words)
-            assert barriers(page, axe) == []
-            for link_ in (
-                page.get_by_role("link", name="Trace in Jaeger", exact=True),
-                page.get_by_role("link", name="Its trace in Jaeger"),
-            ):
-                expect(link_).to_have_attribute("href", link.format(trace_id="4bf92f3577b34da6a3ce929d0e0e4736"))
-                expect(link_).to_have_attribute("target", "_blank")
-                expect(link_).to_have_attribute("rel", "noopener noreferrer")
-            write(
-                StoreFolder(tmp_path / "store"),
-                [
-                    _event(
-                        0,
-                        event_id="root",
-                        action_type="workflow",
-                        run_id=RUN,
-                        root_event_id="root",
-                        status=OutcomeStatus.PARTIAL,
-                    )
-                ],
-            )
-            expect(page.locator(".run-title")).to_contain_text("partial")
-
-
-def test_the_link_into_jaeger_comes_where_its_address_is_known_late(browser: Browser, tmp_path: Path) -> None:
-    write(StoreFolder(tmp_path / "store"), _run())
-    held: list[Route] = []
-    with served(tmp_path / "store", jaeger="http://jaeger.example:16686/trace/{trace_id}") as server:
-        server.wait_for_rows(7)
-        with opened(browser, f"{server.address}pipeline") as page:
-            page.route("**/api/state", lambda route: held.append(route))  # noqa: PLW0108  # Playwright writes on what it calls
-            page.goto(f"{server.address}run/{RUN}")
-            expect(page.locator(".run-table tbody tr")).to_have_count(7)
-            expect(page.get_by_role("link", name="Trace in Jaeger")).to_have_count(0)
-            for route in held:
-                with contextlib.suppress(Error):  # the page before may have asked, too
-                    route.continue_()
-            expect(page.get_by_role("link", name="Trace in Jaeger")).to_be_visible()
-
-
-AGENT = """
-import otel_feedback as feedback
-feedback.configure(service_name="jaeger-page")
-with feedback.action("answer", agent="planner", run_id="run-1"):
-    with feedback.action("search", agent="scout"):
-        pass
-"""
-
-
-def test_the_link_leads_to_the_trace_of_a_real_run(browser: Browser, jaeger: Jaeger, tmp_path: Path) -> None:
-    variables = {
-        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{jaeger.otlp_http_endpoint}/v1/traces",
-        "OTEL_FEEDBACK_LOG_FILE": "outcomes.jsonl",
-        "XDG_STATE_HOME": "state",
-    }
-    subprocess.run([sys.executable, "-c", AGENT], check=True, cwd=tmp_path, env=environment(**variables))
-    arguments = ["--from", str(tmp_path / "outcomes.jsonl"), "--jaeger", jaeger.query_url]
-    with serving(tmp_path, arguments, 2) as ui, opened(browser, f"{ui.url}/run/{RUN}") as page:
-        link = page.get_by_role("link", name="Trace in Jaeger").get_attribute("href")
-        assert link is not None
-        spans = jaeger.wait_for_spans("jaeger-page", 2)
-        assert {f"{jaeger.query_url}/trace/{span['traceID']}" for span in spans} == {link}
-        with urllib.request.urlopen(link) as answer:
-            assert answer.status == 200
-
-
 ACCOUNTS = {
     "p-0": Journal("planner", 3_200_000, True, Account(120, 100, 13, {"retention": 5, "too_large": 2})),
     "p-1": Journal("writer", 4_000, False, Account(50, 50, 0, {})),
 }
+
+
 OFF = Journal("scout", 900, None, Account(10, 7, 1, {}))
 
 
 @pytest.fixture
 def account(tmp_path: Path) -> Iterator[tuple[Server, dict[str, Journal]]]:
     journals = dict(ACCOUNTS)
-    write_sequenced(tmp_path / "store", [Sequenced(_event(0), 0), Sequenced(_event(1), 4)])
+    write_sequenced(tmp_path / "store", [Sequenced(minutes_ago(0), 0), Sequenced(minutes_ago(1), 4)])
     with served(
         tmp_path / "store",
         pipeline=lambda reader, asked: Pipeline(reader.mirror, None, lambda: 3, lambda: journals).told(reader, asked),
@@ -306,7 +166,7 @@ def test_the_pipeline_with_an_account_that_balances_and_one_that_does_not(
 
 
 def test_what_is_behind_says_by_how_much_and_where_to_look(browser: Browser, tmp_path: Path) -> None:
-    write(StoreFolder(tmp_path / "store"), [_event(9)])
+    write(StoreFolder(tmp_path / "store"), [minutes_ago(12)])
     behind = [12]
     with served(tmp_path / "store", behind=lambda: behind[0]) as server:
         server.wait_for_rows(1)
@@ -320,7 +180,7 @@ def test_what_is_behind_says_by_how_much_and_where_to_look(browser: Browser, tmp
 
 
 def test_a_source_that_is_away_says_so_and_what_was_read_stays(browser: Browser, tmp_path: Path) -> None:
-    write(StoreFolder(tmp_path / "store"), [_event(0)])
+    write(StoreFolder(tmp_path / "store"), [minutes_ago(0)])
     problem: list[str | None] = ["Kafka: broker.example:9092: connection refused"]
     with served(tmp_path / "store", problem=lambda: problem[0]) as server:
         server.wait_for_rows(1)
@@ -341,7 +201,7 @@ def test_long_ago_fits_on_a_phone_and_the_view_is_named(browser: Browser, tmp_pa
         "run_id": RUN,
         "own_cost": 0.25,
     }
-    write(StoreFolder(tmp_path / "store"), [_event(number, **failed) for number in (11, 3_000, 6_000)])
+    write(StoreFolder(tmp_path / "store"), [minutes_ago(number, **failed) for number in (11, 3_000, 6_000)])
     with served(
         tmp_path / "store",
         pipeline=lambda reader, asked: Pipeline(reader.mirror, None, lambda: None, dict).told(reader, asked),
@@ -361,7 +221,7 @@ def test_long_ago_fits_on_a_phone_and_the_view_is_named(browser: Browser, tmp_pa
 @pytest.mark.brief
 def test_a_store_that_is_gone_says_so_and_comes_back(browser: Browser, tmp_path: Path) -> None:
     folder, elsewhere = StoreFolder(tmp_path / "store"), tmp_path / "elsewhere"
-    write(folder, [_event(0, run_id=RUN)])
+    write(folder, [minutes_ago(0, run_id=RUN)])
     with served(folder.path) as server:
         server.wait_for_rows(1)
         with opened(browser, server.address) as page:
@@ -374,14 +234,14 @@ def test_a_store_that_is_gone_says_so_and_comes_back(browser: Browser, tmp_path:
             page.go_back()
             expect(page.locator(".feed li")).to_have_count(1)  # what was read is there still
             elsewhere.rename(folder.path)
-            write(folder, [_event(1)])
+            write(folder, [minutes_ago(1)])
             expect(page.locator("#link-words")).to_have_text("Live")
             expect(page.locator(".feed li")).to_have_count(2)
 
 
 def test_files_of_a_store_that_are_damaged_are_said_where_they_are_needed(browser: Browser, tmp_path: Path) -> None:
     folder = StoreFolder(tmp_path / "store")
-    write(folder, [_event(0, run_id=RUN)])
+    write(folder, [minutes_ago(0, run_id=RUN)])
     with served(folder.path) as server:
         server.wait_for_rows(1)
         for file in folder.path.rglob("*.parquet"):
