@@ -49,9 +49,8 @@ def changed(reader: Reader, asked: Asked, seen: int, limit: int) -> dict[str, An
     mark = reader.mirror.mark
     rows = reader.rows(sql_of("changed", columns=COLUMNS, seen=seen, condition=condition, limit=limit))
     gone = reader.rows(sql_of("gone", seen=seen, condition=condition, limit=limit + 1))
-    is_whole = (
-        seen >= reader.mirror.whole and len(gone) <= limit
-    )  # after the question: what it did not find may be let go of
+    # looked at after the question, which may have missed what was let go of meanwhile
+    is_whole = seen >= reader.mirror.whole and len(gone) <= limit
     skipped = int(str(rows[0]["changed"])) - len(rows) if rows else 0
     return {
         "rows": [row_of(row) for row in rows],
