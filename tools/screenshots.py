@@ -31,6 +31,19 @@ by = ["agent", "action"]
 above = 0.05
 min_count = 3
 """
+OBJECTIVES = """
+[[objective]]
+name = "answers"
+kind = "success"
+target = 0.95
+by = ["agent"]
+
+[[objective]]
+name = "quick"
+kind = "latency"
+target = 0.9
+threshold_ms = 5000
+"""
 PICTURES = ("page-now", "page-run")
 
 
@@ -43,6 +56,7 @@ def main() -> int:
         log = Path(place) / "outcomes.log"
         events = list(traffic(datetime.now(timezone.utc), hours=48, a_minute=2))
         rows = write(log, events)
+        (Path(place) / "slo.toml").write_text(OBJECTIVES, "utf-8")
         arguments = ["--from", str(log), *look_once(Path(place), log, RULES)]
         with serving(Path(place), arguments, rows) as ui, launched() as browser:
             run = _interesting(events)

@@ -13,6 +13,10 @@ __all__ = ["main"]
 
 INTERRUPTED = 130
 PIPE_CLOSED = 141
+OF_EXTRAS = {"duckdb": "DuckDB", "starlette": "Starlette", "anyio": "anyio", "uvicorn": "uvicorn", "tomli": "tomli"}
+"""What only some commands need, by module."""
+EXTRAS = {"ui": "ui", "demo": "ui", "alerts": "alerts"}
+"""By command what brings it, where that is not `downstream`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,6 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
+    except ModuleNotFoundError as exc:
+        if exc.name not in OF_EXTRAS:
+            raise
+        from otel_feedback.cli.console import failed
+
+        extra = EXTRAS.get(options.command, "downstream")
+        failed(f"{OF_EXTRAS[exc.name]} is not installed", f"pip install 'otel-feedback[{extra}]'")
+        return 1
     except BrokenPipeError:
         _write_no_more()  # the reader, for example `head`, has seen enough
         return PIPE_CLOSED

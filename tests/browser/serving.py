@@ -77,7 +77,9 @@ def look_once(folder: Path, log: Path, rules: str) -> list[str]:
     (folder / "alerts.toml").write_text(rules, "utf-8")
     shared = ["--rules", str(folder / "alerts.toml"), "--state", str(folder / "alerts")]
     command = [str(PROGRAM), "alerts", "run", "--once", "--from", str(log), *shared]
-    subprocess.run(command, check=True, capture_output=True, env=environment(XDG_STATE_HOME=str(folder / "state")))
+    subprocess.run(
+        command, check=True, stdout=subprocess.DEVNULL, env=environment(XDG_STATE_HOME=str(folder / "state"))
+    )
     return shared
 
 

@@ -133,10 +133,13 @@ def test_a_tenant_sees_its_own_in_every_view(browser: Browser, tmp_path: Path) -
                     f"/run/run-{mine}",
                     "/objectives",
                     "/alerts",
+                    "/pipeline",
                 ):
                     page.goto(ui.url + view)
-                    expect(page.locator("main .loading")).to_have_count(0)
+                    expect(page.locator("main .loading, main [aria-busy]")).to_have_count(0)
                     assert other not in page.content(), view
+                    assert view in ("/objectives", "/alerts", "/pipeline") or mine in page.content(), view
+                expect(page.locator("main")).to_contain_text("Ask with a token for everything")
                 page.goto(f"{ui.url}/run/run-{other}")
                 expect(page.locator("main")).to_contain_text(f"There is no run 'run-{other}'")
                 page.goto(f"{ui.url}/?tenant={other}")

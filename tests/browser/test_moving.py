@@ -1,103 +1,21 @@
-"""Filters, the address, the keyboard, what is saved, and what changes while one looks."""
+"""Filters, the address, the keyboard, what is saved, and times that are chosen."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-import random
 import re
-from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
-import msgspec
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from otel_feedback import OutcomeEvent, OutcomeStatus
+from otel_feedback import OutcomeStatus
 from tests.browser.conftest import Served
-from tests.browser.serving import Ui, opened, overflow, serving, write
-from tools.traffic import run
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)
-
-
-@pytest.fixture(scope="module")
-def growing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ui, Path]]:
-    """A page on a log that tests write to."""
-    folder = tmp_path_factory.mktemp("growing")
-    log = folder / "outcomes.log"
-    rows = write(log, run(random.Random(1), 1, _now() - timedelta(minutes=3), _now()))
-    with serving(folder, ["--from", str(log)], rows) as ui:
-        yield ui, log
-
-
-def _event(**fields: object) -> OutcomeEvent:
-    given = {"action_type": "tool", "agent_name": "lookup", "run_id": "run-live", "revision": 0, **fields}
-    return msgspec.convert(given, OutcomeEvent)
-
-
-@pytest.mark.brief
-def test_a_pending_row_changes_when_its_action_ends(browser: Browser, growing: tuple[Ui, Path]) -> None:
-    ui, log = growing
-    began = _now() - timedelta(seconds=2)
-    pending = _event(event_id="live-1", status="pending", start_time=began, timestamp=began)
-    with opened(browser, ui.url) as page:
-        expect(page.locator("#link-words")).to_have_text("Live")
-        before = page.locator(".feed li").count()
-        write(log, [pending])
-        row = page.locator('.feed li[data-id="live-1"]')
-        expect(row).to_contain_text("pending")
-        write(log, [_event(
-            event_id="live-1", revision=1, status="failure", start_time=began, end_time=_now(), timestamp=_now(),
-            duration_ms=2_000.0, error_type="RateLimitError", error_message="HTTP 429",
-        )])  # fmt: skip
-        expect(row).to_contain_text("failure")
-        expect(row).to_contain_text("RateLimitError: HTTP 429")
-        expect(page.locator(".feed li")).to_have_count(before + 1)
-
-
-def test_a_paused_feed_stands_still_and_goes_on(browser: Browser, growing: tuple[Ui, Path]) -> None:
-    ui, log = growing
-    with opened(browser, ui.url) as page:
-        expect(page.locator("#link-words")).to_have_text("Live")
-        page.get_by_role("button", name="Pause").click()
-        write(log, [_event(event_id="live-2", status="success", end_time=_now(), timestamp=_now(), start_time=_now())])
-        with opened(browser, ui.url) as other:  # there it is
-            expect(other.locator('.feed li[data-id="live-2"]')).to_be_visible()
-        assert page.locator('.feed li[data-id="live-2"]').count() == 0
-        page.get_by_role("button", name="Resume").click()
-        expect(page.locator('.feed li[data-id="live-2"]')).to_be_visible()
-
-
-def test_a_run_under_way_grows_while_one_looks(browser: Browser, growing: tuple[Ui, Path]) -> None:
-    ui, log = growing
-    at = _now()
-    write(
-        log,
-        [
-            _event(
-                event_id="grow-1",
-                run_id="run-grow",
-                status="pending",
-                start_time=at,
-                timestamp=at,
-                root_event_id="grow-1",
-            )
-        ],
-    )
-    with opened(browser, ui.url) as first:
-        expect(first.locator('.feed li[data-id="grow-1"]')).to_be_visible()
-    with opened(browser, f"{ui.url}/run/run-grow") as page:
-        expect(page.locator(".run-table tbody tr")).to_have_count(1)
-        expect(page.locator("main")).to_contain_text("under way")
-        write(log, [
-            _event(event_id="grow-2", run_id="run-grow", parent_event_id="grow-1", status="success", start_time=at, end_time=_now(), timestamp=_now()),
-            _event(event_id="grow-1", run_id="run-grow", revision=1, status="success", start_time=at, end_time=_now(), timestamp=_now(), duration_ms=50.0, root_event_id="grow-1"),
-        ])  # fmt: skip
-        expect(page.locator(".run-table tbody tr")).to_have_count(2)
-        expect(page.locator("main")).not_to_contain_text("under way")
+from tests.browser.serving import opened, overflow
 
 
 def test_filters_combine_are_in_the_address_and_go_back(browser: Browser, served: Served) -> None:
@@ -157,12 +75,63 @@ def test_saved_filters_are_there_tomorrow(browser: Browser, served: Served) -> N
 
 
 def test_what_is_exported_is_what_is_shown(browser: Browser, served: Served) -> None:
-    with opened(browser, f"{served.url}/?agent=coder", accept_downloads=True) as page:
-        page.locator("summary", has_text="Export").click()
-        with page.expect_download() as coming:
-            page.get_by_role("link", name="JSON").click()
-        told = json.loads(Path(coming.value.path()).read_text("utf-8"))
-        assert {each["event_id"] for each in told} == {e.event_id for e in served.events if e.agent_name == "coder"}
+    with opened(browser, f"{served.url}/?agent=coder&status=failure&status=timeout", accept_downloads=True) as page:
+        shown = {e.event_id for e in served.events if e.agent_name == "coder" and e.status in ("failure", "timeout")}
+        assert shown
+        assert {each["event_id"] for each in json.loads(_downloaded(page, "JSON"))} == shown
+        rows = list(csv.DictReader(io.StringIO(_downloaded(page, "CSV"))))
+        assert {row["event_id"] for row in rows} == shown
+        assert {row["agent_name"] for row in rows} == {"coder"}
+        page.goto(f"{served.url}/failures?agent=coder")
+        expect(page.locator(".failure").first).to_be_visible()
+        told = json.loads(_downloaded(page, "JSON"))
+        assert sum(each["times"] for each in told) == len(shown)
+        page.goto(f"{served.url}/cost?agent=coder&by=model")
+        rows = list(csv.DictReader(io.StringIO(_downloaded(page, "CSV"))))
+        spent = sum(event.own_cost or 0 for event in served.events if event.agent_name == "coder")
+        assert [row["key"] for row in rows if row["key"]] == ["claude-sonnet-4"]
+        assert sum(float(row["cost"] or 0) for row in rows) == pytest.approx(spent)
+
+
+def _downloaded(page: Page, form: str) -> str:
+    page.locator("summary", has_text="Export").click()
+    with page.expect_download() as coming:
+        page.locator("details[open]").get_by_role("link", name=form).click()
+    page.keyboard.press("Escape")
+    return Path(coming.value.path()).read_text("utf-8")
+
+
+def test_a_drag_over_a_picture_chooses_that_time(browser: Browser, served: Served) -> None:
+    with opened(browser, served.url) as page:
+        over = page.locator("figure", has_text="Outcomes").locator(".u-over")
+        expect(page.locator(".feed li").first).to_be_visible()
+        box = over.bounding_box()
+        assert box is not None
+        begin, end = box["x"] + 0.5 * box["width"], box["x"] + 0.75 * box["width"]
+        page.mouse.move(begin, box["y"] + 40)
+        page.mouse.down()
+        page.mouse.move((begin + end) / 2, box["y"] + 50, steps=4)
+        page.mouse.move(end, box["y"] + 50, steps=4)
+        page.mouse.up()
+        expect(page).to_have_url(re.compile(r"since=.*Z&until=.*Z"))
+        asked = parse_qs(urlsplit(page.url).query)
+        since, until = (datetime.fromisoformat(asked[name][0].replace("Z", "+00:00")) for name in ("since", "until"))
+        chosen = [
+            e
+            for e in served.events
+            if e.status is not OutcomeStatus.PENDING and since <= (e.end_time or e.timestamp) < until
+        ]
+        assert 0 < len(chosen) < len(served.events)
+        expect(page.get_by_label("Summary").locator(".figure", has_text="Actions")).to_have_attribute(
+            "title", f"{len(chosen):,}"
+        )
+        expect(page.get_by_label("Time", exact=True)).to_contain_text(" to ")
+        page.go_back()
+        expect(page).to_have_url(f"{served.url}/")
+        page.mouse.move(begin, box["y"] + 40)  # a click is no drag
+        page.mouse.down()
+        page.mouse.up()
+        expect(page).to_have_url(f"{served.url}/")
 
 
 @pytest.mark.brief

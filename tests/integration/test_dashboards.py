@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from otel_feedback import OutcomeEvent, OutcomeStatus
+from otel_feedback.events.model import encode
 from tests.integration import grafana
 from tests.integration.grafana import Choices, Target
 from tests.stack.collector import Collector
@@ -26,20 +31,9 @@ RANGE_S, STEP_S, SCRAPE_S = 60, 5, 1
 AGENTS = """
 import asyncio, select, sys
 import otel_feedback as feedback
-from opentelemetry import metrics
 
 dispatcher = feedback.create_dispatcher(service_name=sys.argv[1])
 pipeline = feedback.get_feedback_pipeline()
-
-# gauges of objectives, named and labelled as who evaluates them does
-def gauge(name, value, **labels):
-    def told(_options): return [metrics.Observation(value, {"objective": sys.argv[1], "agent": "writer", **one}) for one in windows]
-    windows = [{"window": window} for window in ("1h", "6h", "24h", "3d")] if name == "burn_rate" else [{}]
-    metrics.get_meter("objectives").create_observable_gauge(f"agent.slo.{name}", [told], "{share}")
-
-gauge("target", 0.9)
-gauge("budget_remaining", -1.0)
-gauge("burn_rate", 2.0)
 
 class Writer:
     name = "writer"
@@ -68,6 +62,50 @@ with feedback.action("watch", agent="planner"):
     while not select.select([sys.stdin], [], [], 0.05)[0]:
         asyncio.run(round_of_all())
 """
+
+
+# One answer in five was bad, in the last hour as in any time: of a tenth that may be twice as many.
+OBJECTIVES = """
+[[objective]]
+name = "{service}"
+kind = "success"
+target = 0.9
+by = ["agent"]
+"""
+RULES = """
+[[rule]]
+name = "errors"
+kind = "errors"
+above = 0.1
+"""
+
+
+def _answers() -> list[OutcomeEvent]:
+    now = datetime.now(timezone.utc)
+    good, bad = OutcomeStatus.SUCCESS, OutcomeStatus.FAILURE
+    moments = [now - timedelta(seconds=20 * number + 60) for number in range(100)]
+    return [
+        OutcomeEvent(
+            action_type="answer", agent_name="writer", status=good if number % 5 else bad, timestamp=at, end_time=at
+        )
+        for number, at in enumerate(moments)
+    ]
+
+
+@contextlib.contextmanager
+def _alerts(folder: Path, service: str, endpoint: str) -> Generator[None]:
+    """Have `otel-feedback alerts run` say how the objectives of a log stand."""
+    (folder / "outcomes.log").write_bytes(b"".join(encode(event) + b"\n" for event in _answers()))
+    (folder / "slo.toml").write_text(OBJECTIVES.format(service=service))
+    (folder / "alerts.toml").write_text(RULES)
+    variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_METRIC_EXPORT_INTERVAL": "500"}
+    command = [sys.executable, "-m", "otel_feedback", "alerts", "run", "--from", "outcomes.log", "--state", "alerts"]
+    with subprocess.Popen(command, cwd=folder, env=environment(**variables), stdout=subprocess.DEVNULL) as program:
+        try:
+            yield
+        finally:
+            program.terminate()
+    assert program.returncode == 0
 
 
 class Run(NamedTuple):
@@ -107,16 +145,21 @@ def run(collector: Collector, prometheus: Prometheus, tmp_path_factory: pytest.T
         "OTEL_FEEDBACK_SHUTDOWN_TIMEOUT": "0.5",
         "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
     }
-    with subprocess.Popen(
-        [sys.executable, "-c", AGENTS, service],
-        env=environment(**variables),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as program:
+    with (
+        _alerts(tmp_path_factory.mktemp("alerts"), service, collector.http_endpoint),
+        subprocess.Popen(
+            [sys.executable, "-c", AGENTS, service],
+            env=environment(**variables),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as program,
+    ):
         try:
             # what comes last: a loss that Prometheus has seen grow
             lost = f'sum(increase(otel_feedback_events_lost_total{{job="{service}"}}[{RANGE_S}s])) > 0'
             wait_until(lambda: bool(prometheus.query(lost)), timeout_s=60, what=lost)
+            burns = f'count(agent_slo_burn_rate{{objective="{service}"}}) == 4'
+            wait_until(lambda: bool(prometheus.query(burns)), timeout_s=60, what=burns)
             yield Run(service, prometheus)
         finally:
             program.communicate()
@@ -173,6 +216,7 @@ SHARES = {"writer": 0.2, "critic (2.0)": 0.2, "planner": 0.0}
         ("pipeline", "In trouble", {"": 1}),
         ("objectives", "Missed", {"": 1}),
         ("objectives", "Least budget left", {"": -1}),
+        ("objectives", "Fastest burn", {"": 2}),
     ],
 )
 def test_numbers_are_what_happened(dashboard: str, panel: str, wanted: dict[str, float], run: Run) -> None:

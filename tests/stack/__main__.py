@@ -50,6 +50,7 @@ def _run() -> None:
         sys.stdout.write(f"\nexport {KAFKA}={broker.bootstrap_servers}\n")
         if collector.is_own:
             sys.stdout.write(f"export OTEL_EXPORTER_OTLP_ENDPOINT={collector.http_endpoint}\n")
+        sys.stdout.write(f"export OTEL_FEEDBACK_UI_JAEGER={jaeger.query_url}\n")
         sys.stdout.write("\nRunning until Ctrl-C.\n")
         sys.stdout.flush()
         _wait_for_signal()

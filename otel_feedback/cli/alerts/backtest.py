@@ -34,8 +34,6 @@ def run(
         said = list(backtest(file, events, since, until or datetime.now(timezone.utc)))
     except NoEventsError as exc:
         failed(str(exc), "name a store or log files with --from")
-    except ImportError:
-        failed("DuckDB is not installed", "pip install 'otel-feedback[alerts]'")
     except FeedbackError as exc:
         failed(str(exc), "correct --from, or the rule")
     else:

@@ -53,16 +53,13 @@ def run(*, rules: str | None) -> int:
 def _blind(file: AlertFile) -> str | None:
     try:
         return blind_rules(file, find_events(None))
-    except (NoEventsError, ConfigError, ImportError):  # of them `run` tells
+    except (NoEventsError, ConfigError):  # of them `run` tells
         return None
 
 
 def _queries(file: AlertFile) -> bool:
-    try:
-        from otel_feedback.downstream.alerts.looking import check_queries
-    except ImportError:
-        failed("DuckDB is not installed", "pip install 'otel-feedback[alerts]'")
-        return False
+    from otel_feedback.downstream.alerts.looking import check_queries
+
     try:
         check_queries(file)
     except QueryError as exc:

@@ -83,7 +83,6 @@ def find_events(given: Sequence[str] | None) -> Source:
     Raises:
         NoEventsError: Nothing says so.
         ConfigError: A setting cannot be used.
-        ImportError: DuckDB is not installed.
     """
     from otel_feedback.downstream.alerts.looking import Source
     from otel_feedback.downstream.tables.stored import MANIFEST

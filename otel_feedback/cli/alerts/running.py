@@ -106,8 +106,6 @@ def run(
                     publisher.close()
     except NoEventsError as exc:
         failed(str(exc), "name a store or log files with --from, or set OTEL_FEEDBACK_LOG_FILE")
-    except ImportError:
-        failed("DuckDB is not installed", "pip install 'otel-feedback[alerts]'")
     except ConfigError as exc:
         failed(str(exc), "correct it in the environment or in .env")
     except StateError as exc:

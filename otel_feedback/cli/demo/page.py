@@ -12,7 +12,7 @@ from otel_feedback.cli.demo.demo import configure
 from otel_feedback.cli.demo.workflow import NOMINAL_S, SupportTeam
 from otel_feedback.cli.reading.source import LOG, Source, answering
 from otel_feedback.cli.ui.place import shown_of
-from otel_feedback.cli.ui.ui import is_installed, listen, show
+from otel_feedback.cli.ui.ui import listen, show
 from otel_feedback.settings.ui import get_ui_settings
 
 __all__ = ["run"]
@@ -31,8 +31,6 @@ def run(*, seconds: float | None, port: str | None, opens: bool) -> int:
         port: Of the page.
         opens: Open a browser.
     """
-    if not is_installed():
-        return 1
 
     def work() -> int:
         listening = listen(get_ui_settings({}, port=port))

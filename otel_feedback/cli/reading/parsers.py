@@ -12,7 +12,7 @@ from otel_feedback.cli.reading.names import FILTERS, GROUPS, SORTS, STATUSES
 if TYPE_CHECKING:
     from otel_feedback.downstream.tables.selection import Selection
 
-__all__ = ["add_failures", "add_sql", "add_stats", "add_tail", "add_trace", "add_where", "with_duckdb"]
+__all__ = ["add_failures", "add_sql", "add_stats", "add_tail", "add_trace", "add_where"]
 
 WHERE = """
 where and which, the same for tail, stats, failures, trace and sql:
@@ -104,23 +104,6 @@ def _common(options: argparse.Namespace) -> Mapping[str, Any]:
     return {"source": options.source, "bootstrap_servers": options.bootstrap_servers, "selection": selection}
 
 
-def with_duckdb(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
-    """Return the same, which says what to install where DuckDB is missing and needed."""
-
-    def run_or_say(options: argparse.Namespace) -> int:
-        try:
-            return run(options)
-        except ModuleNotFoundError as exc:
-            if exc.name != "duckdb":
-                raise
-            from otel_feedback.cli.console import failed
-
-            failed("DuckDB is not installed", "pip install 'otel-feedback[downstream]'")
-            return 1
-
-    return run_or_say
-
-
 def add_tail(commands: Any) -> None:
     """Add `tail`."""
 
@@ -140,7 +123,7 @@ def add_tail(commands: Any) -> None:
     )
     parser.add_argument("--once", action="store_true", help="end with what there is, for scripts")
     add_json(parser, "write one JSON object a line, with all fields")
-    parser.set_defaults(run=with_duckdb(run))
+    parser.set_defaults(run=run)
 
 
 def add_stats(commands: Any) -> None:
@@ -172,7 +155,7 @@ def add_stats(commands: Any) -> None:
     form = parser.add_mutually_exclusive_group()
     add_json(form, "write one JSON object, with all groups and measures")
     form.add_argument("--csv", action="store_true", help="write all groups and measures as CSV")
-    parser.set_defaults(run=with_duckdb(run))
+    parser.set_defaults(run=run)
 
 
 def add_failures(commands: Any) -> None:
@@ -191,7 +174,7 @@ def add_failures(commands: Any) -> None:
     )
     parser.add_argument("--top", type=_whole, default=20, metavar="N", help="groups that are shown (20); 0: all")
     add_json(parser, "write one JSON object, with all groups")
-    parser.set_defaults(run=with_duckdb(run))
+    parser.set_defaults(run=run)
 
 
 def add_trace(commands: Any) -> None:
@@ -214,7 +197,7 @@ def add_trace(commands: Any) -> None:
     )
     parser.add_argument("--jaeger", metavar="URL", help="Jaeger's page (http://localhost:16686)")
     add_json(parser, "write the events as one JSON array, with all fields")
-    parser.set_defaults(run=with_duckdb(run))
+    parser.set_defaults(run=run)
 
 
 def add_sql(commands: Any) -> None:
@@ -239,7 +222,7 @@ def add_sql(commands: Any) -> None:
     form = parser.add_mutually_exclusive_group()
     add_json(form, "write an array of JSON objects")
     form.add_argument("--csv", action="store_true", help="write CSV")
-    parser.set_defaults(run=with_duckdb(run))
+    parser.set_defaults(run=run)
 
 
 # -- types ---------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from otel_feedback.cli.arguments import add_json, moment
-from otel_feedback.cli.reading.parsers import add_where, with_duckdb
+from otel_feedback.cli.reading.parsers import add_where
 
 __all__ = ["add_slo"]
 
@@ -48,7 +48,7 @@ def add_slo(commands: Any) -> None:
     form = parser.add_mutually_exclusive_group()
     add_json(form, "write an array of JSON objects, with all numbers")
     form.add_argument("--csv", action="store_true", help="write all numbers as CSV")
-    parser.set_defaults(run=with_duckdb(run))
+    parser.set_defaults(run=run)
     _check(parser.add_subparsers(dest="action", metavar="check", prog="otel-feedback slo"))
 
 

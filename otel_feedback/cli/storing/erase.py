@@ -12,7 +12,6 @@ from pathlib import Path
 
 from otel_feedback.cli import env_file
 from otel_feedback.cli.console import failed, moment, number_of, remark
-from otel_feedback.cli.storing.store import NO_DUCKDB
 from otel_feedback.downstream.store import erasures
 from otel_feedback.downstream.store import manifest as manifests
 from otel_feedback.downstream.store.erasures import Rule
@@ -46,19 +45,17 @@ def run(
         for_good: Also those that are still to come.
         as_json: Write one JSON object and nothing else.
     """
+    import duckdb  # noqa: F401 # pyright: ignore[reportUnusedImport]  # or nothing is begun
+
     env_file.load()
     now = datetime.now(timezone.utc)
     folder: StoreFolder | None = None
     rule: Rule | None = None
     try:
-        import duckdb  # noqa: F401 # pyright: ignore[reportUnusedImport]
-
         folder = _store(directory)
         until = None if for_good else before or now
         rule = erasures.add(folder, "user_id" if tenant is None else "tenant_id", _an_id(tenant or user), until, now)
         erased = _have_it_obeyed(folder, rule)
-    except ImportError:
-        failed("the store needs DuckDB, which is not installed", NO_DUCKDB)
     except ConfigError as exc:
         failed(str(exc), "correct it in the environment, in .env or among the arguments")
     except StoreError as exc:

@@ -40,7 +40,6 @@ __all__ = ["run"]
 
 SAY_AGAIN_S = 60.0
 SHOW_S = 0.5
-NO_DUCKDB = "install it: pip install 'otel-feedback[downstream]'"
 
 _OTHERS = {
     "no_events": "no event", "erased": "erased", "missed": "deleted before they were read", "expired": "over the limits",
@@ -61,12 +60,9 @@ def run(
         bootstrap_servers: In place of the setting.
         given: Settings of the store, in place of those of the environment.
     """
+    import duckdb  # noqa: F401 # pyright: ignore[reportUnusedImport]  # or nothing is begun
+
     env_file.load()
-    try:
-        import duckdb  # noqa: F401 # pyright: ignore[reportUnusedImport]
-    except ImportError:
-        failed("the store needs DuckDB, which is not installed", NO_DUCKDB)
-        return 1
     try:
         settings = get_store_settings(**given)
         source = _make_source(logs, once, bootstrap_servers, settings.group)

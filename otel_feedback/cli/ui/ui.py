@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from otel_feedback.downstream.ui.access import Access
     from otel_feedback.downstream.ui.app import Shown
 
-__all__ = ["is_installed", "listen", "run", "show"]
+__all__ = ["listen", "run", "show"]
 
 
 def run(
@@ -47,8 +47,6 @@ def run(
         state: Where alerts are kept.
         opens: Open a browser.
     """
-    if not is_installed():
-        return 1
 
     def work() -> int:
         settings = get_ui_settings(host=host, port=port, jaeger=jaeger)
@@ -61,18 +59,6 @@ def run(
         return 0
 
     return answering(work)
-
-
-def is_installed() -> bool:
-    """Tell whether what the page needs is there; say what to do where it is not."""
-    try:
-        import duckdb  # noqa: F401 # pyright: ignore[reportUnusedImport]
-        import starlette  # noqa: F401 # pyright: ignore[reportUnusedImport]
-        import uvicorn  # noqa: F401 # pyright: ignore[reportUnusedImport]
-    except ImportError as exc:
-        failed(f"the page needs {exc.name}, which is not installed", "pip install 'otel-feedback[ui]'")
-        return False
-    return True
 
 
 def listen(settings: UISettings) -> socket.socket | None:

@@ -42,12 +42,22 @@ def feed(reader: Reader, asked: Asked, limit: int, before_ms: int | None) -> dic
 
 
 def changed(reader: Reader, asked: Asked, seen: int, limit: int) -> dict[str, Any]:
-    """Return the newest of the actions that have come or changed since, and how many more there are."""
+    """Return the newest of the actions that have come or changed since, those that changed so that they are no more what is
+    asked for, and how many more rows there are: None where more has gone than is known.
+    """
     condition = asked.whole_condition
     mark = reader.mirror.mark
     rows = reader.rows(sql_of("changed", columns=COLUMNS, seen=seen, condition=condition, limit=limit))
-    number = int(str(rows[0]["changed"])) if rows else 0
-    return {"rows": [row_of(row) for row in rows], "skipped": number - len(rows), "seen": mark}
+    gone = reader.rows(sql_of("gone", seen=seen, condition=condition, limit=limit + 1))
+    # looked at after the question, which may have missed what was let go of meanwhile
+    is_whole = seen >= reader.mirror.whole and len(gone) <= limit
+    skipped = int(str(rows[0]["changed"])) - len(rows) if rows else 0
+    return {
+        "rows": [row_of(row) for row in rows],
+        "gone": [row["event_id"] for row in gone[:limit]],
+        "skipped": skipped if is_whole else None,
+        "seen": mark,
+    }
 
 
 def run(reader: Reader, run_id: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is new, for each browser that is looking: rows, totals, alerts, as server-sent events.
+"""What is new, for each browser that is looking: rows that came, changed or went, totals, alerts, as server-sent events.
 
     mirror ──"there is more"──► Hub ──wakes──► a stream of each browser: asks for what has come since, and sends it
                                                   └ one that is slow asks later, for the newest: nothing is kept for it
@@ -128,7 +128,8 @@ class Hub:
     async def _rows(self, changed: Awaitable[dict[str, Any]]) -> bytes:
         told = await changed
         mark = f"id: {told.pop('seen')}\n".encode()  # a browser that comes again says it
-        return mark + (_message("rows", told) if told["rows"] else b": nothing of what is asked for\n\n")
+        is_news = told["rows"] or told["gone"] or told["skipped"] is None
+        return mark + (_message("rows", told) if is_news else b": nothing of what is asked for\n\n")
 
     async def _tick(self, key: Hashable, news: Told, totals: Told) -> bytes:
         """Return what is the newest, with the totals, which are counted anew as often as they are quickly counted."""

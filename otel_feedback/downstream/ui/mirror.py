@@ -1,7 +1,7 @@
 """What there is of a store's newest days, one row an action, in this process's memory; kept up by a thread.
 
-    manifest ──changed?──► its new files ──► the rows that are new or a higher revision ──► kept.hot
-                                                                                       └──► listeners: rows from `seen` on
+    manifest ──changed?──► its new files ──► the rows that are new or a higher revision ──► kept.hot ──► listeners: rows from `seen` on
+                                                                                           └──► kept.past: what they took the place of
 
 What rows share is in `kinds`, once. Days that do not fit are sums, `days`; their hours stay in files. Whoever asks gets a
 `Reader`, in which all of these are views of what may be seen.
@@ -23,7 +23,7 @@ from tempfile import TemporaryDirectory
 import duckdb
 
 from otel_feedback.downstream.store import manifest as manifests
-from otel_feedback.downstream.store.folder import StoreFolder
+from otel_feedback.downstream.store.folder import StoreError, StoreFolder
 from otel_feedback.downstream.store.manifest import DataFile, Manifest
 from otel_feedback.downstream.store.rollups import DAY_MS, KEYS, sums_of
 from otel_feedback.downstream.tables.selection import SAID, WORDS, literal
@@ -44,6 +44,8 @@ DAYS = 2
 MEMORY = "1GB"
 THREADS = 2
 MOST_TEXT = 500
+MOST_PAST = 20_000
+"""Rows that others took the place of, which are kept for who has seen them and does not know yet."""
 
 _LATENCY = "CASE WHEN status <> 'pending' THEN coalesce(latency_ms, duration_ms) END"
 HOT = {
@@ -79,7 +81,10 @@ class Mirror:
         self.problem: str | None = None
         """Why it is not up to date."""
         self.seen = 0
-        """Number of the change that was taken in last: rows of `hot` have the number with which they came."""
+        """Number of the change that was taken in last: rows of `hot` have the number with which they came, those of `past`
+        the one with which they went."""
+        self.whole = 0
+        """From which change on it is known what went."""
         self.begin: datetime | None = None
         """From when on events are in `hot`; None: all are."""
         self.newest: datetime | None = None
@@ -177,6 +182,8 @@ class Mirror:
         """
         version = self._stat()
         if version != self._version:
+            if version is None and self._known:  # what was read stays to be seen
+                raise StoreError("it was moved or removed; bring it back, or start the page on one that is there")
             if self._version is None:
                 self.problem = "the store is being read for the first time"
             manifest = manifests.load(self.folder)
@@ -187,12 +194,14 @@ class Mirror:
                 self._known = {}
                 self.days.clear()
             self._run("BEGIN")
+            is_less = is_anew or manifest.counts.get("expired", 0) != self.manifest.counts.get("expired", 0)
             try:
                 if is_anew:
                     self._make_empty()
                 added = self._take(self._new_in(manifest), begin, 0 if is_anew else self.seen + 1)
-                if manifest.counts.get("expired", 0) != self.manifest.counts.get("expired", 0):
+                if is_less:
                     self._trim(manifest)
+                    self.whole = self.seen + 1  # what has gone is not told one by one
                 self._run("COMMIT")
             except BaseException:
                 self._run("ROLLBACK")
@@ -200,9 +209,9 @@ class Mirror:
             self.manifest, self.begin, self._version = manifest, begin, version
             self._known = {file.path: file for file in manifest.files}
             self.newest = max((file.last for file in manifest.files), default=None)
-            if added and not is_anew:
+            if added or is_less:
                 self.seen += 1
-            for listener in self._listeners if added else ():
+            for listener in self._listeners if added or is_less else ():
                 listener()
         elif self.begin is not None and self.begin != self._midnight():
             self._version = None  # another day
@@ -243,7 +252,10 @@ class Mirror:
         self._run(
             f"CREATE OR REPLACE TABLE kept.kinds AS SELECT 0::INTEGER AS kind, {keys}, '' AS words FROM {nothing}"
         )
-        self._run(f"CREATE OR REPLACE TABLE kept.hot AS SELECT * EXCLUDE ({keys}), 0::INTEGER AS kind FROM {nothing}")
+        for name in ("hot", "past"):
+            self._run(
+                f"CREATE OR REPLACE TABLE kept.{name} AS SELECT * EXCLUDE ({keys}), 0::INTEGER AS kind FROM {nothing}"
+            )
         sums = sums_of(f"(SELECT * FROM {nothing})", step=DAY_MS)
         self._run(f"CREATE OR REPLACE TABLE kept.days AS SELECT ''::VARCHAR AS day, * FROM ({sums})")
 
@@ -269,7 +281,12 @@ class Mirror:
             self._run(
                 "DELETE FROM fresh USING known WHERE fresh.event_id = known.event_id AND fresh.revision <= known.revision"
             )
-            self._run("DELETE FROM kept.hot WHERE rowid IN (SELECT place FROM known SEMI JOIN fresh USING (event_id))")
+            went = "WHERE rowid IN (SELECT place FROM known SEMI JOIN fresh USING (event_id))"
+            self._run(f"INSERT INTO kept.past SELECT * REPLACE ({number}::BIGINT AS seen) FROM kept.hot {went}")
+            self._run(f"DELETE FROM kept.hot {went}")
+            for (cut,) in self._run(f"SELECT seen FROM kept.past ORDER BY seen DESC LIMIT 1 OFFSET {MOST_PAST}"):
+                self.whole = int(str(cut))
+                self._run(f"DELETE FROM kept.past WHERE seen <= {cut}")
         keys, of_kinds = ", ".join(KEYS), "fresh"
         if self._run("SELECT 1 FROM fresh WHERE kind IS NULL LIMIT 1"):
             self._run(
@@ -288,6 +305,7 @@ class Mirror:
         self._run(
             "DELETE FROM kept.hot" if first is None else f"DELETE FROM kept.hot WHERE event_time < {literal(first)}"
         )
+        self._run("DELETE FROM kept.past")
         self._run("DELETE FROM kept.kinds WHERE kind NOT IN (SELECT kind FROM kept.hot)")
 
 

@@ -19,6 +19,8 @@ __all__ = ["picture", "totals"]
 
 BUCKETS_S = (5, 10, 30, 60, 300, 900, 1_800, 3_600, 10_800, 21_600, 86_400)
 MOST_BUCKETS = 300
+LEAST_MS = 900_000
+"""That a series is long, where more is asked for."""
 PIECES = 12
 LEAST_ACTIONS = 10
 """Of an agent's action, now and before, for it to be called worse."""
@@ -31,7 +33,8 @@ _SERIES = ("success", "failure", "timeout", "partial", "cancelled", "pending")
 def picture(reader: Reader, asked: Asked) -> dict[str, Any]:
     """Return the answer of /api/now."""
     chosen = Chosen(reader, asked)
-    bucket_s = _bucket_s((chosen.until - chosen.since) / 1e3, chosen.least_s)
+    begin = _begin(chosen)
+    bucket_s = _bucket_s((chosen.until - begin) / 1e3, chosen.least_s)
     now, before = _totals(chosen)
     compared = chosen.groups(["agent_name", "action_type", "is_now"])
     return {
@@ -40,7 +43,7 @@ def picture(reader: Reader, asked: Asked) -> dict[str, Any]:
         "until": chosen.until,
         "by_hours": chosen.is_of_sums,
         "bucket_s": bucket_s,
-        "series": _series(chosen, bucket_s * 1_000),
+        "series": _series(chosen, begin, bucket_s * 1_000),
         "totals": now,
         "before": before,
         "agents": _agents(chosen),
@@ -60,6 +63,15 @@ def _totals(chosen: Chosen) -> tuple[dict[str, Any], dict[str, Any] | None]:
     return _only(now, _OF_ALL), None if before is None else _only(before, _OF_ALL)
 
 
+def _begin(chosen: Chosen) -> int:
+    """Return when the series begins: not long before the first that there is of anything."""
+    if chosen.reader.mirror.begin is not None:
+        return chosen.since
+    [row] = chosen.reader.rows("SELECT min(t) AS first FROM hot")
+    first: Any = row["first"]
+    return chosen.since if first is None else max(chosen.since, min(first, chosen.until - LEAST_MS))
+
+
 def _bucket_s(length_s: float, least: int) -> int:
     return next((each for each in BUCKETS_S if each >= least and length_s / each <= MOST_BUCKETS), _many_days(length_s))
 
@@ -68,10 +80,10 @@ def _many_days(length_s: float) -> int:
     return 86_400 * (1 + int(length_s / 86_400 / MOST_BUCKETS))
 
 
-def _series(chosen: Chosen, bucket_ms: int) -> dict[str, list[Any]]:
+def _series(chosen: Chosen, begin: int, bucket_ms: int) -> dict[str, list[Any]]:
     found = {row["bucket"]: row for row in chosen.series(bucket_ms)}
     series: dict[str, list[Any]] = {name: [] for name in ("t", *_SERIES, "p50", "p95", "tokens", "cost")}
-    for at in range(chosen.since - chosen.since % bucket_ms, chosen.until, bucket_ms):
+    for at in range(begin - begin % bucket_ms, chosen.until, bucket_ms):
         row = found.get(at)
         told: Mapping[str, Any] = {} if row is None else {**row, **told_of(row)}
         series["t"].append(at)

@@ -144,7 +144,7 @@ class Pipeline:
             "appended": total("appended"), "delivered": total("delivered"), "pending": total("pending"),
             "lost": sum(lost.values()) if accounts else None,
             "lost_by": [{"reason": name, "count": n, "meaning": MEANINGS.get(name)} for name, n in sorted(lost.items())],
-            "gaps": sum(each["gaps"] or 0 for each in producers), "lag": self._behind(),
+            "gaps": sum(each["gaps"] or 0 for each in producers) if found else None, "lag": self._behind(),
             "producers": sorted(producers, key=lambda each: each["last"] or 0, reverse=True),
             "store": {
                 "files": len(manifest.files), "bytes": manifest.bytes, "rows": manifest.rows,
@@ -163,8 +163,8 @@ def _producer(
     producer_id: str, service: str | None, row: Mapping[str, Any], account: Account | None, journal: Journal | None
 ) -> dict[str, Any]:
     return {
-        "producer_id": producer_id, "service": row.get("service") or service, "host": None, "first": row.get("first"),
-        "last": row.get("last"), "events": row.get("events", 0), "gaps": row.get("gaps"), "missing": None,
+        "producer_id": producer_id, "service": row.get("service") or service, "first": row.get("first"),
+        "last": row.get("last"), "events": row.get("events"), "gaps": row.get("gaps"),
         "pending": None if account is None else account.pending,
         "lost": None if account is None else sum(account.lost.values()),
         "journal_bytes": None if journal is None else journal.bytes, "alive": None if journal is None else journal.is_alive,

@@ -1,4 +1,4 @@
-"""What one request may see of a mirror: a cursor in which `hot`, `kinds`, `days` are views, of everything or of one tenant.
+"""What one request may see of a mirror: a cursor in which `hot`, `past`, `kinds`, `days` are views, of everything or of a tenant.
 
 Queries name nothing else, so that whose rows they see is decided here and nowhere else.
 """
@@ -40,10 +40,11 @@ class Reader:
         self._whose = "true" if tenant is None else f"tenant_id = {quoted(tenant)}"
         for name in ("kinds", "days"):
             self.cursor.execute(f"CREATE TEMP VIEW {name} AS SELECT * FROM kept.{name} WHERE {self._whose}")
-        self.cursor.execute(
-            "CREATE TEMP VIEW hot AS SELECT h.*, k.* EXCLUDE (kind), h.rowid AS place"
-            " FROM kept.hot AS h JOIN kinds AS k ON h.kind = k.kind"
-        )
+        for name in ("hot", "past"):
+            self.cursor.execute(
+                f"CREATE TEMP VIEW {name} AS SELECT h.*, k.* EXCLUDE (kind), h.rowid AS place"
+                f" FROM kept.{name} AS h JOIN kinds AS k ON h.kind = k.kind"
+            )
 
     def rows(self, text: str, given: Sequence[object] = ()) -> list[dict[str, object]]:
         """Return the rows of a query by column."""

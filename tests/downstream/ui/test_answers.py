@@ -7,7 +7,7 @@ import io
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import msgspec
 import pytest
 
-from otel_feedback import OutcomeEvent
+from otel_feedback import OutcomeEvent, OutcomeStatus
 from otel_feedback.downstream.store.folder import StoreFolder
 from tests.downstream.tables import made
 from tests.downstream.ui.serve import Server, ms, served, write
@@ -300,3 +300,17 @@ def test_every_address_of_the_page_is_the_page(page: Server) -> None:
         assert page.ask(path).text == index
     assert page.ask("static/index.html").headers["cache-control"] == "no-cache"
     assert page.ask("elsewhere").status_code == 404
+
+
+@pytest.mark.parametrize(("minutes", "bucket_s", "length_s"), [(3, 5, 900), (180, 60, 10_800), (3_000, 300, 86_400)])
+def test_the_series_begins_with_what_there_is(minutes: int, bucket_s: int, length_s: int, tmp_path: Path) -> None:
+    at = datetime.now(timezone.utc) - timedelta(minutes=minutes)
+    event = OutcomeEvent(action_type="step", status=OutcomeStatus.SUCCESS, timestamp=at, end_time=at)
+    write(StoreFolder(tmp_path / "store"), [event])
+    with served(tmp_path / "store") as server:
+        server.wait_for_rows(1)
+        for query in ("", "?agent=nobody"):  # of all that there is, whatever is asked for
+            now = server.get(f"api/now{query}")
+            begin, end = now["series"]["t"][0], now["series"]["t"][-1]
+            assert now["bucket_s"] == bucket_s
+            assert length_s - bucket_s <= (end - begin) / 1e3 <= length_s + 60 + bucket_s, "a minute for a slow machine"

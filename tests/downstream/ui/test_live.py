@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from otel_feedback import OutcomeEvent, OutcomeStatus
+from otel_feedback.downstream.store import erasures
 from otel_feedback.downstream.store.folder import StoreFolder
 from otel_feedback.downstream.ui.access import Token
 from otel_feedback.downstream.ui.asking import RefusedError
@@ -90,6 +92,91 @@ def test_of_many_rows_the_newest_and_how_many_more(folder: StoreFolder) -> None:
             write(folder, [event(number) for number in range(1, 1_001)])
             told = next_rows(messages)
             assert (len(told["rows"]), told["skipped"]) == (MOST_ROWS, 1_000 - MOST_ROWS)
+
+
+HOUR = timedelta(hours=1)
+UNTIL = datetime.now(timezone.utc).replace(microsecond=0)
+CHANGES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("status=pending", {"status": OutcomeStatus.PENDING}, {"status": OutcomeStatus.FAILURE}),
+    ("agent=scout", {"agent_name": "scout"}, {"agent_name": "lookup"}),
+    ("agent=-", {"agent_name": None}, {"agent_name": "scout"}),
+    ("run=run-1", {"run_id": "run-1"}, {"run_id": "run-2"}),
+    ("error_type=-", {"error_type": None}, {"error_type": "TimeoutError"}),
+    ("tag=new", {"tags": ("new",)}, {"tags": ("seen",)}),
+    ("text=odd", {"tool_name": "odd"}, {"tool_name": "even"}),
+    (f"until={UNTIL:%Y-%m-%dT%H:%M:%SZ}", {"timestamp": UNTIL - HOUR}, {"timestamp": UNTIL + HOUR}),  # it ended later
+]
+
+
+def test_what_a_revision_takes_out_of_a_filter_is_gone(folder: StoreFolder) -> None:
+    with served(folder.path) as server, contextlib.ExitStack() as stack:
+        server.wait_for_rows(1)
+        streams = [stack.enter_context(server.stream(f"?{asked}")) for asked, _, _ in CHANGES]
+        for messages in streams:
+            next(iter(messages))
+
+        def heard(revision: int, fields: int) -> list[tuple[bool, bool]]:
+            """Write all events, and return whether each stream is told that its own came, or went."""
+            events = [
+                event(place, **{**case[1], **(case[2] if fields == 2 else {})}, revision=revision)
+                for place, case in enumerate(CHANGES, 1)
+            ]
+            write(folder, events)
+            told = map(next_rows, streams)
+            return [
+                (any(row["event_id"] == f"event-{place}" for row in each["rows"]), f"event-{place}" in each["gone"])
+                for place, each in enumerate(told, 1)
+            ]
+
+        assert heard(1, 1) == [(True, False)] * len(CHANGES)
+        assert heard(2, 2) == [(False, True)] * len(CHANGES), [asked for asked, _, _ in CHANGES]
+        assert heard(3, 1) == [(True, False)] * len(CHANGES), "it may come again"
+
+
+def test_what_is_gone_is_told_to_no_other_tenant(folder: StoreFolder) -> None:
+    tokens = [Token(token_of("acme"), "acme"), Token(token_of("globex"), "globex")]
+    with served(folder.path, tokens) as server:
+        with server.stream("?status=pending", token_of("acme")) as messages:
+            next(iter(messages))
+            write(
+                folder,
+                [event(number, tenant_id="globex", status=OutcomeStatus.PENDING, revision=0) for number in (1, 2)],
+            )
+            wait_until(lambda: server.get("api/state", token_of("globex"))["rows"] == 2, timeout_s=60, what="its rows")
+            write(folder, [event(1, tenant_id="globex"), event(2, tenant_id="acme")])  # that one changed hands
+            write(folder, [event(3, tenant_id="acme", status=OutcomeStatus.PENDING, revision=0)])
+            told = next_rows(messages)
+            assert ([row["event_id"] for row in told["rows"]], told["gone"]) == (["event-3"], [])
+
+
+def test_who_comes_again_is_told_what_has_gone_or_that_it_is_not_known(
+    folder: StoreFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with served(folder.path) as server:
+        write(folder, [event(number, status=OutcomeStatus.PENDING, revision=0) for number in range(1, 4)])
+        server.wait_for_rows(4)
+        mark = server.get("api/feed")["seen"]
+        write(folder, [event(1)])
+        wait_until(lambda: server.mirror.mark != mark, timeout_s=60, what="the change")
+        with server.stream(f"?status=pending&after={mark}") as messages:
+            assert next_rows(messages)["gone"] == ["event-1"]
+        monkeypatch.setattr("otel_feedback.downstream.ui.mirror.MOST_PAST", 1)
+        write(folder, [event(2), event(3)])
+        wait_until(lambda: server.mirror.whole > 0, timeout_s=60, what="more than is kept")
+        with server.stream(f"?status=pending&after={mark}") as messages:
+            assert next_rows(messages)["skipped"] is None
+
+
+def test_who_looks_is_told_that_something_was_erased(folder: StoreFolder) -> None:
+    with served(folder.path) as server:
+        write(folder, [event(1, user_id="u-1")])
+        server.wait_for_rows(2)
+        with server.stream() as messages:
+            next(iter(messages))
+            erasures.add(folder, "user_id", "u-1", None, datetime.now(timezone.utc))
+            write(folder, [])
+            assert next_rows(messages)["skipped"] is None
+        assert [row["event_id"] for row in server.get("api/feed")["events"]] == ["event-0"]
 
 
 def test_a_closed_tab_leaves_nothing(folder: StoreFolder) -> None:

@@ -15,7 +15,7 @@ import pytest
 from otel_feedback import OutcomeEvent, OutcomeStatus
 from otel_feedback.downstream.store import erasures
 from otel_feedback.downstream.store import manifest as manifests
-from otel_feedback.downstream.store.folder import StoreFolder
+from otel_feedback.downstream.store.folder import StoreError, StoreFolder
 from otel_feedback.downstream.store.keeping import Limits
 from otel_feedback.downstream.store.parquet import ParquetFiles
 from otel_feedback.downstream.ui.asking import asked_of
@@ -112,6 +112,24 @@ def test_what_expires_is_gone(folder: StoreFolder) -> None:
         write(folder, later, limits=Limits(retention_days=age.days - 0.6))
         mirror.look()
         assert kept(mirror) == right(later)
+    finally:
+        mirror.close()
+
+
+def test_a_store_that_is_gone_is_said_and_what_was_read_stays(folder: StoreFolder) -> None:
+    write(folder, RECORDS[:300])
+    mirror = Mirror(folder)
+    try:
+        mirror.look()
+        folder.path.rename(folder.path.with_name("elsewhere"))
+        for _ in range(2):
+            with pytest.raises(StoreError, match="moved or removed; bring it back"):
+                mirror.look()
+        assert kept(mirror) == right(RECORDS[:300])
+        folder.path.with_name("elsewhere").rename(folder.path)
+        write(folder, RECORDS[300:600])
+        mirror.look()
+        assert (kept(mirror), mirror.problem) == (right(RECORDS[:600]), None)
     finally:
         mirror.close()
 

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from otel_feedback import OutcomeEvent, OutcomeStatus
 from otel_feedback.cli.main import main
+from otel_feedback.events.model import encode
 from tests.support import ROOT, environment, run_cli
 from tests.terminal import Terminal, needs_pty
 
@@ -247,17 +249,41 @@ def test_sql_says_what_is_wrong_with_a_query_as_it_was_written(log: Path, capsys
             assert told[0]["t"] == 1
 
 
-def test_duckdb_that_is_not_there_is_said_with_what_to_do(log: Path) -> None:
-    program = (
-        "import sys; sys.modules['duckdb'] = None\n"
-        "from otel_feedback.cli.main import main\n"
-        f"raise SystemExit(main(['stats', '--from', {str(log)!r}]))"
+BARE = """
+import contextlib, io, json, shlex, sys
+sys.modules.update(dict.fromkeys(["duckdb", "starlette", "uvicorn", "anyio", "apprise"]))
+from otel_feedback.cli.main import main
+told = {}
+for command in sys.argv[1:]:
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+        code = main(shlex.split(command))
+    told[command] = [code, said.getvalue()]
+print(json.dumps(told))
+"""
+EXTRAS = {
+    "demo --ui": "ui", "ui": "ui", "stats": "downstream", "failures": "downstream", "trace run-1": "downstream",
+    "sql 'SELECT 1'": "downstream", "store": "downstream", "erase --user u-1": "downstream", "slo": "downstream",
+    "alerts run --once": "alerts", "alerts check": "alerts", "alerts list": "alerts", "alerts backtest": "alerts",
+}  # fmt: skip
+
+
+def test_what_is_not_installed_is_said_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "outcomes.log").write_bytes(
+        encode(OutcomeEvent(action_type="step", status=OutcomeStatus.SUCCESS)) + b"\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=environment(), capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "error: DuckDB is not installed\n  -> pip install 'otel-feedback[downstream]'\n"
+    told = environment(OTEL_FEEDBACK_LOG_FILE="outcomes.log", OTEL_FEEDBACK_STORE_DIR="store", XDG_STATE_HOME="state")
+    command = [sys.executable, "-c", BARE, "tail --once", *EXTRAS]
+    done = subprocess.run(command, env=told, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    code, shown = said.pop("tail --once")
+    assert (code, "step" in shown) == (0, True), "which needs none of it"
+    assert said == {
+        command: [1, f"error: DuckDB is not installed\n  -> pip install 'otel-feedback[{extra}]'\n"]
+        for command, extra in EXTRAS.items()
+    }
+    assert not (tmp_path / "store").exists(), "nothing was begun"
 
 
 def test_the_help_of_each_command_teaches_by_examples_in_80_columns() -> None:

@@ -53,6 +53,11 @@ export class Live {
     document.addEventListener("visibilitychange", () => this.#look());
   }
 
+  /** Whether it is the stream of these. */
+  isOf(params) {
+    return params !== null && params.toString() === this.#params;
+  }
+
   /** @param after of /api/feed: what came since then is wanted, too */
   open(params, after = null) {
     const text = params.toString();

@@ -121,7 +121,7 @@ export class Chart {
   #drawn(one, bars) {
     const colour = () => token(one.colour);
     if (this.stacked) return { stroke: colour, fill: one.hollow ? () => token("--surface") : colour, width: one.hollow ? 1.5 : 0, paths: bars, points: { show: false } };
-    return { stroke: colour, width: one.thin ? 1 : 1.75, points: { show: false }, spanGaps: false };
+    return { stroke: colour, width: one.thin ? 1 : 1.75, points: { show: true, size: 4, fill: colour, filter: alone }, spanGaps: false };
   }
 
   #select(plot) {
@@ -142,6 +142,12 @@ export class Chart {
       this.legend.prepend(h("li", { class: "muted" }, this.step >= 86_400 ? dayFormat.format(at) : `${dayFormat.format(at)} ${clockFormat.format(at)}`));
     }
   }
+}
+
+/** Values with none beside them, of which there would be no line. */
+function alone(plot, number, isShown) {
+  const values = plot.data[number];
+  return isShown ? values.flatMap((value, place) => (value != null && values[place - 1] == null && values[place + 1] == null ? [place] : [])) : null;
 }
 
 function stack(series) {

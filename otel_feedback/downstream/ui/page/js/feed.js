@@ -1,10 +1,10 @@
 // The feed: what was done, the newest first. An action under way stands in it as pending, and its row changes where it stands
-// when it ends.
+// when it ends; one that is no more what the filters ask for goes.
 
 import { runPath } from "./address.js";
 import { h, said } from "./dom.js";
 import * as format from "./format.js";
-import { badge, BAD } from "./status.js";
+import { badge, BAD, errorKind } from "./status.js";
 
 const MOST = 60; // rows that are kept: more than people read, few enough to be cheap
 
@@ -13,16 +13,40 @@ export class Feed {
     this.rows = new Map(); // by event id
     this.list = h("ol", { class: "feed" });
     this.isPaused = false;
-    this.waiting = [];
+    this.isBehind = false; // some of what changed was not told, or not taken: become() makes it right
+    this.asked = null; // ids that the stream tells of while what there is is asked for
+  }
+
+  /** Take what the stream tells: new and changed rows, and ids of those that went; null skipped: more of them than it knows. */
+  hear(events, { gone = [], skipped = 0 } = {}) {
+    if (skipped !== 0 || this.isPaused) this.isBehind = true;
+    if (this.isPaused) return;
+    for (const id of [...gone, ...events.map((event) => event.event_id)]) this.asked?.add(id);
+    this.add(events);
+    for (const id of gone) this.#drop(id);
+  }
+
+  /** Ask for what there is, and show that and nothing else; what the stream tells meanwhile is newer. */
+  async become(asking) {
+    this.isBehind = false;
+    const told = this.asked = new Set();
+    try {
+      const answer = await asking;
+      if (this.asked !== told) return answer; // it was asked again since
+      const known = new Set(answer.events.map((event) => event.event_id));
+      for (const id of this.rows.keys()) if (!known.has(id) && !told.has(id)) this.#drop(id);
+      this.add(answer.events.filter((event) => !told.has(event.event_id)), { quiet: true });
+      return answer;
+    } catch (error) {
+      this.isBehind = true;
+      throw error;
+    } finally {
+      if (this.asked === told) this.asked = null;
+    }
   }
 
   /** Take new and changed rows; `quiet` ones are no news. */
   add(events, { quiet = false, most = MOST } = {}) {
-    if (this.isPaused && !quiet) {
-      this.waiting.push(...events);
-      this.waiting.splice(0, this.waiting.length - 2_000);
-      return;
-    }
     for (const event of events) this.#take(event, quiet);
     while (this.rows.size > most) {
       const last = this.list.lastElementChild;
@@ -36,9 +60,15 @@ export class Feed {
     return Math.min(...[...this.rows.values()].map(({ event }) => heard(event)));
   }
 
-  pause(isPaused) {
-    this.isPaused = isPaused;
-    if (!isPaused) this.add(this.waiting.splice(0));
+  #drop(id) {
+    const known = this.rows.get(id);
+    if (!known) return;
+    const { element } = known;
+    if (element.contains(document.activeElement)) { // who goes by keyboard goes on from there
+      (element.nextElementSibling ?? element.previousElementSibling)?.querySelector("[data-stop]")?.focus({ preventScroll: true });
+    }
+    element.remove();
+    this.rows.delete(id);
   }
 
   #take(event, quiet) {
@@ -71,7 +101,7 @@ function row(event, news) {
     h("span", { class: "feed-what" },
       h("span", { class: "feed-action" }, said(event.name || event.action, 120)),
       h("span", { class: "feed-who" }, event.agent ? said(event.agent, 80) : "no agent", event.name && event.name !== event.action && [" · ", said(event.action, 60)], event.model && [" · ", said(event.model, 60)])),
-    h("span", { class: "feed-error" }, (event.error_type || event.error) && said([event.error_type, event.error].filter(Boolean).join(": "), 200)),
+    h("span", { class: "feed-error" }, (errorKind(event) || event.error) && said([errorKind(event), event.error].filter(Boolean).join(": "), 200)),
     h("span", { class: "feed-number" }, event.status === "pending" ? h("span", { class: "muted" }, format.ago(event.start)) : format.duration(event.duration)),
     h("span", { class: "feed-number p3" }, !event.tokens ? "" : `${format.count(event.tokens)} tok`),
     h("span", { class: "feed-number p2" }, !event.cost ? "" : format.money(event.cost)),

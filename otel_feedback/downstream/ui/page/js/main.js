@@ -49,10 +49,10 @@ function showAddress({ isBack = false } = {}) {
   current?.abort.abort();
   current?.part?.dispose?.();
   const abort = new AbortController();
-  current = { view, address, abort, part: null };
+  const followed = view === "run" ? new URLSearchParams({ run: id }) : filtersOf(params);
+  current = { view, address, abort, followed, part: null };
   navigation(view, params);
   filters.show(view, params);
-  const followed = view === "run" ? new URLSearchParams({ run: id }) : filtersOf(params);
   const follow = (after = null) => live.open(followed, after);
   if (view !== "now") follow();
   current.part = SHOWN[view].show(main, { params, run: id, signal: abort.signal, follow, state: () => state, go: (changed) => go(location.pathname + query(changed)) });
@@ -67,6 +67,8 @@ function showAddress({ isBack = false } = {}) {
 function navigation(view, params) {
   fill(place("nav"), VIEWS.map(([name, , title]) => h("a", { href: viewPath(name, params), "aria-current": name === view && "page", data: { view: name } }, title,
     name === "alerts" && openAlerts > 0 && h("span", { class: "count" }, h("span", { class: "unseen" }, "open: "), openAlerts))));
+  const [nav, chosen] = [place("nav"), place("nav").querySelector("[aria-current]")];
+  if (chosen) nav.scrollLeft = chosen.offsetLeft - nav.offsetLeft - (nav.clientWidth - chosen.offsetWidth) / 2; // on a phone they do not all fit
 }
 
 function unknown() {
@@ -87,14 +89,14 @@ addEventListener("popstate", () => showAddress({ isBack: true }));
 // -- the stream, and how it is -------------------------------------------------------------------------------------
 
 const live = new Live({
-  rows: (events) => current?.part?.rows?.(Array.isArray(events) ? events : events.rows),
+  rows: (told) => isFollowed() && current.part?.rows?.(told.rows, told),
   tick: (tick) => {
     state = { ...state, newest: tick.newest, behind_s: tick.behind_s, ...("problem" in tick ? { problem: tick.problem } : {}) };
     connection();
-    current?.part?.tick?.(tick);
+    if (isFollowed()) current.part?.tick?.(tick);
   },
   alerts: (told) => {
-    const open = Array.isArray(told) ? told : told.open;
+    const { open } = told;
     if (openAlerts !== null && open.length > openAlerts) announce(`${format.plural(open.length, "alert")} open`);
     alertsOpen(open.length);
     current?.part?.alertsChanged?.(open);
@@ -113,10 +115,15 @@ const live = new Live({
   },
 });
 
+/** Whether what the stream tells is of what is shown: a view may open it later than it is there. */
+const isFollowed = () => current !== null && live.isOf(current.followed);
+
 async function look() {
   try {
+    const first = state?.version === undefined;
     state = await ask("/api/state");
     refusal = null;
+    if (first) current?.part?.stated?.();
   } catch (error) {
     refusal = error;
   }

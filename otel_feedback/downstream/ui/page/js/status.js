@@ -26,5 +26,8 @@ export function mark(status) {
 
 export const badge = (status, more = "") => h("span", { class: `status status-${status} ${more}` }, mark(status), status);
 
+/** The kind of an error; null where it is only said that it is none that is known. */
+export const errorKind = (one) => (one.error_type === "_OTHER" ? null : one.error_type);
+
 /** The same for objectives and alerts, by what it means rather than by its word. */
 export const pill = (meaning, word) => h("span", { class: `status status-${meaning}` }, mark(meaning), word);

@@ -2,6 +2,7 @@
 
 import { h, said } from "../dom.js";
 import * as format from "../format.js";
+import { errorKind } from "../status.js";
 
 /** @param action an action of /api/run; @param state the answer of /api/state, for the link into Jaeger */
 export function detail(action, state) {
@@ -13,7 +14,7 @@ export function detail(action, state) {
     metadata(action.metadata),
     action.tags?.length > 0 && h("p", { class: "tags" }, action.tags.map((tag) => h("span", { class: "tag" }, said(tag, 60)))),
     (action.error || action.stack) && h("div", { class: "detail-error" },
-      h("p", {}, h("strong", {}, said(action.error_type ?? "Error", 200)), action.error && [": ", said(action.error, 4_000)]),
+      h("p", {}, h("strong", {}, said(errorKind(action) ?? "Error", 200)), action.error && [": ", said(action.error, 4_000)]),
       action.stack && h("pre", { tabindex: "0", "aria-label": "Stack" }, h("code", {}, action.stack))),
     trace && h("p", {}, h("a", { href: trace, target: "_blank", rel: "noopener noreferrer" }, "Its trace in Jaeger")));
 }

@@ -5,7 +5,7 @@ import { ask } from "../api.js";
 import { fill, h, said } from "../dom.js";
 import * as format from "../format.js";
 import { bar, into, notice, panel } from "../parts.js";
-import { badge } from "../status.js";
+import { badge, errorKind } from "../status.js";
 
 const MOST = 200;
 
@@ -32,7 +32,7 @@ function group(one, most, filters) {
   return h("article", { class: "failure" },
     h("div", { class: "failure-count" }, h("b", {}, format.count(one.times)), bar(one.times / most, "bar-bad")),
     h("div", { class: "failure-what" },
-      h("p", {}, badge(one.status), " ", h("strong", {}, said(one.error_type ?? "no error named", 120))),
+      h("p", {}, badge(one.status), " ", h("strong", {}, said(errorKind(one) ?? "no error named", 120))),
       h("p", { class: "muted" }, said(one.agent ?? "no agent", 80), " · ", said(one.action, 80)),
       one.message && h("p", { class: "failure-message" }, said(one.message, 300))),
     h("dl", { class: "failure-facts" },

@@ -12,6 +12,7 @@ import { BAD, mark, STATUSES } from "../status.js";
 import { alertCard } from "./alerts.js";
 
 const REFRESH_MS = 10_000;
+const SOON_MS = 2_000; // after one question for the feed to the next
 const ANNOUNCE_MS = 15_000;
 const AGENTS = 12;
 const FEED = 30;
@@ -62,9 +63,10 @@ class Now {
 
   // -- what the stream brings ------------------------------------------------------------------------------------
 
-  rows(events) {
-    if (this.isEmpty) this.#feedShown();
-    this.feed.add(events);
+  rows(events, told) {
+    this.feed.hear(events, told);
+    if (told.skipped === null && Date.now() - this.asked > SOON_MS) this.#feed();
+    this.#feedShown();
     this.failed += events.filter((event) => BAD.has(event.status)).length;
     if (this.failed && Date.now() - this.announced > ANNOUNCE_MS) {
       announce(`${format.plural(this.failed, "action")} failed in the last ${Math.round((Date.now() - this.announced) / 1e3)} seconds`);
@@ -97,6 +99,7 @@ class Now {
       this.#draw(now);
       this.#agents(now.agents);
       this.#worse(now.worse);
+      if (this.feed.begin < now.since) this.feed.isBehind = true; // its oldest rows are older than what is asked for
     } catch (error) {
       if (this.isOver || error.name === "AbortError") return;
       if (!error.remedy) console.error(error);
@@ -105,6 +108,7 @@ class Now {
     }
     if (this.isOver) return;
     const pause = Math.max(REFRESH_MS, 20 * (performance.now() - began));
+    if (this.feed.isBehind) this.#feed();
     this.timer = setTimeout(() => (document.hidden ? this.#later() : this.#summary()), pause);
   }
 
@@ -113,25 +117,34 @@ class Now {
   }
 
   async #feed() {
+    if (this.feed.isPaused) {
+      this.feed.isBehind = true;
+      return;
+    }
+    this.asked = Date.now();
     try {
-      const { events, seen } = await ask("/api/feed", withLimit(this.filters, FEED), this.ctx.signal);
+      const { events, seen } = await this.feed.become(ask("/api/feed", withLimit(this.filters, FEED), this.ctx.signal));
       this.ctx.follow(seen); // from there on, so that nothing between the two is missed
-      this.feed.add(events, { quiet: true });
-      this.isEmpty = this.feed.rows.size === 0;
-      if (this.isEmpty) return fill(this.events, this.#empty());
+      this.isThere = true;
       this.#feedShown();
       this.more.hidden = events.length < FEED;
     } catch (error) {
-      if (this.isOver || error.name === "AbortError") return undefined;
+      if (this.isOver || error.name === "AbortError") return;
       this.ctx.follow();
       if (this.feed.rows.size === 0) fill(this.events, trouble(error, () => this.#feed()));
     }
-    return undefined;
   }
 
   #feedShown() {
-    this.isEmpty = false;
-    fill(this.events, this.feed.list);
+    const shown = this.feed.rows.size > 0 ? this.feed.list : this.isThere ? this.empty ??= this.#empty() : null;
+    if (shown && this.events.firstChild !== shown) fill(this.events, shown);
+  }
+
+  #pause(isPaused) {
+    this.feed.isPaused = isPaused;
+    this.pause.setAttribute("aria-pressed", String(isPaused));
+    this.pause.textContent = isPaused ? "Resume" : "Pause";
+    if (this.feed.isBehind) this.#feed();
   }
 
   async #older() {
@@ -140,9 +153,7 @@ class Now {
     this.more.disabled = true;
     try {
       const { events } = await ask("/api/feed", asked, this.ctx.signal);
-      this.feed.pause(true); // who reads backwards does not want it to move
-      this.pause.setAttribute("aria-pressed", "true");
-      this.pause.textContent = "Resume";
+      this.#pause(true); // who reads backwards does not want it to move
       this.feed.add(events, { quiet: true, most: Infinity });
       this.more.hidden = events.length < 2 * FEED;
     } catch (error) {
@@ -171,12 +182,7 @@ class Now {
   }
 
   #pauseButton() {
-    this.pause = h("button", { type: "button", class: "quiet", "aria-pressed": "false", on: { click: () => {
-      const isPaused = !this.feed.isPaused;
-      this.feed.pause(isPaused);
-      this.pause.setAttribute("aria-pressed", String(isPaused));
-      this.pause.textContent = isPaused ? "Resume" : "Pause";
-    } } }, "Pause");
+    this.pause = h("button", { type: "button", class: "quiet", "aria-pressed": "false", on: { click: () => this.#pause(!this.feed.isPaused) } }, "Pause");
     return this.pause;
   }
 

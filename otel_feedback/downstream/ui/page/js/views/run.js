@@ -53,8 +53,13 @@ class Run {
     this.begin();
   }
 
-  rows(events) {
-    if (!events.some((event) => event.run_id === this.id) || this.timer) return;
+  /** It is known where Jaeger is: that may be later than the run. */
+  stated() {
+    if (this.told) this.begin();
+  }
+
+  rows() {
+    if (this.timer) return;
     this.timer = setTimeout(() => {
       this.timer = null;
       if (!this.ctx.signal.aborted) this.begin();
