@@ -16,11 +16,11 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from otel_feedback.downstream.alerts.reading import read
-from otel_feedback.downstream.contract.fields import FIELDS
 from otel_feedback.downstream.contract.schemas import flink_columns
 from otel_feedback.downstream.streaming.jars import FLINK, JARS
 from otel_feedback.downstream.tables.tables import WINDOW_S, quoted, text_of
 from otel_feedback.errors import ConfigError
+from otel_feedback.events.fields import FIELDS
 from otel_feedback.events.model import SCHEMA_VERSION, OutcomeStatus
 
 __all__ = ["JOBS", "MARGIN_S", "REFUSED_TOPIC", "Job", "Options", "text"]

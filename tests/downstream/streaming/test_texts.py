@@ -11,12 +11,12 @@ import pytest
 from otel_feedback import ConfigError
 from otel_feedback.cli.main import main
 from otel_feedback.cli.streaming.arguments import JOBS as CHOICES
-from otel_feedback.downstream.contract.fields import FIELDS
 from otel_feedback.downstream.streaming.local import Flink, FlinkError, LocalJob, find_flink, newest_checkpoint
 from otel_feedback.downstream.streaming.security import PASSWORD, java_options
 from otel_feedback.downstream.streaming.texts import JOBS, Options, text
 from otel_feedback.downstream.tables.opening import open_log
 from otel_feedback.downstream.tables.tables import text_of
+from otel_feedback.events.fields import FIELDS
 
 OPTIONS = Options("localhost:9092")
 DAY = 86_400
