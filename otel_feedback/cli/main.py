@@ -15,7 +15,7 @@ INTERRUPTED = 130
 PIPE_CLOSED = 141
 OF_EXTRAS = {"duckdb": "DuckDB", "starlette": "Starlette", "anyio": "anyio", "uvicorn": "uvicorn", "tomli": "tomli"}
 """What only some commands need, by module."""
-EXTRAS = {"ui": "ui", "demo": "ui", "alerts": "alerts"}
+EXTRAS = {"ui": "ui", "demo": "ui", "alerts": "alerts", "stream": "flink"}
 """By command what brings it, where that is not `downstream`."""
 
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from otel_feedback.cli.arguments import add_bootstrap_servers, positive
-from otel_feedback.cli.reading.parsers import with_duckdb
 
 __all__ = ["add_stream"]
 
@@ -52,7 +51,7 @@ def _sql(actions: Any) -> None:
         description="Write a job as the SQL client of a Flink cluster takes it. No password is in it.",
     )
     _add_job(parser)
-    parser.set_defaults(run=with_duckdb(run))
+    parser.set_defaults(run=run)
 
 
 def _run(actions: Any) -> None:
@@ -83,7 +82,7 @@ def _run(actions: Any) -> None:
         "--jars", metavar="DIR",
         help="where the jars are that Flink has not itself (otel-feedback/flink in $XDG_DATA_HOME, or ~/.local/share)",
     )  # fmt: skip
-    parser.set_defaults(run=with_duckdb(run))
+    parser.set_defaults(run=run)
 
 
 def _add_job(parser: argparse.ArgumentParser) -> None:

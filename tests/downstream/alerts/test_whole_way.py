@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -175,8 +176,10 @@ def test_flapping_silences_and_what_a_journal_replays(
 ) -> None:
     with whole_way(kafka_broker, others, tmp_path, "planner", "writer") as way:
         assert_opens_grouped_and_resolves(way)
+        began = time.monotonic()
         assert_flapping_is_told_once(way)
-        assert_a_silence_ends(way)
+        took_s = time.monotonic() - began  # where the machine is slow, a silence must be longer, too, to be seen
+        assert_a_silence_ends(way, 15 + took_s / 4)
         assert_yesterday_pages_nobody(way)
         assert way.titles("silent") == ["firing: silent (agent night-job)"]
 
