@@ -199,6 +199,8 @@ def test_command_exists(where: str, command: str) -> None:
                 "ruff",
                 "pyright",
                 "lint-imports",
+                "kafka-acls.sh",
+                "connect-mirror-maker.sh",
             }
             assert name in {*known, "pre-commit", "git", "curl", "opentelemetry-instrument"}, (
                 f"{where}: what is {name!r}?"

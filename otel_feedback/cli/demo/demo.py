@@ -37,7 +37,7 @@ ALL = 1_000
 INTERRUPTED = 130
 
 NEXT = """\
-otel-feedback demo --ui     the same, live, on a page in the browser
+otel-feedback demo --ui     live, in the browser
 docker compose up -d        Kafka, collector, Jaeger
 export KAFKA_BOOTSTRAP_SERVERS=localhost:9092
 otel-feedback doctor        is all of it there?
