@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from otel_feedback.bootstrap import build_pipeline
+from otel_feedback.assembly import build_pipeline
 from otel_feedback.cli.journal.ours import Ours
 from otel_feedback.cli.journal.survey import CursorView, Owner, Survey, owner_of, survey
 from otel_feedback.journal.interface import Account

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 
-from otel_feedback.bootstrap import build_exporters
+from otel_feedback.assembly import build_exporters
 from otel_feedback.errors import ExportError
 from otel_feedback.exporters.interface import Exporter, Identifying
 from otel_feedback.pipeline.destinations import address_of, recognize

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import otel_feedback as feedback
-from otel_feedback import bootstrap
+from otel_feedback import assembly
 from otel_feedback.convert import pricing
 from otel_feedback.convert.price_table import load_table
 from otel_feedback.convert.pricing import Price, Prices
@@ -245,7 +245,7 @@ def test_prices_by_the_environment(tmp_path: Path) -> None:
     path.write_text(json.dumps({"m": {"input": 1, "output": 2}}), "utf-8")
     settings = feedback.get_settings(environ={"OTEL_FEEDBACK_PRICES": str(path)})
     assert settings.prices == {"m": {"input": 1.0, "output": 2.0}}
-    prices = bootstrap.build_prices(settings)
+    prices = assembly.build_prices(settings)
     assert prices.price("m", None, TokenUsage(1_000_000, 0), NOW) == Price(1.0, "settings")
     for text, wrong in (
         ('{"m"', "Expecting"),
@@ -260,7 +260,7 @@ def test_prices_by_the_environment(tmp_path: Path) -> None:
 
 def test_a_function_by_the_argument() -> None:
     settings = feedback.get_settings(environ={}, prices=lambda model, provider, usage: usage.input / 1e6)
-    price = bootstrap.build_prices(settings).price("any", None, TokenUsage(2_000_000, 0), NOW)
+    price = assembly.build_prices(settings).price("any", None, TokenUsage(2_000_000, 0), NOW)
     assert price == Price(2.0, "function")
 
 
