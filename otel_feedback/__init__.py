@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from otel_feedback.pipeline.log_records import OutcomeLogRecordProcessor
     from otel_feedback.pipeline.pipeline import FeedbackPipeline
     from otel_feedback.pipeline.processor import OutcomeSpanProcessor
-    from otel_feedback.settings.table import KafkaConfig, Settings, get_settings
+    from otel_feedback.settings.kafka import KafkaConfig
+    from otel_feedback.settings.settings import Settings, get_settings
 
 __all__ = [
     "Action",
@@ -64,14 +65,14 @@ _HOME = {
     "ExportError": "errors",
     "FeedbackError": "errors",
     "FeedbackPipeline": "pipeline.pipeline",
-    "KafkaConfig": "settings.table",
+    "KafkaConfig": "settings.kafka",
     "OrchestrationDispatcher": "dispatch.create",
     "OutcomeEvent": "events.model",
     "OutcomeLogRecordProcessor": "pipeline.log_records",
     "OutcomeSpanProcessor": "pipeline.processor",
     "OutcomeStatus": "events.model",
     "SchemaError": "errors",
-    "Settings": "settings.table",
+    "Settings": "settings.settings",
     "Severity": "events.model",
     "action": "capture.action",
     "configure": "bootstrap",
@@ -79,7 +80,7 @@ _HOME = {
     "current_action": "capture.action",
     "extract": "capture.propagation",
     "get_feedback_pipeline": "bootstrap",
-    "get_settings": "settings.table",
+    "get_settings": "settings.settings",
     "inject": "capture.propagation",
     "inject_kafka": "capture.propagation",
 }

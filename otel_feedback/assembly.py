@@ -22,7 +22,8 @@ from otel_feedback.pipeline.measuring import Measuring
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.pipeline.screen import EventRedactor, Screen
 from otel_feedback.redaction.redaction import Redaction
-from otel_feedback.settings.table import Settings, require_avro, require_codec
+from otel_feedback.settings.kafka import require_avro, require_codec
+from otel_feedback.settings.settings import Settings
 
 __all__ = ["assemble", "build_exporters", "build_pipeline", "build_prices"]
 

@@ -25,8 +25,9 @@ from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.pipeline.processor import OutcomeSpanProcessor, provide_default_pipeline
 from otel_feedback.pipeline.screen import EventRedactor
 from otel_feedback.sdk.forks import call_in_child
+from otel_feedback.settings.kafka import KafkaConfig
 from otel_feedback.settings.misspelt import tell_misspelt
-from otel_feedback.settings.table import KafkaConfig, Settings, get_settings
+from otel_feedback.settings.settings import Settings, get_settings
 from otel_feedback.settings.values import require
 
 # action is here so that it is imported now: an import on an agent's thread may be cut in two by a fork

@@ -15,9 +15,10 @@ from otel_feedback.events import codec
 from otel_feedback.events.model import OutcomeStatus, Severity
 from otel_feedback.exporters.kafka.headers import record_headers
 from otel_feedback.exporters.otlp.exporter import encode_request
+from otel_feedback.settings.kafka import KafkaConfig
 from otel_feedback.settings.registry import RegistryConfig
 from otel_feedback.settings.store import ALL_SETTINGS
-from otel_feedback.settings.table import KafkaConfig, Setting
+from otel_feedback.settings.table import Setting
 from tools import docs_tables as texts
 from tools.sample import sample_event, sample_record
 

@@ -17,7 +17,7 @@ from otel_feedback.events.model import epoch_us
 from otel_feedback.events.started import StartedAction
 from otel_feedback.exporters.kafka.exporter import KafkaExporter
 from otel_feedback.journal.disk import DiskJournal
-from otel_feedback.settings.table import get_settings
+from otel_feedback.settings.settings import get_settings
 
 __all__ = ["fill"]
 

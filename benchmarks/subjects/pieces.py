@@ -24,7 +24,7 @@ from benchmarks.subjects.watch import Watch
 from benchmarks.subjects.workload import one_event
 from otel_feedback.events.codec import encode
 from otel_feedback.journal.disk import DiskJournal
-from otel_feedback.settings.table import get_settings
+from otel_feedback.settings.settings import get_settings
 
 __all__ = ["Subject"]
 

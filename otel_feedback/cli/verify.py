@@ -24,7 +24,8 @@ from otel_feedback.cli.listening import listening
 from otel_feedback.downstream.verify.account import COMPLETE, LOSSES, MISSING, PENDING, Run, Verdict
 from otel_feedback.downstream.verify.verifying import Report, TopicMissingError, verify
 from otel_feedback.errors import ConfigError, describe
-from otel_feedback.settings.table import KafkaConfig, get_settings
+from otel_feedback.settings.kafka import KafkaConfig
+from otel_feedback.settings.settings import get_settings
 from otel_feedback.version import VERSION
 
 __all__ = ["run"]

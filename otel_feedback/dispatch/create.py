@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from otel_feedback.dispatch.answers import Extractor
     from otel_feedback.pipeline.admission import EventFilter
     from otel_feedback.pipeline.screen import EventRedactor
+    from otel_feedback.settings.kafka import KafkaConfig
     from otel_feedback.settings.options import SettingsOptions
-    from otel_feedback.settings.table import KafkaConfig, Settings
+    from otel_feedback.settings.settings import Settings
 
     class Options(SettingsOptions, total=False):
         """The arguments of `configure()` and of `ActionDispatcher`."""

@@ -1,24 +1,15 @@
-"""Settings: one table of names, variables, defaults and meanings; argument > environment > default.
+"""One table of settings: their names, variables, defaults and meanings; argument > environment > default.
 
-Input: keyword arguments and the environment. Output: frozen `Settings` (with a `KafkaConfig` inside).
-`.env.example`, the configuration page and the error messages come from the same table.
+`.env.example`, the configuration page and the error messages come from it.
 """
 
 from __future__ import annotations
 
-import os
-import re
-import zlib
-from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
-from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import msgspec
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from otel_feedback.errors import ConfigError
-from otel_feedback.settings.registry import RegistryConfig, registry_urls
+from otel_feedback.settings.registry import registry_urls
 from otel_feedback.settings.values import (
     Reader,
     a_flag,
@@ -31,26 +22,11 @@ from otel_feedback.settings.values import (
     one_of,
     patterns,
     price_list,
-    require,
     some_of,
     whole,
 )
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from otel_feedback.settings.options import SettingsOptions
-
-__all__ = [
-    "SETTINGS",
-    "KafkaConfig",
-    "Setting",
-    "Settings",
-    "get_settings",
-    "read_settings",
-    "require_avro",
-    "require_codec",
-]
+__all__ = ["BY_NAME", "KAFKA_SECURITY", "SETTINGS", "Setting", "read_one", "read_settings"]
 
 
 class Setting(NamedTuple):
@@ -71,7 +47,7 @@ class Setting(NamedTuple):
 
 _K, _E, _L, _P, _S = "Kafka", "Exporters", "Log tier", "Pipeline", "Switches"
 _J, _C = "Journal", "Content"
-_TLS = "Kafka security"
+_TLS = KAFKA_SECURITY = "Kafka security"
 _R = "Schema registry"
 
 SETTINGS: tuple[Setting, ...] = (
@@ -215,147 +191,7 @@ SETTINGS: tuple[Setting, ...] = (
             "The OpenTelemetry SDK's own switch; turns everything of ours into no-ops, too.", _S),
 )  # fmt: skip
 
-_BY_NAME = {setting.name: setting for setting in SETTINGS}
-_KAFKA_FIELDS = {
-    "kafka_bootstrap_servers": "bootstrap_servers",
-    "kafka_outcome_topic": "topic",
-    "kafka_batch_size": "batch_size",
-    "kafka_compression": "compression",
-    "kafka_linger_ms": "linger_ms",
-    "kafka_client_id": "client_id",
-    "kafka_value_format": "value_format",
-}
-_UPPER_OPTIONS = frozenset({"security_protocol", "sasl_mechanism"})  # as kafka-python spells their values
-_OWN_OPTIONS = frozenset({
-    "bootstrap_servers", "client_id", "acks", "enable_idempotence", "transactional_id", "compression_type",
-    "batch_size", "linger_ms", "delivery_timeout_ms", "retries", "key_serializer", "value_serializer",
-    "partitioner", "max_block_ms", "bootstrap_timeout_ms", "max_in_flight_requests_per_connection",
-})  # fmt: skip
-
-
-class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Where and how outcome events go to Kafka.
-
-    `client_options` goes to kafka-python's clients as it is: SASL and TLS settings under kafka-python's names
-    (`sasl_mechanism`, `ssl_cafile` …). The repr shows the names only. `registry` is what values are written by where
-    `value_format` is `avro`, and what readers ask for schemas.
-    """
-
-    bootstrap_servers: tuple[str, ...] = ("localhost:9092",)
-    topic: str = "agent-outcomes"
-    batch_size: int = 100
-    compression: str = "gzip"
-    linger_ms: int = 75
-    client_id: str = "otel-feedback"
-    value_format: str = "json"
-    registry: RegistryConfig | None = None
-    client_options: Mapping[str, Any] = msgspec.field(default_factory=dict[str, Any])
-    producer_batch_bytes: int = 256 * 1024
-    producer_linger_ms: int = 5
-    max_request_bytes: int = 1_048_576
-
-    def __post_init__(self) -> None:
-        for name, field in _KAFKA_FIELDS.items():
-            msgspec.structs.force_setattr(
-                self, field, _read(_BY_NAME[name], getattr(self, field), f"KafkaConfig.{field}")
-            )
-        taken = sorted(_OWN_OPTIONS & set(self.client_options))
-        if taken:
-            raise ConfigError("KafkaConfig.client_options", taken, "options that this package does not set itself")
-        problem = security_problem(self.client_options)
-        if problem is not None:
-            raise problem
-        if self.registry is not None:
-            require("KafkaConfig.registry", self.registry, RegistryConfig, "a RegistryConfig")
-        if self.value_format == "avro" and self.registry is None:
-            raise ConfigError("SCHEMA_REGISTRY_URL", "", "the registry's address, since KAFKA_VALUE_FORMAT is avro")
-
-    def __repr__(self) -> str:
-        shown = ", ".join(f"{field}={getattr(self, field)!r}" for field in _KAFKA_FIELDS.values())
-        return f"KafkaConfig({shown}, client_options={sorted(self.client_options)})"
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that can be set, read and checked. Made by `get_settings()`."""
-
-    service_name: str
-    enable_kafka: bool
-    enable_outcome_logging: bool
-    enable_otlp: bool
-    kafka: KafkaConfig
-    log_file: str | None
-    log_max_bytes: int
-    log_backups: int
-    durability: str
-    journal_dir: Path
-    journal_max_bytes: int
-    journal_max_age_s: float
-    journal_min_free_bytes: int
-    journal_memory_max_bytes: int
-    journal_rescan_s: float
-    baggage_fields: tuple[str, ...]
-    prices: Mapping[str, Mapping[str, float]] | Callable[..., Any] | None
-    emit: tuple[str, ...]
-    span_ttl_s: float
-    capture_content: tuple[str, ...]
-    metadata_allow: tuple[str, ...]
-    metadata_deny: tuple[str, ...]
-    event_max_bytes: int
-    agent_rate_limit: float | None
-    emit_start: bool
-    emit_pending: bool
-    audit_interval_s: float
-    ring_size: int
-    metric_label_sets: int
-    shutdown_timeout_s: float
-    disabled: bool
-
-
-def get_settings(
-    *,
-    environ: Mapping[str, str] | None = None,
-    kafka: KafkaConfig | None = None,
-    **overrides: Unpack[SettingsOptions],
-) -> Settings:
-    """Read the settings: an argument goes before the environment, the environment before the default.
-
-    Args:
-        environ: The environment to read; default: the process's own.
-        kafka: Takes the place of all settings whose names begin with `kafka_`.
-        overrides: Settings by their names, as in the configuration page; None means "not given".
-
-    Raises:
-        ConfigError: A value cannot be used, or a name is not a setting; it says what would be right.
-    """
-    environment = os.environ if environ is None else environ
-    for name in overrides:
-        if name not in _BY_NAME:
-            near = get_close_matches(name, _BY_NAME, 1)
-            hint = f"did you mean {near[0]}? All: " if near else ""
-            raise ConfigError(name, "…", f"a setting; {hint}{', '.join(sorted(_BY_NAME))}")
-    if kafka is not None:
-        require("kafka", kafka, KafkaConfig, "a KafkaConfig; brokers alone are kafka_bootstrap_servers='host:9092'")
-    values, given = read_settings(SETTINGS, overrides, environment)
-    if "service_name" not in given:
-        values["service_name"] = _service_of_resource(environment) or values["service_name"]
-    return Settings(
-        enable_kafka=_first(values["enable_kafka"], kafka is not None or "kafka_bootstrap_servers" in given),
-        enable_otlp=_first(values["enable_otlp"], _has_otlp_endpoint(environment)),
-        kafka=kafka or _kafka_config(values),
-        journal_dir=_journal_dir(values["journal_dir"], values["service_name"], environment),
-        metadata_allow=values["metadata_allow"] or (),
-        metadata_deny=values["metadata_deny"] or (),
-        disabled=values["disabled"] or values["sdk_disabled"],
-        **{
-            name: values[name]
-            for name in (
-                "service_name", "enable_outcome_logging", "log_file", "log_max_bytes", "log_backups",
-                "durability", "journal_max_bytes", "journal_max_age_s", "journal_min_free_bytes",
-                "journal_memory_max_bytes", "journal_rescan_s", "emit", "span_ttl_s", "emit_start", "emit_pending", "baggage_fields", "prices", "audit_interval_s", "ring_size", "metric_label_sets",
-                "shutdown_timeout_s", "capture_content", "event_max_bytes", "agent_rate_limit",
-            )
-        },
-    )  # fmt: skip
+BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
 def read_settings(
@@ -372,9 +208,9 @@ def read_settings(
         argument = given.get(setting.name)
         text = environment.get(setting.variable, "").strip()
         if argument is not None:
-            values[setting.name] = _read(setting, argument, setting.name)
+            values[setting.name] = read_one(setting, argument, setting.name)
         elif text:
-            values[setting.name] = _read(setting, text, setting.variable)
+            values[setting.name] = read_one(setting, text, setting.variable)
         else:
             values[setting.name] = None if setting.default is None else setting.read(setting.default)
             continue
@@ -382,115 +218,15 @@ def read_settings(
     return values, is_set
 
 
-def _read(setting: Setting, value: Any, named: str) -> Any:
+def read_one(setting: Setting, value: Any, named: str) -> Any:
+    """Read the value of one setting, which is called so where it was given.
+
+    Raises:
+        ConfigError: It cannot be used.
+    """
     try:
         return setting.read(value)
     except ConfigError:  # says more exactly what is wrong
         raise
     except ValueError as exc:
         raise ConfigError(named, "<hidden>" if setting.secret else value, str(exc)) from None
-
-
-def _first(value: bool | None, otherwise: bool) -> bool:
-    return otherwise if value is None else value
-
-
-def _kafka_config(values: Mapping[str, Any]) -> KafkaConfig:
-    options: dict[str, Any] = {}
-    for setting in SETTINGS:
-        if setting.section == _TLS and values[setting.name] is not None:
-            option = setting.name.removeprefix("kafka_")
-            value = values[setting.name]
-            options[option] = value.upper() if option in _UPPER_OPTIONS else value
-    fields = {field: values[name] for name, field in _KAFKA_FIELDS.items()}
-    return KafkaConfig(**fields, client_options=options, registry=_registry(values))
-
-
-def _registry(values: Mapping[str, Any]) -> RegistryConfig | None:
-    if values["schema_registry_url"] is None:
-        return None
-    return RegistryConfig(
-        urls=values["schema_registry_url"],
-        user_info=values["schema_registry_basic_auth_user_info"],
-        **{name: values[f"schema_registry_{name}"] for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile")},
-    )
-
-
-def _service_of_resource(environment: Mapping[str, str]) -> str | None:
-    for pair in environment.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","):
-        key, _, value = pair.partition("=")
-        if key.strip() == "service.name" and value.strip():
-            return value.strip()
-    return None
-
-
-def _journal_dir(given: str | None, service_name: str, environment: Mapping[str, str]) -> Path:
-    if given is not None:
-        return Path(given).expanduser().absolute()
-    state = environment.get("XDG_STATE_HOME", "").strip()
-    # a name may hold anything; two that look alike on disk must not share a directory
-    plain = re.sub(r"[^A-Za-z0-9._-]", "_", service_name)[:64]
-    if plain != service_name or plain.startswith("."):
-        plain = f"{plain.lstrip('.')}-{zlib.crc32(service_name.encode('utf-8', 'replace')):08x}"
-    base = Path(state) if state else Path("~/.local/state")
-    try:
-        base = base.expanduser()
-    except RuntimeError:  # a user without a home
-        # whose folder it is gets checked before anything is written
-        base = Path(environment.get("TMPDIR", "/tmp")) / f"otel-feedback-{os.getuid()}"  # noqa: S108
-    return base.absolute() / "otel-feedback" / plain
-
-
-def _has_otlp_endpoint(environment: Mapping[str, str]) -> bool:
-    if environment.get("OTEL_LOGS_EXPORTER", "").strip().lower() == "none":
-        return False
-    names = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT")
-    return any(environment.get(name, "").strip() for name in names)
-
-
-def security_problem(options: Mapping[str, Any]) -> ConfigError | None:
-    """Return what can be seen to be wrong with TLS and SASL options without asking a broker."""
-    protocol = str(options.get("security_protocol", "PLAINTEXT"))
-    mechanism = options.get("sasl_mechanism")
-    if protocol.startswith("SASL_"):
-        if mechanism is None:
-            return ConfigError("KAFKA_SASL_MECHANISM", "", f"a mechanism, since KAFKA_SECURITY_PROTOCOL is {protocol}")
-        if str(mechanism).startswith(("PLAIN", "SCRAM")):
-            for option in ("sasl_plain_username", "sasl_plain_password"):
-                if not options.get(option):
-                    return ConfigError(f"KAFKA_{option.upper()}", "", f"a value, since the mechanism is {mechanism}")
-        if mechanism == "OAUTHBEARER" and options.get("sasl_oauth_token_provider") is None:
-            expected = "package.module:function that returns a token, since the mechanism is OAUTHBEARER"
-            return ConfigError("KAFKA_SASL_OAUTH_TOKEN_PROVIDER", "", expected)
-    elif mechanism is not None:
-        expected = "SASL_PLAINTEXT or SASL_SSL, since KAFKA_SASL_MECHANISM is set"
-        return ConfigError("KAFKA_SECURITY_PROTOCOL", protocol, expected)
-    for option in ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_crlfile"):
-        path = options.get(option)
-        if path is not None and not Path(path).is_file():
-            return ConfigError(f"KAFKA_{option.upper()}", path, "a file that exists")
-    return None
-
-
-_CODEC_MODULES = {"zstd": "zstandard", "lz4": "lz4", "snappy": "snappy"}
-
-
-def require_codec(compression: str) -> None:
-    """Check that the library which a compression needs is installed.
-
-    Raises:
-        ConfigError: It is not; found here rather than by a producer that never starts.
-    """
-    module = _CODEC_MODULES.get(compression)
-    if module is not None and find_spec(module) is None:
-        raise ConfigError("KAFKA_COMPRESSION", compression, f"a codec whose library is installed; {module} is not")
-
-
-def require_avro(config: KafkaConfig) -> None:
-    """Check that what writes Avro is installed, where values are to be Avro.
-
-    Raises:
-        ConfigError: It is not.
-    """
-    if config.value_format == "avro" and find_spec("fastavro") is None:
-        raise ConfigError("KAFKA_VALUE_FORMAT", "avro", "fastavro to be installed: pip install 'otel-feedback[avro]'")

@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace import TracerProvider
 import otel_feedback as feedback
 from otel_feedback import KafkaConfig
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
-from otel_feedback.settings.table import get_settings
+from otel_feedback.settings.settings import get_settings
 from tests.stack import kafka_clients
 from tests.stack.kafka_security import SecureBroker, Variables
 from tests.stack.waiting import wait_until
@@ -38,7 +38,7 @@ AGENT = f"""
     logging.basicConfig(level=logging.INFO)
     logging.getLogger("otel_feedback").setLevel(logging.DEBUG)
     import otel_feedback as feedback
-    from otel_feedback.settings.table import get_settings
+    from otel_feedback.settings.settings import get_settings
 
     def wait(ready):
         deadline = time.monotonic() + 40

@@ -17,7 +17,7 @@ import otel_feedback as feedback
 from otel_feedback.downstream import OutcomeConsumer
 from otel_feedback.downstream.topic.reading import TopicMissingError, open_reader
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
-from otel_feedback.settings.table import KafkaConfig
+from otel_feedback.settings.kafka import KafkaConfig
 from tests.stack import kafka_clients
 from tests.stack.kafka import KafkaBroker
 from tests.stack.kafka_tools import run_tools

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 import otel_feedback as feedback
-from otel_feedback.settings.table import SETTINGS, require_codec
+from otel_feedback.settings.kafka import require_codec
+from otel_feedback.settings.table import SETTINGS
 
 any_settings: Any = feedback.get_settings  # for arguments that no type checker would let pass
 
@@ -180,7 +181,7 @@ def test_a_codec_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch)
     def nothing(name: str) -> None:
         return None
 
-    monkeypatch.setattr("otel_feedback.settings.table.find_spec", nothing)
+    monkeypatch.setattr("otel_feedback.settings.kafka.find_spec", nothing)
     with pytest.raises(feedback.ConfigError, match="zstd"):
         require_codec("zstd")
     require_codec("gzip")

@@ -15,8 +15,8 @@ from otel_feedback.downstream.alerts.state import Folder
 from otel_feedback.downstream.declared.reading import FileError
 from otel_feedback.downstream.objectives.alerting import with_objectives
 from otel_feedback.errors import FeedbackError
+from otel_feedback.settings.settings import get_settings
 from otel_feedback.settings.store import get_store_settings
-from otel_feedback.settings.table import get_settings
 
 if TYPE_CHECKING:
     from otel_feedback.downstream.alerts.looking import Source

@@ -33,7 +33,7 @@ from otel_feedback.downstream.objectives.gauges import Gauges
 from otel_feedback.downstream.objectives.reading import read
 from otel_feedback.errors import ConfigError, FeedbackError, describe
 from otel_feedback.logger import get_logger
-from otel_feedback.settings.table import get_settings
+from otel_feedback.settings.settings import get_settings
 from otel_feedback.throttle import ThrottledLog
 
 if TYPE_CHECKING:

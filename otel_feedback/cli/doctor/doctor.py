@@ -26,7 +26,7 @@ from otel_feedback.cli.doctor.kafka import check_kafka
 from otel_feedback.cli.doctor.otlp import check_logs, check_traces, import_clients
 from otel_feedback.cli.doctor.settings import check_log_tier, check_settings
 from otel_feedback.errors import ConfigError
-from otel_feedback.settings.table import Settings, get_settings
+from otel_feedback.settings.settings import Settings, get_settings
 from otel_feedback.version import VERSION
 
 __all__ = ["run"]

@@ -9,7 +9,7 @@ import requests
 
 from otel_feedback.cli.doctor.findings import Finding, State
 from otel_feedback.cli.network import CONNECT_S, REQUEST_S, UnreachableError, reach, within
-from otel_feedback.settings.table import Settings
+from otel_feedback.settings.settings import Settings
 
 __all__ = ["check_jaeger"]
 

@@ -11,7 +11,7 @@ from otel_feedback.cli.console import size
 from otel_feedback.cli.doctor.findings import Finding, State
 from otel_feedback.journal.files import require_ours
 from otel_feedback.journal.folder import Folder, is_supported
-from otel_feedback.settings.table import Settings
+from otel_feedback.settings.settings import Settings
 
 __all__ = ["check_journal"]
 

@@ -21,7 +21,8 @@ from otel_feedback.errors import ConfigError, ExportError
 from otel_feedback.exporters.kafka.library import import_kafka, limit_of_interpreter
 from otel_feedback.exporters.kafka.tokens import TokenError, TokenSource
 from otel_feedback.exporters.kafka.topics import shared_topic
-from otel_feedback.settings.table import KafkaConfig, Settings, require_avro, require_codec
+from otel_feedback.settings.kafka import KafkaConfig, require_avro, require_codec
+from otel_feedback.settings.settings import Settings
 
 __all__ = ["check_kafka"]
 

@@ -18,7 +18,7 @@ from otel_feedback.errors import ConfigError, ExportError
 from otel_feedback.exporters.otlp.advice import advice_on
 from otel_feedback.exporters.otlp.spans import traces_endpoint
 from otel_feedback.exporters.otlp.transport import OtlpEndpoint, open_transport
-from otel_feedback.settings.table import Settings
+from otel_feedback.settings.settings import Settings
 
 __all__ = ["check_logs", "check_traces", "import_clients"]
 

@@ -11,7 +11,8 @@ from otel_feedback.cli.doctor.findings import Finding, State
 from otel_feedback.cli.env_file import EnvFile
 from otel_feedback.errors import ConfigError
 from otel_feedback.settings.misspelt import misspelt
-from otel_feedback.settings.table import SETTINGS, Settings
+from otel_feedback.settings.settings import Settings
+from otel_feedback.settings.table import SETTINGS
 
 __all__ = ["check_log_tier", "check_settings"]
 

@@ -14,7 +14,7 @@ from otel_feedback.cli.listening import listening
 from otel_feedback.errors import ConfigError
 from otel_feedback.journal.folder import folders
 from otel_feedback.pipeline.destinations import shown, take_command
-from otel_feedback.settings.table import Settings
+from otel_feedback.settings.settings import Settings
 
 __all__ = ["check_waiting"]
 

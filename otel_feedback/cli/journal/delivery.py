@@ -18,7 +18,7 @@ from otel_feedback.cli.journal.survey import CursorView, Owner, Survey, owner_of
 from otel_feedback.journal.interface import Account
 from otel_feedback.pipeline.ledger import FINISHED_KEPT
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
-from otel_feedback.settings.table import Settings
+from otel_feedback.settings.settings import Settings
 
 __all__ = ["Foreign", "Outcome", "Plan", "Row", "Said", "deliver", "make_plan"]
 

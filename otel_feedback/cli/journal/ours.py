@@ -9,7 +9,7 @@ from otel_feedback.assembly import build_exporters
 from otel_feedback.errors import ExportError
 from otel_feedback.exporters.interface import Exporter, Identifying
 from otel_feedback.pipeline.destinations import address_of, recognize
-from otel_feedback.settings.table import Settings
+from otel_feedback.settings.settings import Settings
 
 __all__ = ["Ours"]
 

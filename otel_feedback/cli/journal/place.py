@@ -10,7 +10,7 @@ from typing import NamedTuple
 from otel_feedback.cli import env_file
 from otel_feedback.errors import ConfigError
 from otel_feedback.journal.folder import QUARANTINE, folders, is_producer
-from otel_feedback.settings.table import get_settings
+from otel_feedback.settings.settings import get_settings
 
 __all__ = ["Place", "PlaceError", "find_places", "others_beside"]
 

@@ -26,7 +26,7 @@ from otel_feedback.journal.folder import Folder
 from otel_feedback.journal.redirect import redirect
 from otel_feedback.journal.requeue import requeue
 from otel_feedback.logger import get_logger
-from otel_feedback.settings.table import Settings, get_settings
+from otel_feedback.settings.settings import Settings, get_settings
 
 __all__ = ["run"]
 

@@ -14,7 +14,7 @@ from otel_feedback.cli.network import LIMIT_S, UnreachableError, reach, within
 from otel_feedback.exporters.kafka.library import import_kafka
 from otel_feedback.exporters.kafka.security import secured
 from otel_feedback.exporters.kafka.tls import make_context
-from otel_feedback.settings.table import KafkaConfig
+from otel_feedback.settings.kafka import KafkaConfig
 
 __all__ = ["Admin", "check_network", "check_tls_files", "open_admin", "speaks_tls"]
 

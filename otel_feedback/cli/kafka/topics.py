@@ -22,7 +22,8 @@ from otel_feedback.exporters.kafka.topics import (
     shared_topic,
     tenant_topic,
 )
-from otel_feedback.settings.table import KafkaConfig, get_settings
+from otel_feedback.settings.kafka import KafkaConfig
+from otel_feedback.settings.settings import get_settings
 
 __all__ = ["run", "topic_names"]
 

@@ -24,8 +24,9 @@ from otel_feedback.cli.listening import listening
 from otel_feedback.downstream.tables.selection import Selection
 from otel_feedback.downstream.topic.reading import TopicMissingError, TopicReader, open_reader
 from otel_feedback.errors import ConfigError, FeedbackError, describe
+from otel_feedback.settings.kafka import KafkaConfig
+from otel_feedback.settings.settings import get_settings
 from otel_feedback.settings.store import get_store_settings
-from otel_feedback.settings.table import KafkaConfig, get_settings
 
 if TYPE_CHECKING:
     from otel_feedback.downstream.tables.tables import Tables

@@ -33,8 +33,8 @@ from otel_feedback.downstream.store.source import Source, follow
 from otel_feedback.downstream.store.topic import TopicSource
 from otel_feedback.downstream.store.writer import StoreWriter
 from otel_feedback.errors import ConfigError
+from otel_feedback.settings.settings import get_settings
 from otel_feedback.settings.store import StoreSettings, get_store_settings
-from otel_feedback.settings.table import get_settings
 
 __all__ = ["run"]
 

@@ -20,7 +20,7 @@ from otel_feedback.downstream.streaming.local import FlinkError, LocalJob, find_
 from otel_feedback.downstream.streaming.security import java_options
 from otel_feedback.downstream.streaming.texts import JOBS, REFUSED_TOPIC, Options, text
 from otel_feedback.errors import ConfigError
-from otel_feedback.settings.table import Settings, get_settings
+from otel_feedback.settings.settings import Settings, get_settings
 
 __all__ = ["run", "show"]
 

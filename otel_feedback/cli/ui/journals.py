@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from otel_feedback.cli.journal.survey import Owner, Survey, survey
 from otel_feedback.journal.folder import folders
-from otel_feedback.settings.table import get_settings
+from otel_feedback.settings.settings import get_settings
 
 if TYPE_CHECKING:
     from otel_feedback.downstream.ui.pipeline import Journal

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from otel_feedback.cli.alerts.place import find_folder, find_objectives, read_rules
 from otel_feedback.cli.reading.source import LOG, STORE, TOPIC, Source, source_of
 from otel_feedback.cli.ui.journals import find_journals
+from otel_feedback.settings.settings import get_settings
 from otel_feedback.settings.store import get_store_settings
-from otel_feedback.settings.table import get_settings
 
 if TYPE_CHECKING:
     from otel_feedback.downstream.ui.alerting import Alerts

@@ -21,7 +21,7 @@ from otel_feedback.downstream.tables.columns import struct_of
 from otel_feedback.downstream.tables.tables import SourceError, Tables, quoted
 from otel_feedback.downstream.topic.reading import open_reader
 from otel_feedback.errors import FeedbackError, describe
-from otel_feedback.settings.table import KafkaConfig
+from otel_feedback.settings.kafka import KafkaConfig
 
 __all__ = ["METRICS_TOPIC", "MetricsTopic", "blind_to_windows"]
 

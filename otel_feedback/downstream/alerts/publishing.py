@@ -15,7 +15,7 @@ from otel_feedback.downstream.alerts.observing import Key
 from otel_feedback.downstream.alerts.state import Acknowledged
 from otel_feedback.errors import ExportError, describe
 from otel_feedback.exporters.kafka.connection import KafkaConnection
-from otel_feedback.settings.table import KafkaConfig
+from otel_feedback.settings.kafka import KafkaConfig
 
 __all__ = ["ALERTS_TOPIC", "Publication", "Publisher", "key_of", "value_of"]
 

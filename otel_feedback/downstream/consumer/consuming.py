@@ -21,7 +21,8 @@ from otel_feedback.downstream.topic.values import SchemaWantedError, TopicValues
 from otel_feedback.errors import ConfigError, ExportError, SchemaError, describe
 from otel_feedback.logger import get_logger
 from otel_feedback.retry import Backoff
-from otel_feedback.settings.table import KafkaConfig, get_settings
+from otel_feedback.settings.kafka import KafkaConfig
+from otel_feedback.settings.settings import get_settings
 from otel_feedback.settings.values import a_number, a_text, one_of, whole
 from otel_feedback.throttle import ThrottledLog
 

@@ -30,7 +30,7 @@ from otel_feedback.logger import get_logger
 from otel_feedback.retry import Backoff
 from otel_feedback.sdk.compat import suppress_instrumentation
 from otel_feedback.sdk.forks import import_guard
-from otel_feedback.settings.table import KafkaConfig
+from otel_feedback.settings.kafka import KafkaConfig
 from otel_feedback.throttle import ThrottledLog
 
 if TYPE_CHECKING:

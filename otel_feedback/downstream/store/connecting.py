@@ -9,7 +9,7 @@ from otel_feedback.exporters.kafka.library import import_kafka
 from otel_feedback.exporters.kafka.quiet import hearing, quieten
 from otel_feedback.exporters.kafka.receipt import unavailable
 from otel_feedback.exporters.kafka.security import secured
-from otel_feedback.settings.table import KafkaConfig
+from otel_feedback.settings.kafka import KafkaConfig
 
 __all__ = ["CLOSE_MS", "open_consumer"]
 

@@ -24,7 +24,7 @@ from otel_feedback.errors import SchemaError, describe
 from otel_feedback.events import audit
 from otel_feedback.events.audit import LossRecord
 from otel_feedback.exporters.kafka.topics import audit_topic, dead_letter_topic
-from otel_feedback.settings.table import KafkaConfig
+from otel_feedback.settings.kafka import KafkaConfig
 
 __all__ = ["NoticeSource", "account_row", "letter_row"]
 

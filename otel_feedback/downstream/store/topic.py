@@ -33,7 +33,7 @@ from otel_feedback.errors import ConfigError, ExportError, SchemaError, describe
 from otel_feedback.exporters.kafka.security import secured
 from otel_feedback.exporters.kafka.topics import is_per_tenant, tenant_of
 from otel_feedback.retry import Backoff
-from otel_feedback.settings.table import KafkaConfig
+from otel_feedback.settings.kafka import KafkaConfig
 
 __all__ = ["TopicSource"]
 

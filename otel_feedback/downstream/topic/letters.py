@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from otel_feedback.exporters.kafka.notices.notices import KafkaNotices
 from otel_feedback.exporters.kafka.topics import dead_letter_topic
 from otel_feedback.logger import get_logger
-from otel_feedback.settings.table import KafkaConfig
+from otel_feedback.settings.kafka import KafkaConfig
 from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["INVALID", "RAISED", "REJECTED", "DeadLetter", "DeadLetters"]

@@ -12,7 +12,7 @@ from otel_feedback.errors import FeedbackError
 from otel_feedback.exporters.kafka.library import import_kafka
 from otel_feedback.exporters.kafka.security import secured
 from otel_feedback.exporters.kafka.topics import is_per_tenant, is_topic_of
-from otel_feedback.settings.table import KafkaConfig
+from otel_feedback.settings.kafka import KafkaConfig
 
 __all__ = ["Progress", "TopicMissingError", "TopicReader", "open_reader", "partitions_of"]
 

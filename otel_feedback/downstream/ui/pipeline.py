@@ -23,7 +23,7 @@ from otel_feedback.events import audit
 from otel_feedback.events.audit import HighWaterRecord
 from otel_feedback.exporters.kafka.topics import audit_topic
 from otel_feedback.journal.interface import Account
-from otel_feedback.settings.table import KafkaConfig
+from otel_feedback.settings.kafka import KafkaConfig
 
 __all__ = ["Journal", "Pipeline"]
 

@@ -16,7 +16,7 @@ from otel_feedback.downstream.verify.account import ProducerAccount, Verdict
 from otel_feedback.errors import SchemaError
 from otel_feedback.events import audit
 from otel_feedback.exporters.kafka.topics import audit_topic
-from otel_feedback.settings.table import KafkaConfig
+from otel_feedback.settings.kafka import KafkaConfig
 
 __all__ = ["Report", "TopicMissingError", "verify"]
 

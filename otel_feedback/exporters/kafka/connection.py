@@ -16,7 +16,7 @@ from otel_feedback.exporters.kafka.library import import_kafka
 from otel_feedback.exporters.kafka.quiet import heard_since, hearing, quieten
 from otel_feedback.exporters.kafka.receipt import Future, unavailable
 from otel_feedback.sdk.forks import import_guard
-from otel_feedback.settings.table import KafkaConfig
+from otel_feedback.settings.kafka import KafkaConfig
 
 if TYPE_CHECKING:
     from otel_feedback.exporters.kafka.producer import OutcomeProducer

@@ -40,7 +40,7 @@ from otel_feedback.exporters.kafka.tenants import TenantTopics
 from otel_feedback.exporters.kafka.topics import is_per_tenant, shared_topic
 from otel_feedback.exporters.kafka.values import Values, values_for
 from otel_feedback.logger import get_logger
-from otel_feedback.settings.table import KafkaConfig
+from otel_feedback.settings.kafka import KafkaConfig
 from otel_feedback.throttle import ThrottledLog
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from otel_feedback.exporters.kafka.security import secured
 from otel_feedback.exporters.kafka.selector import QuietSelector
 from otel_feedback.exporters.kafka.sockets import closed_on_failure
 from otel_feedback.sdk.forks import import_host_lookup
-from otel_feedback.settings.table import KafkaConfig
+from otel_feedback.settings.kafka import KafkaConfig
 
 __all__ = ["OutcomeProducer", "partitioner"]
 

@@ -26,7 +26,7 @@ from otel_feedback.exporters.kafka.security import secured
 from otel_feedback.exporters.kafka.topics import is_topic_of, shared_topic, tenant_topic
 from otel_feedback.logger import get_logger
 from otel_feedback.redaction.scrubbing import scrub
-from otel_feedback.settings.table import KafkaConfig
+from otel_feedback.settings.kafka import KafkaConfig
 
 __all__ = ["Looked", "TenantTopics", "look_at"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from otel_feedback.settings.table import KafkaConfig
+from otel_feedback.settings.kafka import KafkaConfig
 
 __all__ = [
     "audit_topic",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from otel_feedback.exporters.kafka.headers import JSON
-from otel_feedback.settings.table import KafkaConfig
+from otel_feedback.settings.kafka import KafkaConfig
 
 __all__ = ["JsonValues", "Values", "values_for"]
 

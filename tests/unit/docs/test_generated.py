@@ -17,8 +17,9 @@ from otel_feedback.exporters.kafka.headers import record_headers
 from otel_feedback.exporters.kafka.receipt import REFUSED_NAMES
 from otel_feedback.journal.memory import LOST_RETENTION
 from otel_feedback.pipeline.delivery import LOST_SHUTDOWN
+from otel_feedback.settings.kafka import KafkaConfig
 from otel_feedback.settings.store import ALL_SETTINGS
-from otel_feedback.settings.table import SETTINGS, KafkaConfig
+from otel_feedback.settings.table import SETTINGS
 from tests.support import ROOT
 from tools import docs, docs_tables, render
 from tools.sample import sample_event, sample_record

@@ -11,7 +11,7 @@ from otel_feedback.cli.doctor import journal as check_journal_module
 from otel_feedback.cli.doctor.findings import Finding, State
 from otel_feedback.cli.doctor.journal import check_journal
 from otel_feedback.cli.doctor.waiting import check_waiting
-from otel_feedback.settings.table import Settings, get_settings
+from otel_feedback.settings.settings import Settings, get_settings
 from tests.journals.command import dead, living, snapshot
 from tests.journals.disk import KAFKA, OTLP, crash, segment_bytes
 

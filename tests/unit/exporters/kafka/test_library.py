@@ -14,7 +14,7 @@ from otel_feedback.cli.doctor.findings import State
 from otel_feedback.cli.doctor.kafka import check_kafka
 from otel_feedback.errors import ExportError
 from otel_feedback.exporters.kafka import library
-from otel_feedback.settings.table import get_settings
+from otel_feedback.settings.settings import get_settings
 from tests.stack.processes import free_port
 
 

@@ -19,7 +19,7 @@ from otel_feedback.exporters.kafka.topics import (
     tenant_topic,
     topic_for,
 )
-from otel_feedback.settings.table import KafkaConfig
+from otel_feedback.settings.kafka import KafkaConfig
 
 OF_EACH = "outcomes.{tenant}"
 SHUT = Looked(Refusal(FORBIDDEN, "it may not"))

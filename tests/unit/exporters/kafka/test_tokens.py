@@ -10,7 +10,7 @@ import pytest
 from otel_feedback.errors import ConfigError
 from otel_feedback.exporters.kafka.security import secured
 from otel_feedback.exporters.kafka.tokens import Token, TokenError, TokenSource, require_tokens
-from otel_feedback.settings.table import get_settings
+from otel_feedback.settings.settings import get_settings
 
 SECRET = "tr0ub4dor-and-3"
 
