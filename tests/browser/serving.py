@@ -26,6 +26,7 @@ WIDTHS = {"phone": (400, 800), "tablet": (900, 1000), "desk": (1440, 1000)}
 expect.set_options(timeout=30_000)
 _HARMLESS = (
     "net::ERR_CONNECTION_REFUSED",
+    "net::ERR_CONNECTION_RESET",
     "net::ERR_INCOMPLETE_CHUNKED_ENCODING",
     "net::ERR_EMPTY_RESPONSE",
     "status of 4",

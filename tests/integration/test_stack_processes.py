@@ -190,6 +190,7 @@ def test_missing_service_is_a_loud_skip_and_in_ci_a_failure(tmp_path: Path, ci: 
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
         "PYTHONPATH": str(ROOT),
         "KAFKA_BOOTSTRAP_SERVERS": "",
+        "PYTEST_ADDOPTS": "",
     }
     command = [sys.executable, "-m", "pytest", "-p", "tests.stack.fixtures", "-p", "no:cacheprovider"]
     result = subprocess.run(

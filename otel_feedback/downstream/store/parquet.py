@@ -204,9 +204,9 @@ class ParquetFiles:
                 chosen = (
                     f"SELECT * EXCLUDE (filename, file_row_number) FROM {self._rows_of(files, with_places=True)} "
                     f"{which} AS others USING (filename, file_row_number)"
-                    f"{BY_TENANT if holds == NEWEST else ''}"
                 )
-                made.append(self._make(table, chosen, day, told, [holds], holds))
+                order = BY_TENANT if holds == NEWEST else ""
+                made.append(self._make(table, chosen, day, told, [holds], holds, order))
         except BaseException:
             for file in made:
                 (self._folder.path / file.path).unlink(missing_ok=True)
@@ -280,10 +280,11 @@ class ParquetFiles:
         )
 
     def _make(
-        self, table: str, query: str, day: str, told: Sequence[int], given: Sequence[object] = (), holds: Any = RECORDS
-    ) -> DataFile:
+        self, table: str, query: str, day: str, told: Sequence[int], given: Sequence[object] = (), holds: Any = RECORDS,
+        order: str = "",
+    ) -> DataFile:  # fmt: skip
         is_newest = holds == NEWEST
-        place = self._written(table, _with_keys(query) if is_newest else query, day, ".parquet", given)
+        place = self._written(table, (_with_keys(query) if is_newest else query) + order, day, ".parquet", given)
         rows, first_us, last_us = told
         path = str(place.relative_to(self._folder.path))
         return DataFile(path, rows, place.stat().st_size, _moment(first_us), _moment(last_us), holds, is_newest)
