@@ -80,7 +80,7 @@ def test_the_oldest_days_go_when_the_store_is_too_large(log: Path, store: Store)
 
 
 def test_joined_files_hold_the_same_rows(log: Path, store: Store) -> None:
-    every = "COLUMNS(name -> name <> 'metadata' AND name NOT LIKE 'event_key_%'), CAST(metadata AS VARCHAR)"
+    every = "COLUMNS(lambda name: name <> 'metadata' AND name NOT LIKE 'event_key_%'), CAST(metadata AS VARCHAR)"
     for number in range(JOINED - 1):
         append(log, of_day(number, 0, tags=("a", "b"), metadata={"n": number, "t": "é\0"}, own_cost=0.1 * number))
         store.once()
