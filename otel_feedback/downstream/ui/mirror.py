@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from datetime import datetime, timedelta, timezone
 from itertools import combinations
@@ -35,7 +36,10 @@ from otel_feedback.errors import FeedbackError
 
 __all__ = ["HOT", "Mirror"]
 
-LOOK_S = 0.25
+LOOK_S, MOST_LOOK_S = 0.25, 2.0
+"""How long to wait between two looks, at least and at most."""
+SHARE = 20
+"""Looks take one part in so many of the time: what a change costs depends little on how many rows it has."""
 MOST_JOINED = 3
 """Files that several of a day become when they are joined: see `manifest.py`."""
 MOST_HOT = 1_500_000
@@ -165,6 +169,7 @@ class Mirror:
 
     def _follow(self) -> None:
         while not self._stop.is_set():
+            began_s = time.monotonic()
             try:
                 self.look()
             except (FeedbackError, OSError, duckdb.Error) as exc:
@@ -172,7 +177,7 @@ class Mirror:
             except BaseException as exc:  # at a thread's top
                 self.problem = f"{type(exc).__name__}: {exc}"
                 raise
-            self._stop.wait(LOOK_S)
+            self._stop.wait(min(MOST_LOOK_S, max(LOOK_S, SHARE * (time.monotonic() - began_s))))
 
     def look(self) -> None:
         """Take in what has changed; readers see all of it, or nothing.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import struct
 from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
+import fastavro
 import msgspec
 import pytest
 from hypothesis import given
@@ -110,13 +113,9 @@ def test_a_number_of_metadata_beyond_64_bits_becomes_a_float(both: Both) -> None
 
 
 def test_a_newer_producer_s_fields_are_kept_by_the_schema_that_it_wrote_by(both: Both, registry: Registry) -> None:
-    fastavro = pytest.importorskip("fastavro")
     newer = avro_schema()
     newer["fields"].append({"name": "mood", "type": ["null", "string"], "default": None})
     schema_id = registry.put("newer-value", newer)
-    import io
-    import struct
-
     value = io.BytesIO()
     value.write(struct.pack(">bI", 0, schema_id))
     event = sample_event()

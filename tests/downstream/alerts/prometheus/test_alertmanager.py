@@ -6,8 +6,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from otel_feedback.downstream.alerts.prometheus.writing import write
+from otel_feedback.downstream.alerts.prometheus.yaml import text_of
 from otel_feedback.downstream.alerts.reading import parse
 from tests.downstream.alerts.prometheus.test_rules import SECRETS, run
 from tests.support import run_cli
@@ -103,9 +105,6 @@ def test_the_command_writes_both_and_touches_nothing_of_others(tmp_path: Path) -
 
 def test_yaml_is_what_other_readers_take_it_for() -> None:
     """Texts that look like something else stay texts."""
-    yaml = pytest.importorskip("yaml")
-    from otel_feedback.downstream.alerts.prometheus.yaml import text_of
-
     value = {"a": ["yes", "1", "", "- x", "a: b", "é\t\"'\\", "two\nlines  ", {"b": [], "c": {}, "d": 1.5, "e": True}]}
     assert yaml.safe_load(text_of(value, ["of a test"])) == value
 
