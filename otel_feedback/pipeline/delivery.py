@@ -15,15 +15,15 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from otel_feedback.events.ended import EndedAction
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.record import Record
-from otel_feedback.exporters.interface import Exporter, Notices, Redirecting, Refusal
+from otel_feedback.exporters.interface import Exporter, Notices, Refusal
 from otel_feedback.journal.interface import CLOSED, Adopted, CloseAction, Cursor, Journal, StartedAction
 from otel_feedback.logger import get_logger, number_of
-from otel_feedback.pipeline.destinations import address_of, recognize, shown
+from otel_feedback.pipeline.accounts import say_what_is_left
+from otel_feedback.pipeline.destinations import address_of, recognize
 from otel_feedback.pipeline.elsewhere import ElsewhereWatch
 from otel_feedback.pipeline.keeper import Keeper
 from otel_feedback.pipeline.ledger import DeliveryLedger, Entry
@@ -297,7 +297,7 @@ class Delivery:
             given_up = worker.cursor.give_up(LOST_SHUTDOWN, kept if worker.exporter.durable else 0)
             account = worker.cursor.account()
             lost += sum(account.lost.values())
-            self._say_what_is_left(worker, given_up, 0 if leaves else account.pending)
+            say_what_is_left(worker, given_up, 0 if leaves else account.pending, self.journal.health().path)
         for adopted, entries in list(self._adopted):
             adopted.tend()
             self._let_go(adopted, entries)
@@ -309,43 +309,6 @@ class Delivery:
         self.journal.close(is_announced=leaves)
         return is_flushed and lost == 0
 
-    def _say_what_is_left(self, worker: Worker, given_up: int, pending: int) -> None:
-        why = worker.trouble or "time ran out"
-        name, destination = worker.exporter.name, shown(worker.exporter.destination, address_of(worker.exporter))
-        if given_up:
-            logger.warning(
-                "%s not delivered to %s (%s) before shutdown, and lost: %s",
-                number_of(given_up, "event"),
-                name,
-                destination,
-                why,
-            )
-        if pending:
-            logger.warning(
-                "%s not delivered to %s (%s) before shutdown (%s), and kept in the journal %s: the next process of this "
-                "service delivers what is there",
-                number_of(pending, "event"), name, destination, why, self.journal.health().path,
-            )  # fmt: skip
-
     def leave_to_parent(self) -> None:
         """In a forked child: let go of what is the parent's, without touching it."""
         self.journal.leave_to_parent()
-
-    def accounts(self) -> dict[str, Any]:
-        """Return the account of each exporter, as `metrics()` shows it."""
-        told: dict[str, Any] = {}
-        for worker in self.workers:
-            account = worker.cursor.account()
-            told[worker.exporter.name] = {
-                "destination": worker.exporter.destination,
-                "appended": account.appended,
-                "delivered": account.delivered,
-                "pending": account.pending,
-                "lost": dict(account.lost),
-                "retries": worker.retries,
-                "healthy": worker.healthy,
-                "last_error": worker.trouble,
-            }
-            if isinstance(worker.exporter, Redirecting) and (redirected := worker.exporter.redirected) is not None:
-                told[worker.exporter.name]["redirected"] = dict(redirected)
-        return told

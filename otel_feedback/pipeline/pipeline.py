@@ -25,6 +25,7 @@ from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
 from otel_feedback.events.started import StartedAction
 from otel_feedback.exporters.interface import Exporter, Notices
 from otel_feedback.journal.interface import Journal
+from otel_feedback.pipeline.accounts import accounts_of
 from otel_feedback.pipeline.closing import Closing
 from otel_feedback.pipeline.delivery import Delivery, Refused
 from otel_feedback.pipeline.end import PipelineEnd
@@ -272,8 +273,8 @@ class FeedbackPipeline:
         "open_actions", "damaged_bytes"}, "adopted": {producer_id: {"service_name", "exporters": {name: …}}}, "elsewhere":
         [{"exporter", "destination", "address", "journals", "events", "command"}], "notices": {"sent", "pending", "lost"}}`.
         Where tenants have topics of their own Kafka's exporter has `"redirected": {"name": n, "limit": n}`, too: events of
-        tenants that went to the shared topic. `elsewhere` is what dead processes left for destinations that are none of these, with what sends it here.
-        For each exporter `appended = delivered + pending + sum(lost)`. Safe from any thread.
+        tenants that went to the shared topic. `elsewhere` is what dead processes left for destinations that are none of these,
+        with what sends it here. For each exporter `appended = delivered + pending + sum(lost)`. Safe from any thread.
         """
         if not HERE[0]:
             begin_anew()
@@ -285,7 +286,7 @@ class FeedbackPipeline:
             "not_recorded": self._count_not_recorded(),
             "hook_failures": self.unrecorded.hook_failures(),
             "sampled_out": self.unrecorded.sampled_out,
-            "exporters": delivery.accounts(),
+            "exporters": accounts_of(delivery.workers),
             "journal": delivery.journal.health()._asdict(),
             "adopted": delivery.ledger.adopted(),
             "elsewhere": delivery.elsewhere.as_data(),

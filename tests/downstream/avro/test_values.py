@@ -23,18 +23,9 @@ from otel_feedback.events.fields import FIELDS, Kind
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity
 from otel_feedback.exporters.kafka.avro.writing import AVRO, AvroValues
 from otel_feedback.settings.registry import RegistryConfig
+from tests.downstream.records import Read
 from tests.stack.registry import Registry
 from tools.sample import sample_event
-
-
-class Read(NamedTuple):
-    """A record, as far as it is looked at."""
-
-    value: bytes | None
-    headers: list[tuple[str, bytes]]
-    topic: str = "agent-outcomes"
-    partition: int = 3
-    offset: int = 17
 
 
 class Both(NamedTuple):

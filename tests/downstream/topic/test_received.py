@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -11,17 +11,8 @@ import otel_feedback as feedback
 from otel_feedback.downstream import Position, ReceivedEvent
 from otel_feedback.downstream.topic import upcasting
 from otel_feedback.downstream.topic.received import decode, is_for
+from tests.downstream.records import Read
 from tools.sample import sample_event
-
-
-class Read(NamedTuple):
-    """A record, as far as it is looked at."""
-
-    value: bytes | None
-    headers: list[tuple[str, bytes]]
-    topic: str = "agent-outcomes"
-    partition: int = 3
-    offset: int = 17
 
 
 def record(fields: Any, **headers: str) -> Read:
