@@ -217,10 +217,12 @@ class LocalJob:
                 command, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=log,
                 stderr=subprocess.STDOUT, start_new_session=True, pass_fds=(self._lock,),
             )  # fmt: skip
-        if self._is_stopped:
-            self.stop()
-        code = self._process.wait()
-        script.unlink()
+        try:
+            if self._is_stopped:
+                self.stop()
+            code = self._process.wait()
+        finally:
+            script.unlink()
         if self._is_stopped:
             return
         why = _why(said.read_text("utf-8", "replace"))

@@ -182,3 +182,20 @@ def test_a_job_goes_on_with_its_own_newest_checkpoint_only(tmp_path: Path) -> No
     assert job.begin_at("another text", "/some/savepoint", anew=False) == "/some/savepoint"
     assert job.begin_at("another text", None, anew=True) is None
     assert newest_checkpoint(job.checkpoints) is None
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"KAFKA_OUTCOME_TOPIC": "agent-outcomes.{tenant}"}, "KAFKA_OUTCOME_TOPIC='agent-outcomes.{tenant}': expected one topic"),
+        ({"KAFKA_VALUE_FORMAT": "avro", "SCHEMA_REGISTRY_URL": "http://127.0.0.1:1"}, "KAFKA_VALUE_FORMAT='avro': expected json"),
+    ],
+)  # fmt: skip
+def test_what_a_job_cannot_read_is_refused(
+    variables: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert main(["stream", "sql", "windows"]) == 1
+    told = capsys.readouterr()
+    assert said in " ".join((told.out + told.err).split())
