@@ -170,6 +170,13 @@ class Delivery:
         self.elsewhere.look()
 
     def _take_over(self, adopted: Adopted) -> None:
+        ours = [c for (name, _), c in adopted.cursors.items() if self._recognize(name, c.destination, c.address)]
+        waiting = max((cursor.account().pending for cursor in ours), default=0)
+        if waiting and not adopted.is_announced:  # said before anybody can see that it is ours, and end this process
+            logger.warning(
+                "the process %s ended with %s undelivered; this process takes over",
+                adopted.origin.producer_id, number_of(waiting, "event"),
+            )  # fmt: skip
         with self._binding:
             for (exporter, _), cursor in list(adopted.cursors.items()):
                 name = self._recognize(exporter, cursor.destination, cursor.address)  # as is known by now
@@ -181,17 +188,10 @@ class Delivery:
             entries = [
                 Entry(adopted.origin, exporter, cursor, lambda: adopted.end) for exporter, cursor in cursors.items()
             ]
-            # before the workers have them, who may be through at once
-            waiting = max((cursor.account().pending for cursor in cursors.values()), default=0)
             self._adopted.append((adopted, entries))
             self.ledger.add(entries)
             for exporter, cursor in cursors.items():
                 self._durable[exporter].add(cursor)
-        if waiting and not adopted.is_announced:
-            logger.warning(
-                "the process %s ended with %s undelivered; this process takes over",
-                adopted.origin.producer_id, number_of(waiting, "event"),
-            )  # fmt: skip
 
     def _recognize(self, exporter: str, destination: str, address: str) -> tuple[str, str] | None:
         """Tell whether what was written down for a destination is for one of ours, and by which name that is known."""

@@ -233,9 +233,14 @@ def test_what_was_acknowledged_is_written_down_though_nothing_follows(log: Path,
 def test_a_journal_is_announced_once_however_many_take_it_over_and_die(log: Path, tmp_path: Path) -> None:
     run(KILLED, log)
     adopt_and_die = """
-        import os, signal
+        import logging, os, signal, time
         import otel_feedback as feedback
         from tests.stack.waiting import wait_until
+        class Slow(logging.StreamHandler):
+            def emit(self, record):
+                time.sleep(0.3)
+                super().emit(record)
+        logging.getLogger("otel_feedback").addHandler(Slow())
         pipeline = feedback.configure(service_name="agents", journal_rescan_s=0.1)
         wait_until(lambda: pipeline.metrics()["adopted"], timeout_s=20, what="the journal to be adopted")
         os.kill(os.getpid(), signal.SIGKILL)
