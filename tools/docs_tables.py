@@ -105,6 +105,14 @@ EVENT: dict[str, dict[str, Text]] = {
         "tags": Text("Labels, at most 64; inherited by the actions inside."),
         "metadata": Text("Whatever else was given: at most 64 keys, scalars or lists of scalars."),
     },
+    "Experiments and choices": {
+        "experiment": Text("The experiment whose variant the action ran with; of several the innermost."),
+        "variant": Text("The variant."),
+        "propensity": Text("How probable that variant was.", "0 to 1"),
+        "choice_candidates": Text("The agents that a selector chose from, `agent_name` among them."),
+        "choice_policy": Text("What chose: its name, a colon, and the version of what it had learned."),
+        "choice_propensity": Text("How probable that choice was.", "0 to 1"),
+    },
 }
 
 HEADERS = {

@@ -65,6 +65,12 @@ def sample_event() -> OutcomeEvent:
         confidence_score=0.8,
         tags=("customer", "beta"),
         metadata={"region": "eu", "pages": 7},
+        experiment="prompt-7",
+        variant="b",
+        propensity=0.25,
+        choice_candidates=("researcher", "librarian"),
+        choice_policy="thompson:42",
+        choice_propensity=0.7,
     )
 
 

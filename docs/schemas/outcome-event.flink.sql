@@ -49,6 +49,12 @@ CREATE TABLE events (
     `confidence_score` DOUBLE,
     `tags` ARRAY<STRING>,
     `metadata` MAP<STRING, STRING>,
+    `experiment` STRING,
+    `variant` STRING,
+    `propensity` DOUBLE,
+    `choice_candidates` ARRAY<STRING>,
+    `choice_policy` STRING,
+    `choice_propensity` DOUBLE,
     `event_time` AS COALESCE(`end_time`, `timestamp`)
 ) WITH (
     'connector' = 'kafka',

@@ -167,6 +167,13 @@ class EndedAction(msgspec.Struct, array_like=True, gc=False):
         usage = self.usage or _NO_USAGE
         total, own_tokens = usage.inclusive(), usage.tokens
         tags = self.tags if self.tags is not None else tuple(get(_TAGS, ()))
+        trial = _NO_TRIAL
+        if get(_EXPERIMENT) is not None or get(_CANDIDATES) is not None or noted is not None:
+            told = self.started if noted is None else {**self.started, **noted}
+            trial = (
+                told.get(_EXPERIMENT), told.get(_VARIANT), told.get(_PROPENSITY), tuple(told.get(_CANDIDATES, ())),
+                told.get(semconv.OUTCOME_CHOICE_POLICY), told.get(semconv.OUTCOME_CHOICE_PROPENSITY),
+            )  # fmt: skip
         # by position: see there; in the order of its fields, and of the lines there
         return OutcomeEvent(
             SCHEMA_VERSION, event_id, revision, moment, get(_ACTION_TYPE, ""), self.status,
@@ -181,7 +188,7 @@ class EndedAction(msgspec.Struct, array_like=True, gc=False):
             total.latency_ms, total.calls, total.tokens, own_tokens, usage.input, usage.output, usage.cached,
             usage.reasoning, usage.model, usage.provider, total.cost, usage.said_cost if usage.priced is None else usage.priced,
             self.is_complete, self.memory_mb, cpu_ms, self.quality, self.confidence,
-            tags, self.all_metadata(),
+            tags, self.all_metadata(), *trial,
         )  # fmt: skip
 
 
@@ -195,6 +202,7 @@ MOST_MORE = 4_096
 """Bytes that the JSON of an event has beyond that of what it is made of, at most: names of fields, and what is said twice."""
 
 _NO_USAGE = Usage()
+_NO_TRIAL: tuple[Any, ...] = ()
 _UTC = timezone.utc
 _at = datetime.fromtimestamp
 _PREFIX = semconv.OUTCOME_METADATA_PREFIX
@@ -208,3 +216,5 @@ _TOOL_NAME, _RUN_ID, _WORKFLOW_ID = semconv.GEN_AI_TOOL_NAME, semconv.OUTCOME_RU
 _CORRELATION_ID, _CONVERSATION_ID = semconv.OUTCOME_CORRELATION_ID, semconv.GEN_AI_CONVERSATION_ID
 _USER_ID, _TENANT_ID, _TAGS = semconv.USER_ID, semconv.OUTCOME_TENANT_ID, semconv.OUTCOME_TAGS
 _PARENT, _ROOT, _DEPTH = semconv.OUTCOME_PARENT_EVENT_ID, semconv.OUTCOME_ROOT_EVENT_ID, semconv.OUTCOME_DEPTH
+_EXPERIMENT, _VARIANT = semconv.OUTCOME_EXPERIMENT_NAME, semconv.OUTCOME_EXPERIMENT_VARIANT
+_PROPENSITY, _CANDIDATES = semconv.OUTCOME_EXPERIMENT_PROPENSITY, semconv.OUTCOME_CHOICE_CANDIDATES

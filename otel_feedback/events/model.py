@@ -102,7 +102,7 @@ class OutcomeEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     # collection would stop the agent for as long as it takes to look at them all
     # default factories, because msgspec leaves out plain defaults and these must be on the wire; the two that have to be
     # given have a default that __post_init__ refuses, or none could be given by position, and by name it takes four times
-    # as long: 48 names are looked for among 48
+    # as long: 54 names are looked for among 54
     schema_version: str = msgspec.field(default_factory=lambda: SCHEMA_VERSION)
     event_id: str = msgspec.field(default_factory=new_event_id)
     revision: int = msgspec.field(default_factory=lambda: 1)
@@ -162,6 +162,14 @@ class OutcomeEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     # context
     tags: tuple[str, ...] = ()
     metadata: dict[str, MetadataValue] = msgspec.field(default_factory=dict)
+
+    # experiments, and choices between agents
+    experiment: str | None = None
+    variant: str | None = None
+    propensity: float | None = None
+    choice_candidates: tuple[str, ...] = ()
+    choice_policy: str | None = None
+    choice_propensity: float | None = None
 
     def __post_init__(self) -> None:
         if self.action_type is None or self.severity is None:  # pyright: ignore[reportUnnecessaryComparison]

@@ -35,7 +35,7 @@ __all__ = ["Redaction", "as_recorded", "without_texts"]
 
 _NAMES: Final = (
     "action_type", "agent_name", "agent_type", "tool_name", "service_name", "run_id", "workflow_id", "correlation_id",
-    "session_id", "user_id", "tenant_id", "error_type", "model", "provider",
+    "session_id", "user_id", "tenant_id", "error_type", "model", "provider", "experiment", "variant", "choice_policy",
 )  # fmt: skip
 _TEXTS: Final = {**dict.fromkeys(_NAMES, MAX_NAME), "error_message": MAX_TEXT, "stack_trace": MAX_STACK}
 """Fields that callers fill, with the most characters. Ids that we make are not looked at: they are hex."""
@@ -92,6 +92,7 @@ class Redaction:
             event.action_type, event.agent_name, event.agent_type, event.tool_name, event.service_name,
             event.workflow_id, event.correlation_id, event.session_id, event.user_id, event.tenant_id,
             event.error_type, event.model, event.provider, None if run_id == event.trace_id else run_id, *event.tags,
+            event.experiment, event.variant, event.choice_policy, *event.choice_candidates,
         )  # fmt: skip
         if not clean.issuperset(texts):
             for text in texts:
@@ -102,6 +103,7 @@ class Redaction:
             (message is not None and message not in clean and not self._is_clean(message, MAX_TEXT))
             or (stack is not None and stack not in self._long and not self._is_clean(stack, MAX_STACK))
             or len(event.tags) > MAX_ITEMS
+            or len(event.choice_candidates) > MAX_ITEMS
             or (event.metadata and not self._is_plain(event.metadata))
         ):
             return self._changed(event)
@@ -232,16 +234,18 @@ class Redaction:
             for field, limit in _TEXTS.items()
             if (text := getattr(event, field)) is not None
         }
-        tags = [self._value(tag, MAX_NAME, "tags", flags, cuts) for tag in event.tags[:MAX_ITEMS]]
-        changes["tags"] = tuple(dict.fromkeys(tags))
+        for field in ("tags", "choice_candidates"):
+            texts: tuple[str, ...] = getattr(event, field)
+            changed = (self._value(text, MAX_NAME, field, flags, cuts) for text in texts[:MAX_ITEMS])
+            changes[field] = tuple(dict.fromkeys(changed))
+            if len(texts) > MAX_ITEMS:
+                cuts.append(field)
         metadata: dict[str, MetadataValue] = {}
         own: dict[str, MetadataValue] = {}
         for key, value in event.metadata.items():
             if self.is_allowed(key):
                 changed_key, changed = self._pair(key, value, flags, cuts)
                 (own if key.startswith(_OWN_PREFIX) or key in _OWN_KEYS else metadata)[changed_key] = changed
-        if len(event.tags) > MAX_ITEMS:
-            cuts.append("tags")
         if len(metadata) > MAX_ITEMS:
             cuts.append("metadata")
             metadata = dict(list(metadata.items())[:MAX_ITEMS])

@@ -366,3 +366,21 @@ def test_a_processor_of_ours_with_an_on_start_of_its_own_hears_of_every_action(
     with feedback.action("above"), feedback.action("below"):
         pass
     assert heard == ["above", "below"]
+
+
+def test_what_others_say_of_experiments_and_choices_on_its_span_is_in_its_event(pipeline: FeedbackPipeline) -> None:
+    with feedback.action("reasoning", agent="planner") as act:
+        trace.get_current_span().set_attributes({
+            "outcome.experiment.name": "prompt-7", "outcome.experiment.variant": "b",
+            "outcome.experiment.propensity": 0.25, "outcome.choice.candidates": ("planner", "writer"),
+            "outcome.choice.policy": "thompson:42", "outcome.choice.propensity": 0.7,
+        })  # fmt: skip
+    with feedback.action("reasoning") as other:
+        pass
+    event, without = act.event, other.event
+    assert event is not None
+    assert without is not None
+    assert (event.experiment, event.variant, event.propensity) == ("prompt-7", "b", 0.25)
+    assert event.choice_candidates == ("planner", "writer")
+    assert (event.choice_policy, event.choice_propensity) == ("thompson:42", 0.7)
+    assert not {"experiment", "variant", "propensity", "choice_candidates", "choice_policy"} & set(without.to_dict())

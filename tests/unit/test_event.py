@@ -124,4 +124,5 @@ def test_every_field_of_the_seed_and_the_design_is_there() -> None:
     design = """schema_version trace_id span_id parent_event_id root_event_id depth input_tokens output_tokens
         cached_input_tokens reasoning_tokens own_tokens own_cost llm_calls model provider tool_name session_id user_id
         tenant_id service_name attempt revision usage_complete"""
-    assert set(feedback.OutcomeEvent.__struct_fields__) == {*seed.split(), *design.split()}
+    learning = "experiment variant propensity choice_candidates choice_policy choice_propensity"
+    assert set(feedback.OutcomeEvent.__struct_fields__) == {*seed.split(), *design.split(), *learning.split()}

@@ -57,6 +57,12 @@ FIELDS: Final[dict[str, str]] = {
     semconv.OUTCOME_QUALITY_SCORE: "quality_score",
     semconv.OUTCOME_CONFIDENCE_SCORE: "confidence_score",
     semconv.OUTCOME_TAGS: "tags",
+    semconv.OUTCOME_EXPERIMENT_NAME: "experiment",
+    semconv.OUTCOME_EXPERIMENT_VARIANT: "variant",
+    semconv.OUTCOME_EXPERIMENT_PROPENSITY: "propensity",
+    semconv.OUTCOME_CHOICE_CANDIDATES: "choice_candidates",
+    semconv.OUTCOME_CHOICE_POLICY: "choice_policy",
+    semconv.OUTCOME_CHOICE_PROPENSITY: "choice_propensity",
 }
 _PREFIX: Final = semconv.OUTCOME_METADATA_PREFIX
 _PREFIX_LENGTH: Final = len(_PREFIX)

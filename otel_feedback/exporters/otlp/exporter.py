@@ -70,6 +70,12 @@ _CONVENTIONAL = {
     "output_tokens": semconv.GEN_AI_USAGE_OUTPUT_TOKENS,
     "cached_input_tokens": semconv.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS,
     "reasoning_tokens": semconv.GEN_AI_USAGE_REASONING_TOKENS,
+    "experiment": semconv.OUTCOME_EXPERIMENT_NAME,
+    "variant": semconv.OUTCOME_EXPERIMENT_VARIANT,
+    "propensity": semconv.OUTCOME_EXPERIMENT_PROPENSITY,
+    "choice_candidates": semconv.OUTCOME_CHOICE_CANDIDATES,
+    "choice_policy": semconv.OUTCOME_CHOICE_POLICY,
+    "choice_propensity": semconv.OUTCOME_CHOICE_PROPENSITY,
 }
 
 
