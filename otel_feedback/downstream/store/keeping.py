@@ -19,6 +19,8 @@ JOINED = 8
 """So many files of one size are joined."""
 SMALL_BYTES = 256 * 1024
 """All that are smaller are of the first size; each further one is `JOINED` times as large."""
+SORTED_ROWS = 100_000
+"""Of what is still to be sorted out so many rows are enough: sorting takes memory for each of them."""
 LEAST_ROWS = 1_000
 """Fewer of a day are not sorted out before there are enough to be joined."""
 LARGE_BYTES = 128 * 1024 * 1024
@@ -58,7 +60,7 @@ def to_join(files: Sequence[DataFile]) -> list[DataFile]:
         if file.bytes < LARGE_BYTES:
             group = groups.setdefault((file.path.rpartition("/")[0], file.holds, _size_of(file.bytes)), [])
             group.append(file)
-            if len(group) == JOINED:
+            if len(group) == JOINED or (file.holds == RECORDS and _is_enough(group)):
                 return group
     return []
 
@@ -68,10 +70,16 @@ def unsorted(files: Sequence[DataFile]) -> list[DataFile]:
     days: dict[str, list[DataFile]] = {}
     for file in files:
         if file.holds == RECORDS and file.bytes < LARGE_BYTES:
-            days.setdefault(file.day, []).append(file)
+            group = days.setdefault(file.day, [])
+            if not _is_enough(group):
+                group.append(file)
     # one alone may be what was left when it was sorted out
     worth = (group for group in days.values() if len(group) > 1 and sum(file.rows for file in group) >= LEAST_ROWS)
     return next(worth, [])
+
+
+def _is_enough(group: Sequence[DataFile]) -> bool:
+    return len(group) > 1 and sum(file.rows for file in group) >= SORTED_ROWS
 
 
 def _size_of(size_bytes: int) -> int:

@@ -7,27 +7,20 @@ For one thread. DuckDB gives the interpreter lock away while it works, so whoeve
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, TypeVar
 
 import duckdb
 import msgspec
 
 from otel_feedback.downstream.store.erasures import Rule, matching
 from otel_feedback.downstream.store.folder import EVENTS, StoreFolder, free_name, publish
+from otel_feedback.downstream.store.forms import FORMS
 from otel_feedback.downstream.store.manifest import NEWEST, OUTDATED, RECORDS, DataFile, Manifest, Rollup
 from otel_feedback.downstream.store.rollups import current, day_after, day_sums
-from otel_feedback.downstream.store.rows import READ_COLUMNS
-from otel_feedback.downstream.tables.columns import (
-    EVENT_COLUMNS,
-    KEY_COLUMNS,
-    KEY_TYPE,
-    PIPELINE_COLUMNS,
-    PLACE_COLUMNS,
-    struct_of,
-)
+from otel_feedback.downstream.tables.columns import KEY_COLUMNS, KEY_TYPE
 from otel_feedback.downstream.tables.harm import harm_of
 
 __all__ = ["ParquetFiles", "is_about_data"]
@@ -35,8 +28,12 @@ __all__ = ["ParquetFiles", "is_about_data"]
 BY_TENANT = " ORDER BY tenant_id, coalesce(end_time, timestamp)"
 """How rows lie in a file that was sorted out: what is read of one tenant are few groups of rows, and all else as before."""
 
-MEMORY = "384MB"
+LEAST_MEMORY_MB = 128
+"""What DuckDB may take for a file of usual events."""
+MOST_MEMORY_MB = 2_048
+"""What it may take for one of the largest, of which a group of rows alone has some hundred megabytes."""
 THREADS = 2
+_Made = TypeVar("_Made")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 _WRITTEN = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 30720)"
@@ -46,39 +43,6 @@ _KEYS, _KEY_NAMES = ", ".join(f"{key} AS {name}" for name, key in KEY_COLUMNS.it
 _SAME_KEYS = " AND ".join(f"known.{name} = sorted.{name}" for name in KEY_COLUMNS)
 MOST_SORTED = 2_000_000
 """So many rows are sorted out at a time; files with more stay what they are."""
-
-
-class _Form(NamedTuple):
-    """What the rows of a table are, as SQL: `read` as columns of `read_json`, `fields` of those, `time` of a row."""
-
-    columns: Mapping[str, str]
-    read: str
-    fields: str
-    time: str
-
-    @property
-    def day(self) -> str:
-        return f"CAST({self.time} AS DATE)"
-
-    @property
-    def told(self) -> str:
-        return f"count(*), epoch_us(min({self.time})), epoch_us(max({self.time}))"
-
-    @property
-    def nothing(self) -> str:
-        return ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, kind in self.columns.items())
-
-
-_FORMS = {
-    "events": _Form(
-        {**EVENT_COLUMNS, **PLACE_COLUMNS}, READ_COLUMNS,
-        ", ".join((*(f"e.{name}" for name in EVENT_COLUMNS), *PLACE_COLUMNS)), "coalesce(end_time, timestamp)",
-    ),
-    **{
-        table: _Form(PIPELINE_COLUMNS[table], struct_of(PIPELINE_COLUMNS[table]), "*", "timestamp")
-        for table in ("accounts", "dead_letters")
-    },
-}  # fmt: skip
 
 
 def is_about_data(exc: Exception) -> bool:
@@ -98,7 +62,7 @@ class ParquetFiles:
         self._lines = folder.unfinished / "lines.json"
         self._database = duckdb.connect(
             config={
-                "memory_limit": MEMORY,
+                "memory_limit": f"{LEAST_MEMORY_MB}MB",
                 "threads": THREADS,
                 "temp_directory": str(folder.unfinished / "spill"),
                 "autoinstall_known_extensions": False,
@@ -113,6 +77,23 @@ class ParquetFiles:
 
     def _run(self, statement: str, given: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         return self._database.execute(statement, list(given)).fetchall()
+
+    def _with_room(self, attempt: Callable[[], _Made]) -> _Made:
+        """Attempt with little memory, and where rows are too large for that, again with twice as much."""
+        memory_mb = LEAST_MEMORY_MB
+        try:
+            while True:
+                try:
+                    return attempt()
+                except duckdb.OutOfMemoryException:
+                    if memory_mb >= MOST_MEMORY_MB:
+                        raise
+                    memory_mb *= 2
+                    self._run(f"SET memory_limit = '{memory_mb}MB'")
+        finally:
+            if memory_mb > LEAST_MEMORY_MB:
+                with contextlib.suppress(duckdb.Error):  # it may hold more still; then the next time
+                    self._run(f"SET memory_limit = '{LEAST_MEMORY_MB}MB'")
 
     def write(
         self, lines: Sequence[bytes], rules: list[Rule], refuse: Callable[[bytes, str], None], table: str = "events"
@@ -133,7 +114,7 @@ class ParquetFiles:
             duckdb.Error: The same, as DuckDB says it.
         """
         try:
-            return self._write(lines, rules, table)
+            return self._with_room(lambda: self._write(lines, rules, table))
         except duckdb.Error as exc:
             if not is_about_data(exc):
                 raise
@@ -146,7 +127,7 @@ class ParquetFiles:
             return first + second, erased_first + erased_second
 
     def _write(self, lines: Sequence[bytes], rules: list[Rule], table: str) -> tuple[list[DataFile], int]:
-        form = _FORMS[table]
+        form = FORMS[table]
         try:
             with self._lines.open("wb") as spool:
                 spool.writelines(lines)
@@ -186,6 +167,9 @@ class ParquetFiles:
         Raises:
             OSError, duckdb.Error: It cannot be written, or a file cannot be read.
         """
+        return self._with_room(lambda: self._join(files, newest))
+
+    def _join(self, files: Sequence[DataFile], newest: Sequence[DataFile]) -> list[DataFile]:
         told = sum(file.rows for file in files), *_bounds(files)
         table, day, holds = files[0].table, files[0].day, files[0].holds
         if table != EVENTS or holds != RECORDS or told[0] > MOST_SORTED:
@@ -193,7 +177,7 @@ class ParquetFiles:
         made: list[DataFile] = []
         try:
             self._sort_out(files, newest)
-            asked = f"SELECT holds, {_FORMS[table].told} FROM sorted GROUP BY holds ORDER BY holds"
+            asked = f"SELECT holds, {FORMS[table].told} FROM sorted GROUP BY holds ORDER BY holds"
             for holds, *told in self._run(asked):
                 # most rows are the newest: of those the others are looked up
                 which = (
@@ -245,9 +229,12 @@ class ParquetFiles:
         Raises:
             OSError, duckdb.Error: It cannot be written, or the file cannot be read.
         """
+        return self._with_room(lambda: self._without(file, rules))
+
+    def _without(self, file: DataFile, rules: list[Rule]) -> DataFile | None:
         condition, given = matching(rules)
         kept = f"FROM {self._rows_of([file])} WHERE NOT {condition}"
-        [told] = self._run(f"SELECT {_FORMS[file.table].told} {kept}", given)
+        [told] = self._run(f"SELECT {FORMS[file.table].told} {kept}", given)
         return self._make(file.table, f"SELECT * {kept}", file.day, told, given, file.holds) if told[0] else None
 
     def with_sums(self, manifest: Manifest, day: str) -> Manifest:
@@ -258,7 +245,8 @@ class ParquetFiles:
         """
         files = [file for file in manifest.files if file.day in (day, day_after(day))]
         rows = sum(file.rows for file in files if file.day == day)
-        place = self._written(EVENTS, day_sums(self._rows_of(files), day), day, ".rollup")
+        sums = day_sums(self._rows_of(files), day)
+        place = self._with_room(lambda: self._written(EVENTS, sums, day, ".rollup"))
         made = Rollup(day, str(place.relative_to(self._folder.path)), rows)
         others = [rollup for rollup in current(manifest) if rollup.day != day]
         return msgspec.structs.replace(manifest, rollups=[*others, made])
@@ -275,7 +263,7 @@ class ParquetFiles:
         places = ", filename = true, file_row_number = true" if with_places else ""
         paths = ", ".join(_quoted(str(self._folder.path / file.path)) for file in files)
         return (
-            f"(SELECT {_FORMS[files[0].table].nothing} WHERE false UNION ALL BY NAME "
+            f"(SELECT {FORMS[files[0].table].nothing} WHERE false UNION ALL BY NAME "
             f"SELECT * FROM read_parquet([{paths}], union_by_name = true, hive_partitioning = false{places}))"
         )
 

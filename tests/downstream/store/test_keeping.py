@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from otel_feedback.downstream.store import manifest as manifests
-from otel_feedback.downstream.store.keeping import JOINED, LARGE_BYTES, Limits, doomed, to_join
-from otel_feedback.downstream.store.manifest import DataFile
+from otel_feedback.downstream.store.keeping import JOINED, LARGE_BYTES, SORTED_ROWS, Limits, doomed, to_join, unsorted
+from otel_feedback.downstream.store.manifest import NEWEST, DataFile
 from tests.downstream.store.stores import Store, append, ended, ids, line, lines
 from tests.downstream.topics import event
 from tests.support import run_cli
@@ -96,6 +96,15 @@ def test_joined_files_hold_the_same_rows(log: Path, store: Store) -> None:
     assert len(left) > 1, "those that were joined stay a while, for who reads them"
 
 
+def test_files_of_the_largest_events_are_joined_with_more_memory_than_usual_ones_need(log: Path, store: Store) -> None:
+    text = random.Random(1).randbytes(30_000).hex()
+    for number in range(1_600):
+        append(log, of_day(number, 0, stack_trace=text, metadata={"text": text[number:]}))
+    told = store.once("--flush-rows", "200")
+    assert (told["rows"], len(store.manifest().files)) == (1_600, 1)
+    assert store.ids() == ids(range(1_600))
+
+
 def test_files_of_an_older_version_are_read_and_joined(log: Path, store: Store) -> None:
     """One with fewer columns, and one of a newer version with one more, which a join does not lose."""
     append(log, lines(range(1)))
@@ -156,9 +165,9 @@ def test_what_writes_is_only_for_its_user(log: Path, store: Store) -> None:
     assert {path.stat().st_mode & 0o777 for path in store.path.rglob("*") if path.is_file()} == {0o600}
 
 
-def _file(day: str, size: int, name: str = "") -> DataFile:
+def _file(day: str, size: int, name: str = "", rows: int = 1) -> DataFile:
     moment = datetime.fromisoformat(f"{day}T12:00:00+00:00")
-    return DataFile(f"events/day={day}/{name or size}.parquet", 1, size, moment, moment)
+    return DataFile(f"events/day={day}/{name or size}.parquet", rows, size, moment, moment)
 
 
 def test_limits_take_the_oldest_first() -> None:
@@ -183,3 +192,13 @@ def test_a_row_is_joined_a_few_times_at_most() -> None:
     assert written <= 5 * 4_000 * 100_000
     assert len(files) <= JOINED * 6
     assert all(file.bytes < LARGE_BYTES * JOINED for file in files)
+
+
+def test_no_more_rows_are_sorted_out_at_a_time_than_are_enough() -> None:
+    files = [_file("2026-03-02", 3_000_000, f"flush-{number}", rows=30_000) for number in range(JOINED)]
+    assert sum(file.rows for file in to_join(files)) == SORTED_ROWS + 20_000
+    assert sum(file.rows for file in unsorted(files)) == SORTED_ROWS + 20_000
+    assert to_join(files[:3]) == []
+    assert unsorted(files[:3]) == files[:3]
+    sorted_out = [msgspec.structs.replace(file, holds=NEWEST) for file in files]
+    assert to_join(sorted_out) == sorted_out, "they are not sorted again"
