@@ -65,8 +65,8 @@ def variant(experiment: str, weights: Mapping[str, float], *, unit: object = Non
             another process; where there is no run, one is drawn.
 
     Returns:
-        A key of `weights`. A weight that is no number is left out, said in the log and named in the event's metadata; where none can
-        be used it is the first variant, and no experiment is noted.
+        A key of `weights`. A weight that is no number is left out, said in the log and named in the event's metadata; where
+        none can be used it is the first variant, and no experiment is noted.
 
     Never raises for its values.
     """
@@ -130,25 +130,25 @@ def _usable(experiment: str, weights: Any, problems: Problems) -> dict[str, floa
     """Return the weights above 0 by the text of their variant; what is none is noted, and said once."""
     if not isinstance(weights, Mapping):
         problems.invalid.append(_WEIGHTS)
-        _say("weights", experiment, f"the weights of experiment {experiment!r} are no mapping of variants to numbers,"
-             f' such as {{"a": 0.5, "b": 0.5}}, but a {type(weights).__name__}: the first variant goes for all')  # fmt: skip
+        text = f"the weights of experiment {experiment!r} are no mapping of variants to numbers, such as"
+        text += f' {{"a": 0.5, "b": 0.5}}, but a {type(weights).__name__}: the first variant goes for all'
+        _say("weights", experiment, text)
         return {}
     usable: dict[str, float] = {}
     for key, weight in cast("Mapping[Any, Any]", weights).items():
         name = _text(key)
         number = clean_amount(weight, _WEIGHTS, problems)
         if number is None:
-            _say("weights", experiment, f"the weight of variant {name!r} in experiment {experiment!r} is {safe_str(weight)[:40]!r},"
-                 " no number of at least 0: it is left out")  # fmt: skip
+            text = (
+                f"the weight of variant {name!r} in experiment {experiment!r} is {safe_str(weight)[:40]!r}, no number"
+            )
+            _say("weights", experiment, f"{text} of at least 0: it is left out")
         elif number > 0:
             usable[name] = number
     if not usable or math.isinf(sum(usable.values())):
         problems.invalid.append(_WEIGHTS)
-        _say(
-            "none",
-            experiment,
-            f"no variant of experiment {experiment!r} has a weight above 0 that can be used: the first goes for all",
-        )
+        text = f"no variant of experiment {experiment!r} has a weight above 0 that can be used"
+        _say("none", experiment, f"{text}: the first goes for all")
         return {}
     return usable
 
@@ -156,8 +156,8 @@ def _usable(experiment: str, weights: Any, problems: Problems) -> dict[str, floa
 def _unit(experiment: str, unit: Any) -> str:
     text = _text(unit)
     if type(unit).__str__ is object.__str__ and type(unit).__repr__ is object.__repr__:
-        _say("unit", experiment, f"the unit of experiment {experiment!r} is a {type(unit).__name__}, whose text is another each"
-             " time: give its id")  # fmt: skip
+        what = f"the unit of experiment {experiment!r} is a {type(unit).__name__}"
+        _say("unit", experiment, f"{what}, whose text is another each time: give its id")
     return text
 
 
@@ -171,11 +171,8 @@ def _run_id(act: Action | None, identity: Mapping[str, Any]) -> str | None:
 
 
 def _random(experiment: str) -> str:
-    _say(
-        "drawn",
-        experiment,
-        f"variant({experiment!r}) was asked for without a unit and outside of a run: it is drawn anew each time",
-    )
+    what = f"variant({experiment!r}) was asked for without a unit and outside of a run"
+    _say("drawn", experiment, f"{what}: it is drawn anew each time")
     return f"{random.getrandbits(64):x}"
 
 
@@ -203,8 +200,8 @@ def _note(act: Action, experiment: Any, chosen: str, propensity: float) -> None:
     }  # fmt: skip
     earlier = {key: (act._noted or {}).get(key) for key in (_NAME, _VARIANT)}
     if _MARK in act._metadata and any(told[key] != was for key, was in earlier.items()):
-        _say("several", experiment, f"an action asked for several variants, {experiment!r} at last: its event has that one alone; ask"
-             " for each in an action of its own")  # fmt: skip
+        what = f"an action asked for several variants, {experiment!r} at last: its event has that one alone"
+        _say("several", told[_NAME], f"{what}; ask for each in an action of its own")
     act.note(told)
     act._identity = {**act._identity, **told}
     act._metadata = {**act._metadata, _MARK: True}

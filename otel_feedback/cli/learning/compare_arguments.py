@@ -43,8 +43,8 @@ def add_compare(commands: Any) -> None:
     parser = commands.add_parser(
         "compare",
         help="is one variant better than the other, and is that certain yet?",
-        description="Compare the variants of an experiment, or two agents, models, tags …: success, quality, cost and latency, by how "
-        "much they differ, whether that is certain yet, and what speaks against comparing them.",
+        description="Compare the variants of an experiment, or two agents, models, tags …: success, quality, cost and latency, "
+        "by how much they differ, whether that is certain yet, and what speaks against comparing them.",
         **reading_options(EXAMPLES),
     )
     what = parser.add_mutually_exclusive_group()

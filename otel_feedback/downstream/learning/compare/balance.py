@@ -23,10 +23,10 @@ __all__ = ["MISMATCH_LEVEL", "Assignment", "Imbalance", "assignment", "imbalance
 MISMATCH_LEVEL = 0.01
 """With what probability a mismatch is told where there is none, however often one looks."""
 PRIOR = 10.0
-"""How closely the alternatives are around what was drawn: the higher, the sooner a small mismatch is found, and the later a large one."""
+"""How closely alternatives are around what was drawn: the higher, the sooner a small mismatch is found, the later a large one."""
 MOST_SETS = 1_000
 LEAST_DIFFERENCE, LEAST_ERRORS = 0.05, 4.0
-"""Shares differ if they do so by this much, and by as many standard errors: both together hardly by chance, also when looked at often."""
+"""Shares differ if they do so by this much, and by as many standard errors: hardly by chance, also when looked at often."""
 MOST_SEVERAL = 0.01
 _DRAWN_FOR = {
     "units": "unit", "sessions": "coalesce(session_id, run_id, event_id)", "runs": "coalesce(run_id, event_id)",

@@ -63,7 +63,7 @@ class MetricOf(msgspec.Struct, frozen=True):
 
 
 class OfAction(msgspec.Struct, frozen=True):
-    """What is known of actions of one type. `units` and `actions` by variant, the baseline first."""
+    """What is known of actions of one type: metrics of which anything is. `units` and `actions` by variant, the baseline first."""
 
     action_type: str
     units: Mapping[str, int]
@@ -144,7 +144,11 @@ def _of_action(
         action,
         {name: one.sample.units for name, one in last.items()},
         {name: one.actions for name, one in last.items()},
-        [_of_metric(action, metric, counted, baseline, all_names, alpha) for metric in METRICS],
+        [
+            one
+            for metric in METRICS
+            if (one := _of_metric(action, metric, counted, baseline, all_names, alpha)).variants
+        ],
         imbalances,
     )
 

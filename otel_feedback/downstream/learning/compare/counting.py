@@ -35,6 +35,7 @@ class Metric(NamedTuple):
 METRICS: Mapping[str, Metric] = MappingProxyType({
     "success": Metric("share", is_more_better=True, is_share=True),
     "quality": Metric("score", is_more_better=True, is_share=True),
+    "feedback": Metric("score", is_more_better=True, is_share=True),
     "cost": Metric("usd", is_more_better=False, is_share=False),
     "latency": Metric("ms", is_more_better=False, is_share=False),
 })  # fmt: skip
@@ -54,7 +55,8 @@ def choose(tables: Tables, question: Question, selection: Selection) -> None:
     Filters are about what is compared; what an exposure cost elsewhere may be of other agents and services.
     """
     times = Selection(selection.since, selection.until)
-    tables.choose(f"{question.which} AND {times.condition()}", question.columns | selection.columns)
+    joined = {name for name, *_ in tables.query("DESCRIBE outcomes")} & {"feedback_score"}
+    tables.choose(f"{question.which} AND {times.condition()}", question.columns | selection.columns | joined)
     unit = "concat_ws(chr(31), coalesce(tenant_id, ''), coalesce(user_id, session_id, run_id, event_id))"
     rows = f"SELECT *, {unit} AS unit, {question.group} AS grp FROM outcomes WHERE {question.is_seen}"
     cost = "coalesce(cost_estimate, own_cost)"
@@ -64,9 +66,10 @@ def choose(tables: Tables, question: Question, selection: Selection) -> None:
         cost = (
             f"CASE WHEN coalesce({cost}, elsewhere) IS NOT NULL THEN coalesce({cost}, 0) + coalesce(elsewhere, 0) END"
         )
+    feedback = "feedback_score" if joined else "NULL::DOUBLE"
     tables.connection.execute(
-        f"CREATE OR REPLACE TABLE seen AS SELECT *, (status = 'success')::DOUBLE AS success, quality_score AS quality, {cost} AS cost,"
-        f" coalesce(latency_ms, duration_ms) AS latency FROM ({rows})"
+        f"CREATE OR REPLACE TABLE seen AS SELECT *, (status = 'success')::DOUBLE AS success, quality_score AS quality,"
+        f" {feedback} AS feedback, {cost} AS cost, coalesce(latency_ms, duration_ms) AS latency FROM ({rows})"
         f" WHERE grp IS NOT NULL AND status <> 'pending' AND {selection.condition()}"
     )
 

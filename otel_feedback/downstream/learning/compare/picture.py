@@ -30,8 +30,9 @@ def picture(
 
     Returns:
         `{"baseline": "a", "level": 0.95, "actions": [{"action_type": …, "metrics": {"success": {"unit": "share", "better":
-        "more", "variants": {"a": [POINT, …], …}, "differences": {"b": [POINT, …], …}}, …}}, …]}`. A POINT is `{"until": moment in UTC, "actions":
-        all so far, "units": …, "estimate": …, "low": …, "high": …}`; low and high are null while there are too few units.
+        "more", "variants": {"a": [POINT, …], …}, "differences": {"b": [POINT, …], …}}, …}}, …]}`. A POINT is `{"until": moment
+        in UTC, "actions": all so far, "units": …, "estimate": …, "low": …, "high": …}`; low and high are null while there
+        are too few units.
     """
     choose(tables, question, selection)
     counted = count(tables, points)
@@ -41,11 +42,19 @@ def picture(
     actions = [
         {
             "action_type": action,
-            "metrics": {name: _metric(action, name, counted, baseline, names, alpha) for name in METRICS},
+            "metrics": {
+                name: _metric(action, name, counted, baseline, names, alpha)
+                for name in METRICS
+                if _is_known(action, name, counted)
+            },
         }
         for action in sorted({action for action, _, _ in counted})
     ]
     return {"baseline": baseline, "level": level, "actions": actions}
+
+
+def _is_known(action: str, name: str, counted: Mapping[tuple[str, str, str], Sequence[Counted]]) -> bool:
+    return any(key[:2] == (action, name) for key in counted)
 
 
 def _metric(

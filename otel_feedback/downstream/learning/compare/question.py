@@ -25,7 +25,7 @@ BY: Mapping[str, str] = MappingProxyType({
 _METADATA = "metadata."
 _OF_UNITS = ("tenant_id", "user_id", "session_id", "run_id")
 _OF_VALUES = ("status", "quality_score", "cost_estimate", "own_cost", "latency_ms", "duration_ms")
-_OF_EXPERIMENT = ("experiment", "variant", "propensity", "metadata", "trace_id", "root_event_id", "start_time")
+_OF_EXPERIMENT = ("experiment", "variant", "propensity", "metadata", "trace_id", "start_time")
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +47,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         of_group = {"tags"} if self.by == "tag" else {"metadata"} if self.column is None else {self.column}
         balanced = {"tenant_id", "service_name", "agent_name", "workflow_id"}
         of_question = set(_OF_EXPERIMENT) if self.experiment is not None else of_group
-        return {"event_id", "action_type", *_OF_UNITS, *_OF_VALUES, *balanced, *of_question}
+        return {"event_id", "root_event_id", "action_type", *_OF_UNITS, *_OF_VALUES, *balanced, *of_question}
 
     @property
     def which(self) -> str:

@@ -105,6 +105,22 @@ def test_numbers_are_what_a_recomputation_says(action: str, name: str, tmp_path:
     assert (told.more_units is None) == (told.verdict == "worse")
 
 
+def test_what_people_said_is_compared_where_it_is_joined(tmp_path: Path) -> None:
+    events = [*trial(TWO, 600)]
+    with open_log([write(tmp_path / "log.jsonl", events)]) as tables:
+        names = [name for name, *_ in tables.query("DESCRIBE outcomes") if name != "feedback_score"]
+        known = ", ".join(f'"{name}"' for name in names)
+        score = "CASE WHEN user_id LIKE '%7' THEN CASE variant WHEN 'a' THEN 0.25 ELSE 1 END END AS feedback_score"
+        tables.connection.execute("ALTER VIEW outcomes RENAME TO without")
+        tables.connection.execute(f"CREATE VIEW outcomes AS SELECT {known}, {score} FROM without")
+        found = metric(compare(tables, QUESTION, ALL), "feedback")
+    assert {one.variant: (round(one.mean, 9), round(one.coverage, 1)) for one in found.variants} == {
+        "a": (0.25, 0.1),
+        "b": (1.0, 0.1),
+    }
+    assert "feedback" not in [one.metric for one in of_action(compared(tmp_path, events)).metrics]
+
+
 def test_large_numbers_keep_their_digits(tmp_path: Path) -> None:
     """A hundred million milliseconds, of which the last few differ."""
     rng = random.Random(4)
