@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -72,8 +73,6 @@ def test_spans_of_others_inherit_too(provider: TracerProvider) -> None:
 
 def test_an_attribute_that_somebody_else_set_changes_nothing_of_it(provider: TracerProvider) -> None:
     """Then the event is read from the span."""
-    from opentelemetry import trace
-
     feedback.configure(tracer_provider=provider)
     with feedback.action("answer") as act:
         trace.get_current_span().set_attribute("theirs", 1)
@@ -82,10 +81,13 @@ def test_an_attribute_that_somebody_else_set_changes_nothing_of_it(provider: Tra
     assert (said(act.event), act.event and act.event.quality_score) == (("prompt-7", "b", 0.5, True), 0.5)
 
 
-def test_what_may_leave_of_metadata_does_not_hide_who_asked(provider: TracerProvider) -> None:
+@pytest.mark.parametrize("is_touched", [False, True])
+def test_what_may_leave_of_metadata_does_not_hide_who_asked(is_touched: bool, provider: TracerProvider) -> None:
     feedback.configure(tracer_provider=provider, metadata_allow="nothing")
     with feedback.action("answer", metadata={"k": 1}) as act:
         feedback.variant("prompt-7", HALVES, unit=OF_B)
+        if is_touched:
+            trace.get_current_span().set_attribute("outcome.metadata.theirs", 1)
     assert act.event is not None
     assert act.event.metadata == EXPOSURE
 
