@@ -201,7 +201,7 @@ def _note(act: Action, experiment: Any, chosen: str, propensity: float) -> None:
     earlier = {key: (act._noted or {}).get(key) for key in (_NAME, _VARIANT)}
     if _MARK in act._metadata and any(told[key] != was for key, was in earlier.items()):
         what = f"an action asked for several variants, {experiment!r} at last: its event has that one alone"
-        _say("several", told[_NAME], f"{what}; ask for each in an action of its own")
+        _say("several", _text(experiment), f"{what}; ask for each in an action of its own")
     act.note(told)
     act._identity = {**act._identity, **told}
     act._metadata = {**act._metadata, _MARK: True}

@@ -22,6 +22,8 @@ __all__ = ["write_table"]
 GAP = 2
 LEAST_NAME = 7
 MOST_ACTIONS = 10
+LEAST_GAP = 0.05
+"""Shares of what is known that differ by more are told."""
 _STYLES = {"better": "green", "worse": "bold red", "not enough yet": "dim"}
 
 
@@ -35,8 +37,11 @@ def write_table(console: Console, source: Source, question: Question, selection:
     if len(found.units) < 2:
         return
     shown = [each for each in found.actions if len(each.units) > 1]
+    tells_more = False
     for action in shown[:MOST_ACTIONS]:
-        write(console, "", *_block(console, action, found))
+        rows = [row for metric in action.metrics for row in _rows(metric, found)]
+        write(console, "", _heading(action), _table(console, rows), *_remarks_on(action, found))
+        tells_more = tells_more or (_that_fit(console.width, rows)[1] and any(" more" in row.state for row in rows))
     alone = [each.action_type for each in found.actions if len(each.units) < 2]
     if alone:
         write(console, "", Text(f"only one has {', '.join(alone)}: nothing to compare", "dim"))
@@ -44,7 +49,8 @@ def write_table(console: Console, source: Source, question: Question, selection:
         left = number_of(len(shown) - MOST_ACTIONS, "more type")
         write(console, "", Text(f"and {left} of actions: --action has one, --json all", "dim"))
     told = f"The intervals of a metric hold at {found.level * 100:g} %, at all times together."
-    write(console, "", Text(f"{told} More: units that it takes, if it stays so.", "dim"))
+    more = "More: units that it takes, if it stays so." if tells_more else "--json has all of it."
+    write(console, "", Text(f"{told} {more}", "dim"))
 
 
 def _remarks(question: Question, found: Comparison) -> Iterator[tuple[str, str]]:
@@ -107,18 +113,23 @@ class _Row(NamedTuple):
     style: str
 
 
-def _block(console: Console, action: OfAction, found: Comparison) -> Iterator[Text | Table]:
-    heading = Text(action.action_type, "bold")
+def _heading(action: OfAction) -> Text:
     counts = (f"{name} {number_of(number, 'action')}" for name, number in action.actions.items())
-    yield heading.append("  " + ", ".join(counts), "not bold dim")
-    rows = [row for metric in action.metrics for row in _rows(metric, found)]
-    yield _table(console, rows)
+    return Text(action.action_type, "bold").append("  " + ", ".join(counts), "not bold dim")
+
+
+def _remarks_on(action: OfAction, found: Comparison) -> Iterator[Text]:
+    for metric in action.metrics:
+        shares = {one.variant: one.coverage for one in metric.variants}
+        if len(shares) > 1 and max(shares.values()) - min(shares.values()) > LEAST_GAP:
+            known = ", ".join(f"{share:.0%} of {name}" for name, share in shares.items())
+            yield Text(f"{metric.metric} is known of {known}: what is not known may differ", "yellow")
     for one in action.imbalances:
         value = UNKNOWN if one.value is None else one.value
-        yield Text(
-            f"{one.name} {value}: {one.share:.0%} of the units of {one.variant}, {one.baseline:.0%} of {found.baseline}",
-            "yellow",
+        text = (
+            f"{one.name} {value}: {one.share:.0%} of the units of {one.variant}, {one.baseline:.0%} of {found.baseline}"
         )
+        yield Text(text, "yellow")
 
 
 def _rows(metric: MetricOf, found: Comparison) -> Iterator[_Row]:
@@ -128,19 +139,18 @@ def _rows(metric: MetricOf, found: Comparison) -> Iterator[_Row]:
     form = _Form(metric.unit, 2 - math.floor(math.log10(largest)) if largest else 2)
     title = metric.metric.title()
     for one in variants:
-        known = "" if one.coverage > 0.995 else f"{one.coverage:.0%} known"
         other = differences.get(one.variant)
-        shown = ("", "", known, "dim") if other is None else _compared(form, other, known)
+        known = "" if one.coverage > 0.995 else f"{one.coverage:.0%} known"
+        shown = ("", "", known, "dim") if other is None else _compared(form, other)
         yield _Row(title, one.variant, form.value(one.mean), *shown)
         title = ""
 
 
-def _compared(form: _Form, one: Difference, known: str) -> tuple[str, str, str, str]:
-    details = [known] if known else []
-    if one.verdict == "not enough yet":
-        details.insert(0, "far off" if one.more_units is None else f"{_rounded(one.more_units):,} more")
+def _compared(form: _Form, one: Difference) -> tuple[str, str, str, str]:
+    state = one.verdict
+    if state == "not enough yet":
+        state += ": far off" if one.more_units is None else f": {_rounded(one.more_units):,} more"
     interval = "" if one.low is None or one.high is None else form.between(one.low, one.high)
-    state = f"{one.verdict}: {', '.join(details)}" if details else one.verdict
     return form.change(one.estimate), interval, state, _STYLES[one.verdict]
 
 

@@ -102,6 +102,8 @@ SAID: list[tuple[str, Callable[[list[OutcomeEvent]], Iterable[OutcomeEvent]], tu
      ["tenant acme: 0% of the units of b, 100% of a"]),
     ("not known", lambda events: [changed(e, quality_score=e.quality_score if int(e.event_id[9:]) % 4 else None) for e in events], OF_THE_TWO,
      ["% known"]),
+    ("not known of one", lambda events: [changed(e, quality_score=e.quality_score if e.variant == "a" or int(e.event_id[9:]) % 4 else None) for e in events],
+     OF_THE_TWO, ["quality is known of 100% of a, 7"]),
     ("only one", lambda events: [e for e in events if e.variant == "a"], OF_THE_TWO, ["there is nothing to compare it with"]),
     ("no baseline", lambda events: events, (*OF_THE_TWO, "--baseline", "c"), ["none of c: there is nothing to compare"]),
     ("nobody asked", lambda events: [changed(e, metadata={}) for e in events], OF_THE_TWO,

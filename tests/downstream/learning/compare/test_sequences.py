@@ -122,8 +122,8 @@ def test_how_many_units_more_is_what_it_then_takes() -> None:
     more = units_until(of, against, ALPHA, is_share=False)
     assert more is not None
     for units, is_certain in ((1_500 + more, True), (1_500 + more - 5, False)):
-        later = (each._replace(units=round(each.units * units / 1_500)) for each in (of, against))
-        assert (difference(*later, ALPHA, is_share=False).high < 0) is is_certain
+        later, other = (each._replace(units=round(each.units * units / 1_500)) for each in (of, against))
+        assert (difference(later, other, ALPHA, is_share=False).high < 0) is is_certain
     assert units_until(of, of._replace(mean=0.8601), ALPHA, is_share=False) is None
 
 
