@@ -19,6 +19,7 @@ from otel_feedback.version import __version__
 if TYPE_CHECKING:
     from otel_feedback.bootstrap import configure, get_feedback_pipeline
     from otel_feedback.capture.action import action, current_action
+    from otel_feedback.capture.experiments import variant
     from otel_feedback.capture.handle import Action
     from otel_feedback.capture.propagation import extract, inject, inject_kafka
     from otel_feedback.dispatch.create import ActionDispatcher, OrchestrationDispatcher, create_dispatcher
@@ -56,6 +57,7 @@ __all__ = [
     "get_settings",
     "inject",
     "inject_kafka",
+    "variant",
 ]
 
 _HOME = {
@@ -83,6 +85,7 @@ _HOME = {
     "get_settings": "settings.settings",
     "inject": "capture.propagation",
     "inject_kafka": "capture.propagation",
+    "variant": "capture.experiments",
 }
 
 

@@ -76,6 +76,7 @@ METADATA_STATUS_REASON: Final = "status_reason"
 METADATA_THREAD_LEFT: Final = "thread_left_running"
 METADATA_ABANDONED: Final = "abandoned"
 METADATA_EXCEPTION_GROUP: Final = "exception_group"
+METADATA_EXPOSURE: Final = "experiment.exposure"
 
 RETRY_EVENT: Final = "outcome.retry"
 """Span event: an attempt failed, and another one follows."""

@@ -45,6 +45,7 @@ _THOROUGH = (
 )
 _SLOW = (
     "tests/downstream/alerts/test_down.py",
+    "tests/downstream/learning/",
     "tests/downstream/objectives/test_month.py",
     "tests/downstream/tables/test_views.py",
     "tests/downstream/store/",

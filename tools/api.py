@@ -25,6 +25,7 @@ dispatcher that cannot be used, which are said at once.
 _PARTS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "Set up": (feedback, ("configure", "get_feedback_pipeline", "get_settings", "Settings", "KafkaConfig")),
     "Record": (feedback, ("action", "current_action", "Action")),
+    "Experiment": (feedback, ("variant",)),
     "Dispatch": (feedback, ("create_dispatcher", "ActionDispatcher", "OrchestrationDispatcher")),
     "Read": (feedback, ("FeedbackPipeline", "OutcomeEvent", "OutcomeStatus", "Severity")),
     "Across processes": (feedback, ("inject", "inject_kafka", "extract")),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Mapping, MutableMapping
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from opentelemetry import baggage, propagate, trace
 from opentelemetry import context as context_api
@@ -32,7 +32,14 @@ IDENTITY_FIELDS: Mapping[str, str] = {
     "user_id": semconv.USER_ID,
     "tenant_id": semconv.OUTCOME_TENANT_ID,
 }
-"""What may travel as Baggage, and the attribute that is also its key there."""
+"""Identifiers that may travel as Baggage, and the attribute that is also its key there."""
+
+EXPERIMENT = (
+    semconv.OUTCOME_EXPERIMENT_NAME, semconv.OUTCOME_EXPERIMENT_VARIANT, semconv.OUTCOME_EXPERIMENT_PROPENSITY,
+)  # fmt: skip
+"""What actions inherit of an experiment: its name, the variant, the variant's propensity."""
+
+_ATTRIBUTES = {**{field: (attribute,) for field, attribute in IDENTITY_FIELDS.items()}, "experiment": EXPERIMENT}
 
 
 class HttpHeaders(Protocol):
@@ -57,12 +64,12 @@ def inject(headers: MutableMapping[str, str] | None = None) -> MutableMapping[st
     headers = {} if headers is None else headers
     context = context_api.get_current()
     act = cast("Action | None", context.get(ACTION_KEY))
-    identity = cast("Mapping[str, str]", context.get(IDENTITY_KEY) or {}) if act is None else act.identity
+    identity = cast("Mapping[str, Any]", context.get(IDENTITY_KEY) or {}) if act is None else act.identity
     for field in runtime().baggage_fields:
-        attribute = IDENTITY_FIELDS[field]
-        value = identity.get(attribute)
-        if value is not None:
-            context = baggage.set_baggage(attribute, value, context)
+        for attribute in _ATTRIBUTES[field]:
+            value = identity.get(attribute)
+            if value is not None:
+                context = baggage.set_baggage(attribute, str(value), context)
     propagate.inject(headers, context)
     return headers
 
@@ -91,11 +98,13 @@ def extract(headers: HttpHeaders | KafkaHeaders | AsgiHeaders) -> Generator[None
     """
     before = context_api.get_current()
     context = propagate.extract(_as_text(headers), before)
-    identity: dict[str, str] = {}
+    identity: dict[str, Any] = {}
     for field in runtime().baggage_fields:
-        value = baggage.get_baggage(IDENTITY_FIELDS[field], context)
-        if isinstance(value, str) and value:
-            identity[IDENTITY_FIELDS[field]] = cut(value, MAX_NAME)
+        for attribute in _ATTRIBUTES[field]:
+            value = baggage.get_baggage(attribute, context)
+            if isinstance(value, str) and value:
+                identity[attribute] = cut(value, MAX_NAME)
+    _take_experiment(identity)
     if identity or trace.get_current_span(context) is not trace.get_current_span(before):
         # an action around this, in another trace, is no parent of what comes now
         context = context_api.set_value(IDENTITY_KEY, identity, context_api.set_value(ACTION_KEY, None, context))
@@ -106,6 +115,16 @@ def extract(headers: HttpHeaders | KafkaHeaders | AsgiHeaders) -> Generator[None
     finally:
         if context_api.get_value(_MARK_KEY) is mark:
             make_current(before)
+
+
+def _take_experiment(identity: dict[str, Any]) -> None:
+    """Make what came of an experiment, as texts, what an action has of it; what is not whole is left out."""
+    name, variant, propensity = (identity.pop(attribute, None) for attribute in EXPERIMENT)
+    if name and variant:
+        identity |= zip(EXPERIMENT[:2], (name, variant), strict=True)
+        with contextlib.suppress(TypeError, ValueError):
+            if 0 < (share := float(propensity)) <= 1:
+                identity[EXPERIMENT[2]] = share
 
 
 def _as_text(headers: HttpHeaders | KafkaHeaders | AsgiHeaders) -> dict[str, str]:

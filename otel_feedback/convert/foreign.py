@@ -128,7 +128,7 @@ def to_event(node: Node, span: FinishedSpan, reading: Reading, judged: Judgement
         error_type, message, stack,
         llm_ms, llm_calls, tokens_used, own_tokens, usage.input, usage.output, usage.cached, usage.reasoning,
         reading.model, reading.provider, cost_estimate, own_cost, is_complete, None, None, reading.quality_score, None,
-        reading.tags, metadata,
+        reading.tags, metadata, *(() if node.identity is None else _trial(node.identity)),
     )  # fmt: skip
 
 
@@ -143,6 +143,16 @@ def _identifiers(reading: Reading, identity: Mapping[str, Any] | None) -> Sequen
     if _FITTING.issuperset(map(type, said)):
         return said
     return [value if isinstance(value, str) else None for value in said]
+
+
+def _trial(identity: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return which variant of which experiment the action of our own around it has, and how probable that was."""
+    if not isinstance(name := identity.get(semconv.OUTCOME_EXPERIMENT_NAME), str):
+        return ()
+    variant, propensity = (
+        identity.get(semconv.OUTCOME_EXPERIMENT_VARIANT), identity.get(semconv.OUTCOME_EXPERIMENT_PROPENSITY),
+    )  # fmt: skip
+    return name, variant if isinstance(variant, str) else None, propensity if isinstance(propensity, float) else None
 
 
 def _put_texts(metadata: dict[str, Any], reading: Reading, judged: Judgement) -> tuple[str | None, ...]:

@@ -49,7 +49,7 @@ _SPOKEN: Final = (
 )  # fmt: skip
 _OWN_KEYS: Final = frozenset({
     semconv.METADATA_STATUS_REASON, semconv.METADATA_THREAD_LEFT, semconv.METADATA_ABANDONED,
-    semconv.METADATA_EXCEPTION_GROUP,
+    semconv.METADATA_EXCEPTION_GROUP, semconv.METADATA_EXPOSURE,
 })  # fmt: skip
 _OWN_PREFIX: Final = "otel_feedback."
 _ID: Final = re.compile(r"[0-9a-f-]{1,64}")  # trace ids, UUIDs, hashes: many, and each is new

@@ -153,8 +153,9 @@ SETTINGS: tuple[Setting, ...] = (
             "How long a span of other instrumentation may stay open, in seconds; then its action is recorded as "
             "cancelled, and corrected should it end after all.", _P),
     Setting("baggage_fields", "OTEL_FEEDBACK_BAGGAGE_FIELDS", "",
-            some_of("workflow_id", "run_id", "correlation_id", "session_id", "user_id", "tenant_id"),
-            "Identifiers that `inject()` sends to other processes as W3C Baggage. They may be private: none by default.",
+            some_of("workflow_id", "run_id", "correlation_id", "session_id", "user_id", "tenant_id", "experiment"),
+            "What `inject()` sends to other processes as W3C Baggage: identifiers, and which variant of an experiment is tried. "
+            "They may be private: none by default.",
             _P),
     Setting("prices", "OTEL_FEEDBACK_PRICES", None, price_list,
             "What models cost, in USD per million tokens: a JSON file such as "

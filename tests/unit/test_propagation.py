@@ -275,3 +275,48 @@ def test_without_an_sdk_the_identity_travels_alone() -> None:
         headers = feedback.inject()
     assert headers == {"baggage": "outcome.tenant_id=acme"}
     assert event_with(headers).tenant_id == "acme"
+
+
+# -- experiments -------------------------------------------------------------------------------------------
+
+
+def test_a_variant_travels_where_it_is_named(provider: TracerProvider) -> None:
+    feedback.configure(tracer_provider=provider, baggage_fields=["experiment"])
+    with feedback.action("call", tenant_id="acme"):
+        assert "baggage" not in feedback.inject()
+        drawn = feedback.variant("prompt 7", {"a": 1, "b=,": 2}, unit="u-1")
+        headers = feedback.inject()
+    event = event_with(headers)
+    assert (event.experiment, event.variant, event.tenant_id) == ("prompt 7", drawn, None)
+    assert event.propensity == (1 / 3 if drawn == "a" else 2 / 3)
+    assert event.metadata == {}, "it did not ask"
+    with feedback.extract(headers):
+        assert feedback.variant("prompt 7", {"a": 1, "b=,": 1}) == drawn, "also without an action"
+        assert feedback.inject() == headers
+
+
+def test_by_default_no_variant_travels(pipeline: FeedbackPipeline) -> None:
+    with feedback.action("call"):
+        feedback.variant("prompt-7", {"a": 1})
+        assert feedback.inject().keys() == {"traceparent"}
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"name": "e", "variant": "a", "propensity": "0.25"}, ("e", "a", 0.25)),
+        ({"name": "e", "variant": "a"}, ("e", "a", None)),
+        ({"name": "e", "variant": "a", "propensity": "many"}, ("e", "a", None)),
+        ({"name": "e", "variant": "a", "propensity": "nan"}, ("e", "a", None)),
+        ({"name": "e", "variant": "a", "propensity": "0"}, ("e", "a", None)),
+        ({"name": "e", "variant": "a", "propensity": "1.5"}, ("e", "a", None)),
+        ({"name": "e", "propensity": "0.5"}, (None, None, None)),
+        ({"variant": "a", "propensity": "0.5"}, (None, None, None)),
+    ],
+)
+def test_of_what_comes_that_is_taken_which_can_be(
+    told: dict[str, str], expected: tuple[Any, ...], provider: TracerProvider
+) -> None:
+    feedback.configure(tracer_provider=provider, baggage_fields=["experiment"])
+    event = event_with({"baggage": ",".join(f"outcome.experiment.{name}={value}" for name, value in told.items())})
+    assert (event.experiment, event.variant, event.propensity) == expected

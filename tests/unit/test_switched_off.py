@@ -36,6 +36,7 @@ with feedback.action("outer", agent="a", run_id="r", tags=["t"], metadata={"k": 
     with feedback.action("inner") as inner:
         assert feedback.current_action() is inner
         inner.partial("half")
+        print(feedback.variant("prompt-7", {"a": 0.5, "b": 0.5}, unit="u-1"), feedback.variant("e", {"a": 1}))
         with captured_events() as events, feedback.action("caught") as caught:
             assert feedback.current_action() is caught
         print([event.action_type for event in events])
