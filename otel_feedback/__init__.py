@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from otel_feedback.dispatch.create import ActionDispatcher, OrchestrationDispatcher, create_dispatcher
     from otel_feedback.errors import ConfigError, ExportError, FeedbackError, SchemaError
     from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity
+    from otel_feedback.learning.reward import Reward
+    from otel_feedback.learning.selector.selector import AgentSelector
     from otel_feedback.pipeline.log_records import OutcomeLogRecordProcessor
     from otel_feedback.pipeline.pipeline import FeedbackPipeline
     from otel_feedback.pipeline.processor import OutcomeSpanProcessor
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Action",
     "ActionDispatcher",
+    "AgentSelector",
     "ConfigError",
     "ExportError",
     "FeedbackError",
@@ -43,6 +46,7 @@ __all__ = [
     "OutcomeLogRecordProcessor",
     "OutcomeSpanProcessor",
     "OutcomeStatus",
+    "Reward",
     "SchemaError",
     "Settings",
     "Severity",
@@ -61,6 +65,7 @@ __all__ = [
 _HOME = {
     "Action": "capture.handle",
     "ActionDispatcher": "dispatch.create",
+    "AgentSelector": "learning.selector.selector",
     "ConfigError": "errors",
     "ExportError": "errors",
     "FeedbackError": "errors",
@@ -71,6 +76,7 @@ _HOME = {
     "OutcomeLogRecordProcessor": "pipeline.log_records",
     "OutcomeSpanProcessor": "pipeline.processor",
     "OutcomeStatus": "events.model",
+    "Reward": "learning.reward",
     "SchemaError": "errors",
     "Settings": "settings.settings",
     "Severity": "events.model",
