@@ -54,6 +54,7 @@ _SLOW = (
     "tests/unit/cli/reading/test_exploring.py",
     "tests/unit/cli/reading/test_screens.py",
     "tests/unit/convert/test_hostile_spans.py",
+    "tests/unit/learning/test_simulations.py",
     "tests/unit/test_benchmark",
     "tests/unit/test_event.py::test_every_event_fits",
     "tests/unit/test_forks.py::test_pools_whose",

@@ -126,12 +126,13 @@ class Lessons:
 
     def _score(self, lesson: Lesson, feedback: Feedback, score: float) -> bool:
         given = feedback.timestamp.timestamp()
+        is_first = lesson.scores is None
         if lesson.scores is None:
             lesson.scores = {}
         if lesson.scores.get(feedback.feedback_id, (given, 0.0))[0] > given:
             return False
         lesson.scores[feedback.feedback_id] = given, score
-        if len(lesson.scores) == 1 and lesson.agent is not None and lesson.reward is not None:
+        if is_first and lesson.agent is not None and lesson.reward is not None:
             self._heard(lesson.agent)
         return self._settle(lesson)
 
