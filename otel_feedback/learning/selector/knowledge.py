@@ -23,7 +23,7 @@ from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["Knowledge"]
 
-_log = ThrottledLog(get_logger(__name__))
+logger = get_logger(__name__)
 
 
 class Knowledge:
@@ -49,13 +49,20 @@ class Knowledge:
     ) -> None:
         self._objective, self._half_life_s, self._floor, self._weigh = objective, half_life_s, floor, weigh
         self._file = file
+        self._log = ThrottledLog(logger)
         self._begin_with = msgspec.structs.replace(begin_with or State(), learned_from=PROGRAMS, epoch=new_epoch())
         self.state = self._begin_with
         """What is in the file, as far as it was read, or would be."""
         self._is_in_file = False
         self._own = Beliefs(half_life_s)  # what is not in the state yet
         self._lessons = Lessons(objective, self._teach, self._heard)
+        self._unwritten = 0  # how often it was taught since
         self._now = 0.0
+
+    @property
+    def version(self) -> str:
+        """Tells what is known from what was known before: that of the file, and how much was learned that is not in it yet."""
+        return f"{self.state.version}+{self._unwritten}" if self._unwritten else str(self.state.version)
 
     def take(self, agent: str | None, event: OutcomeEvent, now: float) -> None:
         """Take an outcome of this agent; None: a later revision, of one that is known perhaps."""
@@ -84,7 +91,8 @@ class Knowledge:
         if self._file is None:
             state = self._with_own(self.state, now)
             if state is not None:
-                self.state, self._own = state, Beliefs(self._half_life_s)
+                self.state = state
+                self._begin_own()
             return
         try:
             if self._own.of:
@@ -94,13 +102,13 @@ class Knowledge:
             else:
                 return
         except StateError as exc:
-            _log.warning("file", "what a selector has learned is not shared now: %s", exc)
+            self._log.warning("file", "what a selector has learned is not shared now: %s", exc)
             return
         self._adopt(state)
 
     def leave_to_parent(self) -> None:
         """In a forked child: what was taught and is not written yet is the parent's to write."""
-        self._own = Beliefs(self._half_life_s)
+        self._begin_own()
         self._lessons.clear()
 
     # -- within ----------------------------------------------------------------------------------------------
@@ -126,15 +134,20 @@ class Knowledge:
         if self._is_another(state):
             self._lessons.clear()
         if state.version and state.objective != self._objective:
-            _log.warning(
+            self._log.warning(
                 "objective",
                 "a selector's file was learned by %r, and goes on by %r: `otel-feedback selector reset` begins anew",
                 state.objective, self._objective,
             )  # fmt: skip
-        self.state, self._is_in_file, self._own = state, found is not None, Beliefs(self._half_life_s)
+        self.state, self._is_in_file = state, found is not None
+        self._begin_own()
+
+    def _begin_own(self) -> None:
+        self._own, self._unwritten = Beliefs(self._half_life_s), 0
 
     def _teach(self, agent: str, at: float, reward: float, before: float | None) -> None:
         self._own.teach(agent, min(at, self._now), reward, before)
+        self._unwritten += 1
 
     def _heard(self, agent: str) -> None:
         self._own.note_feedback(agent)

@@ -39,7 +39,6 @@ from otel_feedback.throttle import ThrottledLog
 __all__ = ["AgentSelector"]
 
 logger = get_logger(__name__)
-_log = ThrottledLog(logger)
 
 THREAD_NAME = "otel-feedback-selector"
 MOST_CANDIDATES = 64
@@ -110,6 +109,7 @@ class AgentSelector:
         self._excluded = frozenset(self._known("exclude", exclude))
         self._check_left(self._excluded)
         self._renew_locks()
+        self._log = ThrottledLog(logger)
         self._queue: deque[tuple[str | None, Outcome | Feedback]] = deque(maxlen=MOST_WAITING)
         self._wake = threading.Event()
         self._is_running = self._is_closed = False
@@ -119,6 +119,7 @@ class AgentSelector:
             None if warm_start is None else _read(warm_start),
         )  # fmt: skip
         self._weighed_at = 0.0
+        self._version = ""  # of the table
         self.refresh()
         Revisions.tell_to(self._revised)
         renew_in_child(self)
@@ -226,12 +227,11 @@ class AgentSelector:
         with self._lock:
             now = self._clock()
             self._drain(now)
-            before = self._knowledge.state.version
             self._knowledge.settle(now)
             is_forgotten = self._half_life_s is not None and (
                 now - self._weighed_at >= self._half_life_s / LOOKS_A_HALF_LIFE
             )
-            if self._knowledge.state.version != before or is_forgotten or not self._weighed_at:
+            if is_forgotten or self._version != self._knowledge.version:
                 self._weigh_anew(now)
 
     def state(self) -> State:
@@ -265,7 +265,7 @@ class AgentSelector:
                 elif name is not None:
                     self._knowledge.reward(name, min(1.0, max(0.0, float(heard))), now)
             except Exception as exc:  # whatever somebody taught
-                _log.warning("lesson", "an outcome teaches a selector nothing: %r", exc)
+                self._log.warning("lesson", "an outcome teaches a selector nothing: %r", exc)
 
     def _weigh(self, beliefs: Beliefs) -> dict[str, float]:
         names = [name for name in self._agents if name not in self._excluded]
@@ -275,7 +275,7 @@ class AgentSelector:
     def _weigh_anew(self, now: float) -> None:
         self._weighed_at = now
         with self._weighing:
-            self._version, self._beliefs = self._knowledge.state.version, self._knowledge.believed(now)
+            self._version, self._beliefs = self._knowledge.version, self._knowledge.believed(now)
             self._make_table()
 
     def _make_table(self) -> None:
@@ -291,7 +291,9 @@ class AgentSelector:
         try:
             self.refresh()
         except Exception as exc:
-            _log.warning("refresh", "a selector could not weigh what it has learned, and goes on as before: %r", exc)
+            self._log.warning(
+                "refresh", "a selector could not weigh what it has learned, and goes on as before: %r", exc
+            )
 
     def _start(self) -> None:
         """Start what looks at what has come, for as long as somebody has this selector."""
