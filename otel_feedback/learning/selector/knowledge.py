@@ -133,7 +133,7 @@ class Knowledge:
         state = self._begin_with if found is None else found
         if self._is_another(state):
             self._lessons.clear()
-        if state.version and state.objective != self._objective:
+        if state.agents and state.objective != self._objective:
             self._log.warning(
                 "objective",
                 "a selector's file was learned by %r, and goes on by %r: `otel-feedback selector reset` begins anew",

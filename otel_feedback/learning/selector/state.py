@@ -156,17 +156,23 @@ class StateFile:
         self._seen = seen
         return state
 
-    def update(self, change: Callable[[State | None], State | None]) -> State | None:
+    def update(self, change: Callable[[State | None], State | None], *, discards: bool = False) -> State | None:
         """Put in place of what is in it what comes of that, while nobody else does; return what is in it then.
 
         Args:
             change: Given what is in it; what it returns is written, None: nothing is.
+            discards: What cannot be read may go.
 
         Raises:
             StateError: It cannot be read or written, or somebody holds it for longer than a second.
         """
         with self._locked():
-            state = self.read()
+            try:
+                state = self.read()
+            except StateError:
+                if not discards:
+                    raise
+                state = None
             changed = change(state)
             if changed is None:
                 return state
