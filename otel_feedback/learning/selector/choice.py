@@ -13,6 +13,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from itertools import accumulate
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import msgspec
@@ -23,6 +24,7 @@ from otel_feedback.events.model import OutcomeEvent
 
 __all__ = ["Choice", "Learns", "Table"]
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 Outcome = OutcomeEvent | EndedAction | float
 
 
@@ -85,19 +87,26 @@ class Table:
         probabilities: Those of all of them; they add up to 1.
         policy: Name and version of what they come from.
         selector: Takes what comes of a decision.
+        context: What was looked at.
     """
 
     __slots__ = ("_bounds", "choices", "names", "policy", "probabilities")
 
     def __init__(
-        self, agents: Mapping[str, Any], probabilities: Mapping[str, float], policy: str, selector: Learns
+        self,
+        agents: Mapping[str, Any],
+        probabilities: Mapping[str, float],
+        policy: str,
+        selector: Learns,
+        context: Mapping[str, Any] = NOTHING,
     ) -> None:
         self.policy = policy
         self.names = tuple(agents)
         self.probabilities = dict(probabilities)
         self._bounds = list(accumulate(probabilities[name] for name in self.names))
         self.choices = tuple(
-            Choice(agent, name, probabilities[name], policy, self.names, {}, selector) for name, agent in agents.items()
+            Choice(agent, name, probabilities[name], policy, self.names, context, selector)
+            for name, agent in agents.items()
         )
 
     def draw(self, random: Callable[[], float]) -> Choice:

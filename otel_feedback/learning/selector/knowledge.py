@@ -79,6 +79,10 @@ class Knowledge:
         self._now = now
         self._teach(agent, now, reward, None)
 
+    def reward_of(self, event_id: str) -> float | None:
+        """Return what an outcome is worth by now; None where nobody knows."""
+        return self._lessons.reward_of(event_id)
+
     def believed(self, now: float) -> Beliefs:
         """Return what is believed now."""
         beliefs = self.state.beliefs(self._half_life_s)

@@ -74,6 +74,11 @@ class Lessons:
     def __contains__(self, event_id: str) -> bool:
         return event_id in self._known
 
+    def reward_of(self, event_id: str) -> float | None:
+        """Return what an outcome is worth by now; None where nobody knows."""
+        lesson = self._known.get(event_id)
+        return None if lesson is None else lesson.reward
+
     def clear(self) -> None:
         """Remember nothing: what was taught is believed no more."""
         self._known.clear()

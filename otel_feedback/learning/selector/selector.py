@@ -9,7 +9,6 @@ Guarantee: choosing and learning never wait, for nobody's lock, disk or network;
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
 import time
@@ -20,17 +19,20 @@ from pathlib import Path
 from random import Random
 from typing import Any, cast
 
-from otel_feedback.capture.names import name_of
 from otel_feedback.errors import FeedbackError
 from otel_feedback.events.ended import EndedAction
 from otel_feedback.events.feedback import Feedback
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.learning.reward import Reward
+from otel_feedback.learning.selector.arguments import check, check_left, fallback_of, named, names_in, state_of, texts
 from otel_feedback.learning.selector.beliefs import Belief, Beliefs
 from otel_feedback.learning.selector.best import mixed, probabilities_of_being_best
 from otel_feedback.learning.selector.choice import Choice, Outcome, Table
+from otel_feedback.learning.selector.contexts import Contexts
+from otel_feedback.learning.selector.contextual import Model
 from otel_feedback.learning.selector.knowledge import Knowledge
-from otel_feedback.learning.selector.state import State, StateFile, read_state
+from otel_feedback.learning.selector.looking import THREAD_NAME, close_at_end, look
+from otel_feedback.learning.selector.state import State, StateFile
 from otel_feedback.logger import get_logger
 from otel_feedback.pipeline.revisions import Revisions
 from otel_feedback.sdk.forks import HERE, begin_anew, call_at_end_of_child, renew_in_child, will_fork
@@ -40,8 +42,6 @@ __all__ = ["AgentSelector"]
 
 logger = get_logger(__name__)
 
-THREAD_NAME = "otel-feedback-selector"
-MOST_CANDIDATES = 64
 MOST_WAITING = 100_000
 """Outcomes between two looks; of more the oldest are not learned from."""
 LOOKS_A_HALF_LIFE = 64
@@ -67,6 +67,10 @@ class AgentSelector:
         state: A file, JSON, for what is learned, so that it outlives the process; several processes may share it. None: it
             is in memory only.
         warm_start: Such a file, or what `otel-feedback selector export` wrote, to begin with where `state` has nothing yet.
+        contextual: Names of what in the context of a decision says what there is to do, for example `["topic"]`: texts, numbers
+            or truths. Then it is learned for which context which agent is best, by Vowpal Wabbit (extra `select`), and the
+            event says the context, as metadata with the prefix `choice.`. Where none of them is there the choice is as without.
+        settle_s: How long an outcome waits for feedback before the model of contexts learns it, once, in seconds.
         refresh_s: Seconds between two looks at what has come; from 1. None: there is no thread, `refresh()` looks.
         clock: The seconds since 1970.
         seed: Makes the decisions the same each time, for tests.
@@ -88,43 +92,49 @@ class AgentSelector:
         fallback: Any = None,
         state: str | os.PathLike[str] | None = None,
         warm_start: str | os.PathLike[str] | None = None,
+        contextual: Iterable[str] = (),
+        settle_s: float = 0.0,
         refresh_s: float | None = 1.0,
         clock: Callable[[], float] = time.time,
         seed: int | None = None,
     ) -> None:
-        self._agents = _named(candidates)
+        self._agents = named(candidates)
         if objective is not None and not isinstance(objective, Reward):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise FeedbackError(f"objective is {objective!r}: expected a Reward, such as Reward(cost_weight=0.1)")
         if half_life_s is not None:
-            _check("half_life_s", half_life_s, 1e-3, 1e12)
-        _check("floor", floor, 0.0, 1.0)
+            check("half_life_s", half_life_s, 1e-3, 1e12)
+        check("floor", floor, 0.0, 1.0)
         if refresh_s is not None:
-            _check("refresh_s", refresh_s, 1.0, 86_400.0)
+            check("refresh_s", refresh_s, 1.0, 86_400.0)
+        check("settle_s", settle_s, 0.0, 1e9)
         self.objective = objective or Reward()
         """What an outcome is worth."""
         self._half_life_s, self._floor, self._refresh_s, self._clock, self._seed = (
             half_life_s, floor, refresh_s, clock, seed,
         )  # fmt: skip
-        self._fallback = self._agent_of(fallback)
-        self._excluded = frozenset(self._known("exclude", exclude))
-        self._check_left(self._excluded)
+        self._fallback = fallback_of(self._agents, fallback)
+        self._excluded = frozenset(names_in(self._agents, "exclude", exclude))
+        check_left(self._agents, self._excluded, self._fallback)
         self._renew_locks()
         self._log = ThrottledLog(logger)
-        self._queue: deque[tuple[str | None, Outcome | Feedback]] = deque(maxlen=MOST_WAITING)
+        self._queue: deque[tuple[Choice | None, Outcome | Feedback]] = deque(maxlen=MOST_WAITING)
         self._wake = threading.Event()
         self._is_running = self._is_closed = False
         self._random = Random(seed).random  # noqa: S311 # nothing is secret here
         self._knowledge = Knowledge(  # guarded by self._lock
             self.objective, half_life_s, floor, self._weigh, None if state is None else StateFile(state),
-            None if warm_start is None else _read(warm_start),
+            None if warm_start is None else state_of(warm_start),
         )  # fmt: skip
+        names, path = texts("contextual", contextual), None if state is None else Path(f"{os.fspath(state)}.vw")
+        self._contexts = Contexts(Model(path, seed), names, floor, settle_s) if names else None
         self._weighed_at = 0.0
         self._version = ""  # of the table
         self.refresh()
         Revisions.tell_to(self._revised)
         renew_in_child(self)
-        if state is not None:
-            _to_close.add(self)
+        self._is_kept = state is not None
+        if self._is_kept:
+            close_at_end(self)
 
     # -- on the agent's thread -------------------------------------------------------------------------------
 
@@ -138,13 +148,22 @@ class AgentSelector:
             begin_anew()
         if not self._is_running:
             self._start()
-        return self._table.draw(self._random)
+        table = self._table
+        if context and self._contexts is not None and len(table.choices) > 1:
+            try:
+                choice = self._contexts.choose(context, table, self._random, self)
+            except Exception as exc:  # of a library in C++
+                self._log.warning("context", "a context is not looked at: %r", exc)
+            else:
+                if choice is not None:
+                    return choice
+        return table.draw(self._random)
 
     def hear_of(self, choice: Choice, outcome: Outcome) -> None:
         """Take what came of a choice: see `Choice.learn()`."""
         if not HERE[0]:
             begin_anew()
-        self._queue.append((choice.name, outcome))
+        self._queue.append((choice, outcome))
         if not self._is_running:
             self._start()
 
@@ -184,8 +203,8 @@ class AgentSelector:
             FeedbackError: There is no such candidate, or none would be left, and there is no fallback.
         """
         with self._weighing:
-            excluded = self._excluded | set(self._known("exclude()", names))
-            self._check_left(excluded)
+            excluded = self._excluded | set(names_in(self._agents, "exclude()", names))
+            check_left(self._agents, excluded, self._fallback)
             self._excluded = excluded
             self._make_table()
 
@@ -196,7 +215,7 @@ class AgentSelector:
             FeedbackError: There is no such candidate.
         """
         with self._weighing:
-            self._excluded -= set(self._known("include()", names))
+            self._excluded -= set(names_in(self._agents, "include()", names))
             self._make_table()
 
     # -- learning --------------------------------------------------------------------------------------------
@@ -227,6 +246,8 @@ class AgentSelector:
         with self._lock:
             now = self._clock()
             self._drain(now)
+            if self._contexts is not None:
+                self._contexts.learn(self._knowledge.reward_of, now)
             self._knowledge.settle(now)
             is_forgotten = self._half_life_s is not None and (
                 now - self._weighed_at >= self._half_life_s / LOOKS_A_HALF_LIFE
@@ -246,7 +267,9 @@ class AgentSelector:
         """Write what was learned, and end the thread; what is learned from then on is written no more."""
         self._is_closed = True
         self._wake.set()
-        self._refresh_quietly()
+        self.refresh_quietly()
+        if self._contexts is not None:
+            self._contexts.save()
         self._queue = deque(maxlen=0)
 
     # -- within ----------------------------------------------------------------------------------------------
@@ -254,16 +277,17 @@ class AgentSelector:
     def _drain(self, now: float) -> None:
         queue = self._queue
         for _ in range(len(queue)):  # and not what comes meanwhile
-            name, heard = queue.popleft()
+            choice, heard = queue.popleft()
             try:
                 if isinstance(heard, Feedback):
                     self._knowledge.hear(heard, now)
-                elif isinstance(heard, EndedAction):
-                    self._knowledge.take(name, heard.event(), now)
-                elif isinstance(heard, OutcomeEvent):
-                    self._knowledge.take(name, heard, now)
-                elif name is not None:
-                    self._knowledge.reward(name, min(1.0, max(0.0, float(heard))), now)
+                elif isinstance(heard, (OutcomeEvent, EndedAction)):
+                    event = heard if isinstance(heard, OutcomeEvent) else heard.event()
+                    self._knowledge.take(None if choice is None else choice.name, event, now)
+                elif choice is not None:
+                    self._knowledge.reward(choice.name, min(1.0, max(0.0, float(heard))), now)
+                if choice is not None and choice.context and self._contexts is not None:
+                    self._contexts.note(choice, cast("Outcome", heard), now)
             except Exception as exc:  # whatever somebody taught
                 self._log.warning("lesson", "an outcome teaches a selector nothing: %r", exc)
 
@@ -287,7 +311,8 @@ class AgentSelector:
             agents, probabilities, policy = {name: agent}, {name: 1.0}, "fallback"
         self._table = Table(agents, probabilities, policy, self)
 
-    def _refresh_quietly(self) -> None:
+    def refresh_quietly(self) -> None:
+        """Refresh, and go on as before where that fails."""
         try:
             self.refresh()
         except Exception as exc:
@@ -305,7 +330,7 @@ class AgentSelector:
             self._is_running = True
         try:
             arguments = weakref.ref(self), self._wake, self._refresh_s
-            threading.Thread(target=_look, args=arguments, name=THREAD_NAME, daemon=True).start()
+            threading.Thread(target=look, args=arguments, name=THREAD_NAME, daemon=True).start()
         except RuntimeError:  # no more threads, or the interpreter ends
             self._is_running = False
 
@@ -323,79 +348,7 @@ class AgentSelector:
         self._is_running = False
         self._random = Random(None if self._seed is None else self._seed ^ os.getpid()).random  # noqa: S311
         self._knowledge.leave_to_parent()
-        if self in _to_close:
+        if self._contexts is not None:
+            self._contexts.renew_after_fork()
+        if self._is_kept:
             call_at_end_of_child(self.close)
-
-    # -- arguments -------------------------------------------------------------------------------------------
-
-    def _known(self, where: str, names: Iterable[str]) -> tuple[str, ...]:
-        names = (names,) if isinstance(names, str) else tuple(names)
-        for name in names:
-            if name not in self._agents:
-                raise FeedbackError(f"{where} has {name!r}: expected names of candidates: {', '.join(self._agents)}")
-        return names
-
-    def _check_left(self, excluded: frozenset[str]) -> None:
-        if len(excluded) == len(self._agents) and self._fallback is None:
-            raise FeedbackError("exclude leaves no candidate: expected at least one, or a fallback")
-
-    def _agent_of(self, fallback: Any) -> tuple[str, Any] | None:
-        if fallback is None:
-            return None
-        if isinstance(fallback, str):
-            if fallback not in self._agents:
-                raise FeedbackError(f"fallback is {fallback!r}: expected an agent, or one of {', '.join(self._agents)}")
-            return fallback, self._agents[fallback]
-        return name_of(fallback), fallback
-
-
-def _look(whose: weakref.ref[AgentSelector], wake: threading.Event, every_s: float) -> None:
-    while not wake.wait(every_s):
-        selector = whose()
-        if selector is None:
-            return
-        selector._refresh_quietly()  # pyright: ignore[reportPrivateUsage]
-        del selector
-
-
-_to_close: weakref.WeakSet[AgentSelector] = weakref.WeakSet()
-
-
-def _close_all() -> None:
-    for selector in list(_to_close):
-        selector.close()
-
-
-atexit.register(_close_all)
-
-
-def _named(candidates: Any) -> dict[str, Any]:
-    if isinstance(candidates, Mapping):
-        agents = dict(cast("Mapping[str, Any]", candidates))
-    elif isinstance(candidates, Iterable) and not isinstance(candidates, (str, bytes)):
-        given = list(cast("Iterable[Any]", candidates))
-        agents = {each if isinstance(each, str) else name_of(each): each for each in given}
-        if len(agents) != len(given):
-            names = [each if isinstance(each, str) else name_of(each) for each in given]
-            raise FeedbackError(f"candidates have the names {', '.join(names)}: expected different ones, or a mapping")
-    else:
-        raise FeedbackError(f"candidates is {type(candidates).__name__}: expected a list of agents, or a mapping")
-    for name in agents:
-        if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise FeedbackError(f"candidates has {name!r} for a name: expected text")
-    if not 1 <= len(agents) <= MOST_CANDIDATES:
-        raise FeedbackError(f"candidates are {len(agents)}: expected 1 to {MOST_CANDIDATES}")
-    return agents
-
-
-def _check(name: str, value: Any, least: float, most: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
-        raise FeedbackError(f"{name} is {value!r}: expected a number from {least:g} to {most:g}")
-
-
-def _read(path: str | os.PathLike[str]) -> State:
-    try:
-        data = Path(path).read_bytes()
-    except OSError as exc:
-        raise FeedbackError(f"warm_start: {path} cannot be read: {exc.strerror}") from exc
-    return read_state(data, str(path))

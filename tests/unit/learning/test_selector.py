@@ -14,7 +14,7 @@ import pytest
 
 import otel_feedback as feedback
 from otel_feedback import AgentSelector, FeedbackError, OutcomeStatus, Reward
-from otel_feedback.learning.selector.selector import THREAD_NAME
+from otel_feedback.learning.selector.looking import THREAD_NAME
 from otel_feedback.testing import captured_events
 from tests.pace import Patience
 from tests.unit.learning.simulated import Clock, event_of
