@@ -66,9 +66,7 @@ class Beliefs(msgspec.Struct):
         """Take an outcome of this time, in place of what it was worth `before`, where it was taught already."""
         self.forget_until(at)
         weight = self._weight(at, self.at)
-        belief = self.of.get(name)
-        if belief is None:
-            belief = self.of[name] = Belief()
+        belief = self._of(name)
         if before is None:
             belief.successes += weight * reward
             belief.failures += weight * (1.0 - reward)
@@ -79,20 +77,24 @@ class Beliefs(msgspec.Struct):
 
     def note_feedback(self, name: str) -> None:
         """Count feedback on an outcome that was taught."""
-        self.of[name].feedback += 1
+        self._of(name).feedback += 1
 
     def add(self, other: Beliefs) -> None:
         """Take all that the other one was taught."""
         self.forget_until(other.at)
         weight = self._weight(other.at, self.at)
         for name, more in other.of.items():
-            belief = self.of.get(name)
-            if belief is None:
-                belief = self.of[name] = Belief()
+            belief = self._of(name)
             belief.successes += weight * more.successes
             belief.failures += weight * more.failures
             belief.outcomes += more.outcomes
             belief.feedback += more.feedback
+
+    def _of(self, name: str) -> Belief:
+        belief = self.of.get(name)
+        if belief is None:
+            belief = self.of[name] = Belief()
+        return belief
 
     def _weight(self, then: float, now: float) -> float:
         if self.half_life_s is None or then == now:

@@ -34,7 +34,7 @@ from otel_feedback.learning.selector.knowledge import Knowledge
 from otel_feedback.learning.selector.looking import THREAD_NAME, close_at_end, look
 from otel_feedback.learning.selector.state import State, StateFile
 from otel_feedback.logger import get_logger
-from otel_feedback.pipeline.revisions import Revisions
+from otel_feedback.pipeline.listening import Listeners
 from otel_feedback.sdk.forks import HERE, begin_anew, call_at_end_of_child, renew_in_child, will_fork
 from otel_feedback.throttle import ThrottledLog
 
@@ -109,9 +109,8 @@ class AgentSelector:
         check("settle_s", settle_s, 0.0, 1e9)
         self.objective = objective or Reward()
         """What an outcome is worth."""
-        self._half_life_s, self._floor, self._refresh_s, self._clock, self._seed = (
-            half_life_s, floor, refresh_s, clock, seed,
-        )  # fmt: skip
+        self._half_life_s, self._floor, self._refresh_s = half_life_s, floor, refresh_s
+        self._clock, self._seed = clock, seed
         self._fallback = fallback_of(self._agents, fallback)
         self._excluded = frozenset(names_in(self._agents, "exclude", exclude))
         check_left(self._agents, self._excluded, self._fallback)
@@ -130,7 +129,7 @@ class AgentSelector:
         self._weighed_at = 0.0
         self._version = ""  # of the table
         self.refresh()
-        Revisions.tell_to(self._revised)
+        Listeners.add(self._listen)
         renew_in_child(self)
         self._is_kept = state is not None
         if self._is_kept:
@@ -172,12 +171,12 @@ class AgentSelector:
 
         What `give()` takes in this process comes here by itself. Never waits, never raises.
         """
-        self._queue.append((None, feedback))
+        self._listen(feedback)
         if not self._is_running:
             self._start()
 
-    def _revised(self, event: OutcomeEvent) -> None:
-        self._queue.append((None, event))
+    def _listen(self, known: OutcomeEvent | Feedback) -> None:
+        self._queue.append((None, known))
 
     # -- what is chosen from ---------------------------------------------------------------------------------
 

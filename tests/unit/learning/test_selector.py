@@ -7,6 +7,7 @@ import threading
 import time
 import weakref
 from collections import Counter
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 
 import otel_feedback as feedback
 from otel_feedback import AgentSelector, FeedbackError, OutcomeStatus, Reward
+from otel_feedback.events.feedback import Feedback
+from otel_feedback.learning.selector.lessons import Lessons
 from otel_feedback.learning.selector.looking import THREAD_NAME
 from otel_feedback.testing import captured_events
 from tests.pace import Patience
@@ -256,3 +259,71 @@ def test_it_begins_with_events_that_there_are() -> None:
 def test_arguments_that_cannot_be_used_are_named(candidates: Any, options: dict[str, Any], said: str) -> None:
     with pytest.raises(FeedbackError, match=said):
         AgentSelector(candidates, **options)
+
+
+# -- feedback --------------------------------------------------------------------------------------------------
+
+
+def feedback_on(
+    target: str, score: float | None, second: int = 0, *, rater: str = "x", kind: str = "event"
+) -> Feedback:
+    named = {"event_id": target} if kind == "event" else {"run_id": target}
+    return Feedback(
+        feedback_id=rater, target=kind, timestamp=datetime(2026, 3, 2, 9, 0, second, tzinfo=timezone.utc), name="rating",
+        source="human", score=score, **named,
+    )  # type: ignore[arg-type] # fmt: skip
+
+
+def test_feedback_takes_the_place_of_quality_and_the_newest_of_each_rater_counts() -> None:
+    clock = Clock()
+    selector = selector_of(["a"], clock=clock)
+    event = event_of("a", clock.moment, event_id="one", quality_score=0.2)
+    selector.choose().learn(event)
+
+    def mean_after(*feedback: Feedback) -> float:
+        for each in feedback:
+            selector.hear(each)
+        selector.refresh()
+        return selector.state().agents["a"].successes
+
+    assert mean_after() == pytest.approx(0.2)
+    assert mean_after(feedback_on("one", 1.0)) == pytest.approx(1.0)
+    assert mean_after(feedback_on("one", 0.5, 2), feedback_on("one", 0.9, 1)) == pytest.approx(0.5)
+    assert mean_after(feedback_on("one", 0.0, rater="y")) == pytest.approx(0.25)
+    assert mean_after(feedback_on("one", None, 9), feedback_on("no such", 0.0)) == pytest.approx(0.25)
+    known = selector.state().agents["a"]
+    assert (known.outcomes, known.feedback) == (1, 1)
+
+
+def test_feedback_that_comes_before_its_outcome_waits_for_it() -> None:
+    clock = Clock()
+    selector = selector_of(["a"], clock=clock)
+    selector.hear(feedback_on("one", 0.0))
+    selector.refresh()
+    assert selector.state().agents == {}
+    selector.choose().learn(event_of("a", clock.moment, event_id="one"))
+    selector.refresh()
+    assert (selector.state().agents["a"].successes, selector.state().agents["a"].feedback) == (0.0, 1)
+
+
+def test_feedback_on_a_run_is_about_all_that_was_chosen_in_it() -> None:
+    clock = Clock()
+    selector = selector_of(["a"], clock=clock)
+    for event_id, run_id in (("one", "run"), ("two", "run"), ("three", "other")):
+        selector.choose().learn(event_of("a", clock.moment, event_id=event_id, run_id=run_id))
+    selector.hear(feedback_on("run", 0.0, kind="run"))
+    selector.refresh()
+    known = selector.state().agents["a"]
+    assert (known.successes, known.failures, known.feedback) == (pytest.approx(1.0), pytest.approx(2.0), 2)
+
+
+def test_only_the_newest_outcomes_can_still_be_corrected() -> None:
+    taught: list[tuple[float, float | None]] = []
+    lessons = Lessons(Reward(), lambda name, at, reward, before: taught.append((reward, before)), lambda name: None, 3)
+    moment = Clock().moment
+    for number in range(5):
+        lessons.take("a", event_of("a", moment, event_id=str(number), run_id="run"))
+    assert [str(number) in lessons for number in range(5)] == [False, False, True, True, True]
+    lessons.hear(feedback_on("0", 0.0))  # known no more: it may be about one that is to come
+    lessons.hear(feedback_on("run", 0.5, kind="run"))
+    assert taught == [(1.0, None)] * 5 + [(0.5, 1.0)] * 2
