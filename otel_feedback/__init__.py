@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from otel_feedback.errors import ConfigError, ExportError, FeedbackError, SchemaError
     from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity
     from otel_feedback.learning.reward import Reward
+    from otel_feedback.learning.selector.choice import Choice
     from otel_feedback.learning.selector.selector import AgentSelector
     from otel_feedback.pipeline.log_records import OutcomeLogRecordProcessor
     from otel_feedback.pipeline.pipeline import FeedbackPipeline
@@ -36,6 +37,7 @@ __all__ = [
     "Action",
     "ActionDispatcher",
     "AgentSelector",
+    "Choice",
     "ConfigError",
     "ExportError",
     "FeedbackError",
@@ -66,6 +68,7 @@ _HOME = {
     "Action": "capture.handle",
     "ActionDispatcher": "dispatch.create",
     "AgentSelector": "learning.selector.selector",
+    "Choice": "learning.selector.choice",
     "ConfigError": "errors",
     "ExportError": "errors",
     "FeedbackError": "errors",

@@ -72,7 +72,7 @@ class AgentSelector:
             event says the context, as metadata with the prefix `choice.`. Where none of them is there the choice is as without.
         settle_s: How long an outcome waits for feedback before the model of contexts learns it, once, in seconds.
         refresh_s: Seconds between two looks at what has come; from 1. None: there is no thread, `refresh()` looks.
-        clock: The seconds since 1970.
+        clock: The seconds since 1970, in place of the system's.
         seed: Makes the decisions the same each time, for tests.
 
     Thread-safe. A forked child goes on with what is known, and draws other numbers.
@@ -95,7 +95,7 @@ class AgentSelector:
         contextual: Iterable[str] = (),
         settle_s: float = 0.0,
         refresh_s: float | None = 1.0,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
         seed: int | None = None,
     ) -> None:
         self._agents = named(candidates)
@@ -110,7 +110,7 @@ class AgentSelector:
         self.objective = objective or Reward()
         """What an outcome is worth."""
         self._half_life_s, self._floor, self._refresh_s = half_life_s, floor, refresh_s
-        self._clock, self._seed = clock, seed
+        self._clock, self._seed = clock or time.time, seed
         self._fallback = fallback_of(self._agents, fallback)
         self._excluded = frozenset(names_in(self._agents, "exclude", exclude))
         check_left(self._agents, self._excluded, self._fallback)
