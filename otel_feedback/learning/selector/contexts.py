@@ -40,12 +40,14 @@ class Contexts:
     def choose(
         self, context: Mapping[str, Any], table: Table, random: Callable[[], float], selector: Learns
     ) -> Choice | None:
-        """Draw one of a table's agents as the model says; None where nothing of the context is looked at."""
+        """Draw one of a table's agents as the model says; None where nothing of the context is looked at, or cannot be now."""
         features = features_of(context, self._names)
         if not features:
             return None
         policy = f"squarecb:{self._model.learned}"
         probabilities = self._model.probabilities(features, table.names, self._floor)
+        if probabilities is None:
+            return None
         drawn = Table(
             {choice.name: choice.agent for choice in table.choices}, probabilities, policy, selector, features
         )

@@ -28,6 +28,8 @@ logger = get_logger(__name__)
 
 ARGUMENTS = "--cb_explore_adf --squarecb --gamma_scale 100 -q CA --power_t 0 --quiet"
 MOST_TEXT = 256
+MOST_WAIT_S = 0.0005
+"""How long a decision waits for an example that is being learned, seldom; for a file it does not."""
 _SPECIAL = re.compile(r"[\s:|]")
 
 
@@ -44,7 +46,7 @@ def features_of(context: Mapping[str, Any], names: Sequence[str]) -> dict[str, s
 
 
 class Model:
-    """A model, and its file. Thread-safe: whoever asks waits for one example at most.
+    """A model, and its file. Thread-safe.
 
     Args:
         path: Where it is kept; None: in memory only.
@@ -82,10 +84,14 @@ class Model:
         self._lock = threading.Lock()
         self._owner = None
 
-    def probabilities(self, context: Mapping[str, Any], names: Sequence[str], floor: float) -> dict[str, float]:
-        """Return how probable each is in this context; they add up to 1."""
-        with self._lock:
+    def probabilities(self, context: Mapping[str, Any], names: Sequence[str], floor: float) -> dict[str, float] | None:
+        """Return how probable each is in this context; they add up to 1. None where the model is being written just now."""
+        if not self._lock.acquire(timeout=MOST_WAIT_S):
+            return None
+        try:
             found = self._model.predict(_example(context, names))
+        finally:
+            self._lock.release()
         total = sum(found)
         return mixed({name: each / total for name, each in zip(names, found, strict=True)}, floor)
 

@@ -79,6 +79,10 @@ class Knowledge:
         self._now = now
         self._teach(agent, now, reward, None)
 
+    def __contains__(self, event_id: str) -> bool:
+        """Tell whether this outcome can still be corrected; on any thread."""
+        return event_id in self._lessons
+
     def reward_of(self, event_id: str) -> float | None:
         """Return what an outcome is worth by now; None where nobody knows."""
         return self._lessons.reward_of(event_id)

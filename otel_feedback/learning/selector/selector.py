@@ -40,9 +40,7 @@ from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["AgentSelector"]
 
-logger = get_logger(__name__)
-
-MOST_WAITING = 100_000
+MOST_WAITING = 20_000
 """Outcomes between two looks; of more the oldest are not learned from."""
 LOOKS_A_HALF_LIFE = 64
 """How often what is believed is weighed anew though nothing was learned: it is forgotten meanwhile."""
@@ -115,7 +113,7 @@ class AgentSelector:
         self._excluded = frozenset(names_in(self._agents, "exclude", exclude))
         check_left(self._agents, self._excluded, self._fallback)
         self._renew_locks()
-        self._log = ThrottledLog(logger)
+        self._log = ThrottledLog(get_logger(__name__))
         self._queue: deque[tuple[Choice | None, Outcome | Feedback]] = deque(maxlen=MOST_WAITING)
         self._wake = threading.Event()
         self._is_running = self._is_closed = False
@@ -131,9 +129,7 @@ class AgentSelector:
         self.refresh()
         Listeners.add(self._listen)
         renew_in_child(self)
-        self._is_kept = state is not None
-        if self._is_kept:
-            close_at_end(self)
+        close_at_end(self)
 
     # -- on the agent's thread -------------------------------------------------------------------------------
 
@@ -176,7 +172,8 @@ class AgentSelector:
             self._start()
 
     def _listen(self, known: OutcomeEvent | Feedback) -> None:
-        self._queue.append((None, known))
+        if isinstance(known, Feedback) or known.choice_policy is not None or known.event_id in self._knowledge:
+            self._queue.append((None, known))
 
     # -- what is chosen from ---------------------------------------------------------------------------------
 
@@ -349,5 +346,4 @@ class AgentSelector:
         self._knowledge.leave_to_parent()
         if self._contexts is not None:
             self._contexts.renew_after_fork()
-        if self._is_kept:
-            call_at_end_of_child(self.close)
+        call_at_end_of_child(self.close)

@@ -216,6 +216,44 @@ def test_a_thread_looks_once_a_second_and_ends_with_its_selector() -> None:
     assert THREAD_NAME not in {thread.name for thread in threading.enumerate()}
 
 
+def test_many_threads_choose_and_learn_at_once_and_nothing_is_lost() -> None:
+    selector = AgentSelector(["a", "b"], seed=1)
+
+    def work() -> None:
+        for _ in range(2_000):
+            selector.choose().learn(1.0)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        selector.refresh()
+    selector.refresh()
+    assert sum(known.outcomes for known in selector.state().agents.values()) == 8_000
+
+
+def test_from_the_moment_it_is_excluded_nobody_chooses_it_while_all_is_weighed_anew() -> None:
+    clock = Clock()
+    selector = selector_of(["a", "b"], clock=clock, half_life_s=1.0)
+    is_over = threading.Event()
+
+    def weigh() -> None:
+        while not is_over.is_set():
+            clock.now += 1.0
+            selector.refresh()
+
+    thread = threading.Thread(target=weigh)
+    thread.start()
+    try:
+        for _ in range(50):
+            selector.exclude("b")
+            assert {selector.choose().name for _ in range(300)} == {"a"}
+            selector.include("b")
+    finally:
+        is_over.set()
+        thread.join()
+
+
 def test_it_begins_with_what_another_one_knew(tmp_path: Path) -> None:
     teacher = selector_of()
     for _ in range(60):
