@@ -187,8 +187,8 @@ def test_begun_anew_by_somebody_else_what_was_taught_before_is_gone(tmp_path: Pa
     # a correction of what nobody believes any more would take away what was never there
     choice.learn(event_of("a", clock.moment, success=False, event_id="one", revision=2))
     selector.refresh()
-    assert state_in(path).agents["a"].failures == 1.0
-    assert state_in(path).agents["a"].successes == 0.0
+    known = state_in(path).agents["a"]
+    assert (known.outcomes, known.successes, known.failures) == (1, 0.0, 1.0)
 
 
 def test_a_file_that_is_removed_is_begun_anew(tmp_path: Path) -> None:

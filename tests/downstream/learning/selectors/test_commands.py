@@ -6,14 +6,18 @@ import json
 import subprocess
 import sys
 import time
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from otel_feedback import AgentSelector, OutcomeEvent, OutcomeStatus, Reward
 from otel_feedback.learning.selector.state import FOLLOWER, State, StateFile
+from tests.downstream.tables.test_opening import StoreFolder
+from tests.downstream.topics import Topic
 from tests.pace import Patience
+from tests.stack.kafka import KafkaBroker
 from tests.support import environment, run_cli
 
 
@@ -143,3 +147,28 @@ def test_a_follower_keeps_it_up_to_date_is_alone_and_may_be_killed(tmp_path: Pat
     selector.choose().learn(1.0)
     selector.refresh()
     assert sum(each.outcomes for each in state_in(path).agents.values()) == 6
+
+
+def test_from_a_topic_a_log_file_and_a_store_it_learns_the_same(kafka_broker: KafkaBroker, tmp_path: Path) -> None:
+    now = datetime.now(timezone.utc)
+    events = [
+        event("planner" if place % 3 else "writer", place, success=place % 4 > 0, at=now - timedelta(seconds=place))
+        for place in range(300)
+    ]
+    events += [msgspec.structs.replace(each, revision=2, status=OutcomeStatus.PARTIAL) for each in events[::10]]
+    topic = Topic.make(kafka_broker, partitions=3)
+    topic.send(events)
+    log = tmp_path / "outcomes.jsonl"
+    log.write_text("".join(f"{each.to_json()}\n" for each in events))
+    store = StoreFolder(tmp_path / "store")
+    store.add(events)
+    variables = {"KAFKA_BOOTSTRAP_SERVERS": topic.broker.bootstrap_servers, "KAFKA_OUTCOME_TOPIC": topic.name}
+    found: list[dict[str, float]] = []
+    for place, source in enumerate(("topic", str(log), str(store.folder))):
+        path = tmp_path / f"{place}.json"
+        done = run_cli("selector", "learn", str(path), "--from", source, variables=variables)
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+        found.append({name: known.mean for name, known in state_in(path).agents.items()})
+    assert found[0].keys() == {"planner", "writer"}
+    assert found[0] == pytest.approx(found[1], abs=1e-3)
+    assert found[1] == pytest.approx(found[2], abs=1e-3)
