@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from otel_feedback.dispatch.calling import can_be_called
-from otel_feedback.learning.selector.choice import Choice
-from otel_feedback.learning.selector.selector import AgentSelector
 from otel_feedback.logger import get_logger
+
+if TYPE_CHECKING:
+    from otel_feedback.learning.selector.choice import Choice
+    from otel_feedback.learning.selector.selector import AgentSelector
 
 __all__ = ["chosen", "is_selector"]
 
 logger = get_logger(__name__)
 
+HOME = "otel_feedback.learning.selector.selector"
+"""Where selectors are from. A program that has none has not imported it, and need not for this."""
+
 
 def is_selector(agent: Any) -> bool:
     """Tell whether this chooses the agent."""
-    return isinstance(agent, AgentSelector)
+    home = sys.modules.get(HOME)
+    return home is not None and isinstance(agent, home.AgentSelector)
 
 
 def chosen(selector: AgentSelector, context: Mapping[str, Any] | None) -> Choice:

@@ -33,10 +33,11 @@ from otel_feedback.dispatch.results import outcome_of, result_of
 from otel_feedback.dispatch.running import keep, start
 from otel_feedback.errors import FeedbackError
 from otel_feedback.events.model import OutcomeEvent
-from otel_feedback.learning.selector.choice import Choice
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from otel_feedback.learning.selector.choice import Choice
 
 __all__ = ["ActionDispatcher", "Request"]
 

@@ -13,10 +13,11 @@ from otel_feedback.capture.action import ActionContext, Identity, action
 from otel_feedback.capture.names import name_of, text_of
 from otel_feedback.dispatch.hooks import Hook, check_hook
 from otel_feedback.errors import FeedbackError
-from otel_feedback.learning.selector.choice import Choice
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from otel_feedback.learning.selector.choice import Choice
 
 __all__ = ["Request", "check_count", "check_hooks", "check_loop", "check_seconds", "declare"]
 

@@ -13,6 +13,7 @@ import otel_feedback as feedback
 from otel_feedback import ActionDispatcher, AgentSelector, FeedbackError, OrchestrationDispatcher
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from tests.agents import Doing, run
+from tests.support import run_python
 
 
 def works(input_data: Any) -> Any:
@@ -181,3 +182,15 @@ def test_names_that_say_a_secret_are_without_it_among_the_candidates(pipeline: F
     [event] = pipeline.get_recent_events()
     assert secret not in event.to_json()
     assert len(event.choice_candidates) == 2
+
+
+def test_a_program_without_a_selector_does_not_import_one() -> None:
+    program = """
+    import sys
+    from otel_feedback import ActionDispatcher, configure
+    configure(log_file="/dev/null")
+    assert ActionDispatcher().dispatch_sync(lambda given: given, input_data=1)["output"] == 1
+    print([name for name in sys.modules if name.startswith("otel_feedback.learning")])
+    """
+    done = run_python(program, {"OTEL_TRACES_EXPORTER": "none"})
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
