@@ -1,1 +1,1 @@
-"""What a program with agents learns from their outcomes while it runs: which agent to choose, and what others said of them."""
+"""What an agent's program, or one that only looks at what agents did, tells and asks beside its actions."""
