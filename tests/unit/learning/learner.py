@@ -12,7 +12,7 @@ import time
 
 from otel_feedback.learning.selector.selector import AgentSelector
 
-AGENTS = ("a", "b", "c")
+AGENTS: tuple[str, ...] = ("a", "b", "c")
 
 
 def main(path: str, agent: str, *, hangs: bool) -> None:

@@ -9,7 +9,7 @@ import weakref
 from collections import Counter
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -24,7 +24,8 @@ from tests.unit.learning.simulated import Clock, event_of
 
 
 def selector_of(candidates: Any = ("planner", "writer"), **options: Any) -> AgentSelector:
-    return AgentSelector(candidates, **{"refresh_s": None, "clock": Clock(), "seed": 1, **options})
+    given: dict[str, Any] = {"refresh_s": None, "clock": Clock(), "seed": 1, **options}
+    return AgentSelector(candidates, **given)
 
 
 def test_before_anything_is_learned_all_are_alike() -> None:
@@ -305,7 +306,7 @@ def test_arguments_that_cannot_be_used_are_named(candidates: Any, options: dict[
 
 
 def feedback_on(
-    target: str, score: float | None, second: int = 0, *, rater: str = "x", kind: str = "event"
+    target: str, score: float | None, second: int = 0, *, rater: str = "x", kind: Literal["event", "run"] = "event"
 ) -> Feedback:
     named = {"event_id": target} if kind == "event" else {"run_id": target}
     return Feedback(
