@@ -30,16 +30,35 @@ class Clock:
         return datetime.fromtimestamp(self.now, timezone.utc)
 
 
-class Result(NamedTuple):
-    """Mean chance of success of those that were chosen, that of always the best, and how often each was chosen."""
+class Hour(NamedTuple):
+    """Of an hour of decisions: the chances of success of those that were chosen, added up, those of always the best, and how
+    often each was chosen."""
 
     reached: float
     possible: float
-    chosen: Mapping[str, int]
+    chosen: Counter[str]
+
+
+class Result(NamedTuple):
+    """What came of it, by hour."""
+
+    hours: list[Hour]
+
+    def between(self, first: int, last: int) -> Result:
+        return Result(self.hours[first:last])
 
     @property
     def share(self) -> float:
-        return self.reached / self.possible
+        """What was reached of what was possible."""
+        return sum(hour.reached for hour in self.hours) / sum(hour.possible for hour in self.hours)
+
+    @property
+    def chosen(self) -> Counter[str]:
+        return sum((hour.chosen for hour in self.hours), Counter[str]())
+
+    def share_of(self, name: str) -> float:
+        """How often one was chosen, of all decisions."""
+        return self.chosen[name] / self.chosen.total()
 
 
 def event_of(choice: Choice | str, moment: datetime, *, success: bool = True, **more: Any) -> OutcomeEvent:
@@ -52,12 +71,11 @@ def simulate(
     chances: Callable[[float], Mapping[str, float]],
     *,
     seed: int,
-    hours: float = 12.0,
+    hours: int = 12,
     every_s: float = 2.0,
     lost: float = 0.3,
     delay_s: float = 60.0,
     outage: tuple[float, float] = (0.0, 0.0),
-    counted_from: float = 0.0,
     **options: Any,
 ) -> Result:
     """Decide every few seconds.
@@ -65,13 +83,11 @@ def simulate(
     Args:
         chances: Each agent's chance of success, at an hour.
         outage: From and until which hour all feedback is lost.
-        counted_from: The hour from which on decisions count in the result.
     """
     clock, luck = Clock(), random.Random(seed)
     selector = AgentSelector(list(chances(0.0)), clock=clock, refresh_s=None, seed=seed, **options)
     waiting: deque[tuple[float, Choice, OutcomeEvent]] = deque()
-    looked_s = reached = possible = 0.0
-    chosen: Counter[str] = Counter()
+    looked_s, found = 0.0, [Hour(0.0, 0.0, Counter()) for _ in range(hours)]
     while (hour := (clock.now - START_S) / HOUR_S) < hours:
         while waiting and waiting[0][0] <= clock.now:
             _, choice, event = waiting.popleft()
@@ -79,13 +95,13 @@ def simulate(
         if clock.now - looked_s >= 60.0:
             selector.refresh()
             looked_s = clock.now
-        now, choice = chances(hour), selector.choose()
-        if hour >= counted_from:
-            reached, possible = reached + now[choice.name], possible + max(now.values())
-            chosen[choice.name] += 1
+        now, choice, until_now = chances(hour), selector.choose(), found[int(hour)]
+        until_now.chosen[choice.name] += 1
+        found[int(hour)] = until_now._replace(
+            reached=until_now.reached + now[choice.name], possible=until_now.possible + max(now.values())
+        )
         event = event_of(choice, clock.moment, success=luck.random() < now[choice.name])
         if luck.random() >= lost and not outage[0] <= hour < outage[1]:
             waiting.append((clock.now + delay_s, choice, event))
         clock.now += every_s
-    count = sum(chosen.values())
-    return Result(reached / count, possible / count, chosen)
+    return Result(found)

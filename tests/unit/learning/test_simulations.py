@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.unit.learning.simulated import Result, simulate
+from tests.unit.learning.simulated import simulate
 
-HOURS = 12.0
+HOURS = 12
 
 
 def drifting(hour: float) -> Mapping[str, float]:
@@ -31,16 +31,16 @@ def test_without_forgetting_it_does_not() -> None:
 
 
 def test_what_cannot_be_told_apart_is_shared() -> None:
-    result = simulate(lambda hour: {"a": 0.8, "b": 0.8}, seed=1, hours=12.0, every_s=8.0)
-    assert 0.3 <= result.chosen["a"] / sum(result.chosen.values()) <= 0.7
+    result = simulate(lambda hour: {"a": 0.8, "b": 0.8}, seed=1, hours=12, every_s=8.0)
+    assert 0.3 <= result.share_of("a") <= 0.7
 
 
 @pytest.mark.parametrize("floor", [0.05, 0.3])
 def test_each_agent_keeps_its_floor(floor: float) -> None:
     """The worst of three gets a third of the floor: 4 standard deviations of so many decisions below that is none."""
-    result = simulate(lambda hour: {"a": 0.95, "b": 0.1, "c": 0.1}, seed=4, hours=6.0, floor=floor, counted_from=1.0)
-    decisions = sum(result.chosen.values())
-    expected = decisions * floor / 3
+    whole = simulate(lambda hour: {"a": 0.95, "b": 0.1, "c": 0.1}, seed=4, hours=4, floor=floor)
+    result = whole.between(1, 4)
+    expected = result.chosen.total() * floor / 3
     for name in ("b", "c"):
         assert expected - 4 * expected**0.5 <= result.chosen[name] <= expected + 4 * expected**0.5
 
@@ -49,12 +49,9 @@ def test_it_recovers_after_an_outage_of_feedback_in_which_the_best_agent_became_
     def changing(hour: float) -> Mapping[str, float]:
         return {"a": 0.9, "b": 0.7} if hour < 4 else {"a": 0.5, "b": 0.9}
 
-    def run(counted_from: float, hours: float) -> Result:
-        return simulate(changing, seed=5, hours=hours, outage=(3.0, 8.0), counted_from=counted_from)
-
-    assert run(1.0, 3.0).share >= 0.96
+    result = simulate(changing, seed=5, hours=12, outage=(3.0, 8.0))
+    assert result.between(1, 3).share >= 0.96
     # half-lives pass in which nothing is heard: what was learned counts less and less, so more is tried than the floor
-    begin, end = (found.chosen["b"] / sum(found.chosen.values()) for found in (run(3.0, 4.0), run(7.0, 8.0)))
-    assert begin < 0.04
-    assert end > 0.08
-    assert run(9.0, 12.0).share >= 0.96
+    assert result.between(3, 4).share_of("b") < 0.04
+    assert result.between(7, 8).share_of("b") > 0.08
+    assert result.between(9, 12).share >= 0.96
