@@ -12,7 +12,8 @@ import pytest
 
 from tests.unit.learning.simulated import simulate
 
-HOURS = 12
+HOURS = 24
+EVERY_S = 4.0
 
 
 def drifting(hour: float) -> Mapping[str, float]:
@@ -20,14 +21,14 @@ def drifting(hour: float) -> Mapping[str, float]:
 
 
 def test_it_reaches_nearly_all_that_is_possible_though_the_best_agent_degrades() -> None:
-    shares = [simulate(drifting, seed=seed, hours=HOURS).share for seed in (1, 2)]
+    shares = [simulate(drifting, seed=seed, hours=HOURS, every_s=EVERY_S).share for seed in (1, 2)]
     assert sum(shares) / len(shares) >= 0.97
     assert min(shares) >= 0.96
 
 
 def test_without_forgetting_it_does_not() -> None:
     """The bound above is not one that anything keeps."""
-    assert simulate(drifting, seed=1, hours=HOURS, half_life_s=None).share < 0.95
+    assert simulate(drifting, seed=1, hours=HOURS, every_s=EVERY_S, half_life_s=None).share < 0.95
 
 
 def test_what_cannot_be_told_apart_is_shared() -> None:
