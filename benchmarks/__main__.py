@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from benchmarks import (
     action,
     browsing,
+    choosing,
     consumer,
     conversion,
     dispatch,
@@ -37,6 +38,7 @@ WITHOUT_BROKER = {
     "startup": startup.measure,
     "pieces": pieces.measure,
     "dispatch": dispatch.measure,
+    "choosing": choosing.measure,
     "conversion": conversion.measure,
     "views": views.measure,
     "browsing": browsing.measure,

@@ -7,7 +7,7 @@ so that each action has its span, its event and its place in the journal; after 
 
     direct        await agent.execute(…); a plain agent by asyncio.to_thread(…), the least that keeps the loop free
     action()      the same inside `async with action(…)`: what recording costs, without the dispatcher
-    dispatch()    the dispatcher without options, with a time limit, and with a post hook
+    dispatch()    the dispatcher without options, with a time limit, with a post hook, and with a selector that chooses
 
 An agent that does nothing has a direct call of some nanoseconds, so there the ratio says nothing, and the difference all.
 """
@@ -21,12 +21,12 @@ from typing import Any, NamedTuple
 from benchmarks.children import Child
 from benchmarks.progress import say
 from benchmarks.report import Goal, Result, Row, row
-from benchmarks.subjects.names import ACTION, DIRECT, DISPATCH, WITH_HOOK, WITH_LIMIT
+from benchmarks.subjects.names import ACTION, DIRECT, DISPATCH, WITH_HOOK, WITH_LIMIT, WITH_SELECTOR
 from benchmarks.turns import take_turns
 
 __all__ = ["measure"]
 
-ALL = (DIRECT, ACTION, DISPATCH, WITH_LIMIT, WITH_HOOK)
+ALL = (DIRECT, ACTION, DISPATCH, WITH_LIMIT, WITH_HOOK, WITH_SELECTOR)
 SMALL = Goal("ratio", 1.05)
 OVER_ACTION = Goal("ratio", 1.7)
 
@@ -95,3 +95,4 @@ def _rows(found: Found, modes: tuple[Mode, ...]) -> Iterator[Row]:
             yield one(mode, ACTION, DIRECT)
             yield one(mode, WITH_LIMIT, DISPATCH)
             yield one(mode, WITH_HOOK, DISPATCH)
+            yield one(mode, WITH_SELECTOR, DISPATCH)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from otel_feedback.dispatch.create import ActionDispatcher, OrchestrationDispatcher, create_dispatcher
     from otel_feedback.errors import ConfigError, ExportError, FeedbackError, SchemaError
     from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity
+    from otel_feedback.learning.reward import Reward
+    from otel_feedback.learning.selector.choice import Choice
+    from otel_feedback.learning.selector.selector import AgentSelector
     from otel_feedback.pipeline.log_records import OutcomeLogRecordProcessor
     from otel_feedback.pipeline.pipeline import FeedbackPipeline
     from otel_feedback.pipeline.processor import OutcomeSpanProcessor
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Action",
     "ActionDispatcher",
+    "AgentSelector",
+    "Choice",
     "ConfigError",
     "ExportError",
     "FeedbackError",
@@ -44,6 +49,7 @@ __all__ = [
     "OutcomeLogRecordProcessor",
     "OutcomeSpanProcessor",
     "OutcomeStatus",
+    "Reward",
     "SchemaError",
     "Settings",
     "Severity",
@@ -63,6 +69,8 @@ __all__ = [
 _HOME = {
     "Action": "capture.handle",
     "ActionDispatcher": "dispatch.create",
+    "AgentSelector": "learning.selector.selector",
+    "Choice": "learning.selector.choice",
     "ConfigError": "errors",
     "ExportError": "errors",
     "FeedbackError": "errors",
@@ -73,6 +81,7 @@ _HOME = {
     "OutcomeLogRecordProcessor": "pipeline.log_records",
     "OutcomeSpanProcessor": "pipeline.processor",
     "OutcomeStatus": "events.model",
+    "Reward": "learning.reward",
     "SchemaError": "errors",
     "Settings": "settings.settings",
     "Severity": "events.model",

@@ -27,6 +27,7 @@ _PARTS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "Record": (feedback, ("action", "current_action", "Action")),
     "Experiment": (feedback, ("variant",)),
     "Dispatch": (feedback, ("create_dispatcher", "ActionDispatcher", "OrchestrationDispatcher")),
+    "Choose agents": (feedback, ("AgentSelector", "Choice", "Reward")),
     "Read": (feedback, ("FeedbackPipeline", "OutcomeEvent", "OutcomeStatus", "Severity")),
     "Across processes": (feedback, ("inject", "inject_kafka", "extract")),
     "OpenTelemetry": (feedback, ("OutcomeSpanProcessor", "OutcomeLogRecordProcessor")),
@@ -43,6 +44,11 @@ MEMBERS: dict[str, tuple[str, ...]] = {
     ),
     "ActionDispatcher": ("dispatch", "dispatch_sync", "add_pre_hook", "add_post_hook", "remove_hook", "hook_failures"),
     "OrchestrationDispatcher": ("execute_workflow",),
+    "AgentSelector": (
+        "choose", "candidates", "probabilities", "policy", "exclude", "include", "warm_up", "hear", "refresh", "state", "close",
+    ),
+    "Choice": ("learn", "action"),
+    "Reward": ("of",),
     "OutcomeEvent": ("from_json", "to_json", "to_dict"),
     "CapturedEvents": ("of",),
     "OutcomeConsumer": ("run", "reject", "stop", "close", "metrics"),
@@ -60,7 +66,7 @@ _ELSEWHERE = {
     "OutcomeEvent": "How one action ended. Its fields: [events](events.md).",
 }
 _NOT_MADE_BY_USERS = frozenset({
-    "Action", "CallUsage", "CapturedEvents", "Convention", "FeedbackPipeline", "ReceivedEvent",
+    "Action", "CallUsage", "CapturedEvents", "Choice", "Convention", "FeedbackPipeline", "ReceivedEvent",
 })  # fmt: skip
 _OVERLOADED = {"action": (("action_type: Any", "action_type: str"), (") -> Any", ") -> ActionContext"))}
 """What a type checker sees, where the function itself says less."""

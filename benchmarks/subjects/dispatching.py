@@ -10,7 +10,7 @@ from typing import Any
 
 import otel_feedback as feedback
 from benchmarks.children import BenchmarkError, arguments, serve_subject
-from benchmarks.subjects.names import ACTION, DIRECT, WITH_HOOK, WITH_LIMIT
+from benchmarks.subjects.names import ACTION, DIRECT, WITH_HOOK, WITH_LIMIT, WITH_SELECTOR
 from benchmarks.subjects.producing import kafka_away, record
 from benchmarks.subjects.tracing import Traced
 from benchmarks.subjects.watch import Watch
@@ -106,7 +106,9 @@ class Subject:
 
         if self._way == ACTION:
             return in_action
-        called = asynchronous if agent == "async" else plain
+        called: Any = asynchronous if agent == "async" else plain
+        if self._way == WITH_SELECTOR:
+            called = feedback.AgentSelector({f"agent_{number}": called for number in range(5)})
         timeout_s = 60.0 if self._way == WITH_LIMIT else None
         return lambda: self._dispatcher.dispatch(called, "reasoning", GIVEN, CONTEXT, timeout_s=timeout_s)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
-    "ACTION", "AT_START", "AWAY", "BARE", "CONFIGURED", "CONSUMER", "CONTEXT", "CONVERTED", "DEDUPLICATED", "DEEP", "DIRECT", "DISPATCH", "EVENT",
+    "ACTION", "AT_START", "AWAY", "BARE", "CHOICE", "CHOICE_IN_CONTEXT", "CHOICE_LEARNED", "CONFIGURED", "CONSUMER", "CONTEXT", "CONVERTED", "DEDUPLICATED", "DEEP", "DIRECT", "DISPATCH", "EVENT",
     "EVENT_JSON", "FAILING", "FORMER_NAMES", "FRAME", "IN_MEMORY", "MIXED", "NESTED", "NO_EXPORTER", "NO_START", "OURS", "PLAIN", "RAW", "RECORDED",
-    "SAME_COLUMNS", "SET_ATTRIBUTE", "SET_ATTRIBUTE_FAILING", "SPAN_OF_NONE", "SPAN_OF_SIXTEEN", "STABLE_NAMES", "STORE", "TEN_ATTRIBUTES", "THERE", "WIDE", "WINDOWS", "WITH_HOOK", "WITH_LIMIT",
+    "SAME_COLUMNS", "SET_ATTRIBUTE", "SET_ATTRIBUTE_FAILING", "SPAN_OF_NONE", "SPAN_OF_SIXTEEN", "STABLE_NAMES", "STORE", "TEN_ATTRIBUTES", "THERE", "WIDE", "WINDOWS", "WITH_HOOK", "WITH_LIMIT", "WITH_SELECTOR",
 ]  # fmt: skip
 
 SET_ATTRIBUTE: Final = "set_attribute"
@@ -34,6 +34,11 @@ ACTION: Final = "action()"
 DISPATCH: Final = "dispatch()"
 WITH_LIMIT: Final = "dispatch(timeout_s=60)"
 WITH_HOOK: Final = "dispatch(), a post hook"
+WITH_SELECTOR: Final = "dispatch(), a selector of five"
+
+CHOICE: Final = "choose() of five"
+CHOICE_LEARNED: Final = "choose(), learn(event)"
+CHOICE_IN_CONTEXT: Final = "choose() in a context"
 
 BARE: Final = "the span itself"
 TEN_ATTRIBUTES: Final = "bare span, set_attribute"

@@ -72,6 +72,17 @@ class Declaration(msgspec.Struct, eq=False):
         self.tool_name = self.redaction.name(name, "tool_name", self._notes)
         self.own = {**self.own, semconv.GEN_AI_TOOL_NAME: self.tool_name}  # not into that of the next one by this name
 
+    def choose(self, candidates: tuple[str, ...], policy: str, propensity: float) -> None:
+        """Set what chose its agent: from whom, by which policy, and how probable that was."""
+        known = self.redaction.known
+        if not known.issuperset(candidates):
+            name = self.redaction.name
+            candidates = tuple(name(each, "choice_candidates", self._notes) for each in candidates)
+        self.own = {
+            **self.own, semconv.OUTCOME_CHOICE_CANDIDATES: candidates, semconv.OUTCOME_CHOICE_POLICY: policy,
+            semconv.OUTCOME_CHOICE_PROPENSITY: propensity,
+        }  # fmt: skip
+
     def identify(self, attribute: str, field: str, value: Any) -> None:
         """Add an identifier that actions below inherit; an empty one is none."""
         if value.__class__ is not str or value not in self.redaction.known:
@@ -124,6 +135,12 @@ class Declaration(msgspec.Struct, eq=False):
         )  # fmt: skip
         if self.tool_name is not None:
             other.use_tool(self.tool_name)
+        own = self.own
+        if semconv.OUTCOME_CHOICE_POLICY in own:
+            other.choose(
+                own[semconv.OUTCOME_CHOICE_CANDIDATES], own[semconv.OUTCOME_CHOICE_POLICY],
+                own[semconv.OUTCOME_CHOICE_PROPENSITY],
+            )  # fmt: skip
         if self.problems is not None:
             other.problems = self.problems.copy()
             other.problems.redacted = [field for field in other.problems.redacted if not field.startswith("metadata.")]

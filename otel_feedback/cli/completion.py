@@ -27,7 +27,9 @@ FILES = frozenset(
         "--slo",
         "--state",
         "--store",
+        "--to",
         "--token-file",
+        "file",
         "path",
     }
 )

@@ -15,31 +15,13 @@ from typing import Any, NamedTuple, cast
 from otel_feedback.dispatch.running import Call
 from otel_feedback.errors import FeedbackError
 
-__all__ = ["call_agent", "is_async_callable", "name_of", "text_of"]
+__all__ = ["call_agent", "can_be_called", "is_async_callable"]
 
 METHODS = ("execute", "run", "invoke")
 """Looked for in this order; else the agent itself is called."""
 
 _SECOND = frozenset({"context", "ctx", "config", "state"})
 """Names of a second parameter with a default that is meant for the context."""
-
-
-def name_of(agent: Any) -> str:
-    """Return the agent's own `name`, else the name of the function or class."""
-    name = text_of(agent, "name")
-    if name is not None:
-        return name
-    named = agent.func if isinstance(agent, functools.partial) else agent
-    return text_of(named, "__name__") or type(named).__name__
-
-
-def text_of(agent: Any, attribute: str) -> str | None:
-    """Return what the agent says of itself, where it is text."""
-    try:
-        value = getattr(agent, attribute, None)
-    except Exception:  # a property may raise anything
-        return None
-    return value if isinstance(value, str) and value else None
 
 
 def call_agent(agent: Any, input_data: Any, context: Mapping[str, Any]) -> Call:
@@ -71,6 +53,15 @@ def _method_of(agent: Any) -> Callable[..., Any]:
         return agent
     expected = "an object with execute(), run() or invoke(), or something that can be called"
     raise FeedbackError(f"{type(agent).__name__} is no agent: expected {expected}")
+
+
+def can_be_called(agent: Any) -> bool:
+    """Tell whether `call_agent()` finds something to call."""
+    try:
+        _method_of(agent)
+    except FeedbackError:
+        return False
+    return True
 
 
 def is_async_callable(function: Any) -> bool:

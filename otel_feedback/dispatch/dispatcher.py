@@ -25,6 +25,7 @@ from otel_feedback.capture.runtime import ensure_recorder, runtime
 from otel_feedback.dispatch.answers import Extractor, take_metrics
 from otel_feedback.dispatch.attempts import BACKOFF_S, Came, make_attempts
 from otel_feedback.dispatch.calling import call_agent
+from otel_feedback.dispatch.choosing import chosen, is_selector
 from otel_feedback.dispatch.hooks import Hook, Hooks
 from otel_feedback.dispatch.places import Places
 from otel_feedback.dispatch.requests import Request, check_count, check_hooks, check_loop, check_seconds, declare
@@ -35,6 +36,8 @@ from otel_feedback.events.model import OutcomeEvent
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from otel_feedback.learning.selector.choice import Choice
 
 __all__ = ["ActionDispatcher", "Request"]
 
@@ -142,7 +145,7 @@ class ActionDispatcher:
         Args:
             agent: Anything with `execute(input_data, context)`, `run(…)`, `invoke(…)`, or that can be called; plain
                 (run in a thread, with the context variables) or async. Its name is `.name`, else its class's. What a
-                generator yields comes as a list.
+                generator yields comes as a list. An `AgentSelector` chooses one, and learns what came of it.
             action_type: What is done.
             input_data: Goes to the agent and the pre hooks, and nowhere else.
             context: Goes to the agent and the pre hooks, and nowhere else; `{}` when not given.
@@ -173,13 +176,18 @@ class ActionDispatcher:
             check_seconds("timeout_s", timeout_s)
         if retries is not None:
             check_count("retries", retries, 0)
+        choice: Choice | None = None
+        if is_selector(agent):
+            choice = chosen(agent, context)
+            agent = choice.agent
         request = Request(
             agent,
-            declare(agent, action_type, agent_type=agent_type, tags=tags, metadata=metadata, **identity),
+            declare(agent, action_type, choice, agent_type=agent_type, tags=tags, metadata=metadata, **identity),
             input_data, {} if context is None else context, timeout_s,
             self.attempts if retries is None else 1 + retries,
             () if pre_hooks == () else check_hooks("pre_hooks", pre_hooks),
             () if post_hooks == () else check_hooks("post_hooks", post_hooks),
+            choice,
         )  # fmt: skip
         result, error = await self.perform(request)
         if error is not None and (self._raise_on_error if raise_on_error is None else raise_on_error):
@@ -220,6 +228,8 @@ class ActionDispatcher:
             act._end(error)
             outcome = outcome_of(act, request.declared._declared, came, requested_ns)
             result = result_of(outcome, came)
+            if request.choice is not None and came.attempts:  # cancelled before it ran, it did nothing to learn from
+                request.choice.learn(outcome)
             if (self._post.added or request.post_hooks) and not isinstance(error, GeneratorExit):
                 event = outcome if isinstance(outcome, OutcomeEvent) else outcome.event()
                 await self._run_post(

@@ -12,7 +12,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from otel_feedback.dispatch.calling import is_async_callable, text_of
+from otel_feedback.capture.names import text_of
+from otel_feedback.dispatch.calling import is_async_callable
 from otel_feedback.dispatch.running import Call, LateError
 from otel_feedback.errors import FeedbackError
 from otel_feedback.logger import get_logger

@@ -23,7 +23,9 @@ from otel_feedback import semconv
 from otel_feedback.capture.action import action, current_action
 from otel_feedback.capture.ending import ErrorInfo
 from otel_feedback.capture.handle import IDENTITY_KEY, Action
-from otel_feedback.dispatch.calling import call_agent, name_of
+from otel_feedback.capture.names import name_of
+from otel_feedback.dispatch.calling import call_agent
+from otel_feedback.dispatch.choosing import chosen, is_selector
 from otel_feedback.dispatch.dispatcher import ActionDispatcher
 from otel_feedback.dispatch.requests import Request, check_loop, check_seconds, declare
 from otel_feedback.dispatch.running import LateError, Running, start, stop_for_good, under_way, within
@@ -230,10 +232,12 @@ class _Steps:
 
     async def _run(self, place: int, given: Any) -> dict[str, Any]:
         agent = self._team[place]
-        name = name_of(agent)
         begun: list[Action] = []
         context = {} if self._context is None else self._context
-        request = Request(agent, declare(agent, self._action_type), given, context, self._timeout_s, self._attempts)
+        choice = chosen(agent, context) if is_selector(agent) else None
+        agent, name = (agent, name_of(agent)) if choice is None else (choice.agent, choice.name)
+        declared = declare(agent, self._action_type, choice)
+        request = Request(agent, declared, given, context, self._timeout_s, self._attempts, choice=choice)
         try:
             result, _ = await self._dispatcher.perform(request, begun.append)
         except BaseException:
@@ -290,7 +294,8 @@ def _check(
     if not team:
         raise FeedbackError("agents is empty: expected at least one")
     for agent in team:
-        call_agent(agent, None, {})
+        if not is_selector(agent):
+            call_agent(agent, None, {})
 
 
 def _status_of(outputs: Sequence[Mapping[str, Any] | None], failed_as: OutcomeStatus | None) -> OutcomeStatus:

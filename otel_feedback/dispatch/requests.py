@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from otel_feedback.capture.action import ActionContext, Identity, action
-from otel_feedback.dispatch.calling import name_of, text_of
+from otel_feedback.capture.names import name_of, text_of
 from otel_feedback.dispatch.hooks import Hook, check_hook
 from otel_feedback.errors import FeedbackError
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from otel_feedback.learning.selector.choice import Choice
 
 __all__ = ["Request", "check_count", "check_hooks", "check_loop", "check_seconds", "declare"]
 
@@ -31,18 +33,28 @@ class Request(msgspec.Struct, eq=False):
     attempts: int
     pre_hooks: tuple[Hook, ...] = ()
     post_hooks: tuple[Hook, ...] = ()
+    choice: Choice | None = None  # where a selector chose the agent
 
 
 def declare(
     agent: Any,
     action_type: str,
+    choice: Choice | None = None,
     *,
     agent_type: str | None = None,
     tags: Iterable[str] | None = None,
     metadata: Mapping[str, Any] | None = None,
     **identity: Unpack[Identity],
 ) -> ActionContext:
-    """Return the action of an agent, with what the agent says of itself."""
+    """Return the action of an agent, with what the agent says of itself, and what chose it."""
+    if choice is not None:
+        return choice.action(
+            action_type,
+            agent_type=agent_type or text_of(agent, "agent_type"),
+            tags=tags,
+            metadata=metadata,
+            **identity,
+        )
     return action(
         action_type,
         agent=name_of(agent),

@@ -29,6 +29,7 @@ from otel_feedback.pipeline.accounts import accounts_of
 from otel_feedback.pipeline.closing import Closing
 from otel_feedback.pipeline.delivery import Delivery, Refused
 from otel_feedback.pipeline.end import PipelineEnd
+from otel_feedback.pipeline.listening import Listeners
 from otel_feedback.pipeline.measuring import Measuring
 from otel_feedback.pipeline.observing import Observed, observe
 from otel_feedback.pipeline.recorder import ActionRecorder
@@ -196,6 +197,8 @@ class FeedbackPipeline:
             return None
         if self.measuring.is_on:
             self.measuring.take(event, sampled, is_told)
+        if event.revision > 1 and Listeners.all:
+            Listeners.tell(event)
         return event
 
     def _key_of(self, key: str, event: OutcomeEvent, recorded: OutcomeEvent) -> str:

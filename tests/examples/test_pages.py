@@ -171,7 +171,7 @@ def assert_options_exist(words: list[str], known: str) -> None:
 def test_command_exists(where: str, command: str) -> None:
     match words_of(command):
         case ["otel-feedback", *words] if words and not words[0].startswith("-"):
-            actions = words[:2] if words[0] in ("alerts", "journal", "stream") else words[:1]
+            actions = words[:2] if words[0] in ("alerts", "journal", "selector", "stream") else words[:1]
             assert_options_exist(words[1:], help_of("otel_feedback", *actions))
         case ["otel-feedback", *words]:
             assert_options_exist(words, help_of("otel_feedback"))

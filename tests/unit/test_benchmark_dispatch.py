@@ -13,7 +13,7 @@ def test_every_way_is_measured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     monkeypatch.chdir(Path(__file__).parents[2])
     result = dispatch.measure(is_quick=True)
     named = [(row.name, row.against) for row in result.rows]
-    assert len(set(named)) == len(named) == 16
+    assert len(set(named)) == len(named) == 18
     assert ("async agent that waits 5 ms: dispatch()", "direct") in named
     assert [row.against for row in result.rows if row.goal is not None] == ["action()", "direct", "direct"]
     for row in result.rows:

@@ -1,4 +1,4 @@
-"""No feature makes an action, a span of others or a dispatch dearer unnoticed: each is compared, never with a clock."""
+"""No feature makes an action, a span of others, a dispatch or a choice dearer unnoticed: each is compared, never with a clock."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import pytest
 
 from benchmarks.guard import (
     LIMIT,
+    LIMIT_OF_CHOICE,
     LIMIT_OF_DISPATCH,
     LIMIT_OF_OTHERS,
     best_of,
     measuring,
+    measuring_choice,
     measuring_dispatch,
     measuring_others,
 )
@@ -48,6 +50,15 @@ def test_a_dispatch_is_not_dear() -> None:
         found = best_of(measure, LIMIT_OF_DISPATCH)
     assert found <= LIMIT_OF_DISPATCH, (
         f"a dispatch costs {found:.2f} actions: `python -m benchmarks --only dispatch` says more"
+    )
+
+
+def test_a_choice_is_not_dear() -> None:
+    """Of five agents, with its outcome, while a thread weighs what was learned; a span costs more than that."""
+    with measuring_choice() as measure:
+        found = best_of(measure, LIMIT_OF_CHOICE)
+    assert found <= LIMIT_OF_CHOICE, (
+        f"a choice costs {found:.2f} bare spans: `python -m benchmarks --only choosing` says more"
     )
 
 

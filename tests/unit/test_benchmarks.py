@@ -95,7 +95,7 @@ def test_a_wrong_name_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--only", "acton"])
     assert (
-        "acton is not one of startup, pieces, dispatch, conversion, views, browsing, action, export, throughput, consumer, latency, store, replay, memory"
+        "acton is not one of startup, pieces, dispatch, choosing, conversion, views, browsing, action, export, throughput, consumer, latency, store, replay, memory"
         in capsys.readouterr().err
     )
 
@@ -185,6 +185,7 @@ GOALS: dict[str, set[tuple[str, float]]] = {
     "startup": {("ratio", 1.2)},
     "pieces": set(),
     "dispatch": {("ratio", 1.05), ("ratio", 1.7)},
+    "choosing": {("ours", 20.0), ("ours", 400.0)},
     "conversion": {("ours", 25.0), ("ratio", 2.0), ("ratio", 1.2), ("ratio", 1.05)},
     "views": {("ratio", 1.5), ("ratio", 3.0)},
     "action": {("ratio", limit) for limit in (1.0, 1.1, 1.2, 1.3, 1.5, 2.5)},
@@ -230,6 +231,7 @@ def test_without_a_broker_what_needs_none_is_measured(
     "name",
     [
         "dispatch",
+        "choosing",
         "conversion",
         "views",
         "action",
@@ -250,6 +252,7 @@ def test_a_quick_run_reports_every_row(
     if name not in (
         "pieces",
         "dispatch",
+        "choosing",
         "conversion",
         "views",
         "memory",

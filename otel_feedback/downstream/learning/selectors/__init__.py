@@ -1,0 +1,1 @@
+"""What selectors know, of events that are there, and how they chose over time."""

@@ -1,0 +1,1 @@
+"""Choosing agents by their outcomes, in the program that runs them."""

@@ -1,0 +1,150 @@
+"""What is learned from events, held to a plain recomputation, and to a selector that learned while they came."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from otel_feedback import AgentSelector, OutcomeEvent, OutcomeStatus, Reward
+from otel_feedback.downstream.learning.selectors.learning import COLUMNS, learned, picture, since_of
+from otel_feedback.downstream.tables.opening import open_log
+from otel_feedback.downstream.tables.selection import Selection
+from otel_feedback.downstream.tables.tables import Tables
+from otel_feedback.learning.selector.beliefs import Beliefs
+
+BEGIN = datetime(2026, 3, 2, 9, 0, tzinfo=timezone.utc)
+NOW = BEGIN + timedelta(hours=3)
+OBJECTIVE = Reward(cost_weight=3.0, latency_weight=0.02)
+HALF_LIFE_S = 1_800.0
+
+
+def made(number: int = 600, seed: int = 1) -> list[OutcomeEvent]:
+    """Events of two agents that were chosen and one that could have been, of one that was not; revisions, and some under way."""
+    lot = random.Random(seed)
+    events: list[OutcomeEvent] = []
+    for place in range(number):
+        at = BEGIN + timedelta(hours=3) * place / number
+        name = lot.choice(["planner", "planner", "writer", "other"])
+        is_chosen = name != "other"
+        event = OutcomeEvent(
+            event_id=f"{place:032x}-{place:016x}", action_type="answer", agent_name=name, timestamp=at, end_time=at,
+            status=lot.choice([*[OutcomeStatus.SUCCESS] * 5, *OutcomeStatus]),
+            quality_score=lot.choice([None, lot.random()]), cost_estimate=lot.choice([None, lot.uniform(0, 0.1)]),
+            latency_ms=lot.choice([None, lot.uniform(0, 9_000)]), duration_ms=lot.uniform(0, 5_000),
+            choice_candidates=("ghost", "planner", "writer") if is_chosen else (),
+            choice_policy="thompson:3" if is_chosen else None, choice_propensity=0.5 if is_chosen else None,
+        )  # fmt: skip
+        events.append(event)
+        if lot.random() < 0.1:
+            changed = {**event.to_dict(), "revision": 2, "cost_estimate": 0.2}
+            events.append(OutcomeEvent.from_json(json.dumps(changed)))
+    lot.shuffle(events)
+    return events
+
+
+def latest(events: Sequence[OutcomeEvent]) -> list[OutcomeEvent]:
+    found: dict[str, OutcomeEvent] = {}
+    for event in events:
+        if event.event_id not in found or event.revision > found[event.event_id].revision:
+            found[event.event_id] = event
+    return list(found.values())
+
+
+@pytest.fixture(scope="module")
+def events() -> list[OutcomeEvent]:
+    return made()
+
+
+@pytest.fixture(scope="module")
+def log(events: list[OutcomeEvent], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("log") / "outcomes.jsonl"
+    path.write_text("".join(f"{event.to_json()}\n" for event in events))
+    return path
+
+
+@pytest.fixture(scope="module")
+def tables(log: Path) -> Iterator[Tables]:
+    with open_log([log], COLUMNS) as made:
+        yield made
+
+
+@pytest.mark.parametrize("half_life_s", [HALF_LIFE_S, None])
+def test_it_is_what_outcomes_teach_one_by_one(
+    tables: Tables, events: list[OutcomeEvent], half_life_s: float | None
+) -> None:
+    expected = Beliefs(half_life_s)
+    for event in latest(events):
+        reward = OBJECTIVE.of(event)
+        if event.choice_policy and reward is not None:
+            expected.teach(event.agent_name or "", event.timestamp.timestamp(), reward)
+    expected.forget_until(NOW.timestamp())
+    found = learned(tables, OBJECTIVE, half_life_s, NOW)
+    assert found.of.keys() == {*expected.of, "ghost"}
+    for name, belief in expected.of.items():
+        assert found.of[name].successes == pytest.approx(belief.successes, rel=1e-9)
+        assert found.of[name].failures == pytest.approx(belief.failures, rel=1e-9)
+        assert found.of[name].outcomes == belief.outcomes > 100
+    assert (found.of["ghost"].successes, found.of["ghost"].outcomes) == (0.0, 0)
+
+
+def test_it_is_what_a_selector_knows_that_learned_while_they_came(tables: Tables, events: list[OutcomeEvent]) -> None:
+    selector = AgentSelector(
+        ["planner", "writer"], OBJECTIVE, half_life_s=HALF_LIFE_S, refresh_s=None, clock=NOW.timestamp
+    )
+    selector.warm_up(event for event in events if event.choice_policy)
+    known, found = selector.state().agents, learned(tables, OBJECTIVE, HALF_LIFE_S, NOW)
+    for name in ("planner", "writer"):
+        assert known[name].mean == pytest.approx(found.of[name].mean, rel=1e-6)
+        assert known[name].outcomes == found.of[name].outcomes
+
+
+def test_where_agents_are_named_those_count_that_nobody_chose(tables: Tables, events: list[OutcomeEvent]) -> None:
+    selection = Selection(values={"agent_name": ["other", "writer"]})
+    found = learned(tables, OBJECTIVE, HALF_LIFE_S, NOW, selection)
+    ended = [each for each in latest(events) if each.agent_name == "other" and each.status is not OutcomeStatus.PENDING]
+    assert found.of["other"].outcomes == len(ended) > 50
+    assert found.of.get("planner", None) is None or found.of["planner"].outcomes == 0
+
+
+def test_only_what_ended_by_then_and_since_counts(tables: Tables) -> None:
+    assert since_of(HALF_LIFE_S, NOW) == NOW - timedelta(hours=6)
+    assert since_of(None, NOW) is None
+    early = learned(tables, OBJECTIVE, None, BEGIN + timedelta(hours=1))
+    late = learned(tables, OBJECTIVE, None, NOW, Selection(since=BEGIN + timedelta(hours=1, microseconds=1)))
+    both = learned(tables, OBJECTIVE, None, NOW)
+    for name in ("planner", "writer"):
+        assert early.of[name].outcomes + late.of[name].outcomes == both.of[name].outcomes
+
+
+def test_the_picture_is_shares_and_means_by_time(tables: Tables, events: list[OutcomeEvent]) -> None:
+    shown = picture(tables, OBJECTIVE, NOW, bucket_s=1_800)
+    rewards: defaultdict[tuple[int, str], list[float]] = defaultdict(list)
+    for event in latest(events):
+        reward = OBJECTIVE.of(event)
+        if event.choice_policy and reward is not None:
+            rewards[int(event.timestamp.timestamp()) // 1_800 * 1_800, event.agent_name or ""].append(reward)
+    assert shown["times"] == sorted({at for at, _ in rewards})
+    assert [agent["name"] for agent in shown["agents"]] == ["planner", "writer"]
+    assert shown["objective"] == {"cost_weight": 3.0, "latency_weight": 0.02}
+    for place, at in enumerate(shown["times"]):
+        total = len(rewards[at, "planner"]) + len(rewards[at, "writer"])
+        assert (shown["chosen"][place], shown["feedback"][place]) == (total, 0.0)
+        for agent in shown["agents"]:
+            found = rewards[at, agent["name"]]
+            assert (agent["chosen"][place], agent["share"][place]) == (len(found), len(found) / total)
+            assert agent["reward"][place] == pytest.approx(sum(found) / len(found))
+            assert agent["propensity"][place] == 0.5
+
+
+def test_a_picture_has_gaps_where_nothing_was_chosen_and_nothing_where_nothing_is(tables: Tables) -> None:
+    shown = picture(tables, OBJECTIVE, NOW, bucket_s=1, selection=Selection(until=BEGIN + timedelta(minutes=5)))
+    assert len(shown["times"]) == len(shown["agents"][0]["share"]) > shown["chosen"].count(0) > 100
+    assert {share for share in shown["agents"][0]["share"] if share is None} == {None}
+    nothing = picture(tables, OBJECTIVE, BEGIN - timedelta(days=1), bucket_s=60)
+    assert (nothing["times"], nothing["agents"], nothing["chosen"]) == ([], [], [])
