@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from otel_feedback.capture.propagation import extract, inject, inject_kafka
     from otel_feedback.dispatch.create import ActionDispatcher, OrchestrationDispatcher, create_dispatcher
     from otel_feedback.errors import ConfigError, ExportError, FeedbackError, SchemaError
+    from otel_feedback.events.feedback import Feedback
     from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity
+    from otel_feedback.learning.giving import give
     from otel_feedback.learning.reward import Reward
     from otel_feedback.learning.selector.choice import Choice
     from otel_feedback.learning.selector.selector import AgentSelector
@@ -41,6 +43,7 @@ __all__ = [
     "Choice",
     "ConfigError",
     "ExportError",
+    "Feedback",
     "FeedbackError",
     "FeedbackPipeline",
     "KafkaConfig",
@@ -61,6 +64,7 @@ __all__ = [
     "extract",
     "get_feedback_pipeline",
     "get_settings",
+    "give",
     "inject",
     "inject_kafka",
     "variant",
@@ -73,6 +77,7 @@ _HOME = {
     "Choice": "learning.selector.choice",
     "ConfigError": "errors",
     "ExportError": "errors",
+    "Feedback": "events.feedback",
     "FeedbackError": "errors",
     "FeedbackPipeline": "pipeline.pipeline",
     "KafkaConfig": "settings.kafka",
@@ -92,6 +97,7 @@ _HOME = {
     "extract": "capture.propagation",
     "get_feedback_pipeline": "bootstrap",
     "get_settings": "settings.settings",
+    "give": "learning.giving",
     "inject": "capture.propagation",
     "inject_kafka": "capture.propagation",
     "variant": "capture.experiments",

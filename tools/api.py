@@ -26,6 +26,7 @@ _PARTS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "Set up": (feedback, ("configure", "get_feedback_pipeline", "get_settings", "Settings", "KafkaConfig")),
     "Record": (feedback, ("action", "current_action", "Action")),
     "Experiment": (feedback, ("variant",)),
+    "Feedback": (feedback, ("give", "Feedback")),
     "Dispatch": (feedback, ("create_dispatcher", "ActionDispatcher", "OrchestrationDispatcher")),
     "Choose agents": (feedback, ("AgentSelector", "Choice", "Reward")),
     "Read": (feedback, ("FeedbackPipeline", "OutcomeEvent", "OutcomeStatus", "Severity")),
@@ -50,7 +51,8 @@ MEMBERS: dict[str, tuple[str, ...]] = {
     "Choice": ("learn", "action"),
     "Reward": ("of",),
     "OutcomeEvent": ("from_json", "to_json", "to_dict"),
-    "CapturedEvents": ("of",),
+    "CapturedEvents": ("of", "feedback"),
+    "Feedback": ("to_json", "to_dict"),
     "OutcomeConsumer": ("run", "reject", "stop", "close", "metrics"),
     "AsyncOutcomeConsumer": ("run", "reject", "stop", "close", "metrics"),
     "ReceivedEvent": ("position", "headers", "unknown", "to_dict", "to_json"),
@@ -64,6 +66,7 @@ _ATTRIBUTES = {
 _ELSEWHERE = {
     "Settings": "Everything that can be set, read and checked. Its fields: [configuration](configuration.md).",
     "OutcomeEvent": "How one action ended. Its fields: [events](events.md).",
+    "Feedback": "What somebody found of an action, or of a run. Its fields: [the record](feedback-giving.md#the-record).",
 }
 _NOT_MADE_BY_USERS = frozenset({
     "Action", "CallUsage", "CapturedEvents", "Choice", "Convention", "FeedbackPipeline", "ReceivedEvent",
