@@ -172,7 +172,7 @@ class EndedAction(msgspec.Struct, array_like=True, gc=False):
         usage = self.usage or _NO_USAGE
         total, own_tokens = usage.inclusive(), usage.tokens
         tags = self.tags if self.tags is not None else tuple(get(_TAGS, ()))
-        trial = _NO_TRIAL
+        trial: Any = _NO_TRIAL
         if get(_EXPERIMENT) is not None or get(_CANDIDATES) is not None or noted is not None:
             told = self.started if noted is None else {**self.started, **noted}
             trial = (
@@ -207,7 +207,7 @@ MOST_MORE = 4_096
 """Bytes that the JSON of an event has beyond that of what it is made of, at most: names of fields, and what is said twice."""
 
 _NO_USAGE = Usage()
-_NO_TRIAL: tuple[Any, ...] = ()
+_NO_TRIAL: Any = ()
 _UTC = timezone.utc
 _at = datetime.fromtimestamp
 _PREFIX = semconv.OUTCOME_METADATA_PREFIX
