@@ -23,6 +23,7 @@ _THOROUGH = (
     "tests/downstream/consumer/test_broker_away.py",
     "tests/downstream/consumer/test_killed.py",
     "tests/downstream/consumer/test_rebalances.py",
+    "tests/downstream/learning/gaps/test_finding.py",
     "tests/downstream/store/test_kills.py",
     "tests/downstream/store/test_notices.py::test_the_manifest_says",
     "tests/downstream/store/test_topic.py::test_new_partitions",
@@ -45,6 +46,7 @@ _THOROUGH = (
 )
 _SLOW = (
     "tests/downstream/alerts/test_down.py",
+    "tests/downstream/learning/gaps/test_finding.py",
     "tests/downstream/objectives/test_month.py",
     "tests/downstream/tables/test_views.py",
     "tests/downstream/store/",

@@ -12,10 +12,12 @@ from otel_feedback.cli.reading.names import FILTERS, GROUPS, SORTS, STATUSES
 if TYPE_CHECKING:
     from otel_feedback.downstream.tables.selection import Selection
 
-__all__ = ["add_failures", "add_sql", "add_stats", "add_tail", "add_trace", "add_where"]
+__all__ = [
+    "add_failures", "add_sql", "add_stats", "add_tail", "add_trace", "add_where", "reading_options", "where_and_which", "whole",
+]  # fmt: skip
 
 WHERE = """
-where and which, the same for tail, stats, failures, trace and sql:
+where and which, the same for all commands that read:
   --from topic                 or a store's folder, or logs: 'outcomes.jsonl*'
   --since 2h --until 1h        or 90s, 30m, 7d; 2026-03-02, 2026-03-02T09:30Z
   --agent a --agent b --tenant acme     one of these agents, and this tenant
@@ -75,7 +77,8 @@ def add_where(parser: argparse.ArgumentParser) -> None:
     add_bootstrap_servers(where)
 
 
-def _reading(examples: str, positional: str = "") -> dict[str, Any]:
+def reading_options(examples: str, positional: str = "") -> dict[str, Any]:
+    """Return what a parser of a command that reads has: where the events are and which of them, examples, usage."""
     common = argparse.ArgumentParser(add_help=False)
     add_where(common)
     which = common.add_argument_group("which of them")
@@ -95,7 +98,8 @@ def _reading(examples: str, positional: str = "") -> dict[str, Any]:
     return {"parents": [common], "epilog": examples + WHERE, "usage": usage}
 
 
-def _common(options: argparse.Namespace) -> Mapping[str, Any]:
+def where_and_which(options: argparse.Namespace) -> Mapping[str, Any]:
+    """Return what these options say: `source`, `bootstrap_servers` and `selection`."""
     from otel_feedback.cli.reading.selection import selection_of
 
     selection: Selection = selection_of(options)
@@ -110,13 +114,13 @@ def add_tail(commands: Any) -> None:
     def run(options: argparse.Namespace) -> int:
         from otel_feedback.cli.reading import tail
 
-        return tail.run(**_common(options), lines=options.lines, follow=not options.once, as_json=options.json)
+        return tail.run(**where_and_which(options), lines=options.lines, follow=not options.once, as_json=options.json)
 
     parser = commands.add_parser(
         "tail",
         help="watch events arrive, or read how it was",
         description="Show the newest outcomes, one line each, and those that come, until Ctrl-C.",
-        **_reading(TAIL),
+        **reading_options(TAIL),
     )
     parser.add_argument(
         "-n", "--lines", type=_lines, default=20, metavar="N", help="how many to begin with: 20, or `all`"
@@ -134,7 +138,12 @@ def add_stats(commands: Any) -> None:
 
         form = "json" if options.json else "csv" if options.csv else "table"
         return stats.run(
-            **_common(options), by=options.by, window_s=options.window, sort=options.sort, top=options.top, form=form
+            **where_and_which(options),
+            by=options.by,
+            window_s=options.window,
+            sort=options.sort,
+            top=options.top,
+            form=form,
         )
 
     parser = commands.add_parser(
@@ -142,7 +151,7 @@ def add_stats(commands: Any) -> None:
         help="count, by agent, tenant, model, window …",
         description="Actions, success, errors, latency, tokens, cost and quality by group; with --since against the "
         "period before, which is as long.",
-        **_reading(STATS),
+        **reading_options(STATS),
     )
     parser.add_argument(
         "--by", type=_groups, default=["agent"], metavar="GROUPS", help=f"agent; of {', '.join(GROUPS)}; several: a,b"
@@ -151,7 +160,7 @@ def add_stats(commands: Any) -> None:
     parser.add_argument(
         "--sort", choices=list(SORTS), default="actions", help="what the groups are ordered by (actions)"
     )
-    parser.add_argument("--top", type=_whole, default=20, metavar="N", help="groups in the table (20); 0: all")
+    parser.add_argument("--top", type=whole, default=20, metavar="N", help="groups in the table (20); 0: all")
     form = parser.add_mutually_exclusive_group()
     add_json(form, "write one JSON object, with all groups and measures")
     form.add_argument("--csv", action="store_true", help="write all groups and measures as CSV")
@@ -164,15 +173,15 @@ def add_failures(commands: Any) -> None:
     def run(options: argparse.Namespace) -> int:
         from otel_feedback.cli.reading import failures
 
-        return failures.run(**_common(options), top=options.top, as_json=options.json)
+        return failures.run(**where_and_which(options), top=options.top, as_json=options.json)
 
     parser = commands.add_parser(
         "failures",
         help="what goes wrong, by agent, action and error",
         description="Failures and timeouts by agent, action and kind of error: how often, since when, with an example.",
-        **_reading(FAILURES),
+        **reading_options(FAILURES),
     )
-    parser.add_argument("--top", type=_whole, default=20, metavar="N", help="groups that are shown (20); 0: all")
+    parser.add_argument("--top", type=whole, default=20, metavar="N", help="groups that are shown (20); 0: all")
     add_json(parser, "write one JSON object, with all groups")
     parser.set_defaults(run=run)
 
@@ -183,14 +192,14 @@ def add_trace(commands: Any) -> None:
     def run(options: argparse.Namespace) -> int:
         from otel_feedback.cli.reading import trace
 
-        return trace.run(**_common(options), wanted=options.id, jaeger_url=options.jaeger, as_json=options.json)
+        return trace.run(**where_and_which(options), wanted=options.id, jaeger_url=options.jaeger, as_json=options.json)
 
     parser = commands.add_parser(
         "trace",
         help="one run as a tree",
         description="Show a run as it was nested: how each action ended, what it took and cost, what went wrong, and what "
         "is not there.",
-        **_reading(TRACE, "RUN_OR_EVENT_ID "),
+        **reading_options(TRACE, "RUN_OR_EVENT_ID "),
     )
     parser.add_argument(
         "id", metavar="RUN_OR_EVENT_ID", help="of a run, an event or a trace; of ids the beginning will do"
@@ -207,13 +216,13 @@ def add_sql(commands: Any) -> None:
         from otel_feedback.cli.reading import sql
 
         form = "json" if options.json else "csv" if options.csv else "table"
-        return sql.run(**_common(options), text=options.query, window_s=options.window, form=form)
+        return sql.run(**where_and_which(options), text=options.query, window_s=options.window, form=form)
 
     parser = commands.add_parser(
         "sql",
         help="ask the events a question of your own",
         description="Answer a query on the events and on the views that are made of them.",
-        **_reading(SQL, "[QUERY] "),
+        **reading_options(SQL, "[QUERY] "),
     )
     parser.add_argument(
         "query", nargs="?", metavar="QUERY", help="SQL; `-`: from standard input; none: list the tables"
@@ -229,10 +238,11 @@ def add_sql(commands: Any) -> None:
 
 
 def _lines(text: str) -> int | None:
-    return None if text == "all" else _whole(text)
+    return None if text == "all" else whole(text)
 
 
-def _whole(text: str) -> int:
+def whole(text: str) -> int:
+    """Read a whole number, or 0."""
     return 0 if text == "0" else positive(text)
 
 
