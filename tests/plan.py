@@ -24,6 +24,7 @@ _THOROUGH = (
     "tests/downstream/consumer/test_killed.py",
     "tests/downstream/consumer/test_rebalances.py",
     "tests/downstream/learning/gaps/test_finding.py",
+    "tests/downstream/learning/policies/test_valuing.py::test_intervals",
     "tests/downstream/store/test_kills.py",
     "tests/downstream/store/test_notices.py::test_the_manifest_says",
     "tests/downstream/store/test_topic.py::test_new_partitions",
@@ -47,6 +48,7 @@ _THOROUGH = (
 _SLOW = (
     "tests/downstream/alerts/test_down.py",
     "tests/downstream/learning/gaps/test_finding.py",
+    "tests/downstream/learning/policies/test_valuing.py::test_intervals",
     "tests/downstream/objectives/test_month.py",
     "tests/downstream/tables/test_views.py",
     "tests/downstream/store/",
