@@ -25,6 +25,7 @@ from otel_feedback.version import VERSION
 __all__ = ["run"]
 
 GAP = 2
+MOST_NAME = 32
 MOST_AGENTS = 20
 _STYLES = {"better": "green", "worse": "red", "not told apart": "none", "refused": "yellow"}
 
@@ -108,11 +109,11 @@ def _estimate(estimate: Estimate | None, *, signed: bool = False) -> str:
 
 _COLUMNS = (
     _Column("Value", 0, lambda one: _estimate(one.doubly_robust)),
-    _Column("SNIPS", 4, lambda one: _estimate(one.snips)),
-    _Column("Logged", 1, lambda one: UNKNOWN if one.logged is None else f"{one.logged.value:.3f}"),
-    _Column("Change", 3, lambda one: _estimate(one.difference, signed=True)),
+    _Column("SNIPS", 2, lambda one: _estimate(one.snips)),
+    _Column("Logged", 0, lambda one: UNKNOWN if one.logged is None else f"{one.logged.value:.3f}"),
+    _Column("Change", 1, lambda one: _estimate(one.difference, signed=True)),
     _Column("Effective", 0, lambda one: f"{one.effective:,.0f}"),
-    _Column("Of", 5, lambda one: f"{one.decisions:,}"),
+    _Column("Of", 3, lambda one: f"{one.decisions:,}"),
 )
 
 
@@ -131,11 +132,14 @@ def _write(console: Console, title: Text, reward: Reward, log: Decisions, values
     said = f"{number_of(len(log.made), 'decision')}; reward: success * quality{''.join(weights)}, 0 to 1"
     write(console, title, Text(said), "")
     cells = [[column.shown(value) for column in _COLUMNS] for value in values]
-    names = ["Policy", *(value.policy for value in values)]
+    policies = [value.policy.replace(",", ", ") for value in values]  # where it may break
+    names = ["Policy", *policies]
     verdicts = [value.verdict for value in values]
     widths = [max(len(column.title), *(len(row[place]) for row in cells)) for place, column in enumerate(_COLUMNS)]
     least = sum(widths[place] + GAP for place, column in enumerate(_COLUMNS) if column.rank == 0)
-    named = min(max(map(len, names)), max(console.width - least - GAP - max(map(len, verdicts)), len("Policy") + GAP))
+    named = min(
+        max(map(len, names)), MOST_NAME, max(console.width - least - GAP - max(map(len, verdicts)), len("Policy") + GAP)
+    )
     room = console.width - named - GAP - max(map(len, verdicts))
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     table.add_column("Policy", overflow="fold", min_width=named, max_width=named)  # a policy is all there, however long
@@ -143,9 +147,9 @@ def _write(console: Console, title: Text, reward: Reward, log: Decisions, values
     for place in shown:
         table.add_column(_COLUMNS[place].title, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
-    for value, row in zip(values, cells, strict=True):
+    for policy, value, row in zip(policies, values, cells, strict=True):
         verdict = Text(value.verdict, _STYLES[value.verdict])
-        table.add_row(Text(value.policy), *(Text(row[place]) for place in shown), verdict)
+        table.add_row(Text(policy), *(Text(row[place]) for place in shown), verdict)
     write(console, table)
     for value in values:
         if value.refused is not None:

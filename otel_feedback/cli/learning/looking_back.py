@@ -81,7 +81,7 @@ def add_evaluate_policy(commands: Any) -> None:
         "evaluate-policy",
         help="what another way to choose agents would have brought",
         description="Estimate from events that say how their agents were chosen what another policy would have brought, beside "
-        "what was chosen: two estimates, intervals of 95 %%, and how many decisions say something of it.",
+        "what was chosen: two estimates, intervals of 95 %, and how many decisions say something of it.",
         **reading_options(POLICIES),
     )
     parser.add_argument(
