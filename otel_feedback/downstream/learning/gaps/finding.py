@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from otel_feedback.downstream.learning.gaps.chance import FALSE_SHARE, Counted, adjusted, log_p
 from otel_feedback.downstream.learning.gaps.gap import METRICS, Example, Gap, Gaps, LeftOut, Metric, Slice, gap_of
+from otel_feedback.downstream.learning.marks import with_feedback
 from otel_feedback.downstream.tables.tables import Tables, columns_of, quoted
 
 __all__ = ["COLUMNS", "LEAST_ACTIONS", "LEAST_RUNS", "MOST_DIMENSIONS", "MOST_VALUES", "find"]
@@ -39,8 +40,8 @@ def _text_of(name: str) -> str:
     return (Path(__file__).parent / "sql" / f"{name}.sql").read_text(encoding="utf-8")
 
 
-COLUMNS = columns_of(_text_of("actions")) | {"trace_id", "span_id", "start_time", "status", "error_type"}
-"""The columns of events that are asked for, by this and by the export."""
+COLUMNS = columns_of(_text_of("actions")) | {"trace_id", "span_id", "root_event_id", "start_time", "error_type"}
+"""The columns of events that are asked for: by this, by the export, and by what joins feedback."""
 
 Key = tuple[str, str]  # two words, or one twice
 
@@ -58,7 +59,7 @@ def find(tables: Tables) -> Gaps:
     Raises:
         duckdb.Error: They cannot be read.
     """
-    _make(tables, "gap_actions", _text_of("actions"))
+    _make(tables, "gap_actions", with_feedback(tables, _text_of("actions")))
     ((actions,),) = tables.query("SELECT count(*) FROM gap_actions")
     words, left_out = _chosen(tables)
     if not words:
@@ -78,7 +79,9 @@ def find(tables: Tables) -> Gaps:
 
 
 def _make(tables: Tables, name: str, text: str, parameters: Sequence[object] = ()) -> None:
-    tables.connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {text}", list(parameters))
+    tables.ask(
+        f"CREATE OR REPLACE TEMP TABLE {name} AS {text}", parameters
+    )  # again, without a file that cannot be read
 
 
 def _chosen(tables: Tables) -> tuple[list[str], list[LeftOut]]:

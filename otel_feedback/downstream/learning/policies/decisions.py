@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from otel_feedback.downstream.learning.marks import with_feedback
 from otel_feedback.downstream.tables.tables import Tables, columns_of
 from otel_feedback.errors import FeedbackError
 
@@ -65,10 +66,7 @@ def read(tables: Tables, reward_of: Callable[[Mapping[str, Any]], float | None])
     Raises:
         UnusableError: There are none, or too many lack their probability.
     """
-    text = _TEXT
-    if "feedback_score" in tables.ask("SELECT * FROM outcomes LIMIT 0").names:
-        text = text.replace("quality_score,", "quality_score, feedback_score,")
-    answer = tables.ask(text)
+    answer = tables.ask(with_feedback(tables, _TEXT))
     return decisions_of((dict(zip(answer.names, row, strict=True)) for row in answer.rows), reward_of)
 
 

@@ -145,6 +145,19 @@ def test_failures_of_a_few_runs_are_no_gap(tables: Tables) -> None:
     assert find(tables).gaps == []
 
 
+@pytest.mark.brief
+def test_feedback_is_quality_where_there_is_some() -> None:
+    """Of an action that has both, what people said of it counts."""
+    marked = "CASE WHEN agent_name = 'critic' THEN 0.3 WHEN hash(event_id) % 2 = 0 THEN 0.9 END AS feedback_score"
+    with Tables() as joined:
+        joined.make_table()
+        fill(joined, 15, 4_000, ALONE, "0.8")
+        joined.connection.execute("ALTER VIEW outcomes RENAME TO outcomes_before")
+        others = "COLUMNS(lambda name: name NOT LIKE 'feedback_%')"
+        joined.connection.execute(f"CREATE VIEW outcomes AS SELECT {others}, {marked} FROM outcomes_before")
+        assert names(find(joined)) == [("quality", "agent critic")]
+
+
 def test_what_is_under_way_or_was_called_off_does_not_count(tables: Tables) -> None:
     fill(tables, 14, 2_000, ALONE)
     tables.connection.execute(
