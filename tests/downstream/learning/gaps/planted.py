@@ -14,12 +14,12 @@ def uniform(salt: str, of: str = "i") -> str:
     )
 
 
-def _one_of(salt: str, *values: str) -> str:
-    return f"[{', '.join(map(repr, values))}][1 + ({uniform(salt)} * {len(values)})::INTEGER % {len(values)}]"
+def _one_of(salt: str, *values: str, of: str = "i") -> str:
+    return f"[{', '.join(map(repr, values))}][1 + ({uniform(salt, of)} * {len(values)})::INTEGER % {len(values)}]"
 
 
 def fill(tables: Tables, seed: int, number: int, failing: str, quality: str = "NULL") -> None:
-    """Make `outcomes` so many actions, four of a run.
+    """Make `outcomes` so many actions, six of a run, which has one tenant; nearly all are in the region eu.
 
     Args:
         tables: Whose they are; those of before are gone.
@@ -35,15 +35,15 @@ def fill(tables: Tables, seed: int, number: int, failing: str, quality: str = "N
             CASE WHEN {uniform("fails")} < {failing} THEN 'failure' ELSE 'success' END AS status,
             least(greatest({quality}, 0), 1) AS quality_score
         FROM (
-            SELECT i, seed, i // 4 AS run, 'event-' || i AS event_id, 'run-' || (i // 4) AS run_id, 1 AS revision, true AS is_event,
+            SELECT i, seed, i // 6 AS run, 'event-' || i AS event_id, 'run-' || (i // 6) AS run_id, 1 AS revision, true AS is_event,
                 TIMESTAMPTZ '2026-03-02 09:00:00Z' + to_seconds(i) AS event_time,
                 {_one_of("agent", "planner", "researcher", "writer", "critic")} AS agent_name,
                 {_one_of("action", "plan", "search", "write")} AS action_type,
                 {_one_of("model", "large", "small", "old")} AS model,
-                {_one_of("tenant", "acme", "globex", "initech")} AS tenant_id,
+                {_one_of("tenant", "acme", "globex", "initech", of="run")} AS tenant_id,
                 CASE WHEN {uniform("tag")} < 0.3 THEN ['beta'] WHEN {uniform("tag")} < 0.6 THEN ['eu', 'paid'] ELSE [] END AS tags,
                 {_one_of("plan", "free", "pro")} AS plan, ({uniform("retries")} * 4)::INTEGER AS retries,
-                json_object('plan', plan, 'retries', retries, 'request', 'q-' || i) AS metadata,
+                json_object('plan', plan, 'retries', retries, 'request', 'q-' || i, 'region', CASE WHEN {uniform("region")} < 0.98 THEN 'eu' ELSE 'us' END) AS metadata,
                 0.01 AS own_cost, 100.0 AS latency_ms
             FROM range({number}) AS made(i), (SELECT {seed} AS seed)
         )

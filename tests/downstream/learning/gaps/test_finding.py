@@ -44,7 +44,7 @@ def test_with_nothing_planted_nothing_is_told(tables: Tables, failing: str) -> N
 @pytest.mark.brief
 @pytest.mark.parametrize("failing", [ALONE, TOGETHER], ids=["alone", "together"])
 def test_with_nothing_planted_nothing_is_told_in_a_few(tables: Tables, failing: str) -> None:
-    told = [seed for seed in range(1_000, 1_015) if found(tables, seed, 1_200, failing, QUALITY).gaps]
+    told = [seed for seed in range(1_000, 1_012) if found(tables, seed, 1_200, failing, QUALITY).gaps]
     assert len(told) <= 1
 
 
@@ -71,13 +71,22 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("name", PLANTED)
-@pytest.mark.parametrize("logs", [pytest.param(3, marks=pytest.mark.brief), 30])
-def test_what_is_planted_is_told_and_nothing_else(tables: Tables, name: str, logs: int) -> None:
+def test_what_is_planted_is_told_and_nothing_else(tables: Tables, name: str) -> None:
     """In nearly all logs what explains it, and that alone, never the twenty slices that it is seen in."""
     failing, quality, planted = PLANTED[name]
-    told = [names(found(tables, seed, 4_000, failing, quality)) for seed in range(2_000, 2_000 + logs)]
-    assert sum(planted in each for each in told) >= 0.9 * logs, told
-    assert sum(each == [planted] for each in told) >= 0.85 * logs - 0.6, told
+    told = [names(found(tables, seed, 4_000, failing, quality)) for seed in range(2_000, 2_030)]
+    assert sum(planted in each for each in told) >= 28, told
+    assert sum(each == [planted] for each in told) >= 26, told
+
+
+@pytest.mark.brief
+def test_what_is_planted_is_told_and_nothing_else_in_a_few(tables: Tables) -> None:
+    told = [
+        (names(found(tables, seed, 4_000, failing, quality)), [planted])
+        for failing, quality, planted in PLANTED.values()
+        for seed in range(2_000, 2_002)
+    ]
+    assert sum(each == wanted for each, wanted in told) >= len(told) - 1, told
 
 
 @pytest.mark.brief
