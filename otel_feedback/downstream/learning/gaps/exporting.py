@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from otel_feedback.downstream.learning.asking import Asks
 from otel_feedback.downstream.learning.gaps.gap import Gap
-from otel_feedback.downstream.tables.tables import Tables
 
 __all__ = ["MOST_ACTIONS", "lines"]
 
@@ -36,7 +36,7 @@ ORDER BY loss DESC, ended DESC, event_id
 """
 
 
-def lines(tables: Tables, gaps: Sequence[Gap]) -> Iterator[bytes]:
+def lines(tables: Asks, gaps: Sequence[Gap]) -> Iterator[bytes]:
     """Yield a line for each action: `gap` (its metric and slices), and of the event what it has of these fields.
 
     Raises:

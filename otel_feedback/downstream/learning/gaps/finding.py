@@ -16,10 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from otel_feedback.downstream.learning.asking import Asks, with_feedback
 from otel_feedback.downstream.learning.gaps.chance import FALSE_SHARE, Counted, adjusted, log_p
 from otel_feedback.downstream.learning.gaps.gap import METRICS, Example, Gap, Gaps, LeftOut, Metric, Slice, gap_of
-from otel_feedback.downstream.learning.marks import with_feedback
-from otel_feedback.downstream.tables.tables import Tables, columns_of, quoted
+from otel_feedback.downstream.tables.tables import columns_of, quoted
 
 __all__ = ["COLUMNS", "LEAST_ACTIONS", "LEAST_RUNS", "MOST_DIMENSIONS", "MOST_VALUES", "find"]
 
@@ -53,7 +53,7 @@ class _Looked(NamedTuple):
     slices: Mapping[Key, Counted]
 
 
-def find(tables: Tables) -> Gaps:
+def find(tables: Asks) -> Gaps:
     """Return the gaps among the outcomes, those first that lost most.
 
     Raises:
@@ -64,8 +64,9 @@ def find(tables: Tables) -> Gaps:
     words, left_out = _chosen(tables)
     if not words:
         return Gaps([], actions, 0, left_out)
-    tables.connection.execute("DROP TABLE IF EXISTS gap_facts; DROP TYPE IF EXISTS gap_item")
-    tables.connection.execute(f"CREATE TYPE gap_item AS ENUM ({', '.join(map(quoted, words))})")
+    for text in ("DROP TABLE IF EXISTS gap_cells", "DROP TABLE IF EXISTS gap_facts", "DROP TYPE IF EXISTS gap_item"):
+        tables.query(text)
+    tables.query(f"CREATE TEMP TYPE gap_item AS ENUM ({', '.join(map(quoted, words))})")
     _make(tables, "gap_facts", f"SELECT *, NULL::INTEGER AS explained_by FROM ({_text_of('facts')})")
     factors = {(metric, item): factor or 1.0 for metric, item, factor in tables.query(_text_of("clusters"))}
     gaps: list[Gap] = []
@@ -78,13 +79,13 @@ def find(tables: Tables) -> Gaps:
     return Gaps(gaps, actions, tests, left_out)
 
 
-def _make(tables: Tables, name: str, text: str, parameters: Sequence[object] = ()) -> None:
+def _make(tables: Asks, name: str, text: str, parameters: Sequence[object] = ()) -> None:
     tables.ask(
         f"CREATE OR REPLACE TEMP TABLE {name} AS {text}", parameters
     )  # again, without a file that cannot be read
 
 
-def _chosen(tables: Tables) -> tuple[list[str], list[LeftOut]]:
+def _chosen(tables: Asks) -> tuple[list[str], list[LeftOut]]:
     """Return the values that are looked at, and of which dimensions not all are."""
     rows = tables.query(_text_of("values"), [LEAST_ACTIONS, LEAST_RUNS, MOST_VALUES])
     rows.sort(key=lambda row: row[0] not in _OWN)  # the rest stays in the order of how many actions have it
@@ -110,7 +111,7 @@ def _rank(one: Slice) -> tuple[int, str, str]:
 class _Search:
     """The gaps of one metric, one after the other."""
 
-    def __init__(self, tables: Tables, metric: Metric, factor_of: Callable[[str], float]) -> None:
+    def __init__(self, tables: Asks, metric: Metric, factor_of: Callable[[str], float]) -> None:
         self._tables = tables
         self._metric: Metric = metric
         self._factor_of = factor_of
@@ -182,9 +183,9 @@ class _Search:
             self._metric, number, _slices(key), here, rest, runs, p,
             tuple(_slices(other) for other in sorted(same, key=_order)), tuple(Example(*row) for row in examples),
         )  # fmt: skip
-        execute = self._tables.connection.execute
-        execute("DELETE FROM gap_cells WHERE list_has_all(items, $1::gap_item[])", [words])
-        execute(
+        query = self._tables.query
+        query("DELETE FROM gap_cells WHERE list_has_all(items, $1::gap_item[])", [words])
+        query(
             "UPDATE gap_facts SET explained_by = $1 WHERE metric = $2 AND list_has_all(items, $3::gap_item[])"
             " AND explained_by IS NULL",
             [number, self._metric, words],

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from otel_feedback.downstream.learning.marks import with_feedback
-from otel_feedback.downstream.tables.tables import Tables, columns_of
+from otel_feedback.downstream.learning.asking import Asks, with_feedback
+from otel_feedback.downstream.tables.tables import columns_of
 from otel_feedback.errors import FeedbackError
 
 __all__ = ["COLUMNS", "MOST_UNKNOWN", "Decision", "Decisions", "UnusableError", "decisions_of", "read"]
@@ -21,6 +21,10 @@ __all__ = ["COLUMNS", "MOST_UNKNOWN", "Decision", "Decisions", "UnusableError", 
 _TEXT = (Path(__file__).parent / "decisions.sql").read_text(encoding="utf-8")
 COLUMNS = columns_of(_TEXT) | {"root_event_id", "tenant_id", "action_type"}
 """The columns of events that are asked for; the last ones are what feedback is joined by."""
+_SELECTED = (
+    "run", "agent_name", "candidates", "propensity", "status", "quality_score", "cost_estimate", "latency_ms", "duration_ms",
+    "context",
+)  # fmt: skip
 MOST_UNKNOWN = 0.01
 """The share of choices that may lack their probability."""
 
@@ -56,7 +60,7 @@ class Decisions(NamedTuple):
         return sorted(times, key=lambda name: (-times[name], name))
 
 
-def read(tables: Tables, reward_of: Callable[[Mapping[str, Any]], float | None]) -> Decisions:
+def read(tables: Asks, reward_of: Callable[[Mapping[str, Any]], float | None]) -> Decisions:
     """Return the choices among the outcomes.
 
     Args:
@@ -66,8 +70,8 @@ def read(tables: Tables, reward_of: Callable[[Mapping[str, Any]], float | None])
     Raises:
         UnusableError: There are none, or too many lack their probability.
     """
-    answer = tables.ask(with_feedback(tables, _TEXT))
-    return decisions_of((dict(zip(answer.names, row, strict=True)) for row in answer.rows), reward_of)
+    rows = tables.query(with_feedback(tables, _TEXT))
+    return decisions_of((dict(zip(_SELECTED, row, strict=True)) for row in rows), reward_of)
 
 
 def decisions_of(rows: Any, reward_of: Callable[[Mapping[str, Any]], float | None]) -> Decisions:

@@ -5,7 +5,7 @@ SELECT
     choice_candidates AS candidates,
     choice_propensity AS propensity,
     status,
-    quality_score AS quality_score,
+    quality_score,
     cost_estimate,
     latency_ms,
     duration_ms,
