@@ -35,6 +35,7 @@ from otel_feedback.version import VERSION
 __all__ = ["run"]
 
 LEAST_P = 1e-4
+MOST_NAMED = 10
 
 
 def run(
@@ -132,7 +133,8 @@ def _write(console: Console, source: str, selection: Selection, found: Gaps, top
     if len(shown) < len(found.gaps):
         write(console, Text(f"\nand {number_of(len(found.gaps) - len(shown), 'more gap')}: --top 0 has all", "dim"))
     if found.left_out:
-        parts = [f"{each.dimension} ({each.looked_at} of {each.values:,})" for each in found.left_out]
+        parts = [f"{each.dimension} ({each.looked_at} of {each.values:,})" for each in found.left_out[:MOST_NAMED]]
+        parts += [f"and {len(found.left_out) - MOST_NAMED:,} more"] if len(found.left_out) > MOST_NAMED else []
         write(console, Text(f"\nrare or too many values, not all looked at: {', '.join(parts)}", "dim"))
 
 

@@ -61,7 +61,7 @@ def find(tables: Asks) -> Gaps:
     """
     _make(tables, "gap_actions", with_feedback(tables, _text_of("actions")))
     ((actions,),) = tables.query("SELECT count(*) FROM gap_actions")
-    words, left_out = _chosen(tables)
+    words, left_out = _chosen(tables, actions)
     if not words:
         return Gaps([], actions, 0, left_out)
     for text in ("DROP TABLE IF EXISTS gap_cells", "DROP TABLE IF EXISTS gap_facts", "DROP TYPE IF EXISTS gap_item"):
@@ -85,16 +85,19 @@ def _make(tables: Asks, name: str, text: str, parameters: Sequence[object] = ())
     )  # again, without a file that cannot be read
 
 
-def _chosen(tables: Asks) -> tuple[list[str], list[LeftOut]]:
-    """Return the values that are looked at, and of which dimensions not all are."""
+def _chosen(tables: Asks, actions: int) -> tuple[list[str], list[LeftOut]]:
+    """Return the values that are looked at, and of which dimensions not all are; what all actions have is no dimension."""
     rows = tables.query(_text_of("values"), [LEAST_ACTIONS, LEAST_RUNS, MOST_VALUES])
     rows.sort(key=lambda row: row[0] not in _OWN)  # the rest stays in the order of how many actions have it
-    words = [word for *_, those in rows[:MOST_DIMENSIONS] for word in those]
+    chosen = {
+        dimension: those if place < MOST_DIMENSIONS else [] for place, (dimension, _, _, those) in enumerate(rows)
+    }
     left_out = [
-        LeftOut(dimension, values, len(those) if place < MOST_DIMENSIONS else 0)
-        for place, (dimension, values, _, those) in enumerate(rows)
-        if values > 1 and (values > len(those) or place >= MOST_DIMENSIONS)
+        LeftOut(dimension, values, len(chosen[dimension]))
+        for dimension, values, having, _ in rows
+        if values > len(chosen[dimension]) and (values > 1 or having < actions)
     ]
+    words = [word for those in chosen.values() for word in those]
     return sorted(words, key=lambda word: _rank(_slice(word))), left_out
 
 

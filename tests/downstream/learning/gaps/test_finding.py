@@ -133,6 +133,11 @@ def test_values_that_are_many_are_counted_and_left_out(tables: Tables) -> None:
     assert left_out["model"].looked_at <= MOST_VALUES
     assert not {"tool", "tenant", "agent"} & left_out.keys()
     assert told.tests < 600
+    tables.connection.execute("UPDATE lines SET metadata = json_object('key ' || (hash(event_id) % 40), true)")
+    told = find(tables)
+    keys = {each.dimension: each for each in told.left_out if each.dimension.startswith("metadata.key ")}
+    assert 10 <= len(keys) <= 16, "the most frequent of 40 are looked at, beside agents, actions and so on"
+    assert {each[1:] for each in keys.values()} == {(1, 0)}
 
 
 @pytest.mark.brief
