@@ -149,7 +149,9 @@ def _lines(gap: Gap, lost: str, width: int) -> list[RenderableType]:
         rates = f"{gap.here:.1%} success, elsewhere {gap.elsewhere:.1%}"
     else:
         rates = f"quality {gap.here:.2f}, elsewhere {gap.elsewhere:.2f}"
-    price = ", ".join(each for each in (gap.cost and dollars(gap.cost), gap.took_ms and duration(gap.took_ms)) if each)
+    price = ", ".join([
+        *([dollars(gap.cost)] if gap.cost else []), *([duration(gap.took_ms)] if gap.took_ms else []),
+    ])  # fmt: skip
     parts = [
         f"{what} than elsewhere" + (f", for {price}" if price else ""),
         f"{rates}; {number_of(gap.actions, 'action')}, {number_of(gap.runs, 'run')}; {_likely(gap.p)}",

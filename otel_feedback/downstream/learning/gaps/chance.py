@@ -35,7 +35,8 @@ class Counted(NamedTuple):
 
     def without(self, part: Counted) -> Counted:
         """Return what is left of these without a part of them."""
-        return Counted(*(max(own - of_part, 0) for own, of_part in zip(self, part, strict=True)))
+        own = (max(each - of_part, 0.0) for each, of_part in zip(self[1:], part[1:], strict=True))
+        return Counted(self.actions - part.actions, *own)
 
     @property
     def mean_loss(self) -> float:

@@ -80,9 +80,7 @@ def find(tables: Asks) -> Gaps:
 
 
 def _make(tables: Asks, name: str, text: str, parameters: Sequence[object] = ()) -> None:
-    tables.ask(
-        f"CREATE OR REPLACE TEMP TABLE {name} AS {text}", parameters
-    )  # again, without a file that cannot be read
+    tables.query(f"CREATE OR REPLACE TEMP TABLE {name} AS {text}", parameters)
 
 
 def _chosen(tables: Asks, actions: int) -> tuple[list[str], list[LeftOut]]:

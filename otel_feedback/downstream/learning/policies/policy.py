@@ -60,13 +60,13 @@ def policy_of(text: str) -> Policy:
 def _pairs(text: str, rest: str) -> dict[str, Any]:
     weights: dict[str, Any] = {}
     for each in rest.split(","):
-        name, equals, weight = each.rpartition("=")
+        name, _, weight = each.rpartition("=")
         name = name.strip()
         try:
-            number = float(weight)
+            number = float(weight) if name else None
         except ValueError:
-            equals = ""
-        if not equals or not name:
+            number = None
+        if number is None:
             raise PolicyError(f"{text!r}: {each!r} is no weight of an agent: expected weights:planner=0.7,writer=0.3")
         if name in weights:
             raise PolicyError(f"{text!r}: {name} is there twice")
