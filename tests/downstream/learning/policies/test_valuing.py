@@ -31,7 +31,7 @@ def holds(estimate: Estimate | None, truth: float) -> bool:
     ("case", "logs", "least"),
     [
         *((case, 300, 0.93) for case in CASES),
-        pytest.param("drifting", 40, 0.85, marks=pytest.mark.brief),
+        pytest.param("drifting", 25, 0.83, marks=pytest.mark.brief),
     ],
 )
 def test_intervals_hold_the_truth(case: str, logs: int, least: float) -> None:
