@@ -24,6 +24,8 @@ _THOROUGH = (
     "tests/downstream/consumer/test_killed.py",
     "tests/downstream/consumer/test_rebalances.py",
     "tests/downstream/learning/selectors/test_commands.py::test_from_a_topic",
+    "tests/downstream/learning/gaps/test_finding.py",
+    "tests/downstream/learning/policies/test_valuing.py::test_intervals",
     "tests/downstream/store/test_kills.py",
     "tests/downstream/store/test_notices.py::test_the_manifest_says",
     "tests/downstream/store/test_topic.py::test_new_partitions",

@@ -18,6 +18,7 @@ __all__ = ["script"]
 NAME = "otel-feedback"
 FILES = frozenset(
     {
+        "--export",
         "--from",
         "--jars",
         "--out",

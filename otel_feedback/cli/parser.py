@@ -11,6 +11,7 @@ from typing import Any
 from otel_feedback.cli.alerts.arguments import add_alerts
 from otel_feedback.cli.arguments import Parser, add_bootstrap_servers, add_json, moment, positive, seconds, timeout
 from otel_feedback.cli.learning.compare_arguments import add_compare
+from otel_feedback.cli.learning.looking_back import add_evaluate_policy, add_gaps
 from otel_feedback.cli.learning.selector_arguments import add_selector
 from otel_feedback.cli.reading.parsers import add_failures, add_sql, add_stats, add_tail, add_trace
 from otel_feedback.cli.slo.arguments import add_slo
@@ -91,8 +92,8 @@ def make_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"otel-feedback {VERSION}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     for add in (
-        _demo, add_ui, add_tail, add_stats, add_failures, add_compare, add_trace, add_sql, add_store, add_erase, add_alerts, add_slo,
-        add_stream, add_selector, _topics,
+        _demo, add_ui, add_tail, add_stats, add_failures, add_gaps, add_compare, add_evaluate_policy, add_trace, add_sql, add_store,
+        add_erase, add_alerts, add_slo, add_stream, add_selector, _topics,
         _doctor,
         _journal, _verify,
         _schema, _completion,

@@ -264,6 +264,7 @@ print(json.dumps(told))
 EXTRAS = {
     "demo --ui": "ui", "ui": "ui", "stats": "downstream", "failures": "downstream", "trace run-1": "downstream",
     "sql 'SELECT 1'": "downstream", "store": "downstream", "erase --user u-1": "downstream", "slo": "downstream",
+    "gaps": "downstream", "evaluate-policy --policy uniform": "downstream",
     "alerts run --once": "alerts", "alerts check": "alerts", "alerts list": "alerts", "alerts backtest": "alerts",
 }  # fmt: skip
 
@@ -287,7 +288,7 @@ def test_what_is_not_installed_is_said_with_what_to_do(tmp_path: Path) -> None:
 
 
 def test_the_help_of_each_command_teaches_by_examples_in_80_columns() -> None:
-    for command in ("tail", "stats", "failures", "trace", "sql", "completion"):
+    for command in ("tail", "stats", "failures", "gaps", "evaluate-policy", "trace", "sql", "completion"):
         shown = run_cli(command, "--help", variables={"COLUMNS": "80"}).stdout
         assert "examples:" in shown
         assert command == "completion" or max(map(len, shown.splitlines())) <= 80

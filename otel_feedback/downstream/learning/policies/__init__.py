@@ -1,0 +1,1 @@
+"""What another policy of choosing agents would have brought, told by a log of choices and their probabilities."""
