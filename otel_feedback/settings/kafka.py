@@ -10,11 +10,13 @@ from typing import Any
 import msgspec
 
 from otel_feedback.errors import ConfigError
+from otel_feedback.sdk.forks import runs_greenlets
+from otel_feedback.settings.librdkafka import NOT_IN_GREENLETS, require_counterparts, require_gssapi
 from otel_feedback.settings.registry import RegistryConfig
 from otel_feedback.settings.table import BY_NAME, KAFKA_SECURITY, SETTINGS, read_one
 from otel_feedback.settings.values import require
 
-__all__ = ["KafkaConfig", "kafka_config", "require_avro", "require_codec"]
+__all__ = ["KafkaConfig", "kafka_config", "require_avro", "require_client", "require_codec"]
 
 _KAFKA_FIELDS = {
     "kafka_bootstrap_servers": "bootstrap_servers",
@@ -22,6 +24,7 @@ _KAFKA_FIELDS = {
     "kafka_batch_size": "batch_size",
     "kafka_compression": "compression",
     "kafka_linger_ms": "linger_ms",
+    "kafka_client": "client",
     "kafka_client_id": "client_id",
     "kafka_value_format": "value_format",
 }
@@ -37,7 +40,8 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Where and how outcome events go to Kafka.
 
     `client_options` goes to kafka-python's clients as it is: SASL and TLS settings under kafka-python's names
-    (`sasl_mechanism`, `ssl_cafile` …). The repr shows the names only. `registry` is what values are written by where
+    (`sasl_mechanism`, `ssl_cafile` …); where `client` is `confluent`, only those that librdkafka has, too. The repr shows the
+    names only. `registry` is what values are written by where
     `value_format` is `avro`, and what readers ask for schemas.
     """
 
@@ -46,6 +50,7 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int = 100
     compression: str = "gzip"
     linger_ms: int = 75
+    client: str = "kafka-python"
     client_id: str = "otel-feedback"
     value_format: str = "json"
     registry: RegistryConfig | None = None
@@ -65,6 +70,8 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
         problem = _security_problem(self.client_options)
         if problem is not None:
             raise problem
+        if self.client == "confluent":
+            require_counterparts(self.client_options)
         if self.registry is not None:
             require("KafkaConfig.registry", self.registry, RegistryConfig, "a RegistryConfig")
         if self.value_format == "avro" and self.registry is None:
@@ -143,3 +150,20 @@ def require_avro(config: KafkaConfig) -> None:
     """
     if config.value_format == "avro" and find_spec("fastavro") is None:
         raise ConfigError("KAFKA_VALUE_FORMAT", "avro", "fastavro to be installed: pip install 'otel-feedback[avro]'")
+
+
+def require_client(config: KafkaConfig) -> None:
+    """Check that what is to send is installed, without importing it, and can be used in this process.
+
+    Raises:
+        ConfigError: It is not, or cannot.
+    """
+    if config.client != "confluent":
+        return
+    if runs_greenlets():
+        raise ConfigError("KAFKA_CLIENT", "confluent", NOT_IN_GREENLETS)
+    if find_spec("confluent_kafka") is None:
+        expected = "confluent-kafka to be installed: pip install 'otel-feedback[confluent]'; or kafka-python"
+        raise ConfigError("KAFKA_CLIENT", "confluent", expected)
+    if config.client_options.get("sasl_mechanism") == "GSSAPI":
+        require_gssapi()

@@ -141,7 +141,7 @@ class OutcomeExporter:
         if refused:
             self._answered()
         give_up_at = time.monotonic() + self._give_up_s
-        return KafkaReceipt(sent, refused, self._judge, give_up_at, self._pace.acknowledge)
+        return KafkaReceipt(sent, refused, self._judge, give_up_at, self._pace.acknowledge, self.ask)
 
     def send(self, records: Sequence[Record], *, more: bool = False) -> tuple[list[Portion], list[Result]]:
         """Hand records to the producer; those that it does not even take are refused."""
@@ -163,6 +163,13 @@ class OutcomeExporter:
         """Return the partition that a record goes to."""
         return self._ready_line().partition_of(record)
 
+    def ask(self) -> None:
+        """Have the client say what it knows of what is in flight; nothing where it says so by itself."""
+
+    def learn(self, failure: Exception, record: Record) -> bool:
+        """Take over the limits that a refusal is about; True when that may be all that was wrong."""
+        return self._dates.learn(failure)
+
     def _judge(self, exc: Exception, record: Record) -> Never:
         """Raise what became of everything in flight, after this record failed with `exc`.
 
@@ -173,7 +180,7 @@ class OutcomeExporter:
         """
         if isinstance(exc, ExportError) and exc.reason == TIMEOUT:
             self._pace.slow_down()
-        is_known = self._dates.learn(exc) or not is_about_one_record(exc)
+        is_known = self.learn(exc, record) or not is_about_one_record(exc)
         if not is_known or record.sequence <= self._troubled_to.get(record.origin.producer_id, -1):
             self._careful_to = self._highest.copy()
         elif not concerns_all(exc):
