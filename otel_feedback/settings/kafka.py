@@ -11,7 +11,13 @@ import msgspec
 
 from otel_feedback.errors import ConfigError
 from otel_feedback.sdk.forks import runs_greenlets
-from otel_feedback.settings.librdkafka import NOT_IN_GREENLETS, require_counterparts, require_gssapi
+from otel_feedback.settings.librdkafka import (
+    LEAST_REQUEST_BYTES,
+    MOST_REQUEST_BYTES,
+    NOT_IN_GREENLETS,
+    require_counterparts,
+    require_gssapi,
+)
 from otel_feedback.settings.registry import RegistryConfig
 from otel_feedback.settings.table import BY_NAME, KAFKA_SECURITY, SETTINGS, read_one
 from otel_feedback.settings.values import require
@@ -72,6 +78,9 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
             raise problem
         if self.client == "confluent":
             require_counterparts(self.client_options)
+            if not LEAST_REQUEST_BYTES <= self.max_request_bytes <= MOST_REQUEST_BYTES:
+                expected = f"from {LEAST_REQUEST_BYTES} to {MOST_REQUEST_BYTES}, since KAFKA_CLIENT is confluent"
+                raise ConfigError("KafkaConfig.max_request_bytes", self.max_request_bytes, expected)
         if self.registry is not None:
             require("KafkaConfig.registry", self.registry, RegistryConfig, "a RegistryConfig")
         if self.value_format == "avro" and self.registry is None:

@@ -11,7 +11,9 @@ from typing import Any
 
 from otel_feedback.errors import ConfigError
 
-__all__ = ["COUNTERPARTS", "NOT_IN_GREENLETS", "properties_of", "require_counterparts", "require_gssapi"]
+__all__ = [
+    "COUNTERPARTS", "LEAST_REQUEST_BYTES", "MOST_REQUEST_BYTES", "NOT_IN_GREENLETS", "properties_of", "require_counterparts", "require_gssapi",
+]  # fmt: skip
 
 COUNTERPARTS = {
     "security_protocol": "security.protocol",
@@ -34,6 +36,9 @@ COUNTERPARTS = {
     "connections_max_idle_ms": "connections.max.idle.ms",
 }
 """Our options, each with librdkafka's property. All others have none there."""
+
+LEAST_REQUEST_BYTES, MOST_REQUEST_BYTES = 1_000, 1_000_000_000
+"""Of its `message.max.bytes`."""
 
 NOT_IN_GREENLETS = (
     "kafka-python, since gevent or eventlet has patched this process: librdkafka would hold up all its greenlets"

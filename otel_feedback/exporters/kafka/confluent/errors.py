@@ -14,16 +14,15 @@ from kafka import errors
 __all__ = ["error_of", "follows_from_another", "translated"]
 
 _FOLLOWS = frozenset({
-    KafkaError._FATAL, KafkaError._GAPLESS_GUARANTEE, KafkaError._INCONSISTENT, KafkaError._INVALID_DIFFERENT_RECORD,
-    KafkaError._PURGE_INFLIGHT, KafkaError._PURGE_QUEUE,
+    "_FATAL", "_GAPLESS_GUARANTEE", "_INCONSISTENT", "_INVALID_DIFFERENT_RECORD", "_PURGE_INFLIGHT", "_PURGE_QUEUE",
 })  # fmt: skip
 """What is said of records that do not go because of another one."""
 
-_NAMES: dict[int, Any] = {
-    KafkaError._AUTHENTICATION: errors.SaslAuthenticationFailedError,
-    KafkaError._MSG_TIMED_OUT: errors.KafkaTimeoutError,
-    KafkaError._UNKNOWN_PARTITION: errors.UnknownTopicOrPartitionError,
-    KafkaError._UNKNOWN_TOPIC: errors.UnknownTopicOrPartitionError,
+_KINDS: dict[str, Any] = {
+    "_AUTHENTICATION": errors.SaslAuthenticationFailedError,
+    "_MSG_TIMED_OUT": errors.KafkaTimeoutError,
+    "_UNKNOWN_PARTITION": errors.UnknownTopicOrPartitionError,
+    "_UNKNOWN_TOPIC": errors.UnknownTopicOrPartitionError,
 }
 
 
@@ -35,21 +34,14 @@ def error_of(exc: BaseException) -> Any:
 
 def follows_from_another(error: Any) -> bool:
     """Tell whether an error says no more than that there was another one."""
-    return error.code() in _FOLLOWS
+    return error.name() in _FOLLOWS
 
 
-def translated(error: Any, more: str = "") -> Exception:
-    """Return the exception that kafka-python would have.
-
-    Args:
-        error: A KafkaError of confluent-kafka's.
-        more: What else is known.
-    """
-    code: int = error.code()
-    text = f"{error.str()}{f': {more}' if more else ''}"
+def translated(error: Any) -> Exception:
+    """Return the exception that kafka-python would have for a KafkaError of confluent-kafka's."""
+    code, name, text = error.code(), error.name(), error.str()
     if code > 0:
         return errors.for_code(code)(text)
-    if code in _FOLLOWS:
+    if name in _FOLLOWS:
         return errors.KafkaError(text)
-    kind = _NAMES.get(code, errors.KafkaConnectionError)
-    return kind(f"{error.name().removeprefix('_')}: {text}")
+    return _KINDS.get(name, errors.KafkaConnectionError)(f"{name.removeprefix('_')}: {text}")

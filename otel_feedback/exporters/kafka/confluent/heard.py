@@ -22,6 +22,9 @@ _REMEMBERED = 20
 _IS_MEANT = "enable.gapless.guarantee"
 """It warns that this is experimental, as it has been since 2019; see `producer.py`."""
 
+_END = "FATAL"
+"""It has come to an end, as it is to after a refusal; what became of the records says more."""
+
 _TELLING = ("AUTH", "SASL", "SSL", "certificate", "resolve")
 _SAYS_LITTLE = "ALL_BROKERS_DOWN"
 
@@ -40,7 +43,7 @@ class Heard:
     def log(self, level: int, message: str, *args: Any) -> None:
         """Take a line of the log, as `logging.Logger` would: what kind it is, by whom, and the line."""
         kind, text = str(args[0]), str(args[-1])
-        if level < logging.WARNING or _IS_MEANT in text:
+        if level < logging.WARNING or kind == _END or _IS_MEANT in text:
             return
         if level >= logging.ERROR:
             self._say(f"{kind}: {text}")

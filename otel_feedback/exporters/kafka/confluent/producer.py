@@ -128,7 +128,7 @@ class ConfluentProducer:
             self.ask()
             if time.monotonic() >= until_s or type(failure).__name__ not in _NOT_YET or until():
                 raise failure
-            time.sleep(LOOK_S / 10)
+            time.sleep(LOOK_S / 3)
 
     def cluster_seen(self) -> ClusterSeen:
         """Return what the cluster says of itself, as far as it has said so yet."""

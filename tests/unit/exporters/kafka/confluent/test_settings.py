@@ -96,6 +96,12 @@ def test_an_option_of_kafka_pythons_alone_is_said() -> None:
         feedback.KafkaConfig(client="confluent", client_options={"ssl_context": None, "socks5_proxy": "x"})
 
 
+def test_a_request_that_is_too_small_for_librdkafka_is_said() -> None:
+    with pytest.raises(ConfigError, match="KafkaConfig.max_request_bytes=999: expected from 1000 to"):
+        feedback.KafkaConfig(client="confluent", max_request_bytes=999)
+    assert feedback.KafkaConfig(max_request_bytes=999)
+
+
 def test_a_library_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"KAFKA_CLIENT='confluent'.*pip install 'otel-feedback\[confluent\]'"):

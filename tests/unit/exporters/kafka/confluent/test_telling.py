@@ -18,24 +18,28 @@ from otel_feedback.exporters.kafka.receipt import concerns_all, is_about_one_rec
 from otel_feedback.exporters.kafka.tokens import TokenError
 
 
+def made(name: str, reason: str | None = None) -> Any:
+    return KafkaError(getattr(KafkaError, name), reason)
+
+
 @pytest.mark.parametrize(
-    ("code", "expected"),
+    ("name", "expected"),
     [
-        (KafkaError.MSG_SIZE_TOO_LARGE, errors.MessageSizeTooLargeError),
-        (KafkaError.INVALID_RECORD, errors.InvalidRecordError),
-        (KafkaError.INVALID_TIMESTAMP, errors.InvalidTimestampError),
-        (KafkaError.POLICY_VIOLATION, errors.PolicyViolationError),
-        (KafkaError.TOPIC_AUTHORIZATION_FAILED, errors.TopicAuthorizationFailedError),
-        (KafkaError.UNKNOWN_TOPIC_OR_PART, errors.UnknownTopicOrPartitionError),
-        (KafkaError._UNKNOWN_TOPIC, errors.UnknownTopicOrPartitionError),
-        (KafkaError._AUTHENTICATION, errors.SaslAuthenticationFailedError),
-        (KafkaError._TRANSPORT, errors.KafkaConnectionError),
-        (KafkaError._FATAL, errors.KafkaError),
-        (KafkaError._INVALID_DIFFERENT_RECORD, errors.KafkaError),
+        ("MSG_SIZE_TOO_LARGE", errors.MessageSizeTooLargeError),
+        ("INVALID_RECORD", errors.InvalidRecordError),
+        ("INVALID_TIMESTAMP", errors.InvalidTimestampError),
+        ("POLICY_VIOLATION", errors.PolicyViolationError),
+        ("TOPIC_AUTHORIZATION_FAILED", errors.TopicAuthorizationFailedError),
+        ("UNKNOWN_TOPIC_OR_PART", errors.UnknownTopicOrPartitionError),
+        ("_UNKNOWN_TOPIC", errors.UnknownTopicOrPartitionError),
+        ("_AUTHENTICATION", errors.SaslAuthenticationFailedError),
+        ("_TRANSPORT", errors.KafkaConnectionError),
+        ("_FATAL", errors.KafkaError),
+        ("_INVALID_DIFFERENT_RECORD", errors.KafkaError),
     ],
 )
-def test_an_error_is_the_one_that_kafka_python_would_have(code: int, expected: type[Exception]) -> None:
-    error = KafkaError(code, "why")
+def test_an_error_is_the_one_that_kafka_python_would_have(name: str, expected: type[Exception]) -> None:
+    error = made(name, "why")
     exc = translated(error)
     assert type(exc) is expected
     assert "why" in str(exc)
@@ -43,24 +47,22 @@ def test_an_error_is_the_one_that_kafka_python_would_have(code: int, expected: t
 
 
 def test_what_is_about_one_record_is_told_from_what_is_not() -> None:
-    refused = {
-        name: translated(KafkaError(getattr(KafkaError, name))) for name in ("MSG_SIZE_TOO_LARGE", "POLICY_VIOLATION")
-    }
+    refused = {name: translated(made(name)) for name in ("MSG_SIZE_TOO_LARGE", "POLICY_VIOLATION")}
     assert {name: refusal_of(exc).reason for name, exc in refused.items()} == {
         "MSG_SIZE_TOO_LARGE": "too_large", "POLICY_VIOLATION": "policy",
     }  # fmt: skip
-    nobody_knows = translated(KafkaError(KafkaError._GAPLESS_GUARANTEE))
+    nobody_knows = translated(made("_GAPLESS_GUARANTEE"))
     assert (is_about_one_record(nobody_knows), is_refusal(nobody_knows)) == (True, False)
-    assert concerns_all(translated(KafkaError(KafkaError.CLUSTER_AUTHORIZATION_FAILED)))
-    assert concerns_all(translated(KafkaError(KafkaError._AUTHENTICATION)))
+    assert concerns_all(translated(made("CLUSTER_AUTHORIZATION_FAILED")))
+    assert concerns_all(translated(made("_AUTHENTICATION")))
 
 
 def test_of_what_it_says_the_reason_is_told() -> None:
     heard = Heard()
     began_s = time.monotonic()
     assert heard.since(0) is None
-    heard.error(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))
-    heard.error(KafkaError(KafkaError._TRANSPORT, "Connection refused"))
+    heard.error(made("_ALL_BROKERS_DOWN", "1/1 brokers are down"))
+    heard.error(made("_TRANSPORT", "Connection refused"))
     assert heard.since(began_s) == "TRANSPORT: Connection refused"
     heard.log(40, "%s [%s] %s", "FAIL", "rdkafka#producer-1", "SSL handshake failed:\n certificate verify failed")
     assert heard.since(began_s) == "FAIL: SSL handshake failed: certificate verify failed"
