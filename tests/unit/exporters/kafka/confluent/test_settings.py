@@ -97,7 +97,7 @@ def test_an_option_of_kafka_pythons_alone_is_said() -> None:
 
 
 def test_a_request_that_is_too_small_for_librdkafka_is_said() -> None:
-    with pytest.raises(ConfigError, match="KafkaConfig.max_request_bytes=999: expected from 1000 to"):
+    with pytest.raises(ConfigError, match=r"KafkaConfig\.max_request_bytes=999: expected from 1000 to"):
         feedback.KafkaConfig(client="confluent", max_request_bytes=999)
     assert feedback.KafkaConfig(max_request_bytes=999)
 
