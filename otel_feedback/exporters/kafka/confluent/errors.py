@@ -41,7 +41,7 @@ def translated(error: Any) -> Exception:
     """Return the exception that kafka-python would have for a KafkaError of confluent-kafka's."""
     code, name, text = error.code(), error.name(), error.str()
     if code > 0:
-        return errors.for_code(code)(text)
+        return errors.for_code(code)(text.removeprefix("Broker: "))
     if name in _FOLLOWS:
         return errors.KafkaError(text)
     return _KINDS.get(name, errors.KafkaConnectionError)(f"{name.removeprefix('_')}: {text}")

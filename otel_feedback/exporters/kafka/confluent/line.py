@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException
 from otel_feedback.errors import ExportError
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Refusal
-from otel_feedback.exporters.kafka.confluent.errors import error_of
+from otel_feedback.exporters.kafka.confluent.errors import error_of, follows_from_another
 from otel_feedback.exporters.kafka.confluent.producer import ConfluentProducer
 from otel_feedback.exporters.kafka.dates import RecordDates
 from otel_feedback.exporters.kafka.headers import record_headers
@@ -31,22 +31,22 @@ FULL_S = 30.0
 class Delivery:
     """One record, and what librdkafka says of it, by calling this."""
 
-    __slots__ = ("_error", "_producer", "is_done", "records")
+    __slots__ = ("_producer", "error", "is_done", "records")
 
     def __init__(self, record: Record, producer: ConfluentProducer) -> None:
         self.records: Sequence[Record] = (record,)
         self.is_done = False
         self._producer = producer
-        self._error: Exception | None = None
+        self.error: Exception | None = None
 
     def __call__(self, error: Any, _message: object) -> None:
         """Take what became of it: librdkafka's `on_delivery`."""
         if error is not None:
-            self._error = self._producer.explain(error)
+            self.error = self._producer.explain(error)
         self.is_done = True
 
     def failures(self) -> Sequence[Exception | None] | None:
-        return None if self._error is None else (self._error,)
+        return None if self.error is None else (self.error,)
 
 
 class ConfluentLine(OneByOne):
@@ -91,11 +91,12 @@ class ConfluentLine(OneByOne):
                 self._producer.ask(0.1)
             except KafkaException as exc:
                 error = error_of(exc)
-                failure = self._producer.explain(error)
-                if is_refusal(failure):
-                    return refusal_of(failure)
-                delivery(error, None)  # who looks at the receipt decides
-                return delivery
+                if follows_from_another(error):
+                    self._producer.find_cause()
+                delivery(error, None)
+                failure = delivery.error
+                # of all else, who looks at the receipt decides
+                return delivery if failure is None or not is_refusal(failure) else refusal_of(failure)
 
     def partition_of(self, record: Record) -> int:
         return self._partition_of(record.key.encode())

@@ -19,7 +19,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException
 from confluent_kafka import Producer as Client
-from kafka.errors import KafkaConnectionError
+from kafka.errors import KafkaConnectionError, KafkaError
 
 from otel_feedback.exporters.kafka.confluent.errors import error_of, follows_from_another, translated
 from otel_feedback.exporters.kafka.confluent.heard import Heard
@@ -37,6 +37,9 @@ LOOK_S = 0.3
 
 PURGE_S = 1.0
 """How long to wait at most until all that is given up has been taken out."""
+
+CAUSE_S = 0.2
+"""How long to wait at most for the error that others follow from."""
 
 _NOT_YET = frozenset({"UnknownTopicOrPartitionError", "LeaderNotAvailableError", "KafkaConnectionError"})
 """What may be said of a topic that is just being made."""
@@ -138,18 +141,30 @@ class ConfluentProducer:
         """Have librdkafka call back for what it knows; True when that was anything."""
         try:
             return bool(self._client.poll(wait_s))
-        except KafkaException as exc:  # it has come to an end, which is said once, and before all that follows from it
-            self.explain(error_of(exc))
+        except KafkaException:  # it has come to an end, which it says before what that follows from
+            with contextlib.suppress(KafkaException):
+                self._client.poll(0)
             return True
 
     def explain(self, error: Any) -> Exception:
-        """Return what an error of librdkafka's is; where it follows from another that no record can cause, that one."""
-        if error is None or (follows_from_another(error) and self._cause is not None and concerns_all(self._cause)):
-            return self._cause or KafkaConnectionError("librdkafka has come to an end")
-        found = translated(error)
-        if self._cause is None and not follows_from_another(error):
-            self._cause = found
-        return found
+        """Return what an error of librdkafka's is; where it follows from another that no record can cause, that one.
+
+        Also while librdkafka calls back.
+        """
+        if not follows_from_another(error):
+            found = translated(error)
+            self._cause = self._cause or found
+            return found
+        cause = self._cause
+        if cause is None:
+            return translated(error)
+        return cause if concerns_all(cause) else KafkaError(f"{error.str()}, after {cause}")
+
+    def find_cause(self) -> None:
+        """Wait a moment for the error that others follow from: it is on its way."""
+        until_s = time.monotonic() + CAUSE_S
+        while self._cause is None and time.monotonic() < until_s:
+            self.ask(CAUSE_S / 10)
 
     def drop(self) -> None:
         """Give up everything, and end: what is not on the wire by now is not sent any more."""
