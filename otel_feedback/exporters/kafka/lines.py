@@ -59,6 +59,8 @@ def line_into(
 class RecordLine(OneByOne):
     """Each record by the producer's public `send()`."""
 
+    last: Future | None
+
     def __init__(
         self,
         producer: Any,

@@ -78,6 +78,7 @@ class ConfluentConnection:
             raise ExportError("unavailable", f"KAFKA_CLIENT is to be {NOT_IN_GREENLETS}", retryable=True)
         with import_guard:
             import_kafka()
+            from otel_feedback.exporters.kafka.confluent.line import ConfluentLine  # noqa: F401  # wanted next
             from otel_feedback.exporters.kafka.confluent.producer import ConfluentProducer
         producer = ConfluentProducer(self._config, self._heard, self.batch_bytes, self._wait_ms / 1e3)
         try:

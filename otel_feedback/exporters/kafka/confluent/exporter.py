@@ -94,6 +94,5 @@ class ConfluentExporter(OutcomeExporter):
     def _line_into(self, producer: Any, topic: str, partitions: Sequence[int], values: Values, keys: int) -> Line:
         # here, since this imports confluent-kafka, which is slow
         from otel_feedback.exporters.kafka.confluent.line import ConfluentLine
-        from otel_feedback.exporters.kafka.producer import partitioner
 
-        return ConfluentLine(producer, topic, partitioner(partitions), values, self._dates, self._say_trimmed)
+        return ConfluentLine(producer, topic, partitions, values, self._dates, self._say_trimmed)

@@ -15,7 +15,8 @@ from otel_feedback.exporters.kafka.confluent.errors import error_of, follows_fro
 from otel_feedback.exporters.kafka.confluent.producer import ConfluentProducer
 from otel_feedback.exporters.kafka.dates import RecordDates
 from otel_feedback.exporters.kafka.headers import record_headers
-from otel_feedback.exporters.kafka.line import OneByOne, PartitionOf, Trimmed
+from otel_feedback.exporters.kafka.line import OneByOne, Trimmed
+from otel_feedback.exporters.kafka.producer import partitioner
 from otel_feedback.exporters.kafka.receipt import TIMEOUT, Portion, is_refusal, refusal_of
 from otel_feedback.exporters.kafka.values import Values
 
@@ -53,7 +54,7 @@ class ConfluentLine(OneByOne):
     """Into one topic.
 
     Args:
-        partition_of: Where librdkafka will put a key.
+        partitions: Which it has.
         values: Makes the values of this topic.
     """
 
@@ -61,7 +62,7 @@ class ConfluentLine(OneByOne):
         self,
         producer: ConfluentProducer,
         topic: str,
-        partition_of: PartitionOf,
+        partitions: Sequence[int],
         values: Values,
         dates: RecordDates,
         trimmed: Trimmed,
@@ -69,7 +70,7 @@ class ConfluentLine(OneByOne):
         super().__init__(dates, trimmed)
         self._producer = producer
         self._topic = topic
-        self._partition_of = partition_of
+        self._partition_of = partitioner(partitions)  # librdkafka's, too
         self._values = values
 
     def send_as(self, record: Record, payload: bytes, date_ms: int) -> Portion | Refusal:

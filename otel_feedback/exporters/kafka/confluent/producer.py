@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any
 
+import confluent_kafka.admin  # as list_topics() would, at any time and outside of any guard  # noqa: F401
 from confluent_kafka import KafkaException
 from confluent_kafka import Producer as Client
 from kafka.errors import KafkaConnectionError, KafkaError
@@ -27,10 +28,13 @@ from otel_feedback.exporters.kafka.confluent.tokens import token_callback
 from otel_feedback.exporters.kafka.destination import ClusterSeen
 from otel_feedback.exporters.kafka.receipt import concerns_all
 from otel_feedback.exporters.kafka.tls import with_context
+from otel_feedback.sdk.forks import import_host_lookup
 from otel_feedback.settings.kafka import KafkaConfig
 from otel_feedback.settings.librdkafka import properties_of
 
 __all__ = ["ConfluentProducer"]
+
+import_host_lookup()  # under the guard, as this module is
 
 LOOK_S = 0.3
 """How long to wait for metadata at a time: in between it is heard what stands in the way."""
