@@ -78,12 +78,14 @@ class ConfluentLine(OneByOne):
         try:
             value, headers = self._values.encode(payload), record_headers(record, self._values.content_type)
             key = record.key.encode()
+            # it sends an empty key anywhere, as one that is none
+            partition = _ANY if key else self._partition_of(key)
         except Exception as exc:
             return refusal_of(exc)
         until_s: float | None = None
         while True:
             try:
-                self._producer.produce(self._topic, value, key, _ANY, delivery, None, date_ms, headers)
+                self._producer.produce(self._topic, value, key, partition, delivery, None, date_ms, headers)
                 return delivery
             except BufferError as exc:
                 until_s = until_s or time.monotonic() + FULL_S

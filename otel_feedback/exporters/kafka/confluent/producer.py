@@ -75,6 +75,8 @@ class ConfluentProducer:
             "acks": "all",
             "enable.idempotence": True,
             "enable.gapless.guarantee": True,
+            # a broker takes any first batch of a producer that it does not know: also the second one, when the first was refused
+            "max.in.flight": 1,
             "compression.type": config.compression,
             "batch.size": batch_bytes,
             "linger.ms": config.producer_linger_ms,
