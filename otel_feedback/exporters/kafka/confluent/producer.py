@@ -147,7 +147,9 @@ class ConfluentProducer:
         """Have librdkafka call back for what it knows; True when that was anything."""
         try:
             return bool(self._client.poll(wait_s))
-        except KafkaException:  # it has come to an end, which it says before what that follows from
+        except KafkaException as exc:  # it has come to an end, which it says before what follows from that
+            if (error := error_of(exc)) is not None:
+                self.explain(error)
             with contextlib.suppress(KafkaException):
                 self._client.poll(0)
             return True
