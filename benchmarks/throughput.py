@@ -1,7 +1,7 @@
 """How many events a second go from `action()` to acknowledged by a real broker, against a plain kafka-python producer.
 
 Method: each round is a process of its own that sends one burst and stops the clock when the broker has acknowledged
-everything; ours and the plain producer take turns. Of ours the clock covers all: the action, its span, the event, the
+everything; ours, by kafka-python and by confluent-kafka, and the plain producer take turns. Of ours the clock covers all: the action, its span, the event, the
 journal on disk (the default, with the note of each start), the worker, the producer. What the worker falls behind with
 is read back from disk. Afterwards our account and the topic's end offsets must both say the count.
 
@@ -19,42 +19,49 @@ from benchmarks.broker import Broker
 from benchmarks.children import Child
 from benchmarks.progress import say
 from benchmarks.report import Goal, Result, row
-from benchmarks.subjects.names import OURS, RAW
+from benchmarks.subjects.names import BY_CONFLUENT, OURS, RAW
 
 __all__ = ["measure"]
 
 COMPRESSIONS = ("gzip", "zstd")
 SHARE = Goal("ratio", 0.5, at_least=True)
+SHARE_OF_CONFLUENT = Goal("ratio", 1.0, at_least=True)
 RATE = Goal("ours", 10_000.0, at_least=True)
 
 
 def measure(broker: Broker, *, is_quick: bool) -> Result:
     """Run all rounds with each compression."""
     turns, events, warm_up = (1, 2_000, 200) if is_quick else (5, 40_000, 2_000)
-    rounds: dict[str, dict[str, list[dict[str, float]]]] = {name: {OURS: [], RAW: []} for name in COMPRESSIONS}
+    rounds: dict[str, dict[str, list[dict[str, float]]]] = {
+        name: {OURS: [], BY_CONFLUENT: [], RAW: []} for name in COMPRESSIONS
+    }
     for turn in range(turns):
         for compression, found in rounds.items():
-            say(f"throughput: turn {turn + 1} of {turns}, {events:,} events with {compression}, ours and raw")
-            with broker.topic() as topic, broker.topic() as other:
+            say(
+                f"throughput: turn {turn + 1} of {turns}, {events:,} events with {compression}, ours by each client, and raw"
+            )
+            with broker.topic() as topic, broker.topic() as another, broker.topic() as other:
                 given = {
                     "bootstrap_servers": broker.bootstrap_servers, "compression": compression,
                     "events": events, "warm_up": warm_up,
                 }  # fmt: skip
                 found[OURS].append(_burst(broker, given, OURS, topic))
+                found[BY_CONFLUENT].append(_burst(broker, {**given, "client": "confluent"}, BY_CONFLUENT, another))
                 found[RAW].append(_burst(broker, {**given, "source": topic}, RAW, other))
     rows = [
         row(
             "throughput",
-            f"{compression}, journal on disk: {name}",
+            f"{compression}{by}, journal on disk: {name}",
             RAW,
             unit,
-            [figures[figure] for figures in found[OURS]],
+            [figures[figure] for figures in found[subject]],
             [figures[figure] for figures in found[RAW]],
             goal,
         )
+        for subject, by, share in ((OURS, "", SHARE), (BY_CONFLUENT, ", by confluent-kafka", SHARE_OF_CONFLUENT))
         for compression, found in rounds.items()
         for figure, name, unit, goal in (
-            ("events_a_second", "acknowledged, our share", "events/s", SHARE),
+            ("events_a_second", "acknowledged, our share", "events/s", share),
             ("events_a_second", "acknowledged", "events/s", RATE),
             ("cpu_us", "CPU of the process an event", "µs", None),
         )

@@ -22,7 +22,7 @@ from otel_feedback.pipeline.measuring import Measuring
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.pipeline.screen import EventRedactor, Screen
 from otel_feedback.redaction.redaction import Redaction
-from otel_feedback.settings.kafka import require_avro, require_codec
+from otel_feedback.settings.kafka import KafkaConfig, require_avro, require_client, require_codec
 from otel_feedback.settings.settings import Settings, feedback_settings
 
 __all__ = ["assemble", "build_exporters", "build_pipeline", "build_prices"]
@@ -64,7 +64,6 @@ def build_exporters(
     """
     exporters: list[Exporter] = []
     if settings.enable_kafka:
-        from otel_feedback.exporters.kafka.exporter import KafkaExporter
         from otel_feedback.exporters.kafka.library import limit_of_interpreter
         from otel_feedback.exporters.kafka.tokens import require_tokens
 
@@ -73,7 +72,8 @@ def build_exporters(
         require_codec(settings.kafka.compression)
         require_tokens(settings.kafka.client_options)
         require_avro(settings.kafka)
-        exporters.append(KafkaExporter(settings.kafka, connected=connected))
+        require_client(settings.kafka)
+        exporters.append(_kafka_exporter(settings.kafka, connected))
     if settings.enable_otlp:
         from otel_feedback.exporters.otlp.exporter import OtlpExporter
 
@@ -83,6 +83,16 @@ def build_exporters(
             LogExporter(writer or LogWriter(settings.log_file, settings.log_max_bytes, settings.log_backups))
         )
     return exporters
+
+
+def _kafka_exporter(config: KafkaConfig, connected: Callable[[], None]) -> Exporter:
+    if config.client == "confluent":
+        from otel_feedback.exporters.kafka.confluent.exporter import ConfluentExporter
+
+        return ConfluentExporter(config, connected=connected)
+    from otel_feedback.exporters.kafka.exporter import KafkaExporter
+
+    return KafkaExporter(config, connected=connected)
 
 
 def assemble(

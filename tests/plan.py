@@ -47,6 +47,19 @@ _THOROUGH = (
     "tests/unit/test_benchmark_conversion.py::test_every_way",
     "tests/unit/test_benchmarks.py::test_a_quick_run_reports",
 )
+_BY_CONFLUENT = (
+    "tests/fault/test_broker_refuses.py::test_events_wait_for_a_topic",
+    "tests/integration/test_kafka.py::test_a_fork_while",
+    "tests/integration/test_kafka.py::test_a_record_that_the_broker_refuses",
+    "tests/integration/test_kafka.py::test_keys_are_partitioned",
+    "tests/integration/test_kafka.py::test_runs_stay_in_order_with_every_compression[confluent-zstd]",
+    "tests/integration/test_kafka_lines.py::test_the_same_arrives_whichever_way_it_goes[confluent-gzip]",
+    "tests/integration/test_kafka_refusals.py::test_limits_of_a_topic_are_learned_from_one_refusal[confluent-a year ago-60000]",
+    "tests/integration/test_kafka_tokens.py::test_events_arrive",
+    "tests/integration/test_tenant_topics.py::test_each_tenant",
+)
+"""What `.ci/run` has of the tests that hold for both clients, by the one that is not the default: a case of each kind."""
+
 _SLOW = (
     "tests/downstream/alerts/test_down.py",
     "tests/downstream/learning/",
@@ -129,7 +142,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("services")
         elif not item.nodeid.startswith(_SLOW):
             item.add_marker("quick")
-        if item.nodeid.startswith(_THOROUGH) and item.get_closest_marker("brief") is None:
+        by_confluent = "confluent" in getattr(getattr(item, "callspec", None), "params", {}).values()
+        is_brief = item.get_closest_marker("brief") is not None
+        if (
+            not item.nodeid.startswith(_BY_CONFLUENT)
+            if by_confluent
+            else item.nodeid.startswith(_THOROUGH) and not is_brief
+        ):
             item.add_marker("thorough")
 
 

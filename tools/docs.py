@@ -23,6 +23,7 @@ __all__ = ["differences", "main", "with_generated_parts", "write"]
 PARTS: dict[str, Callable[[], str]] = {
     "settings": render.settings,
     "kafka options": render.kafka_options,
+    "librdkafka's names": render.librdkafka_names,
     "OpenTelemetry variables": render.otel_variables,
     "always there": render.event_always,
     "event fields": render.event_fields,
@@ -33,7 +34,7 @@ PARTS: dict[str, Callable[[], str]] = {
     **performance.PARTS,
 }
 PAGES = {
-    "docs/configuration.md": ("settings", "kafka options", "OpenTelemetry variables"),
+    "docs/configuration.md": ("settings", "kafka options", "librdkafka's names", "OpenTelemetry variables"),
     "docs/events.md": ("event example", "always there", "event fields", "record headers", "field names"),
     "docs/performance.md": ("what an action costs", "goals", "other SDKs", "the machine"),
     "README.md": ("endings", "the figure"),

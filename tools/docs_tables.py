@@ -115,6 +115,17 @@ EVENT: dict[str, dict[str, Text]] = {
     },
 }
 
+IN_LIBRDKAFKA = {
+    "bootstrap_servers": "`bootstrap.servers`",
+    "outcome_topic": "said with each record",
+    "batch_size": "ours, for both clients",
+    "compression": "`compression.type`",
+    "linger_ms": "ours, for both clients; librdkafka's own `linger.ms` is `producer_linger_ms`",
+    "client_id": "`client.id`",
+    "sasl_kerberos_domain_name": "none: a `ConfigError`",
+}
+"""What is set otherwise than by `COUNTERPARTS`."""
+
 HEADERS = {
     "content-type": "The format of the value; `application/avro` where `KAFKA_VALUE_FORMAT` is `avro`.",
     "producer_id": "The process that numbered the record; a new one for each pipeline and each forked child.",

@@ -16,9 +16,10 @@ from otel_feedback.events.model import OutcomeStatus, Severity
 from otel_feedback.exporters.kafka.headers import record_headers
 from otel_feedback.exporters.otlp.encoding import encode_request
 from otel_feedback.settings.kafka import KafkaConfig
+from otel_feedback.settings.librdkafka import COUNTERPARTS
 from otel_feedback.settings.registry import RegistryConfig
 from otel_feedback.settings.store import ALL_SETTINGS
-from otel_feedback.settings.table import Setting
+from otel_feedback.settings.table import KAFKA, KAFKA_SECURITY, Setting
 from tools import docs_tables as texts
 from tools.sample import sample_event, sample_record
 
@@ -31,6 +32,7 @@ __all__ = [
     "event_names",
     "kafka_headers",
     "kafka_options",
+    "librdkafka_names",
     "otel_variables",
     "schema",
     "settings",
@@ -97,6 +99,24 @@ def kafka_options() -> str:
             kind = {int: "int", RegistryConfig | None: "RegistryConfig"}.get(hints[field.name], "mapping")
             rows.append((_code(field.name), kind, default, texts.KAFKA_OPTIONS[field.name]))
     return _table(("Field", "Type", "Default", "Meaning"), rows)
+
+
+def librdkafka_names() -> str:
+    """Return what the settings of Kafka are in librdkafka."""
+    rows: list[Cells] = []
+    for setting in ALL_SETTINGS:
+        if setting.section in (KAFKA, KAFKA_SECURITY):
+            option = setting.name.removeprefix("kafka_")
+            name = texts.IN_LIBRDKAFKA.get(option) or _code(COUNTERPARTS.get(option, ""))
+            if name:
+                rows.append((_code(setting.variable), name))
+    known = {setting.name.removeprefix("kafka_") for setting in ALL_SETTINGS}
+    rows += [
+        (f"`client_options={{'{option}': …}}`", _code(name))
+        for option, name in COUNTERPARTS.items()
+        if option not in known
+    ]
+    return _table(("Setting", "In librdkafka"), rows)
 
 
 def otel_variables() -> str:

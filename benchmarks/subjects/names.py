@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
-    "ACTION", "AT_START", "AWAY", "BARE", "CHOICE", "CHOICE_IN_CONTEXT", "CHOICE_LEARNED", "CONFIGURED", "CONSUMER", "CONTEXT", "CONVERTED", "DEDUPLICATED", "DEEP", "DIRECT", "DISPATCH", "EVENT",
+    "ACTION", "AT_START", "AWAY", "BARE", "BY_CONFLUENT", "CHOICE", "CHOICE_IN_CONTEXT", "CHOICE_LEARNED", "CONFIGURED", "CONSUMER", "CONTEXT", "CONVERTED", "DEDUPLICATED", "DEEP", "DIRECT", "DISPATCH", "EVENT",
     "EVENT_JSON", "FAILING", "FORMER_NAMES", "FRAME", "IN_MEMORY", "MIXED", "NESTED", "NO_EXPORTER", "NO_START", "OURS", "PLAIN", "RAW", "RECORDED",
     "SAME_COLUMNS", "SET_ATTRIBUTE", "SET_ATTRIBUTE_FAILING", "SPAN_OF_NONE", "SPAN_OF_SIXTEEN", "STABLE_NAMES", "STORE", "TEN_ATTRIBUTES", "THERE", "WIDE", "WINDOWS", "WITH_HOOK", "WITH_LIMIT", "WITH_SELECTOR",
 ]  # fmt: skip
@@ -22,6 +22,7 @@ FAILING: Final = "Kafka away, 2 tags, 5 keys of metadata, an exception"
 THERE: Final = "Kafka there"
 
 OURS: Final = "ours"
+BY_CONFLUENT: Final = "ours, by confluent-kafka"
 RAW: Final = "raw kafka-python"
 CONSUMER: Final = "OutcomeConsumer"
 STORE: Final = "store"

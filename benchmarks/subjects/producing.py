@@ -34,11 +34,11 @@ def kafka_away() -> feedback.KafkaConfig:
 
 
 def kafka_config(given: Mapping[str, Any]) -> feedback.KafkaConfig:
-    """Return our configuration by default, but for the broker, the topic and the compression."""
+    """Return our configuration by default, but for the broker, the topic, and what is given of compression and client."""
     return feedback.KafkaConfig(
         bootstrap_servers=tuple(given["bootstrap_servers"].split(",")),
         topic=given["topic"],
-        **({"compression": given["compression"]} if "compression" in given else {}),
+        **{name: given[name] for name in ("compression", "client") if name in given},
     )
 
 

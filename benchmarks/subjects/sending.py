@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.children import arguments, serve
-from benchmarks.subjects.names import OURS
+from benchmarks.subjects.names import RAW
 from benchmarks.subjects.producing import (
     FLUSH_TIMEOUT_S,
     configure,
@@ -63,7 +63,7 @@ def _sequence(record: Record) -> int:
 def _main() -> None:
     given = arguments()
     warm_up, events = given["warm_up"], given["events"]
-    subject = _Ours(given) if given["subject"] == OURS else _Raw(given)
+    subject = _Raw(given) if given["subject"] == RAW else _Ours(given)
 
     def answer(_request: Mapping[str, Any]) -> Mapping[str, float]:
         subject.burst(0, warm_up)

@@ -13,7 +13,18 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from otel_feedback.errors import ExportError
 from otel_feedback.events.record import Record
 
-__all__ = ["Answering", "Exporter", "Identifying", "Notices", "Receipt", "Redirecting", "Refusal", "Settled", "Telling"]
+__all__ = [
+    "Answering",
+    "Asked",
+    "Exporter",
+    "Identifying",
+    "Notices",
+    "Receipt",
+    "Redirecting",
+    "Refusal",
+    "Settled",
+    "Telling",
+]
 
 
 class Refusal(NamedTuple):
@@ -114,6 +125,16 @@ class Answering(Protocol):
 
     def call_when_answered(self, answered: Callable[[], None]) -> None:
         """Call this, from any thread, whenever a receipt may have something new to tell."""
+        ...
+
+
+@runtime_checkable
+class Asked(Protocol):
+    """An exporter that says nothing by itself, and knows how soon asking it may be worth while."""
+
+    @property
+    def ask_s(self) -> float:
+        """How long to wait before its receipts are asked again, in seconds."""
         ...
 
 

@@ -4,7 +4,7 @@
                       └─► refused: one by one
 
 Used on the worker's thread; the exporter says on any thread that there is an answer. Where it does, it is asked then,
-and now and then besides; else every few milliseconds.
+and now and then besides; else as often as it wants to be, or every few milliseconds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 from otel_feedback.events.record import Record
-from otel_feedback.exporters.interface import Answering, Exporter, Receipt, Refusal, Telling
+from otel_feedback.exporters.interface import Answering, Asked, Exporter, Receipt, Refusal, Telling
 from otel_feedback.journal.interface import Cursor
 from otel_feedback.logger import get_logger
 from otel_feedback.throttle import ThrottledLog
@@ -44,7 +44,8 @@ class InFlight:
     """
 
     def __init__(self, exporter: Exporter, wake: Callable[[], None]) -> None:
-        self.poll_s = POLL_S
+        self._poll_s = POLL_S
+        self._asked = exporter if isinstance(exporter, Asked) else None
         self._name = exporter.name
         self._log = ThrottledLog(logger)
         self._telling = exporter if isinstance(exporter, Telling) else None
@@ -55,11 +56,16 @@ class InFlight:
         self._has_answers = False  # set on the exporter's thread
         self._look_at = 0.0  # monotonic: when to ask although nothing was said
         if isinstance(exporter, Answering):
-            self.poll_s, self._is_told = TOLD_POLL_S, True
+            self._poll_s, self._is_told = TOLD_POLL_S, True
             exporter.call_when_answered(self._say_answered)
 
     def __len__(self) -> int:
         return len(self._receipts)
+
+    @property
+    def poll_s(self) -> float:
+        """How long to wait before the receipts are asked again, in seconds."""
+        return self._poll_s if self._asked is None else self._asked.ask_s
 
     def add(self, receipt: Receipt, source: Cursor) -> None:
         """Follow one more lease."""

@@ -27,7 +27,7 @@ from otel_feedback.logger import get_logger
 __all__ = [
     "HERE", "begin_anew", "call_at_end_of_child", "call_in_child", "can_be_patched", "import_guard", "import_host_lookup",
     "is_patched",
-    "is_pool_child", "leaves_to_children", "may_be_patched", "renew_in_child", "will_fork",
+    "is_pool_child", "leaves_to_children", "may_be_patched", "renew_in_child", "runs_greenlets", "will_fork",
 ]  # fmt: skip
 
 
@@ -162,6 +162,14 @@ def can_be_patched() -> bool:
 def is_patched() -> bool:
     """Tell whether gevent or eventlet has patched this process since this package was imported."""
     return _thread.allocate_lock is not _allocate_lock
+
+
+def runs_greenlets() -> bool:
+    """Tell whether threads are greenlets here: what waits in C, and not in Python, holds all of them up."""
+    gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
+    if gevent is not None and gevent.is_module_patched("thread"):
+        return True
+    return eventlet is not None and eventlet.is_monkey_patched("thread")
 
 
 def is_pool_child() -> bool:

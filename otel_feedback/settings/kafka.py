@@ -10,11 +10,19 @@ from typing import Any, cast
 import msgspec
 
 from otel_feedback.errors import ConfigError
+from otel_feedback.sdk.forks import runs_greenlets
+from otel_feedback.settings.librdkafka import (
+    LEAST_REQUEST_BYTES,
+    MOST_REQUEST_BYTES,
+    NOT_IN_GREENLETS,
+    require_counterparts,
+    require_gssapi,
+)
 from otel_feedback.settings.registry import RegistryConfig
 from otel_feedback.settings.table import BY_NAME, KAFKA_SECURITY, SETTINGS, read_one
 from otel_feedback.settings.values import require
 
-__all__ = ["PER_TENANT", "KafkaConfig", "kafka_config", "require_avro", "require_codec"]
+__all__ = ["PER_TENANT", "KafkaConfig", "kafka_config", "require_avro", "require_client", "require_codec"]
 
 FEEDBACK_TOPIC = "agent-feedback"
 PER_TENANT = ".{tenant}"
@@ -27,6 +35,7 @@ _KAFKA_FIELDS = {
     "kafka_batch_size": "batch_size",
     "kafka_compression": "compression",
     "kafka_linger_ms": "linger_ms",
+    "kafka_client": "client",
     "kafka_client_id": "client_id",
     "kafka_value_format": "value_format",
 }
@@ -42,7 +51,8 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Where and how outcome events go to Kafka.
 
     `client_options` goes to kafka-python's clients as it is: SASL and TLS settings under kafka-python's names
-    (`sasl_mechanism`, `ssl_cafile` …). The repr shows the names only. `registry` is what values are written by where
+    (`sasl_mechanism`, `ssl_cafile` …); where `client` is `confluent`, only those that librdkafka has, too. The repr shows the
+    names only. `registry` is what values are written by where
     `value_format` is `avro`, and what readers ask for schemas.
     """
 
@@ -52,6 +62,7 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int = 100
     compression: str = "gzip"
     linger_ms: int = 75
+    client: str = "kafka-python"
     client_id: str = "otel-feedback"
     value_format: str = "json"
     registry: RegistryConfig | None = None
@@ -74,6 +85,11 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
         problem = _security_problem(self.client_options)
         if problem is not None:
             raise problem
+        if self.client == "confluent":
+            require_counterparts(self.client_options)
+            if not LEAST_REQUEST_BYTES <= self.max_request_bytes <= MOST_REQUEST_BYTES:
+                expected = f"from {LEAST_REQUEST_BYTES} to {MOST_REQUEST_BYTES}, since KAFKA_CLIENT is confluent"
+                raise ConfigError("KafkaConfig.max_request_bytes", self.max_request_bytes, expected)
         if self.registry is not None:
             require("KafkaConfig.registry", self.registry, RegistryConfig, "a RegistryConfig")
         if self.value_format == "avro" and self.registry is None:
@@ -152,3 +168,20 @@ def require_avro(config: KafkaConfig) -> None:
     """
     if config.value_format == "avro" and find_spec("fastavro") is None:
         raise ConfigError("KAFKA_VALUE_FORMAT", "avro", "fastavro to be installed: pip install 'otel-feedback[avro]'")
+
+
+def require_client(config: KafkaConfig) -> None:
+    """Check that what is to send is installed, without importing it, and can be used in this process.
+
+    Raises:
+        ConfigError: It is not, or cannot.
+    """
+    if config.client != "confluent":
+        return
+    if runs_greenlets():
+        raise ConfigError("KAFKA_CLIENT", "confluent", NOT_IN_GREENLETS)
+    if find_spec("confluent_kafka") is None:
+        expected = "confluent-kafka to be installed: pip install 'otel-feedback[confluent]'; or kafka-python"
+        raise ConfigError("KAFKA_CLIENT", "confluent", expected)
+    if config.client_options.get("sasl_mechanism") == "GSSAPI":
+        require_gssapi()

@@ -26,7 +26,7 @@ from otel_feedback.settings.values import (
     whole,
 )
 
-__all__ = ["BY_NAME", "KAFKA_SECURITY", "SETTINGS", "Setting", "read_one", "read_settings"]
+__all__ = ["BY_NAME", "KAFKA", "KAFKA_SECURITY", "SETTINGS", "Setting", "read_one", "read_settings"]
 
 
 class Setting(NamedTuple):
@@ -45,7 +45,8 @@ class Setting(NamedTuple):
     secret: bool = False
 
 
-_K, _E, _L, _P, _S = "Kafka", "Exporters", "Log tier", "Pipeline", "Switches"
+_E, _L, _P, _S = "Exporters", "Log tier", "Pipeline", "Switches"
+_K = KAFKA = "Kafka"
 _J, _C = "Journal", "Content"
 _TLS = KAFKA_SECURITY = "Kafka security"
 _R = "Schema registry"
@@ -74,6 +75,8 @@ SETTINGS: tuple[Setting, ...] = (
             "How batches are compressed: gzip, zstd, lz4, snappy or none.", _K),
     Setting("kafka_linger_ms", "KAFKA_LINGER_MS", "75", whole(0, 60_000),
             "How long a batch waits for more events at most, in milliseconds; less while they come one by one.", _K),
+    Setting("kafka_client", "KAFKA_CLIENT", "kafka-python", one_of("kafka-python", "confluent"),
+            "What sends the events: kafka-python, or confluent, which is faster and needs `otel-feedback[confluent]`.", _K),
     Setting("kafka_client_id", "KAFKA_CLIENT_ID", "otel-feedback", a_text,
             "What the broker's logs and quotas call this client.", _K),
     Setting("kafka_security_protocol", "KAFKA_SECURITY_PROTOCOL", None,

@@ -50,6 +50,20 @@ def test_patching_after_the_first_action_is_said_once_and_hangs_nothing(
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
+def test_librdkafka_is_refused_where_it_would_hold_up_all_greenlets(library: str, processes: Path, log: Path) -> None:
+    patch = {
+        "gevent": "from gevent import monkey; monkey.patch_all()",
+        "eventlet": "import eventlet; eventlet.monkey_patch()",
+    }
+    program = f"{patch[library]}\nimport otel_feedback as feedback\nfeedback.configure(kafka_client='confluent')"
+    ran = run(
+        processes, ["-W", "ignore", "-c", program], log, hook=False, KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{free_port()}"
+    )
+    assert ran.code == 1
+    assert "KAFKA_CLIENT='confluent': expected kafka-python, since gevent or eventlet has patched" in ran.err
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
 def test_what_a_dead_process_left_is_taken_over_when_the_process_is_patched(
     library: str, processes: Path, log: Path
 ) -> None:

@@ -13,13 +13,17 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple
 
+import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from typing_extensions import Self
 
 import otel_feedback as feedback
+from otel_feedback.exporters.kafka.confluent.exporter import ConfluentExporter
+from otel_feedback.exporters.kafka.exporter import KafkaExporter
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from tests.conftest import assert_balanced
 from tests.stack import kafka_clients
@@ -125,6 +129,13 @@ def configure(bootstrap_servers: str, topic: str, **settings: Any) -> FeedbackPi
         enable_outcome_logging=False,
         **settings,
     )
+
+
+def give_up_after(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have what was not acknowledged given up sooner than after a minute."""
+    kafka = "otel_feedback.exporters.kafka"
+    monkeypatch.setattr(f"{kafka}.exporter.KafkaExporter", partial(KafkaExporter, give_up_s=seconds))
+    monkeypatch.setattr(f"{kafka}.confluent.exporter.ConfluentExporter", partial(ConfluentExporter, give_up_s=seconds))
 
 
 def median_without_kafka_s(steps: int, pause_s: float) -> float:

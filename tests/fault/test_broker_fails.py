@@ -8,10 +8,10 @@ from functools import partial
 
 import pytest
 
-from otel_feedback.exporters.kafka.exporter import KafkaExporter
-from tests.fault.stream import Stream, account, assert_everything_arrived, configure
+from tests.fault.stream import Stream, account, assert_everything_arrived, configure, give_up_after
 from tests.stack.kafka import KafkaBroker
 
+pytestmark = pytest.mark.usefixtures("client")
 TOPIC = "agent-outcomes"
 
 
@@ -62,8 +62,7 @@ def test_a_pause_longer_than_the_worker_waits_sends_again_what_is_in_flight(
     broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The broker has the first copy in its socket and writes it when it goes on: repeats, and still in order."""
-    impatient = partial(KafkaExporter, give_up_s=1.0)
-    monkeypatch.setattr("otel_feedback.exporters.kafka.exporter.KafkaExporter", impatient)
+    give_up_after(1.0, monkeypatch)
     pipeline = configure(broker.bootstrap_servers, TOPIC)
     with Stream() as stream:
         stream.wait_for_steps(100)

@@ -25,6 +25,7 @@ from tests.stack.kafka import KafkaBroker
 from tests.stack.processes import LOOPBACK, free_port
 from tests.stack.waiting import wait_for, wait_until
 
+pytestmark = pytest.mark.usefixtures("client")
 MOST_BYTES = 2_000
 PATIENT_TOPIC = {"max.message.bytes": "1048588"}
 USER = "agent"

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from functools import partial
 
 import pytest
 
 import otel_feedback as feedback
-from otel_feedback.exporters.kafka.exporter import KafkaExporter
 from tests.fault.stream import (
     DELIVERY_TIMEOUT_S,
     SLOWER_AT_MOST,
@@ -17,12 +15,14 @@ from tests.fault.stream import (
     account,
     assert_everything_arrived,
     configure,
+    give_up_after,
     median_without_kafka_s,
 )
 from tests.stack import kafka_clients
 from tests.stack.kafka import KafkaBroker
 from tests.stack.slow_proxy import SlowProxy
 
+pytestmark = pytest.mark.usefixtures("client")
 ROUNDS = 2
 STEPS = 60
 PAUSE_S = 0.02
@@ -70,7 +70,7 @@ def test_what_does_not_get_through_in_time_goes_in_smaller_batches(
 ) -> None:
     """A full batch takes longer than the worker waits for it. A tenth of the time, on a line as much wider, is the same."""
     proxy.delay_s, proxy.bytes_per_s = 0.02, 100_000
-    monkeypatch.setattr("otel_feedback.exporters.kafka.exporter.KafkaExporter", partial(KafkaExporter, give_up_s=2.0))
+    give_up_after(2.0, monkeypatch)
     broker.create_topic("narrow", partitions=1)
     pipeline = configure(proxy.address, "narrow", kafka_compression="none")
     events = 1_500

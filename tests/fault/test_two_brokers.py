@@ -13,6 +13,7 @@ from tests.stack.kafka import KafkaBroker
 from tests.stack.processes import LOOPBACK
 from tests.stack.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("client")
 PARTITIONS = 3
 RUNS = 8  # enough that every partition has some
 

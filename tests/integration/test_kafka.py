@@ -58,7 +58,7 @@ def by_sequence(records: list[kafka_clients.Record]) -> list[kafka_clients.Recor
     return sorted(records, key=lambda record: int(dict(record.headers)["sequence"]))
 
 
-def test_the_snippet_in_a_fresh_process(kafka_broker: KafkaBroker) -> None:
+def test_the_snippet_in_a_fresh_process(client: str, kafka_broker: KafkaBroker) -> None:
     """A script that ends at once; nothing flushes, the interpreter's end delivers."""
     topic = new_topic(kafka_broker)
     done = run_python(
@@ -66,6 +66,7 @@ def test_the_snippet_in_a_fresh_process(kafka_broker: KafkaBroker) -> None:
         {
             "KAFKA_BOOTSTRAP_SERVERS": kafka_broker.bootstrap_servers,
             "ENABLE_KAFKA": "true",
+            "KAFKA_CLIENT": client,
             "KAFKA_OUTCOME_TOPIC": topic,
             "OTEL_TRACES_EXPORTER": "none",
             "OTEL_FEEDBACK_SHUTDOWN_TIMEOUT": "30",
@@ -105,6 +106,7 @@ def configure(broker: KafkaBroker, topic: str, **settings: Any) -> FeedbackPipel
     )
 
 
+@pytest.mark.usefixtures("client")
 @pytest.mark.parametrize("compression", ["gzip", "zstd", "lz4", "snappy", "none"])
 def test_runs_stay_in_order_with_every_compression(compression: str, kafka_broker: KafkaBroker) -> None:
     topic = new_topic(kafka_broker)
@@ -131,6 +133,7 @@ def test_runs_stay_in_order_with_every_compression(compression: str, kafka_broke
     assert sorted(int(dict(r.headers)["sequence"]) for r in records) == list(range(1000))
 
 
+@pytest.mark.usefixtures("client")
 def test_keys_are_partitioned_as_kafkas_own_producers_do(kafka_broker: KafkaBroker) -> None:
     """So that records of other producers with the same key land beside ours."""
     topic = new_topic(kafka_broker)
@@ -148,6 +151,7 @@ def test_keys_are_partitioned_as_kafkas_own_producers_do(kafka_broker: KafkaBrok
     assert all(len(used) == 1 for used in partitions.values())
 
 
+@pytest.mark.usefixtures("client")
 def test_a_record_that_the_broker_refuses_is_counted_kept_and_blocks_nobody(
     kafka_broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -172,6 +176,7 @@ def test_a_record_that_the_broker_refuses_is_counted_kept_and_blocks_nobody(
     assert (kept["refused_by"], kept["reason"], kept["event"]["metadata"]["i"]) == ("kafka", "too_large", 7)
 
 
+@pytest.mark.usefixtures("client")
 def test_revisions_of_an_event_share_a_partition_and_are_told_apart(kafka_broker: KafkaBroker) -> None:
     topic = new_topic(kafka_broker)
     pipeline = configure(kafka_broker, topic)
@@ -217,7 +222,7 @@ def test_every_action_has_its_event_where_one_percent_is_sampled(kafka_broker: K
     assert done.stdout.split() == ["1200", "0"]
 
 
-def test_a_fork_while_the_client_is_being_imported(kafka_broker: KafkaBroker) -> None:
+def test_a_fork_while_the_client_is_being_imported(client: str, kafka_broker: KafkaBroker) -> None:
     """Parent and child each deliver what is theirs, under producer ids of their own."""
     topic = new_topic(kafka_broker)
     done = run_python(
@@ -239,6 +244,7 @@ def test_a_fork_while_the_client_is_being_imported(kafka_broker: KafkaBroker) ->
         assert pipeline.shutdown(30)
         """,
         {
+            "KAFKA_CLIENT": client,
             "KAFKA_BOOTSTRAP_SERVERS": kafka_broker.bootstrap_servers,
             "KAFKA_OUTCOME_TOPIC": topic,
             "OTEL_TRACES_EXPORTER": "none",
@@ -250,6 +256,42 @@ def test_a_fork_while_the_client_is_being_imported(kafka_broker: KafkaBroker) ->
     names = sorted(json.loads(record.value or b"")["action_type"] for record in records)
     assert names == [*(f"child-{n}" for n in range(8)), "parent"]
     assert len({dict(record.headers)["producer_id"] for record in records}) == 9
+
+
+def test_a_child_of_a_program_that_is_connected_delivers_and_ends(client: str, kafka_broker: KafkaBroker) -> None:
+    """It ends as a program does: what it has of its parent's producer is not ended, which would wait for threads of its parent."""
+    topic = new_topic(kafka_broker)
+    done = run_python(
+        """
+        import os, sys, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import otel_feedback as feedback
+        pipeline = feedback.configure()
+        for _ in range(100):
+            with feedback.action("parent"): pass
+        assert pipeline.force_flush(30)
+        for n in range(3):
+            child = os.fork()
+            if not child:
+                with feedback.action("child"): pass
+                sys.exit(0 if pipeline.shutdown(30) else 1)
+            assert os.waitpid(child, 0)[1] == 0
+            with feedback.action("parent"): pass
+        assert pipeline.shutdown(30)
+        """,
+        {
+            "KAFKA_CLIENT": client,
+            "KAFKA_BOOTSTRAP_SERVERS": kafka_broker.bootstrap_servers,
+            "KAFKA_OUTCOME_TOPIC": topic,
+            "OTEL_TRACES_EXPORTER": "none",
+            "ENABLE_OUTCOME_LOGGING": "false",
+        },
+    )
+    assert done.returncode == 0, done.stderr
+    records = kafka_clients.read_topic(kafka_broker.bootstrap_servers, topic, 106)
+    names = [json.loads(record.value or b"")["action_type"] for record in records]
+    assert sorted(names) == [*["child"] * 3, *["parent"] * 103]
+    assert len({dict(record.headers)["producer_id"] for record in records}) == 4
 
 
 def test_the_end_of_the_program_delivers_through_the_producer_that_is_open(kafka_broker: KafkaBroker) -> None:

@@ -22,6 +22,7 @@ from tests.stack.kafka_properties import CLUSTER_ID
 from tests.stack.processes import free_port
 from tests.stack.waiting import wait_for
 
+pytestmark = pytest.mark.usefixtures("client")
 OTHER_CLUSTER = "YW5vdGhlci1jbHVzdGVyIQ"
 SERVICE = "agents"
 

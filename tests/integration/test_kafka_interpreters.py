@@ -26,13 +26,13 @@ pipeline.shutdown(5)
 @pytest.mark.parametrize(
     "options", [["-O"], ["-OO"], ["-W", "error"], ["-X", "dev"], ["-O", "-W", "error"]], ids=" ".join
 )
-def test_events_arrive(options: list[str], kafka_broker: KafkaBroker) -> None:
+def test_events_arrive(options: list[str], client: str, kafka_broker: KafkaBroker) -> None:
     topic = new_topic(kafka_broker, partitions=2)
     kafka_broker.create_topic(f"{topic}-dlq")
     kafka_broker.create_topic(f"{topic}-audit")
     given = environment(
         KAFKA_BOOTSTRAP_SERVERS=kafka_broker.bootstrap_servers, KAFKA_OUTCOME_TOPIC=topic,
-        OTEL_TRACES_EXPORTER="none", ENABLE_OUTCOME_LOGGING="false",
+        KAFKA_CLIENT=client, OTEL_TRACES_EXPORTER="none", ENABLE_OUTCOME_LOGGING="false",
     )  # fmt: skip
     done = subprocess.run(
         [sys.executable, *options, "-c", PROGRAM], env=given, capture_output=True, text=True, check=False

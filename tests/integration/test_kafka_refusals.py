@@ -22,10 +22,9 @@ from otel_feedback.events.model import epoch_us
 from otel_feedback.events.trim import smaller_forms
 from otel_feedback.exporters.kafka import inside
 from otel_feedback.exporters.kafka.dates import RecordDates
-from otel_feedback.exporters.kafka.exporter import KafkaExporter
 from otel_feedback.exporters.kafka.notices.sender import NoticeSender
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
-from tests.fault.stream import account, configure
+from tests.fault.stream import account, configure, give_up_after
 from tests.integration.test_kafka import new_topic
 from tests.stack import kafka_clients
 from tests.stack.kafka import KafkaBroker
@@ -36,8 +35,10 @@ HOUR_MS = 3_600_000
 POISON = b"poison-6b1f"
 
 
-@pytest.fixture(params=["whole batches", "send()"])
+@pytest.fixture(params=["whole batches", "send()", "confluent"])
 def either_line(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "confluent":
+        monkeypatch.setenv("KAFKA_CLIENT", request.param)
     if request.param == "send()":
         monkeypatch.setattr(inside, "KNOWN_VERSIONS", ("0.",))
 
@@ -101,6 +102,7 @@ def test_events_of_any_date_arrive_at_once_with_their_own_time(kafka_broker: Kaf
         assert dict(first[number].headers)["ce_time"].decode() == json.loads(one.to_json())["timestamp"]
 
 
+@pytest.mark.usefixtures("client")
 @pytest.mark.parametrize(("when", "limit_ms"), [*((when, "60000") for when in AGO), ("a year ago", "0")])
 def test_limits_of_a_topic_are_learned_from_one_refusal(when: str, limit_ms: str, kafka_broker: KafkaBroker) -> None:
     """Also one that takes nothing which has a date, by the time that it arrives."""
@@ -116,6 +118,7 @@ def test_limits_of_a_topic_are_learned_from_one_refusal(when: str, limit_ms: str
     assert sorted(first_records(kafka_broker, topic)) == list(range(300))
 
 
+@pytest.mark.usefixtures("client")
 @pytest.mark.parametrize("ahead_ms", [3 * HOUR_MS, -3 * HOUR_MS])
 def test_a_clock_that_is_wrong(ahead_ms: int, kafka_broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Events arrive, and so does the dead letter of one that is too large, although its topic has the same limits."""
@@ -156,12 +159,12 @@ LEAVES = """
 
 
 @pytest.mark.parametrize("who", ["journal replay", "the next process"])
-def test_what_a_dead_process_left_arrives(who: str, kafka_broker: KafkaBroker, tmp_path: Path) -> None:
+def test_what_a_dead_process_left_arrives(who: str, client: str, kafka_broker: KafkaBroker, tmp_path: Path) -> None:
     topic = new_topic(kafka_broker, partitions=1, message_timestamp_before_max_ms="60000", retention_ms="-1")
     given = {
         "KAFKA_BOOTSTRAP_SERVERS": kafka_broker.bootstrap_servers, "KAFKA_OUTCOME_TOPIC": topic,
         "OTEL_TRACES_EXPORTER": "none", "ENABLE_OUTCOME_LOGGING": "false", "XDG_STATE_HOME": str(tmp_path),
-        "OTEL_FEEDBACK_SHUTDOWN_TIMEOUT": "60",
+        "OTEL_FEEDBACK_SHUTDOWN_TIMEOUT": "60", "KAFKA_CLIENT": client,
     }  # fmt: skip
     assert run_python(LEAVES, given).returncode == -signal.SIGKILL
     if who == "journal replay":
@@ -193,16 +196,17 @@ def behind_firewall(firewall: SlowProxy) -> Iterator[KafkaBroker]:
 
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give up after seconds, not a minute, so that the test ends soon."""
-    monkeypatch.setattr("otel_feedback.exporters.kafka.exporter.KafkaExporter", partial(KafkaExporter, give_up_s=3))
+    give_up_after(3, monkeypatch)
     monkeypatch.setattr(
         "otel_feedback.exporters.kafka.notices.notices.NoticeSender", partial(NoticeSender, give_up_s=3)
     )
 
 
+@pytest.mark.usefixtures("client")
 def test_a_record_at_which_the_connection_breaks_stops_no_other(
     firewall: SlowProxy, behind_firewall: KafkaBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """kafka-python tries for ever, and never says an error: there is only time that passes."""
+    """Both clients try for ever, and never say an error: there is only time that passes."""
     impatient(monkeypatch)
     topic = new_topic(behind_firewall, partitions=2)
     pipeline = configure(firewall.address, topic, kafka_compression="none")
@@ -221,6 +225,7 @@ def test_a_record_at_which_the_connection_breaks_stops_no_other(
     assert {int(dict(letter.headers)["sequence"]) for letter in letters} == set(bad)
 
 
+@pytest.mark.usefixtures("client")
 def test_a_broker_that_takes_no_large_requests_gets_small_ones(
     kafka_broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

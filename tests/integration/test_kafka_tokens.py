@@ -54,6 +54,7 @@ def listening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listening]:
 
 
 @pytest.mark.brief
+@pytest.mark.usefixtures("client")
 def test_events_arrive_and_a_connection_gets_a_new_token_before_the_old_one_ends(listening: Listening) -> None:
     asked: list[str] = []
 
@@ -77,6 +78,7 @@ def test_events_arrive_and_a_connection_gets_a_new_token_before_the_old_one_ends
     assert len(kafka_clients.read_topic(listening.plain, topic, 21)) == 21
 
 
+@pytest.mark.usefixtures("client")
 @pytest.mark.parametrize("wrong", ["another's signature", "another audience", "ended"])
 def test_a_token_that_the_broker_refuses_keeps_events_and_the_next_one_delivers(
     listening: Listening, caplog: pytest.LogCaptureFixture, wrong: str
@@ -102,6 +104,7 @@ def test_a_token_that_the_broker_refuses_keeps_events_and_the_next_one_delivers(
     assert given[0] not in caplog.text
 
 
+@pytest.mark.usefixtures("client")
 def test_a_function_that_raises_is_named_without_what_it_said(
     listening: Listening, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -118,9 +121,9 @@ def test_a_function_that_raises_is_named_without_what_it_said(
     assert pipeline.shutdown(0.5) is False
 
 
-def test_the_doctor_and_readers_log_in_by_the_same_variable(listening: Listening, tmp_path: Path) -> None:
+def test_the_doctor_and_readers_log_in_by_the_same_variable(listening: Listening, client: str, tmp_path: Path) -> None:
     topic = unique("outcomes")
-    variables = {**listening.variables(), "KAFKA_OUTCOME_TOPIC": topic}
+    variables = {**listening.variables(), "KAFKA_CLIENT": client, "KAFKA_OUTCOME_TOPIC": topic}
     listening.gives(listening.authority.token())
     assert run_cli("topics", folder=tmp_path, variables=variables).returncode == 0
     pipeline = listening.configure(listening.authority.token, kafka_outcome_topic=topic)
@@ -142,6 +145,7 @@ def test_the_doctor_and_readers_log_in_by_the_same_variable(listening: Listening
     assert (login["state"], "KAFKA_SASL_OAUTH_TOKEN_PROVIDER" in login["todo"]) == ("failed", True), login
 
 
+@pytest.mark.usefixtures("client")
 def test_what_cannot_be_imported_is_refused_at_once(listening: Listening) -> None:
     for provider, why in (
         ("no_such_module:token", "No module named 'no_such_module'"),

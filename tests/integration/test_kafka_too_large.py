@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.integration.test_kafka import new_topic
 from tests.stack import kafka_clients
 from tests.stack.kafka import KafkaBroker
 
+pytestmark = pytest.mark.usefixtures("client")
 FLAGS = "otel_feedback.truncated"
 
 
@@ -22,7 +24,11 @@ def configure(broker: KafkaBroker, topic: str, **config: Any) -> FeedbackPipelin
     return feedback.configure(
         tracer_provider=TracerProvider(shutdown_on_exit=False),
         kafka=feedback.KafkaConfig(
-            bootstrap_servers=(broker.bootstrap_servers,), topic=topic, compression="none", **config
+            bootstrap_servers=(broker.bootstrap_servers,),
+            topic=topic,
+            compression="none",
+            client=os.environ["KAFKA_CLIENT"],
+            **config,
         ),
         enable_outcome_logging=False,
     )

@@ -17,8 +17,10 @@ from tests.stack.kafka import KafkaBroker
 FLUSH_S = 60
 
 
-@pytest.fixture(params=["whole batches", "send()"])
+@pytest.fixture(params=["whole batches", "send()", "confluent"])
 def either_line(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "confluent":
+        monkeypatch.setenv("KAFKA_CLIENT", request.param)
     if request.param == "send()":
         monkeypatch.setattr(inside, "KNOWN_VERSIONS", ("0.",))
 
@@ -67,6 +69,7 @@ def test_each_tenant_has_a_topic_of_its_own(kafka_broker: KafkaBroker) -> None:
     assert pipeline.metrics()["exporters"]["kafka"]["redirected"] == {"name": 120, "limit": 0}
 
 
+@pytest.mark.usefixtures("client")
 def test_tenants_that_are_too_many_share_a_topic(kafka_broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault in what tenants are called makes no more topics than so many; one that is there is used all the same."""
     monkeypatch.setattr(tenants, "MOST_TOPICS", 3)

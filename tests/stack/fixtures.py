@@ -51,6 +51,13 @@ _TOOLS: dict[str, Callable[[], object]] = {
 _missing: dict[str, int] = {}  # reason to number of tests
 
 
+@pytest.fixture(params=["kafka-python", "confluent"])
+def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What sends, in this process; one that the test starts has to be told. What `.ci/run` has of the second: `plan.py`."""
+    monkeypatch.setenv("KAFKA_CLIENT", request.param)
+    return request.param
+
+
 @pytest.fixture(scope="session")
 def kafka_broker() -> Iterator[KafkaBroker]:
     """A broker that all tests share; a test that breaks it needs `KafkaBroker.launch_own()`."""

@@ -32,6 +32,12 @@ class TellingExporter(ScriptedExporter):
         self.tell = answered
 
 
+class AskedExporter(ScriptedExporter):
+    """Knows how soon it wants to be asked."""
+
+    ask_s = 0.25
+
+
 class Later:
     """A receipt that is asked; `polls` counts how often."""
 
@@ -136,3 +142,12 @@ def test_delivered_together_is_as_one_by_one(together: list[list[int]], lost: se
     many.rewind()
     single.rewind()
     assert [one.sequence for one in many.lease(30)] == [one.sequence for one in single.lease(30)]
+
+
+def test_one_that_wants_to_be_asked_says_how_soon() -> None:
+    exporter = AskedExporter()
+    following = InFlight(exporter, lambda: None)
+    assert following.poll_s == 0.25
+    exporter.ask_s = 0.5
+    assert following.poll_s == 0.5
+    assert InFlight(ScriptedExporter(), lambda: None).poll_s == in_flight.POLL_S

@@ -69,3 +69,14 @@ def test_the_full_part_leaves_nothing_out() -> None:
     run, full = ((ROOT / ".ci" / name).read_text("utf-8") for name in ("run", "full"))
     assert run.count(" -m 'not ") == run.count('if [[ "${FULL:-}" != true ]]') == 1
     assert "FULL=true exec" in full
+
+
+def test_the_part_for_each_change_has_a_case_of_each_kind_by_the_other_client() -> None:
+    told = collect("-q", "-m", "not thorough", "tests/fault", "tests/integration")
+    by_confluent = [line for line in told.splitlines() if "[" in line and "confluent" in line]
+    files = {line.partition("::")[0].rpartition("/")[2] for line in by_confluent}
+    assert files == {
+        "test_broker_refuses.py", "test_kafka.py", "test_kafka_lines.py", "test_kafka_refusals.py", "test_kafka_tokens.py",
+        "test_tenant_topics.py",
+    }  # fmt: skip
+    assert len(by_confluent) < 15

@@ -13,7 +13,9 @@ _ADVICE = (
     ),
     (re.compile(r"TokenError|OAUTHBEARER"), "correct KAFKA_SASL_OAUTH_TOKEN_PROVIDER; `otel-feedback doctor` asks it"),
     (
-        re.compile(r"SaslAuthenticationFailed|AuthenticationFailed|SaslMechanism|IllegalSasl|AuthenticationMethod"),
+        re.compile(
+            r"SaslAuthenticationFailed|AuthenticationFailed|SaslMechanism|IllegalSasl|AuthenticationMethod|SASL authentication error"
+        ),
         "correct KAFKA_SASL_MECHANISM, KAFKA_SASL_PLAIN_USERNAME and KAFKA_SASL_PLAIN_PASSWORD",
     ),
     (
@@ -21,7 +23,7 @@ _ADVICE = (
         "create it by `otel-feedback topics`, or correct KAFKA_OUTCOME_TOPIC",
     ),
     (re.compile(r"is it there\?"), "`otel-feedback doctor` looks"),
-    (re.compile(r"CERTIFICATE_VERIFY_FAILED|SSLCert"), "correct KAFKA_SSL_CAFILE"),
+    (re.compile(r"CERTIFICATE_VERIFY_FAILED|certificate verify failed|SSLCert"), "correct KAFKA_SSL_CAFILE"),
 )
 
 

@@ -79,6 +79,14 @@ class Wire(Protocol):
         """Give up the producer with all that is in flight."""
         ...
 
+    def ask(self) -> None:
+        """Have the client say what it knows of what is in flight."""
+        ...
+
+    def learn(self, failure: Exception, record: Record) -> bool:
+        """Take over the limits that a refusal is about; True when that may be all that was wrong."""
+        ...
+
 
 class CarefulSender:
     """Sends leases and waits for the answers.
@@ -187,7 +195,7 @@ class CarefulSender:
         if failure is None:
             return None, []
         self._wire.drop()  # the producer refuses everything after a refusal
-        self._dates.learn(failure)
+        self._wire.learn(failure, portion[0])
         return failure, receipt.unsettled
 
     def _send_otherwise(self, record: Record, failure: Exception) -> Refusal | None:
@@ -215,10 +223,11 @@ class CarefulSender:
                     self._trimmed(record, payload)
                 return None
             self._wire.drop()
+            self._wire.learn(again, record)
             refusal, is_date = refusal_of(again), is_about_date(again)
 
     def _receipt(self, sent: list[Portion], refused: list[Result]) -> KafkaReceipt:
-        return KafkaReceipt(sent, refused, _judge, time.monotonic() + self._give_up_s)
+        return KafkaReceipt(sent, refused, _judge, time.monotonic() + self._give_up_s, ask=self._wire.ask)
 
     @staticmethod
     def _await(receipt: KafkaReceipt, results: list[Result]) -> Exception | None:

@@ -62,6 +62,14 @@ class RecordDates:
         earliest_ms, latest_ms = limits
         return min(max(epoch_us(record.timestamp) // 1_000, earliest_ms), latest_ms)
 
+    def limit(self, before_ms: int | None, after_ms: int) -> bool:
+        """Take over limits that somebody knows; False when they are those that it has."""
+        had = self._before_ms, self._after_ms
+        margin_ms = MOST_MARGIN_MS if before_ms is None else min(MOST_MARGIN_MS, (before_ms + after_ms) // 4)
+        self._before_ms = None if before_ms is None else before_ms - margin_ms
+        self._after_ms = min(0, after_ms - margin_ms)
+        return (self._before_ms, self._after_ms) != had
+
     def learn(self, exc: Exception) -> bool:
         """Take over the limits that a refusal names; True when it names some."""
         found = _WITHIN.search(str(exc))

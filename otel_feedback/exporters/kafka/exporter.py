@@ -1,4 +1,4 @@
-"""Outcome events to Kafka, by kafka-python: acks=all, idempotent, in order per key.
+"""Outcome events to Kafka, acks=all, idempotent, in order per key: what is the same whichever client sends, and kafka-python's.
 
 Input: leases of records on the worker's thread. Output: receipts that follow the futures of the producer.
 Only the producer retries; when a record has not been acknowledged for `give_up_s`, or fails in a way that may
@@ -25,6 +25,7 @@ from otel_feedback.exporters.kafka.careful import CarefulSender
 from otel_feedback.exporters.kafka.connection import KafkaConnection
 from otel_feedback.exporters.kafka.dates import RecordDates
 from otel_feedback.exporters.kafka.destination import KafkaDestination
+from otel_feedback.exporters.kafka.line import KEYS, Connection, Line, Producer
 from otel_feedback.exporters.kafka.pace import Pace
 from otel_feedback.exporters.kafka.receipt import (
     TIMEOUT,
@@ -46,10 +47,8 @@ from otel_feedback.throttle import ThrottledLog
 if TYPE_CHECKING:
     from typing_extensions import Never
 
-    from otel_feedback.exporters.kafka.lines import Line
-    from otel_feedback.exporters.kafka.producer import OutcomeProducer
 
-__all__ = ["KafkaExporter"]
+__all__ = ["GIVE_UP_S", "KafkaExporter", "OutcomeExporter"]
 
 logger = get_logger(__name__)
 
@@ -63,26 +62,21 @@ GIVE_UP_S = 60.0
 """How long a record may stay unacknowledged before the producer is built anew, in seconds."""
 
 
-class KafkaExporter:
+class OutcomeExporter:
     """Sends records to one topic, or to one for each tenant. The producer is built, and blocks, on the worker's thread only.
 
     Args:
         config: Where and how to send.
-        connected: Called after a producer was built.
+        connection: To a client's producer.
+        give_up_s: How long a record may stay unacknowledged before the producer is built anew, in seconds.
     """
 
     name = "kafka"
     durable = True
 
-    def __init__(
-        self,
-        config: KafkaConfig,
-        *,
-        connected: Callable[[], None] = lambda: None,
-        give_up_s: float = GIVE_UP_S,
-    ) -> None:
+    def __init__(self, config: KafkaConfig, connection: Connection, give_up_s: float) -> None:
         self._config = config
-        self._connection = KafkaConnection(config, connected)
+        self._connection = connection
         self._give_up_s = give_up_s
         self._log = ThrottledLog(logger)
         self._tenants = TenantTopics(config) if is_per_tenant(config.topic) else None
@@ -98,7 +92,7 @@ class KafkaExporter:
         # one subject for all topics of tenants: a schema of one's own would be one more thing that holds others up
         self._values = values_for(config, shared_topic(config.topic))
         self._where = KafkaDestination(config.bootstrap_servers, config.topic)
-        self._met: tuple[OutcomeProducer, str | None] | None = None  # whose cluster was looked at, and which it is
+        self._met: tuple[Producer, str | None] | None = None  # whose cluster was looked at, and which it is
         self.linger_s = config.linger_ms / 1e3
 
     @property
@@ -147,7 +141,7 @@ class KafkaExporter:
         if refused:
             self._answered()
         give_up_at = time.monotonic() + self._give_up_s
-        return KafkaReceipt(sent, refused, self._judge, give_up_at, self._pace.acknowledge)
+        return KafkaReceipt(sent, refused, self._judge, give_up_at, self._pace.acknowledge, self.ask)
 
     def send(self, records: Sequence[Record], *, more: bool = False) -> tuple[list[Portion], list[Result]]:
         """Hand records to the producer; those that it does not even take are refused."""
@@ -169,6 +163,13 @@ class KafkaExporter:
         """Return the partition that a record goes to."""
         return self._ready_line().partition_of(record)
 
+    def ask(self) -> None:
+        """Have the client say what it knows of what is in flight; nothing where it says so by itself."""
+
+    def learn(self, failure: Exception, record: Record) -> bool:
+        """Take over the limits that a refusal is about; True when that may be all that was wrong."""
+        return self._dates.learn(failure)
+
     def _judge(self, exc: Exception, record: Record) -> Never:
         """Raise what became of everything in flight, after this record failed with `exc`.
 
@@ -179,7 +180,7 @@ class KafkaExporter:
         """
         if isinstance(exc, ExportError) and exc.reason == TIMEOUT:
             self._pace.slow_down()
-        is_known = self._dates.learn(exc) or not is_about_one_record(exc)
+        is_known = self.learn(exc, record) or not is_about_one_record(exc)
         if not is_known or record.sequence <= self._troubled_to.get(record.origin.producer_id, -1):
             self._careful_to = self._highest.copy()
         elif not concerns_all(exc):
@@ -208,24 +209,25 @@ class KafkaExporter:
             return known.line
         self._values.prepare()
         topic, values = self._config.topic, self._values
-        line = _line_into(
-            producer, topic, sorted(partitions), values, self._dates, self._say_trimmed, self._say_answered
-        )
+        line = self._line_into(producer, topic, sorted(partitions), values, KEYS)
         self._line = _Known(producer, len(partitions), line)
         return line
 
-    def _line_of_tenants(self, producer: OutcomeProducer, topics: TenantTopics) -> Line:
+    def _line_of_tenants(self, producer: Producer, topics: TenantTopics) -> Line:
         known = self._line
         if known is None or known.producer is not producer:
             from otel_feedback.exporters.kafka.topic_lines import TopicLines
 
             self._values.prepare()
-            more = self._values, self._dates, self._say_trimmed, self._say_answered, KEYS_OF_TENANT
-            line = TopicLines(producer, topics, lambda name, partitions: _line_into(producer, name, partitions, *more))
+
+            def line_to(name: str, partitions: Sequence[int]) -> Line:
+                return self._line_into(producer, name, partitions, self._values, KEYS_OF_TENANT)
+
+            line = TopicLines(producer, topics, line_to)
             known = self._line = _Known(producer, 0, line)
         return known.line
 
-    def _meet(self, producer: OutcomeProducer) -> None:
+    def _meet(self, producer: Producer) -> None:
         """See which cluster a producer has got to; one that is another than before gets nothing."""
         seen = producer.cluster_seen()
         if self._met == (producer, seen.cluster_id):
@@ -247,12 +249,9 @@ class KafkaExporter:
             raise ExportError("another_cluster", detail, retryable=True)
         self._met = producer, seen.cluster_id
 
-    def _say_answered(self) -> None:
-        self._answered()
-
-    def call_when_answered(self, answered: Callable[[], None]) -> None:
-        """Call this, from another thread, when something became known of what is in flight."""
-        self._answered = answered
+    def _line_into(self, producer: Any, topic: str, partitions: Sequence[int], values: Values, keys: int) -> Line:
+        """Return the way into a producer; `keys`: whose place is remembered."""
+        raise NotImplementedError
 
     def abandon(self) -> None:
         if self._tenants is not None:
@@ -278,17 +277,37 @@ class KafkaExporter:
         self._highest, self._troubled_to, self._careful_to = {}, {}, {}
 
 
+class KafkaExporter(OutcomeExporter):
+    """By kafka-python.
+
+    Args:
+        connected: Called after a producer was built.
+    """
+
+    def __init__(
+        self, config: KafkaConfig, *, connected: Callable[[], None] = lambda: None, give_up_s: float = GIVE_UP_S
+    ) -> None:
+        super().__init__(config, KafkaConnection(config, connected), give_up_s)
+
+    def call_when_answered(self, answered: Callable[[], None]) -> None:
+        """Call this, from another thread, when something became known of what is in flight."""
+        self._answered = answered
+
+    def _line_into(self, producer: Any, topic: str, partitions: Sequence[int], values: Values, keys: int) -> Line:
+        # here, since this imports kafka-python, which is slow
+        from otel_feedback.exporters.kafka.lines import line_into
+        from otel_feedback.exporters.kafka.producer import partitioner
+
+        said = self._dates, self._say_trimmed, self._say_answered
+        return line_into(producer, topic, values, partitioner(partitions), *said, keys)
+
+    def _say_answered(self) -> None:
+        self._answered()
+
+
 class _Known(NamedTuple):
     """The way into a producer, which knows so many partitions."""
 
-    producer: OutcomeProducer
+    producer: Producer
     partitions: int
     line: Line
-
-
-def _line_into(producer: OutcomeProducer, topic: str, partitions: Sequence[int], values: Values, *more: Any) -> Line:
-    # here, since this imports kafka-python, which is slow
-    from otel_feedback.exporters.kafka.lines import line_into
-    from otel_feedback.exporters.kafka.producer import partitioner
-
-    return line_into(producer, topic, values, partitioner(partitions), *more)

@@ -9,9 +9,9 @@ Imports kafka-python, which takes 100 ms: itself imported when the first event i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 from kafka.errors import MessageSizeTooLargeError
 
@@ -22,43 +22,15 @@ from otel_feedback.exporters.kafka.batches import BatchAnswer, BatchPortion, Bat
 from otel_feedback.exporters.kafka.dates import RecordDates
 from otel_feedback.exporters.kafka.headers import record_headers
 from otel_feedback.exporters.kafka.inside import Inside
-from otel_feedback.exporters.kafka.receipt import TOO_LARGE, Future, FuturePortion, Portion, Result, refusal_of
+from otel_feedback.exporters.kafka.line import KEYS, Line, OneByOne, PartitionOf, Trimmed
+from otel_feedback.exporters.kafka.receipt import Future, FuturePortion, Portion, Result, refusal_of
 from otel_feedback.exporters.kafka.values import Values
 from otel_feedback.exporters.kafka.wire import BATCH_HEAD_BYTES, encode_record, key_field
 
-__all__ = ["BatchLine", "Line", "RecordLine", "line_into"]
-
-PartitionOf = Callable[[bytes], int]
-Trimmed = Callable[[Record, bytes], None]
-"""Told of a record that goes with less text, and the payload that it goes with."""
+__all__ = ["BatchLine", "RecordLine", "line_into"]
 
 _Entry = tuple[Record, bytes, bytes, int]
 """A record, its key as on the wire, its value, and its date in milliseconds since 1970."""
-
-KEYS = 16_384
-"""Keys whose place is remembered, of one topic: a run has many events and one key."""
-
-
-class Line(Protocol):
-    """A way into the producer. `last` is the future of what was handed over last."""
-
-    last: Future | None
-
-    def send(self, lease: Sequence[Record], *, more: bool) -> tuple[list[Portion], list[Result]]:
-        """Hand records to the producer; return what follows them, and those that cannot go, with why.
-
-        Args:
-            more: Another lease follows soon, so these may wait for it.
-        """
-        ...
-
-    def send_as(self, record: Record, payload: bytes, date_ms: int) -> Portion | Refusal:
-        """Hand one record over, with another payload, or dated otherwise."""
-        ...
-
-    def partition_of(self, record: Record) -> Hashable:
-        """Return the partition that a record goes to; ValueError where its key is no text."""
-        ...
 
 
 def line_into(
@@ -84,8 +56,10 @@ def line_into(
     return BatchLine(inside, producer, values, partition_of, dates, trimmed, answered, keys)
 
 
-class RecordLine:
+class RecordLine(OneByOne):
     """Each record by the producer's public `send()`."""
+
+    last: Future | None
 
     def __init__(
         self,
@@ -98,28 +72,15 @@ class RecordLine:
         answered: Callable[[], None],
         keys: int,
     ) -> None:
-        self.last: Future | None = None
+        super().__init__(dates, trimmed)
         self._answered: Callable[[Any], None] = lambda _value: answered()
-        self._dates = dates
         self._producer = producer
         self._topic = topic
         self._values = values
         self._partition_of = lru_cache(keys)(partition_of)
-        self._trimmed = trimmed
 
     def send(self, lease: Sequence[Record], *, more: bool) -> tuple[list[Portion], list[Result]]:
-        portions: list[Portion] = []
-        refused: list[Result] = []
-        limits = self._dates.limits()
-        for record in lease:
-            date_ms = self._dates.date_ms(record, limits)
-            taken = self.send_as(record, record.payload, date_ms)
-            if isinstance(taken, Refusal) and taken.reason == TOO_LARGE:
-                taken = self._send_smaller(record, date_ms, taken)
-            if isinstance(taken, Refusal):
-                refused.append((record, taken))
-            else:
-                portions.append(taken)
+        portions, refused = super().send(lease, more=more)
         if self.last is not None:  # the others are looked after now and then
             self.last.add_both(self._answered)
         return portions, refused
@@ -136,14 +97,6 @@ class RecordLine:
 
     def partition_of(self, record: Record) -> int:
         return self._partition_of(record.key.encode())
-
-    def _send_smaller(self, record: Record, date_ms: int, refusal: Refusal) -> Portion | Refusal:
-        for payload in smaller_forms(record.payload):
-            taken = self.send_as(record, payload, date_ms)
-            if not isinstance(taken, Refusal):
-                self._trimmed(record, payload)
-                return taken
-        return refusal
 
 
 class _Open:

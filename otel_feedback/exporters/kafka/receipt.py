@@ -126,9 +126,10 @@ class KafkaReceipt:
     Args:
         give_up_at: By the monotonic clock: then what is not acknowledged has failed.
         acknowledge: Told how many records were acknowledged.
+        ask: Called before the portions are looked at: has the client say what it knows.
     """
 
-    __slots__ = ("_acknowledge", "_give_up_at", "_judge", "_refused", "_waiting")
+    __slots__ = ("_acknowledge", "_ask", "_give_up_at", "_judge", "_refused", "_waiting")
 
     def __init__(
         self,
@@ -137,8 +138,10 @@ class KafkaReceipt:
         judge: Judge,
         give_up_at: float,
         acknowledge: Callable[[int], None] = lambda _count: None,
+        ask: Callable[[], None] = lambda: None,
     ) -> None:
         self._acknowledge = acknowledge
+        self._ask = ask
         self._waiting = waiting
         self._refused = refused
         self._judge = judge
@@ -154,6 +157,8 @@ class KafkaReceipt:
         return sorted((record for portion in self._waiting for record in portion.records), key=_sequence)
 
     def poll(self) -> Iterable[Result]:
+        if self._waiting:
+            self._ask()
         settled: list[Result] = self._refused
         refused = len(settled)
         self._refused = []

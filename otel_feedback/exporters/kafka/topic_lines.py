@@ -16,8 +16,7 @@ from typing import NamedTuple
 from otel_feedback.errors import ExportError
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Refusal
-from otel_feedback.exporters.kafka.lines import Line
-from otel_feedback.exporters.kafka.producer import OutcomeProducer
+from otel_feedback.exporters.kafka.line import Line, Producer
 from otel_feedback.exporters.kafka.receipt import Future, NotTakenError, Portion, Result, unavailable
 from otel_feedback.exporters.kafka.tenants import MISSING, TenantTopics
 
@@ -70,7 +69,7 @@ class TopicLines:
         line_to: Makes the way to a topic that has these partitions.
     """
 
-    def __init__(self, producer: OutcomeProducer, topics: TenantTopics, line_to: LineTo) -> None:
+    def __init__(self, producer: Producer, topics: TenantTopics, line_to: LineTo) -> None:
         self.last: Future | None = None
         self._producer = producer
         self._topics = topics
