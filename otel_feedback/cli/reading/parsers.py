@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from otel_feedback.cli.arguments import add_bootstrap_servers, add_json, moment, positive
@@ -12,7 +12,7 @@ from otel_feedback.cli.reading.names import FILTERS, GROUPS, SORTS, STATUSES
 if TYPE_CHECKING:
     from otel_feedback.downstream.tables.selection import Selection
 
-__all__ = ["add_failures", "add_sql", "add_stats", "add_tail", "add_trace", "add_where"]
+__all__ = ["add_failures", "add_filter", "add_sql", "add_stats", "add_tail", "add_trace", "add_where"]
 
 WHERE = """
 where and which, the same for tail, stats, failures, trace and sql:
@@ -75,6 +75,13 @@ def add_where(parser: argparse.ArgumentParser) -> None:
     add_bootstrap_servers(where)
 
 
+def add_filter(parser: Any, name: str, what: str | None, choices: Sequence[str] | None = None) -> None:
+    """Add an option of FILTERS, which `selection.values_of` reads."""
+    parser.add_argument(
+        f"--{name}", dest=f"of_{name}", action="append", choices=choices, metavar=name.upper(), help=what
+    )
+
+
 def _reading(examples: str, positional: str = "") -> dict[str, Any]:
     common = argparse.ArgumentParser(add_help=False)
     add_where(common)
@@ -83,10 +90,7 @@ def _reading(examples: str, positional: str = "") -> dict[str, Any]:
     which.add_argument("--until", type=moment, metavar="WHEN", help="ended before: 2h ago, or a time")
     for name in FILTERS:
         choices = STATUSES if name == "status" else None
-        which.add_argument(
-            f"--{name}", dest=f"of_{name}", action="append", choices=choices, metavar=name.upper(),
-            help=", ".join(STATUSES) if choices else None,
-        )  # fmt: skip
+        add_filter(which, name, ", ".join(STATUSES) if choices else None, choices)
     which.add_argument("--tag", dest="of_tag", action="append", metavar="TAG", help="has this tag, and this")
     which.add_argument(
         "--text", dest="of_text", action="append", metavar="TEXT", help="in names, errors, tags or metadata"
