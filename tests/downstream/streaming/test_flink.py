@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from otel_feedback import OutcomeEvent
 from otel_feedback.downstream.streaming.local import newest_checkpoint
 from otel_feedback.downstream.streaming.texts import MARGIN_S, Options, text
 from otel_feedback.downstream.tables.opening import open_log
+from tests.downstream.streaming.test_launching import is_running
 from tests.downstream.tables import made
 from tests.downstream.tables.test_views import windows_of
 from tests.stack import kafka_clients
@@ -172,15 +174,19 @@ def test_one_pass_has_every_window_and_counts_what_is_none(
     assert not list((tmp_path / "state").rglob("run.sql"))
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(500)
 def test_a_process_that_ends_is_gone_on_from_its_checkpoint(
     kafka_broker: KafkaBroker, flink: Flink, tmp_path: Path
 ) -> None:
-    """Stopped by a signal, and killed: what arrives meanwhile is counted once, with what was there before."""
+    """Stopped by a signal, its Java killed, and killed itself, with which its Java ends, too.
+
+    What arrives meanwhile is counted once, with what was there before.
+    """
     topics = Topics.make(kafka_broker)
-    events = made.recent(made.events(3_000, minutes=MINUTES))
+    events = made.recent(made.events(4_000, minutes=MINUTES))
     checkpoints = tmp_path / "state" / "windows" / "checkpoints"
-    for end, number in ((signal.SIGTERM, 1_000), (signal.SIGKILL, 2_000), (signal.SIGTERM, 3_000)):
+    ends = (("stopped", 1_000), ("Java killed", 2_000), ("killed", 3_000), ("stopped", 4_000))
+    for end, number in ends:
         topics.send(events[number - 1_000 : number])
         expected = len(made.outcomes(events[:number]))
         before = newest_checkpoint(checkpoints)
@@ -194,18 +200,26 @@ def test_a_process_that_ends_is_gone_on_from_its_checkpoint(
             seen = newest_checkpoint(checkpoints)
             wait_until(lambda: newest_checkpoint(checkpoints) != seen, timeout_s=60, what="a checkpoint")  # noqa: B023
             pid = java_of(process.pid)
-            if end is signal.SIGKILL:
-                subprocess.run(["kill", "-KILL", str(pid)], check=True)
-                assert process.wait() == 1
-            else:
-                process.send_signal(end)
+            if end == "stopped":
+                process.send_signal(signal.SIGTERM)
                 assert process.wait() == 0
+            elif end == "killed":
+                process.kill()
+                wait_until(lambda: not is_running(pid), timeout_s=30, what="the end of its Java")  # noqa: B023
+            else:
+                os.kill(pid, signal.SIGKILL)
+                assert process.wait() == 1
+            assert not is_running(pid)
+            assert not list((tmp_path / "state").rglob("run.sql"))
     assert_equal(topics.windows(), made.windows(events))
 
 
 def java_of(pid: int) -> int:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return int(children[0])
+    """Return the Java below what the command launches."""
+    for _ in range(2):
+        pid = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+    assert Path(f"/proc/{pid}/comm").read_text() == "java\n"
+    return pid
 
 
 @pytest.mark.timeout(600)
