@@ -3,7 +3,7 @@
     ours ──a pipe, its stdin──► this file, run as a script ──► the program
                                 [SCRIPT, PROGRAM, ARGUMENTS…]
 
-At the end of the pipe it kills the program and removes the script, which may hold a password. Signals go on to the program,
+At the end of the pipe it removes the script, which may hold a password, and kills the program. Signals go on to the program,
 whose exit code is this one's; files that were passed on stay open for it. A thread reads the pipe, the main one waits.
 
 Why not PR_SET_PDEATHSIG: it is Linux's alone, needs code between fork and exec, and goes by the thread that forked.
@@ -59,9 +59,9 @@ def _main(script: Path, command: Sequence[str]) -> int:
 def _watch(child: subprocess.Popen[bytes], script: Path) -> None:
     while os.read(0, 1):
         pass
-    child.kill()
     with contextlib.suppress(OSError):
         script.unlink()
+    child.kill()
 
 
 if __name__ == "__main__":
