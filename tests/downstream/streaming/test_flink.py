@@ -18,8 +18,9 @@ import pytest
 
 from otel_feedback import OutcomeEvent
 from otel_feedback.downstream.streaming.local import newest_checkpoint
-from otel_feedback.downstream.streaming.texts import MARGIN_S, Options, text
+from otel_feedback.downstream.streaming.texts import JOBS, MARGIN_S, Options, text
 from otel_feedback.downstream.tables.opening import open_log
+from otel_feedback.exporters.kafka.topics import topic_for
 from tests.downstream.streaming.test_launching import is_running
 from tests.downstream.tables import made
 from tests.downstream.tables.test_views import windows_of
@@ -67,11 +68,13 @@ class Topics(NamedTuple):
         events, rows, refused = names
         return cls(broker, events, Rows(broker, rows), Rows(broker, refused))
 
-    def send(self, events: Sequence[OutcomeEvent], *others: bytes) -> None:
+    def send(self, events: Sequence[OutcomeEvent], *others: bytes, topic: str | None = None) -> None:
         """Send records, all of a run to one partition, compressed by zstd."""
         records = [((event.run_id or "").encode(), event.to_json().encode()) for event in events]
         records += [(b"", each) for each in others]
-        kafka_clients.produce_keyed(self.broker.bootstrap_servers, self.events, records, compression="zstd")
+        kafka_clients.produce_keyed(
+            self.broker.bootstrap_servers, topic or self.events, records, compression="zstd"
+        )  # fmt: skip
 
     def options(self, **given: Any) -> Options:
         return Options(
@@ -263,11 +266,9 @@ def test_the_other_jobs(kafka_broker: KafkaBroker, flink: Flink, tmp_path: Path,
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert_right(topics, job, events)
     if job == "outcomes_latest":
-        found = {row["event_id"]: (row["revision"], row["status"], row["own_cost"]) for row in topics.rows.newest()}
-        assert found == {e.event_id: (e.revision, e.status, e.own_cost) for e in made.outcomes(events)}
         return
-    assert_equal(topics.windows(), made.windows(events))
     conditions = [row for row in topics.rows.newest() if row["conditions"]]
     for row in topics.rows.newest():
         ended = row["executions"]
@@ -277,6 +278,72 @@ def test_the_other_jobs(kafka_broker: KafkaBroker, flink: Flink, tmp_path: Path,
         ]  # fmt: skip
         assert (row["conditions"] or "") == ",".join(holds)
     assert conditions
+
+
+def assert_right(topics: Topics, job: str, events: Sequence[OutcomeEvent]) -> None:
+    if job == "outcomes_latest":
+        found = {row["event_id"]: (row["revision"], row["status"], row["own_cost"]) for row in topics.rows.newest()}
+        assert found == {e.event_id: (e.revision, e.status, e.own_cost) for e in made.outcomes(events)}
+    else:
+        assert_equal(topics.windows(), made.windows(events))
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_topics_of_all_tenants_are_read_and_an_event_counts_on_its_own(
+    kafka_broker: KafkaBroker, flink: Flink, tmp_path: Path, job: str
+) -> None:
+    """With the shared one; without dead letters, and without what somebody says of another on a topic of his."""
+    topics = Topics.make(kafka_broker)
+    events = made.recent(made.events(2_000, minutes=30))
+    by_tenant = send_by_tenant(topics, events)
+    acme = topic_for(f"{topics.events}.{{tenant}}", "acme")
+    topics.send([made.changed(by_tenant["acme"][0], event_id="not-theirs", tenant_id="globex")], topic=acme)
+    kafka_broker.create_topic(f"{acme}-dlq", 1)
+    topics.send([made.changed(by_tenant["acme"][0], event_id="dead")], topic=f"{acme}-dlq")
+    done = subprocess.run(
+        stream(topics, flink, tmp_path, job, "--once"), env=of_tenants(topics, flink), capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert_right(topics, job, events)
+    refused = [(row["reason"], row["tenant_id"], row["records"]) for row in topics.refused.newest()]
+    assert refused == [("other_tenant", "globex", 1)]
+
+
+def test_a_tenant_that_comes_later_is_read_from_the_beginning(
+    kafka_broker: KafkaBroker, flink: Flink, tmp_path: Path
+) -> None:
+    topics = Topics.make(kafka_broker)
+    events = made.recent(made.events(2_000, minutes=30))
+    others = [event for event in events if event.tenant_id != "initech"]
+    send_by_tenant(topics, others)
+    with subprocess.Popen(stream(topics, flink, tmp_path, "windows"), env=of_tenants(topics, flink)) as process:
+        try:
+            expected = len(made.outcomes(others))
+            wait_until(lambda: topics.counted() == expected, timeout_s=90, what=f"{expected} actions", poll_s=1)
+            send_by_tenant(topics, [event for event in events if event.tenant_id == "initech"])
+            expected = len(made.outcomes(events))
+            wait_until(lambda: topics.counted() == expected, timeout_s=60, what="those of the tenant", poll_s=1)
+        finally:
+            process.terminate()
+    assert_equal(topics.windows(), made.windows(events))
+
+
+def send_by_tenant(topics: Topics, events: Sequence[OutcomeEvent]) -> dict[str | None, list[OutcomeEvent]]:
+    """Send each event to the topic of its tenant, which is made, or to the shared one."""
+    found: dict[str | None, list[OutcomeEvent]] = {}
+    for event in events:
+        found.setdefault(event.tenant_id, []).append(event)
+    for tenant, its in found.items():
+        name = topic_for(f"{topics.events}.{{tenant}}", tenant)
+        if tenant is not None:
+            topics.broker.create_topic(name, 2)
+        topics.send(its, topic=name)
+    return found
+
+
+def of_tenants(topics: Topics, flink: Flink) -> dict[str, str]:
+    return variables(topics, flink) | {"KAFKA_OUTCOME_TOPIC": f"{topics.events}.{{tenant}}"}
 
 
 @pytest.mark.timeout(300)
