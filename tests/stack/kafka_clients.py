@@ -86,6 +86,13 @@ def create_topic(
         admin.create_topics({name: options}, wait_for_metadata=True)
 
 
+def create_topics(bootstrap_servers: str, names: Sequence[str]) -> None:
+    """Create topics of one partition by one request, and return once all have a leader."""
+    with _admin(bootstrap_servers, timeout_ms=30_000) as admin:
+        options = {"num_partitions": 1, "replication_factor": 1}
+        admin.create_topics(dict.fromkeys(names, options), wait_for_metadata=True)
+
+
 def add_partitions(bootstrap_servers: str, topic: str, partitions: int) -> None:
     """Give a topic more partitions, so many in all, as an operator can."""
     with _admin(bootstrap_servers, timeout_ms=30_000) as admin:
