@@ -21,17 +21,19 @@ from benchmarks.subjects.producing import (
     require_acknowledged,
 )
 from benchmarks.subjects.watch import Watch
-from benchmarks.subjects.workload import one_action, run_of
+from benchmarks.subjects.workload import EVENTS_A_RUN, one_action, run_of, tenant_of
 from tests.stack.kafka_clients import Record, read_topic
 
 
 class _Ours:
     def __init__(self, given: dict[str, Any]) -> None:
         self._pipeline = configure(given)
+        self._tenants = given.get("tenants", 0)
 
     def burst(self, first: int, end: int) -> None:
         for number in range(first, end):
-            one_action(run_of(number))
+            of = tenant_of(number // EVENTS_A_RUN, self._tenants) if self._tenants else None
+            one_action(run_of(number), of)
         flush(self._pipeline, end)
 
 

@@ -11,7 +11,9 @@ from typing import Final
 from benchmarks.subjects.bare import METADATA, ask_a_tool
 from otel_feedback import OutcomeEvent, OutcomeStatus, action
 
-__all__ = ["EVENTS_A_RUN", "one_action", "one_event", "one_failing", "run_of", "same_events", "three_nested"]
+__all__ = [
+    "EVENTS_A_RUN", "one_action", "one_event", "one_failing", "run_of", "same_events", "tenant_of", "three_nested",
+]  # fmt: skip
 
 EVENTS_A_RUN: Final = 10
 """Actions that share a run where events are sent, and so a key and a partition."""
@@ -22,7 +24,12 @@ def run_of(number: int) -> str:
     return f"run-{number // EVENTS_A_RUN}"
 
 
-def one_action(run_id: str | None = None) -> None:
+def tenant_of(run: int, tenants: int) -> str:
+    """Return the tenant of whom a run is, of so many."""
+    return f"tenant-{run % tenants}"
+
+
+def one_action(run_id: str | None = None, tenant_id: str | None = None) -> None:
     """Do nothing, as an action of an agent that used a model."""
     with action(
         "reasoning",
@@ -30,6 +37,7 @@ def one_action(run_id: str | None = None) -> None:
         agent_type="react",
         workflow_id="wf-1",
         run_id=run_id,
+        tenant_id=tenant_id,
         tags=["customer"],
         metadata={"client": "acme"},
     ) as act:

@@ -90,6 +90,7 @@ def test_a_connect_worker_takes_the_configuration_and_reads_events_by_it(
     topic.send([event(number, metadata={"secret": number}, tenant_id="acme") for number in range(20)])
     config: dict[str, str] = json.loads(SINK.read_text("utf-8"))["config"]
     of_bigquery = {"project", "defaultDataset", "keyfile", "autoCreateTables", "allowNewBigQueryFields"}
+    of_bigquery |= {"bigQueryPartitionDecorator"}
     config = {name: value for name, value in config.items() if name not in of_bigquery}
     config |= {
         "connector.class": "org.apache.kafka.connect.file.FileStreamSinkConnector", "file": str(lines),
@@ -116,4 +117,8 @@ def test_the_sink_is_for_the_table_of_the_contract() -> None:
     columns = json.loads((ROOT / "docs" / "schemas" / "outcome-event.bigquery.json").read_text("utf-8"))
     left_out = set(config["transforms.columns.exclude"].split(","))
     assert left_out == {column["name"] for column in columns if column["type"] == "JSON"}
-    assert config["transforms.table.replacement"] in PAGE.read_text("utf-8")
+    page = PAGE.read_text("utf-8")
+    assert config["transforms.table.replacement"] in page
+    # the connector names the day's partition otherwise, and of a table like this BigQuery takes no such row
+    assert "--time_partitioning_field" in page
+    assert config["bigQueryPartitionDecorator"] == "false"

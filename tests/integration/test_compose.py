@@ -50,6 +50,21 @@ def test_images_are_what_the_tests_run_against(services: dict[str, Service]) -> 
     assert all(jar in services["flink-jars"]["command"][0] for jar in JARS)
 
 
+def test_what_flink_keeps_is_on_a_volume_of_both(services: dict[str, Service]) -> None:
+    """As its image's entrypoint reads it: a line each, the name up to the first colon, without blanks."""
+    both = [services[f"flink-{name}"] for name in ("jobmanager", "taskmanager")]
+    assert both[0]["volumes"] == both[1]["volumes"]
+    shared = [mount.split(":")[1] for mount in both[0]["volumes"]]
+    said = [
+        dict("".join(line.split()).split(":", 1) for line in one["environment"]["FLINK_PROPERTIES"].splitlines())
+        for one in both
+    ]
+    assert {one["jobmanager.rpc.address"] for one in said} == {"flink-jobmanager"}
+    kept = [value for one in said for name, value in one.items() if name.endswith("dir")]
+    assert len(kept) == 3
+    assert all(any(place.startswith(f"file://{folder}/") for folder in shared) for place in kept)
+
+
 def test_ports_are_on_loopback_and_used_once(services: dict[str, Service]) -> None:
     ports = [port for service in services.values() for port in service.get("ports", [])]
     parts = [re.fullmatch(r"127\.0\.0\.1:(\d+):(\d+)", port) for port in ports]

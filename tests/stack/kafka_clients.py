@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import socket
 import time
 import warnings
@@ -83,6 +84,13 @@ def create_topic(
     }
     with _admin(bootstrap_servers, timeout_ms=30_000) as admin:
         admin.create_topics({name: options}, wait_for_metadata=True)
+
+
+def create_topics(bootstrap_servers: str, names: Sequence[str]) -> None:
+    """Create topics of one partition by one request, and return once all have a leader."""
+    with _admin(bootstrap_servers, timeout_ms=30_000) as admin:
+        options = {"num_partitions": 1, "replication_factor": 1}
+        admin.create_topics(dict.fromkeys(names, options), wait_for_metadata=True)
 
 
 def add_partitions(bootstrap_servers: str, topic: str, partitions: int) -> None:
@@ -286,7 +294,9 @@ def committed(bootstrap_servers: str, group: str, topic: str) -> dict[int, int]:
     """Return how far a group has committed, by partition of a topic; without those where it has not."""
     consumer = _kafka.KafkaConsumer(bootstrap_servers=bootstrap_servers, group_id=group, enable_auto_commit=False)
     try:
-        found = {p: consumer.committed(_kafka.TopicPartition(topic, p)) for p in consumer.partitions_for_topic(topic)}
+        found = {
+            p: consumer.committed(_kafka.TopicPartition(topic, p)) for p in consumer.partitions_for_topic(topic) or ()
+        }
     finally:
         consumer.close()
     return {partition: offset for partition, offset in found.items() if offset is not None}
@@ -296,6 +306,30 @@ def delete_below(bootstrap_servers: str, topic: str, partition: int, offset: int
     """Delete the records of a partition below an offset, as an operator can."""
     with _admin(bootstrap_servers, timeout_ms=30_000) as admin:
         admin.delete_records({_kafka.TopicPartition(topic, partition): offset})
+
+
+def delete_topics(bootstrap_servers: str, pattern: str) -> None:
+    """Delete the topics whose whole names a regular expression matches, and return once they are gone."""
+    with _admin(bootstrap_servers, timeout_ms=30_000) as admin:
+        is_wanted = re.compile(pattern).fullmatch
+        wanted = [name for name in admin.list_topics() if is_wanted(name)]
+        if wanted:
+            admin.delete_topics(wanted)
+        deadline_s = time.monotonic() + 30
+        while set(wanted) & set(admin.list_topics()):
+            if time.monotonic() > deadline_s:
+                raise NotReadyError(f"waited 30 s for {wanted} to be gone")
+            time.sleep(0.05)
+
+
+def end_offset(bootstrap_servers: str, topic: str, partition: int) -> int:
+    """Return where the next record of a partition will be."""
+    consumer = _kafka.KafkaConsumer(bootstrap_servers=bootstrap_servers, group_id=None)
+    try:
+        [offset] = consumer.end_offsets([_kafka.TopicPartition(topic, partition)]).values()
+    finally:
+        consumer.close()
+    return int(offset)
 
 
 def read_all(bootstrap_servers: str, topic: str) -> list[Record]:

@@ -43,6 +43,18 @@ class Mirror:
         """Start it, or start it again."""
         self._process.start()
 
+    def stop(self) -> None:
+        """End it in good order: it writes down how far it is."""
+        self._process.stop()
+
+    def pause(self) -> None:
+        """Make it hang, as where the other region cannot be reached."""
+        self._process.pause()
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._process.resume()
+
     def kill(self) -> None:
         """End it as a crash does."""
         self._process.kill()

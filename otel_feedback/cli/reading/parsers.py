@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from otel_feedback.cli.arguments import add_bootstrap_servers, add_json, moment, positive
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from otel_feedback.downstream.tables.selection import Selection
 
 __all__ = [
-    "add_failures", "add_sql", "add_stats", "add_tail", "add_trace", "add_where", "reading_options", "where_and_which", "whole",
+    "add_failures", "add_filter", "add_sql", "add_stats", "add_tail", "add_trace", "add_where", "reading_options", "where_and_which", "whole",
 ]  # fmt: skip
 
 WHERE = """
@@ -77,6 +77,13 @@ def add_where(parser: argparse.ArgumentParser) -> None:
     add_bootstrap_servers(where)
 
 
+def add_filter(parser: Any, name: str, what: str | None, choices: Sequence[str] | None = None) -> None:
+    """Add an option of FILTERS, which `selection.values_of` reads."""
+    parser.add_argument(
+        f"--{name}", dest=f"of_{name}", action="append", choices=choices, metavar=name.upper(), help=what
+    )
+
+
 def reading_options(examples: str, positional: str = "") -> dict[str, Any]:
     """Return what a parser of a command that reads has: where the events are and which of them, examples, usage."""
     common = argparse.ArgumentParser(add_help=False)
@@ -86,10 +93,7 @@ def reading_options(examples: str, positional: str = "") -> dict[str, Any]:
     which.add_argument("--until", type=moment, metavar="WHEN", help="ended before: 2h ago, or a time")
     for name in FILTERS:
         choices = STATUSES if name == "status" else None
-        which.add_argument(
-            f"--{name}", dest=f"of_{name}", action="append", choices=choices, metavar=name.upper(),
-            help=", ".join(STATUSES) if choices else None,
-        )  # fmt: skip
+        add_filter(which, name, ", ".join(STATUSES) if choices else None, choices)
     which.add_argument("--tag", dest="of_tag", action="append", metavar="TAG", help="has this tag, and this")
     which.add_argument(
         "--text", dest="of_text", action="append", metavar="TEXT", help="in names, errors, tags or metadata"

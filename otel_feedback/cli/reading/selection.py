@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 
 from otel_feedback.cli.console import UNKNOWN
 from otel_feedback.cli.reading.names import FILTERS
 from otel_feedback.downstream.tables.selection import Selection
 
-__all__ = ["said_of", "selection_of"]
+__all__ = ["said_of", "selection_of", "values_of"]
 
 
 def said_of(selection: Selection) -> str:
@@ -24,11 +25,10 @@ def said_of(selection: Selection) -> str:
 
 def selection_of(options: argparse.Namespace) -> Selection:
     """Return what the options select."""
-    given = {column: getattr(options, f"of_{option}") or () for option, column in FILTERS.items()}
-    return Selection(
-        options.since,
-        options.until,
-        {column: [None if each == UNKNOWN else each for each in texts] for column, texts in given.items() if texts},
-        options.of_tag or (),
-        options.of_text or (),
-    )
+    return Selection(options.since, options.until, values_of(options), options.of_tag or (), options.of_text or ())
+
+
+def values_of(options: argparse.Namespace) -> Mapping[str, Sequence[str | None]]:
+    """Return by column the values that those filters name which a command has."""
+    given = {column: getattr(options, f"of_{option}", None) or () for option, column in FILTERS.items()}
+    return {column: [None if each == UNKNOWN else each for each in texts] for column, texts in given.items() if texts}

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from otel_feedback.cli.arguments import add_json, moment
-from otel_feedback.cli.reading.parsers import add_where
+from otel_feedback.cli.reading.parsers import add_filter, add_where
 
 __all__ = ["add_slo"]
 
@@ -15,6 +15,7 @@ examples:
   otel-feedback slo check                    is slo.toml right, and what does it mean?
   otel-feedback slo                          how each objective stands
   otel-feedback slo --at 2026-03-02 --json   how it stood then
+  otel-feedback slo --tenant acme            of this tenant's actions alone
   otel-feedback slo --from 'outcomes.jsonl*' --csv
 
 Objectives are those of slo.toml in the current directory. `otel-feedback alerts`
@@ -26,12 +27,13 @@ def add_slo(commands: Any) -> None:
     """Add the command and its action."""
 
     def run(options: argparse.Namespace) -> int:
+        from otel_feedback.cli.reading.selection import values_of
         from otel_feedback.cli.slo import showing
 
         form = "json" if options.json else "csv" if options.csv else "table"
         return showing.run(
             objectives=options.slo, source=options.source, bootstrap_servers=options.bootstrap_servers, at=options.at,
-            form=form,
+            values=values_of(options), form=form,
         )  # fmt: skip
 
     parser = commands.add_parser(
@@ -44,6 +46,7 @@ def add_slo(commands: Any) -> None:
     )
     add_where(parser)
     _add_slo(parser)
+    add_filter(parser, "tenant", "count this tenant's actions alone; given again, and that one's; -: those without one")
     parser.add_argument("--at", type=moment, metavar="WHEN", help="as it was then: 2h ago, or a time (now)")
     form = parser.add_mutually_exclusive_group()
     add_json(form, "write an array of JSON objects, with all numbers")

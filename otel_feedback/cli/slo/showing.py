@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from otel_feedback.cli.console import UNKNOWN, moment, open_console, write
+from otel_feedback.cli.reading.selection import said_of
 from otel_feedback.cli.reading.source import answering, opened, source_of, tell, watched
 from otel_feedback.cli.slo.place import read_objectives
 from otel_feedback.downstream.objectives.counting import COLUMNS
@@ -30,8 +31,9 @@ _STYLES = {"met": "green", "at risk": "yellow", "missed": "bold red", "not enoug
 
 
 def run(
-    *, objectives: str | None, source: Sequence[str], bootstrap_servers: str | None, at: datetime | None, form: str
-) -> int:
+    *, objectives: str | None, source: Sequence[str], bootstrap_servers: str | None, at: datetime | None,
+    values: Mapping[str, Sequence[str | None]], form: str,
+) -> int:  # fmt: skip
     """Ask, write, and return the exit code.
 
     Args:
@@ -39,6 +41,7 @@ def run(
         source: What `--from` says.
         bootstrap_servers: In place of the setting.
         at: As of when; None: now.
+        values: By column what those actions have that count; empty: all do.
         form: "table", "json" or "csv".
     """
     wanted = read_objectives(objectives)
@@ -48,7 +51,9 @@ def run(
 
     def work() -> int:
         asked = source_of(source, bootstrap_servers)
-        with opened(asked, Selection(since=since_of(wanted, now)), COLUMNS) as tables:
+        chosen = Selection(values=values)
+        with opened(asked, chosen._replace(since=since_of(wanted, now)), COLUMNS) as tables:
+            tables.choose(chosen.condition())
             found = watched(tables, lambda: standings(tables, wanted, now))
             tell(tables)
         if form == "json":
@@ -58,7 +63,8 @@ def run(
             writer.writeheader()
             writer.writerows(_as_data(each) for each in found)
         else:
-            _write(open_console(), f"{asked.said}, {moment(now)}", wanted, found, now)
+            title = ", ".join(each for each in (asked.said, moment(now), said_of(chosen)) if each)
+            _write(open_console(), title, wanted, found, now)
         return 0
 
     return answering(work)

@@ -20,7 +20,6 @@ from otel_feedback.downstream.streaming.local import FlinkError, LocalJob, find_
 from otel_feedback.downstream.streaming.security import java_options
 from otel_feedback.downstream.streaming.texts import JOBS, REFUSED_TOPIC, Options, text
 from otel_feedback.errors import ConfigError
-from otel_feedback.exporters.kafka.topics import is_per_tenant
 from otel_feedback.settings.settings import Settings, get_settings
 
 __all__ = ["run", "show"]
@@ -83,10 +82,6 @@ def _options(
 ) -> tuple[Settings, Options]:  # fmt: skip
     env_file.load()
     settings = get_settings(kafka_bootstrap_servers=bootstrap_servers)
-    if is_per_tenant(settings.kafka.topic):
-        raise ConfigError(
-            "KAFKA_OUTCOME_TOPIC", settings.kafka.topic, "one topic, such as agent-outcomes.acme: a job reads one"
-        )
     if settings.kafka.value_format != "json":
         raise ConfigError("KAFKA_VALUE_FORMAT", settings.kafka.value_format, "json, which is all that a job reads")
     security = java_options(settings.kafka.client_options, shows_password=shows_password)

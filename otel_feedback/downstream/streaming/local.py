@@ -6,7 +6,8 @@
       checkpoints/…      of Flink; the newest that is complete is where the next process begins
       conf/, flink.log   of the process; client.log has what its SQL client said
 
-Flink's SQL client runs the text. Flink itself is that of FLINK_HOME, or of the extra `flink`; nothing is downloaded.
+Flink's SQL client runs the text, in a Java that ends with us (`launching`). Flink itself is that of FLINK_HOME, or of the extra
+`flink`; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 from otel_feedback.downstream.streaming.jars import FLINK, GATEWAY, JARS
+from otel_feedback.downstream.streaming.launching import launched
 from otel_feedback.errors import FeedbackError
 
 __all__ = ["Flink", "FlinkError", "LocalJob", "find_flink", "newest_checkpoint", "settings_of"]
@@ -156,7 +158,7 @@ class LocalJob:
 
     @contextmanager
     def owned(self) -> Generator[None, None, None]:
-        """Hold the folder, as the one that runs; Java holds it, too, so that it counts also when we are killed and it is not.
+        """Hold the folder, as the one that runs; Java holds it, too, until it is really gone.
 
         Raises:
             FlinkError: Somebody else does.
@@ -170,7 +172,7 @@ class LocalJob:
             except BlockingIOError:
                 raise FlinkError(
                     f"{self.folder} is in use: this job runs already",
-                    "end that one, also its Java, or use another --state",
+                    "end that one, or use another --state",
                 ) from None
             self._lock = file.fileno()
             yield
@@ -214,15 +216,18 @@ class LocalJob:
         command, environment = self._flink.client(script, self.folder)
         with said.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - Java, with arguments of ours
-                command, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=log,
+                launched(command, script), env={**os.environ, **environment}, stdin=subprocess.PIPE, stdout=log,
                 stderr=subprocess.STDOUT, start_new_session=True, pass_fds=(self._lock,),
             )  # fmt: skip
-        try:
-            if self._is_stopped:
-                self.stop()
-            code = self._process.wait()
-        finally:
-            script.unlink()
+        with self._process:
+            try:
+                if self._is_stopped:
+                    self.stop()
+                code = self._process.wait()
+            finally:
+                with suppress(ProcessLookupError):  # where it was the one between that died
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                script.unlink(missing_ok=True)
         if self._is_stopped:
             return
         why = _why(said.read_text("utf-8", "replace"))

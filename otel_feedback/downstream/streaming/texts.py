@@ -22,12 +22,15 @@ from otel_feedback.downstream.tables.tables import WINDOW_S, quoted, text_of
 from otel_feedback.errors import ConfigError
 from otel_feedback.events.fields import FIELDS
 from otel_feedback.events.model import SCHEMA_VERSION, OutcomeStatus
+from otel_feedback.exporters.kafka.topics import is_per_tenant, shared_topic, topics_pattern
 
 __all__ = ["JOBS", "MARGIN_S", "REFUSED_TOPIC", "Job", "Options", "text"]
 
 REFUSED_TOPIC = "agent-metrics-refused"
 MARGIN_S = 3_600
 """How much longer than the oldest event state is kept, beside a window: clocks of producers that are ahead, and mini-batches."""
+LOOK_S = 10
+"""How often to look for topics of new tenants."""
 _HERE = Path(__file__).parent
 _NAMES = tuple(f"`{field.name}`" for field in FIELDS)
 _AS_READ = {"`revision`": "COALESCE(`revision`, 1) AS `revision`"}  # as the store reads it
@@ -101,7 +104,7 @@ def text(name: str, options: Options) -> str:
         "columns": ",\n".join(f"    {column}" for column in flink_columns()),
         "names": ", ".join(_NAMES), "read": ", ".join(_AS_READ.get(name, name) for name in _NAMES),
         "statuses": ", ".join(quoted(status.value) for status in OutcomeStatus), "major": SCHEMA_VERSION.partition(".")[0],
-        "topic": quoted(options.topic), "sink": quoted(options.sink or job.topic),
+        **_topic(options.topic), "sink": quoted(options.sink or job.topic),
         "refused": quoted(options.refused), "refused_topic": options.refused,
         "kafka": "\n".join(
             f"    {quoted(f'properties.{each}')} = {quoted(value)},"
@@ -116,6 +119,20 @@ def text(name: str, options: Options) -> str:
     parts = (*(f"parts/{part}.sql" for part in ("session", "outcomes", *job.parts)), f"jobs/{name}.sql")
     filled = "\n".join(_filled(part, values) for part in parts)
     return "\n".join(line for line in filled.splitlines() if line.strip()) + "\n"
+
+
+def _topic(topic: str) -> dict[str, str]:
+    """Return what reads one topic, or those of all tenants, and of these what counts on which."""
+    if not is_per_tenant(topic):
+        return {"topic": f"    'topic' = {quoted(topic)},", "on_topic": "", "of_others": ""}
+    shared = shared_topic(topic)
+    return {
+        "topic": f"    'topic-pattern' = {quoted(topics_pattern(topic))},\n"
+        f"    'scan.topic-partition-discovery.interval' = '{LOOK_S} s',",
+        "on_topic": ",\n    `on_topic` STRING NOT NULL METADATA FROM 'topic' VIRTUAL",
+        "of_others": f"        WHEN on_topic <> {quoted(shared)} AND tenant_id IS DISTINCT FROM"
+        f" SUBSTRING(on_topic FROM {len(shared) + 2}) THEN 'other_tenant'",
+    }  # fmt: skip
 
 
 def said_of(seconds: float) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from otel_feedback.cli.slo.showing import share
+from tests.downstream.tables import made
 from tests.examples.blocks import blocks
 from tests.support import ROOT, environment, run_cli
 from tests.terminal import Terminal, needs_pty
@@ -70,6 +71,36 @@ def test_it_can_be_asked_how_it_stood(first: Path) -> None:
     assert (told[0]["agent_name"], told[0]["state"], told[0]["bad"]) == ("planner", "met", 2)
     told = json.loads(run(first, "slo", "--json", *FROM, "--at", "2020-01-01").stdout)
     assert [(each["agent_name"], each["state"], each["attained"]) for each in told] == [(None, "not enough yet", None)]
+
+
+def test_of_one_tenant_others_do_not_count(first: Path, tmp_path: Path) -> None:
+    """As if there were no others: whatever the objective is by; the same as the view says of that tenant."""
+    events = [
+        made.changed(event, event_id=f"{tenant}-{place}", tenant_id=tenant, status=status)
+        for tenant, number, status in (("acme", 30, "success"), ("globex", 20, "failure"), (None, 25, "timeout"))
+        for place, event in enumerate(made.recent(made.events(1)) * number)
+    ]
+    (tmp_path / "outcomes.log").write_text("".join(event.to_json() + "\n" for event in events))
+    (tmp_path / "slo.toml").write_text(
+        '[[objective]]\nname = "all"\nkind = "success"\ntarget = 0.9\nby = []\n'
+        '[[objective]]\nname = "each"\nkind = "success"\ntarget = 0.9\nby = ["tenant"]\n'
+        '[[objective]]\nname = "theirs"\nkind = "success"\ntarget = 0.9\ntenant = "glo*"\nby = []\n'
+    )
+
+    def counts(*arguments: str) -> list[tuple[str, str | None, int, int]]:
+        told = json.loads(run(tmp_path, *arguments, "--json", *FROM).stdout)
+        return [(each["objective"], each["tenant_id"], each["counted"], each["bad"]) for each in told]
+
+    assert counts("slo")[0] == ("all", None, 75, 45)
+    acme = [("all", None, 30, 0), ("each", "acme", 30, 0), ("theirs", None, 0, 0)]
+    assert counts("slo", "--tenant", "acme") == acme
+    assert counts("sql", "--tenant", "acme", "SELECT * FROM objectives") == acme
+    assert counts("slo", "--tenant", "-")[:2] == [("all", None, 25, 25), ("each", None, 25, 25)]
+    both = counts("slo", "--tenant", "acme", "--tenant", "globex")
+    assert both[0] == ("all", None, 50, 20)
+    assert both[-1] == ("theirs", None, 20, 20)
+    shown = run(tmp_path, "slo", "--tenant", "acme", *FROM)
+    assert shown.stdout.splitlines()[0].endswith(", tenant acme")
 
 
 def test_without_a_file_or_with_a_wrong_one_it_is_said_what_to_do(first: Path, tmp_path: Path) -> None:

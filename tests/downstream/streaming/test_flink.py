@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -17,8 +18,10 @@ import pytest
 
 from otel_feedback import OutcomeEvent
 from otel_feedback.downstream.streaming.local import newest_checkpoint
-from otel_feedback.downstream.streaming.texts import MARGIN_S, Options, text
+from otel_feedback.downstream.streaming.texts import JOBS, MARGIN_S, Options, text
 from otel_feedback.downstream.tables.opening import open_log
+from otel_feedback.exporters.kafka.topics import topic_for
+from tests.downstream.streaming.test_launching import is_running
 from tests.downstream.tables import made
 from tests.downstream.tables.test_views import windows_of
 from tests.stack import kafka_clients
@@ -65,11 +68,13 @@ class Topics(NamedTuple):
         events, rows, refused = names
         return cls(broker, events, Rows(broker, rows), Rows(broker, refused))
 
-    def send(self, events: Sequence[OutcomeEvent], *others: bytes) -> None:
+    def send(self, events: Sequence[OutcomeEvent], *others: bytes, topic: str | None = None) -> None:
         """Send records, all of a run to one partition, compressed by zstd."""
         records = [((event.run_id or "").encode(), event.to_json().encode()) for event in events]
         records += [(b"", each) for each in others]
-        kafka_clients.produce_keyed(self.broker.bootstrap_servers, self.events, records, compression="zstd")
+        kafka_clients.produce_keyed(
+            self.broker.bootstrap_servers, topic or self.events, records, compression="zstd"
+        )  # fmt: skip
 
     def options(self, **given: Any) -> Options:
         return Options(
@@ -172,15 +177,19 @@ def test_one_pass_has_every_window_and_counts_what_is_none(
     assert not list((tmp_path / "state").rglob("run.sql"))
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(500)
 def test_a_process_that_ends_is_gone_on_from_its_checkpoint(
     kafka_broker: KafkaBroker, flink: Flink, tmp_path: Path
 ) -> None:
-    """Stopped by a signal, and killed: what arrives meanwhile is counted once, with what was there before."""
+    """Stopped by a signal, its Java killed, and killed itself, with which its Java ends, too.
+
+    What arrives meanwhile is counted once, with what was there before.
+    """
     topics = Topics.make(kafka_broker)
-    events = made.recent(made.events(3_000, minutes=MINUTES))
+    events = made.recent(made.events(4_000, minutes=MINUTES))
     checkpoints = tmp_path / "state" / "windows" / "checkpoints"
-    for end, number in ((signal.SIGTERM, 1_000), (signal.SIGKILL, 2_000), (signal.SIGTERM, 3_000)):
+    ends = (("stopped", 1_000), ("Java killed", 2_000), ("killed", 3_000), ("stopped", 4_000))
+    for end, number in ends:
         topics.send(events[number - 1_000 : number])
         expected = len(made.outcomes(events[:number]))
         before = newest_checkpoint(checkpoints)
@@ -194,18 +203,26 @@ def test_a_process_that_ends_is_gone_on_from_its_checkpoint(
             seen = newest_checkpoint(checkpoints)
             wait_until(lambda: newest_checkpoint(checkpoints) != seen, timeout_s=60, what="a checkpoint")  # noqa: B023
             pid = java_of(process.pid)
-            if end is signal.SIGKILL:
-                subprocess.run(["kill", "-KILL", str(pid)], check=True)
-                assert process.wait() == 1
-            else:
-                process.send_signal(end)
+            if end == "stopped":
+                process.send_signal(signal.SIGTERM)
                 assert process.wait() == 0
+            elif end == "killed":
+                process.kill()
+                wait_until(lambda: not is_running(pid), timeout_s=30, what="the end of its Java")  # noqa: B023
+            else:
+                os.kill(pid, signal.SIGKILL)
+                assert process.wait() == 1
+            assert not is_running(pid)
+            assert not list((tmp_path / "state").rglob("run.sql"))
     assert_equal(topics.windows(), made.windows(events))
 
 
 def java_of(pid: int) -> int:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return int(children[0])
+    """Return the Java below what the command launches."""
+    for _ in range(2):
+        pid = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+    assert Path(f"/proc/{pid}/comm").read_text() == "java\n"
+    return pid
 
 
 @pytest.mark.timeout(600)
@@ -249,11 +266,9 @@ def test_the_other_jobs(kafka_broker: KafkaBroker, flink: Flink, tmp_path: Path,
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert_right(topics, job, events)
     if job == "outcomes_latest":
-        found = {row["event_id"]: (row["revision"], row["status"], row["own_cost"]) for row in topics.rows.newest()}
-        assert found == {e.event_id: (e.revision, e.status, e.own_cost) for e in made.outcomes(events)}
         return
-    assert_equal(topics.windows(), made.windows(events))
     conditions = [row for row in topics.rows.newest() if row["conditions"]]
     for row in topics.rows.newest():
         ended = row["executions"]
@@ -263,6 +278,72 @@ def test_the_other_jobs(kafka_broker: KafkaBroker, flink: Flink, tmp_path: Path,
         ]  # fmt: skip
         assert (row["conditions"] or "") == ",".join(holds)
     assert conditions
+
+
+def assert_right(topics: Topics, job: str, events: Sequence[OutcomeEvent]) -> None:
+    if job == "outcomes_latest":
+        found = {row["event_id"]: (row["revision"], row["status"], row["own_cost"]) for row in topics.rows.newest()}
+        assert found == {e.event_id: (e.revision, e.status, e.own_cost) for e in made.outcomes(events)}
+    else:
+        assert_equal(topics.windows(), made.windows(events))
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_topics_of_all_tenants_are_read_and_an_event_counts_on_its_own(
+    kafka_broker: KafkaBroker, flink: Flink, tmp_path: Path, job: str
+) -> None:
+    """With the shared one; without dead letters, and without what somebody says of another on a topic of his."""
+    topics = Topics.make(kafka_broker)
+    events = made.recent(made.events(2_000, minutes=30))
+    by_tenant = send_by_tenant(topics, events)
+    acme = topic_for(f"{topics.events}.{{tenant}}", "acme")
+    topics.send([made.changed(by_tenant["acme"][0], event_id="not-theirs", tenant_id="globex")], topic=acme)
+    kafka_broker.create_topic(f"{acme}-dlq", 1)
+    topics.send([made.changed(by_tenant["acme"][0], event_id="dead")], topic=f"{acme}-dlq")
+    done = subprocess.run(
+        stream(topics, flink, tmp_path, job, "--once"), env=of_tenants(topics, flink), capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert_right(topics, job, events)
+    refused = [(row["reason"], row["tenant_id"], row["records"]) for row in topics.refused.newest()]
+    assert refused == [("other_tenant", "globex", 1)]
+
+
+def test_a_tenant_that_comes_later_is_read_from_the_beginning(
+    kafka_broker: KafkaBroker, flink: Flink, tmp_path: Path
+) -> None:
+    topics = Topics.make(kafka_broker)
+    events = made.recent(made.events(2_000, minutes=30))
+    others = [event for event in events if event.tenant_id != "initech"]
+    send_by_tenant(topics, others)
+    with subprocess.Popen(stream(topics, flink, tmp_path, "windows"), env=of_tenants(topics, flink)) as process:
+        try:
+            expected = len(made.outcomes(others))
+            wait_until(lambda: topics.counted() == expected, timeout_s=90, what=f"{expected} actions", poll_s=1)
+            send_by_tenant(topics, [event for event in events if event.tenant_id == "initech"])
+            expected = len(made.outcomes(events))
+            wait_until(lambda: topics.counted() == expected, timeout_s=60, what="those of the tenant", poll_s=1)
+        finally:
+            process.terminate()
+    assert_equal(topics.windows(), made.windows(events))
+
+
+def send_by_tenant(topics: Topics, events: Sequence[OutcomeEvent]) -> dict[str | None, list[OutcomeEvent]]:
+    """Send each event to the topic of its tenant, which is made, or to the shared one."""
+    found: dict[str | None, list[OutcomeEvent]] = {}
+    for event in events:
+        found.setdefault(event.tenant_id, []).append(event)
+    for tenant, its in found.items():
+        name = topic_for(f"{topics.events}.{{tenant}}", tenant)
+        if tenant is not None:
+            topics.broker.create_topic(name, 2)
+        topics.send(its, topic=name)
+    return found
+
+
+def of_tenants(topics: Topics, flink: Flink) -> dict[str, str]:
+    return variables(topics, flink) | {"KAFKA_OUTCOME_TOPIC": f"{topics.events}.{{tenant}}"}
 
 
 @pytest.mark.timeout(300)

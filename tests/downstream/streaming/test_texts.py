@@ -94,6 +94,19 @@ def test_what_others_say_is_quoted() -> None:
     assert "SET 'x' = 'y''; DROP';" in made
 
 
+def test_topics_of_tenants_are_a_pattern_and_an_event_counts_on_its_own() -> None:
+    made = text("windows", OPTIONS._replace(topic="it's.{tenant}"))
+    assert "'topic-pattern' = '^it''s(?:" in made
+    assert "'topic' = 'it" not in made
+    assert "'scan.topic-partition-discovery.interval' = '10 s'," in made
+    assert (
+        "WHEN on_topic <> 'it''s' AND tenant_id IS DISTINCT FROM SUBSTRING(on_topic FROM 6) THEN 'other_tenant'" in made
+    )
+    alone = text("windows", OPTIONS)
+    assert "on_topic" not in alone
+    assert "pattern" not in alone
+
+
 def test_settings_of_security_are_those_of_java() -> None:
     given = {
         "security_protocol": "SASL_SSL", "sasl_mechanism": "SCRAM-SHA-512", "sasl_plain_username": "me",
@@ -187,7 +200,6 @@ def test_a_job_goes_on_with_its_own_newest_checkpoint_only(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"KAFKA_OUTCOME_TOPIC": "agent-outcomes.{tenant}"}, "KAFKA_OUTCOME_TOPIC='agent-outcomes.{tenant}': expected one topic"),
         ({"KAFKA_VALUE_FORMAT": "avro", "SCHEMA_REGISTRY_URL": "http://127.0.0.1:1"}, "KAFKA_VALUE_FORMAT='avro': expected json"),
     ],
 )  # fmt: skip

@@ -42,6 +42,7 @@ def test_bash_completes_what_the_parser_knows(tmp_path: Path) -> None:
     assert completed("journal", "replay", "--q") == ["--quarantine"]
     assert completed("tail", "--agent", "x", "--from", "o") == ["outcomes.jsonl"]
     assert completed("slo", "--slo", "o") == completed("alerts", "check", "--rules", "o") == ["outcomes.jsonl"]
+    assert completed("slo", "--te") == ["--tenant"]
     assert completed("completion", "z") == ["zsh"]
 
 

@@ -1,10 +1,10 @@
 CREATE TEMPORARY TABLE records (
 $columns,
     `event_time` AS COALESCE(`end_time`, `timestamp`),
-    `arrived` TIMESTAMP_LTZ(3) NOT NULL METADATA FROM 'timestamp' VIRTUAL
+    `arrived` TIMESTAMP_LTZ(3) NOT NULL METADATA FROM 'timestamp' VIRTUAL$on_topic
 ) WITH (
     'connector' = 'kafka',
-    'topic' = $topic,
+$topic
     'properties.group.id' = 'otel-feedback-stream-$job',
 $kafka
     'scan.startup.mode' = 'earliest-offset',
@@ -21,6 +21,7 @@ SELECT *, CASE
             event_id <> '' AND action_type IS NOT NULL AND status IN ($statuses) AND event_time IS NOT NULL
             AND SPLIT_INDEX(COALESCE(schema_version, '1'), '.', 0) = '$major'
         ) IS NOT TRUE THEN 'no_event'
+$of_others
         WHEN EXTRACT(EPOCH FROM event_time) < EXTRACT(EPOCH FROM CURRENT_TIMESTAMP) - $oldest_s THEN 'too_old'
         ELSE 'event'
     END AS verdict
