@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -14,11 +14,16 @@ from otel_feedback.settings.registry import RegistryConfig
 from otel_feedback.settings.table import BY_NAME, KAFKA_SECURITY, SETTINGS, read_one
 from otel_feedback.settings.values import require
 
-__all__ = ["KafkaConfig", "kafka_config", "require_avro", "require_codec"]
+__all__ = ["PER_TENANT", "KafkaConfig", "kafka_config", "require_avro", "require_codec"]
+
+FEEDBACK_TOPIC = "agent-feedback"
+PER_TENANT = ".{tenant}"
+"""What the name of a topic ends with that is one for each tenant."""
 
 _KAFKA_FIELDS = {
     "kafka_bootstrap_servers": "bootstrap_servers",
     "kafka_outcome_topic": "topic",
+    "kafka_feedback_topic": "feedback_topic",
     "kafka_batch_size": "batch_size",
     "kafka_compression": "compression",
     "kafka_linger_ms": "linger_ms",
@@ -43,6 +48,7 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     bootstrap_servers: tuple[str, ...] = ("localhost:9092",)
     topic: str = "agent-outcomes"
+    feedback_topic: str = cast(str, None)  # as the outcome topic has it when not given
     batch_size: int = 100
     compression: str = "gzip"
     linger_ms: int = 75
@@ -55,6 +61,9 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_request_bytes: int = 1_048_576
 
     def __post_init__(self) -> None:
+        if self.feedback_topic is None:  # pyright: ignore[reportUnnecessaryComparison]
+            of_tenants = PER_TENANT if str(self.topic).strip().endswith(PER_TENANT) else ""
+            msgspec.structs.force_setattr(self, "feedback_topic", f"{FEEDBACK_TOPIC}{of_tenants}")
         for name, field in _KAFKA_FIELDS.items():
             msgspec.structs.force_setattr(
                 self, field, read_one(BY_NAME[name], getattr(self, field), f"KafkaConfig.{field}")

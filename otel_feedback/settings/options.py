@@ -21,6 +21,7 @@ class SettingsOptions(TypedDict, total=False):
     enable_otlp: bool | None
     kafka_bootstrap_servers: str | Sequence[str] | None
     kafka_outcome_topic: str | None
+    kafka_feedback_topic: str | None
     kafka_batch_size: int | None
     kafka_compression: Literal["gzip", "zstd", "lz4", "snappy", "none"] | None
     kafka_linger_ms: int | None

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
     from otel_feedback.settings.options import SettingsOptions
 
-__all__ = ["Settings", "get_settings"]
+__all__ = ["FEEDBACK_JOURNAL", "Settings", "feedback_settings", "get_settings"]
+
+FEEDBACK_JOURNAL = "+feedback"
+"""The folder of the journals of feedback, in that of the service's; no service's is called so."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,10 +94,13 @@ def get_settings(
     values, given = read_settings(SETTINGS, overrides, environment)
     if "service_name" not in given:
         values["service_name"] = _service_of_resource(environment) or values["service_name"]
+    chosen = kafka or kafka_config(values)
+    if chosen.feedback_topic == chosen.topic:
+        raise ConfigError("KAFKA_FEEDBACK_TOPIC", chosen.feedback_topic, "another one than KAFKA_OUTCOME_TOPIC")
     return Settings(
         enable_kafka=_first(values["enable_kafka"], kafka is not None or "kafka_bootstrap_servers" in given),
         enable_otlp=_first(values["enable_otlp"], _has_otlp_endpoint(environment)),
-        kafka=kafka or kafka_config(values),
+        kafka=chosen,
         journal_dir=_journal_dir(values["journal_dir"], values["service_name"], environment),
         metadata_allow=values["metadata_allow"] or (),
         metadata_deny=values["metadata_deny"] or (),
@@ -109,6 +115,12 @@ def get_settings(
             )
         },
     )  # fmt: skip
+
+
+def feedback_settings(settings: Settings) -> Settings:
+    """Return the settings of what delivers feedback: a topic and a journal of its own, and JSON; all else is the same."""
+    kafka = msgspec.structs.replace(settings.kafka, topic=settings.kafka.feedback_topic, value_format="json")
+    return msgspec.structs.replace(settings, kafka=kafka, journal_dir=settings.journal_dir / FEEDBACK_JOURNAL)
 
 
 def _first(value: bool | None, otherwise: bool) -> bool:

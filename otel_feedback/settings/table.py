@@ -65,6 +65,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("kafka_outcome_topic", "KAFKA_OUTCOME_TOPIC", "agent-outcomes", a_topic,
             "The topic of the outcome events. With `.{tenant}` at its end, as in `agent-outcomes.{tenant}`: one for each "
             "tenant, and the name without it for events of none.", _K),
+    Setting("kafka_feedback_topic", "KAFKA_FEEDBACK_TOPIC", None, a_topic,
+            "The topic of feedback that is given after the fact, likewise. Unset: `agent-feedback`, or "
+            "`agent-feedback.{tenant}` where there is an outcome topic for each tenant.", _K),
     Setting("kafka_batch_size", "KAFKA_BATCH_SIZE", "100", whole(1, 10_000),
             "Events handed to the producer at once.", _K),
     Setting("kafka_compression", "KAFKA_COMPRESSION", "gzip", one_of("gzip", "zstd", "lz4", "snappy", "none"),
@@ -161,9 +164,9 @@ SETTINGS: tuple[Setting, ...] = (
             '`{"my-model": {"input": 2.5, "output": 10, "cached_input": 1.25, "cache_write": 2.5}}`. '
             "It goes before the table of this package.", _P),
     Setting("capture_content", "OTEL_FEEDBACK_CAPTURE_CONTENT", "",
-            some_of("input", "output", "tool_arguments", "tool_result", "system_instructions"),
-            "Content of other instrumentation's spans that events may hold, as metadata. It may be private: none by default.",
-            _C),
+            some_of("input", "output", "tool_arguments", "tool_result", "system_instructions", "comment"),
+            "Content of other instrumentation's spans that events may hold, as metadata, and whether feedback may hold a "
+            "comment. It may be private: none by default.", _C),
     Setting("metadata_allow", "OTEL_FEEDBACK_METADATA_ALLOW", None, patterns,
             "Metadata keys that may leave, in any case. Unset: all.", _C),
     Setting("metadata_deny", "OTEL_FEEDBACK_METADATA_DENY", None, patterns,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from otel_feedback.settings.kafka import KafkaConfig
+from otel_feedback.settings.kafka import PER_TENANT, KafkaConfig
 
 __all__ = [
     "audit_topic",
@@ -23,7 +23,6 @@ __all__ = [
     "topics_pattern",
 ]
 
-PER_TENANT = ".{tenant}"
 MOST_CHARACTERS = 249
 """Of a topic's name, to Kafka."""
 
