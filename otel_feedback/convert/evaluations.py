@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
+from otel_feedback import semconv
 from otel_feedback.convert.span import SpanEvent
 from otel_feedback.convert.values import text
 
-__all__ = ["EVENT", "Evaluations", "is_evaluated", "of_attributes", "read_evaluations"]
-
-EVENT: Final = "gen_ai.evaluation.result"
-"""Span event, and log record, of the GenAI conventions."""
+__all__ = ["Evaluations", "is_evaluated", "of_attributes", "read_evaluations"]
 
 _LISTS: Final = (("evaluations.", "evaluation"), ("annotations.", "annotation"))
 """OpenInference's flattened lists: `evaluations.0.evaluation.score`."""
@@ -41,7 +39,7 @@ def read_evaluations(attributes: Mapping[str, Any], events: Iterable[SpanEvent])
     if not events and not is_evaluated(attributes):
         return None
     found: list[tuple[str | None, Any, str | None]] = [
-        _of_event(event.attributes) for event in events if event.name == EVENT
+        _of_event(event.attributes) for event in events if event.name == semconv.GEN_AI_EVALUATION_EVENT
     ]
     for prefix, word in _LISTS:
         if f"{prefix}0.{word}.score" in attributes or f"{prefix}0.{word}.label" in attributes:
@@ -60,9 +58,9 @@ def of_attributes(attributes: Mapping[str, Any]) -> Evaluations:
 
 def _of_event(attributes: Mapping[str, Any]) -> tuple[str | None, Any, str | None]:
     return (
-        text(attributes.get("gen_ai.evaluation.name")),
-        attributes.get("gen_ai.evaluation.score.value"),
-        text(attributes.get("gen_ai.evaluation.score.label")),
+        text(attributes.get(semconv.GEN_AI_EVALUATION_NAME)),
+        attributes.get(semconv.GEN_AI_EVALUATION_SCORE_VALUE),
+        text(attributes.get(semconv.GEN_AI_EVALUATION_SCORE_LABEL)),
     )
 
 

@@ -19,12 +19,14 @@ from otel_feedback.events.model import SCHEMA_VERSION, Moment
 
 __all__ = [
     "SOURCES",
+    "Echo",
     "Feedback",
     "FeedbackSource",
     "decode_feedback",
     "feedback_id_of",
     "feedback_schema",
     "is_event_id",
+    "trace_and_span",
 ]
 
 FeedbackSource = Literal["human", "judge", "rule", "program"]
@@ -70,14 +72,19 @@ class Feedback(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
         return 1
 
     @property
+    def is_echo(self) -> bool:
+        """Whether it was given as a log record by somebody else, which OTLP has from there."""
+        return False
+
+    @property
     def trace_id(self) -> str | None:
         """Of the event's span, 32 hex digits; None where the id does not tell."""
-        return self.event_id[:32] if self.event_id is not None and is_event_id(self.event_id) else None
+        return trace_and_span(self.event_id)[0]
 
     @property
     def span_id(self) -> str | None:
         """Of the event's span, 16 hex digits; None where the id does not tell."""
-        return self.event_id[33:] if self.event_id is not None and is_event_id(self.event_id) else None
+        return trace_and_span(self.event_id)[1]
 
     def to_json(self) -> str:
         """Return the wire form as one line of JSON."""
@@ -92,6 +99,21 @@ class Feedback(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
 def is_event_id(text: str) -> bool:
     """Tell whether a text is the id of an event, rather than of a run."""
     return _is_event_id(text) is not None
+
+
+def trace_and_span(event_id: str | None) -> tuple[str | None, str | None]:
+    """Return trace and span id of an event's span, in hex; None where the id does not tell."""
+    if event_id is None or not is_event_id(event_id):
+        return None, None
+    return event_id[:32], event_id[33:]
+
+
+class Echo(Feedback, frozen=True):
+    """Feedback that was given as a log record; the same on the wire."""
+
+    @property
+    def is_echo(self) -> bool:
+        return True
 
 
 def feedback_id_of(*said: str | None) -> str:

@@ -54,7 +54,8 @@ class LogWriter:
     def write_refused(self, record: Record, exporter: str, refusal: Refusal) -> None:
         """Keep the payload of a record that `exporter` refused for good."""
         head = json.dumps({"refused_by": exporter, "reason": refusal.reason, "detail": refusal.detail})
-        self.write([head[:-1].encode() + b', "event": ' + record.payload + b"}"])
+        what = b', "feedback": ' if record.is_feedback else b', "event": '
+        self.write([head[:-1].encode() + what + record.payload + b"}"])
 
     def close(self) -> None:
         """Close the file; a later write opens it again."""

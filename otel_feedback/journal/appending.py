@@ -21,11 +21,20 @@ from pathlib import Path
 import msgspec
 
 from otel_feedback.events.ended import EndedAction
-from otel_feedback.events.model import OutcomeEvent
-from otel_feedback.events.record import Origin, Record
+from otel_feedback.events.record import Origin, Record, Recordable
 from otel_feedback.journal.cursor import CursorState, JournalCursor, Reader
 from otel_feedback.journal.folder import Folder
-from otel_feedback.journal.frames import MAX_KEY, MAX_PAYLOAD, PACKED, SAMPLED, Kind, event_frame, frame
+from otel_feedback.journal.frames import (
+    ECHO,
+    FEEDBACK,
+    MAX_KEY,
+    MAX_PAYLOAD,
+    PACKED,
+    SAMPLED,
+    Kind,
+    event_frame,
+    frame,
+)
 from otel_feedback.journal.interface import CLOSED, StartedAction
 from otel_feedback.journal.limits import DiskLimits
 from otel_feedback.journal.memory import FORGET_AT_ONCE, LOST_RETENTION
@@ -85,13 +94,12 @@ class AppendingJournal:
 
     # -- on the agent's thread -----------------------------------------------------------------------------
 
-    def append(self, key: str, payload: bytes, event: OutcomeEvent | EndedAction, sampled: bool) -> int:
-        event_id, is_end = event.event_id, True
-        if isinstance(event, OutcomeEvent):
+    def append(self, key: str, payload: bytes, event: Recordable, sampled: bool) -> int:
+        if isinstance(event, EndedAction):
+            record, is_end = Record(self.origin, 0, key, payload, sampled, event.event_id, True), True
+        else:
             record = Record.of(event, self.origin, 0, key, payload, sampled=sampled)
             is_end = event.revision != 0
-        else:
-            record = Record(self.origin, 0, key, payload, sampled, event_id, True)
         tail, size = self._tail, len(payload)
         with self._lock:
             if self._is_closed:
@@ -102,7 +110,7 @@ class AppendingJournal:
             self._end = sequence + 1
             tail.bytes += size
             if is_end:
-                self._open_actions.pop(event_id, None)
+                self._open_actions.pop(record.event_id, None)
             if sequence == self._written:
                 self._write_event(record)
                 writer = self._writer
@@ -152,6 +160,8 @@ class AppendingJournal:
         sequence, payload = record.sequence, record.payload
         if len(payload) < MOST_WRITTEN:
             flags = (SAMPLED if record.sampled else 0) | (PACKED if record.is_packed else 0)
+            if record.is_feedback:
+                flags |= FEEDBACK | (ECHO if record.is_echo else 0)
             data = event_frame(record.key, payload, sequence, flags)
             writer = self._writer
             if (writer is None or not writer.took(data)) and not self._write(data):

@@ -8,7 +8,8 @@ r"""The bytes of a segment: frames, one after the other, each able to prove that
 
     kind  1 HEAD   the first frame of a segment: version, producer, cursors, as in the cursors file (JSON)
           2 EVENT  key length (2), key, event (JSON); flag 1: its trace is sampled; flag 2: not the event, but what its
-                   action left, of which the event is made (JSON)
+                   action left, of which the event is made (JSON); flag 4: not an event, but feedback (JSON); flag 8: which
+                   came as a log record
           3 START  an action began, or a span of others ended that is converted later (JSON); sequence: the next event's
           4 FORGET an action that began ended without an event, or a span was converted: its id
 
@@ -23,6 +24,8 @@ from typing import NamedTuple
 from zlib import crc32
 
 __all__ = [
+    "ECHO",
+    "FEEDBACK",
     "HEADER_BYTES",
     "MAX_KEY",
     "MAX_PAYLOAD",
@@ -40,7 +43,7 @@ __all__ = [
 
 VERSION = 1
 MARK = b"\xff\xf5"
-SAMPLED, PACKED = 1, 2
+SAMPLED, PACKED, FEEDBACK, ECHO = 1, 2, 4, 8
 
 MAX_PAYLOAD = 64 * 2**20
 """Longer ones are not written, and a frame that says it is longer is damaged."""

@@ -15,9 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from otel_feedback.events.ended import EndedAction
 from otel_feedback.events.model import OutcomeEvent
-from otel_feedback.events.record import Origin, Record
+from otel_feedback.events.record import Origin, Record, Recordable
 from otel_feedback.events.started import StartedAction
 
 __all__ = [
@@ -199,8 +198,8 @@ class Journal(Protocol):
         """The sequence that the next record will get."""
         ...
 
-    def append(self, key: str, payload: bytes, event: OutcomeEvent | EndedAction, sampled: bool) -> int:
-        """Append one record: an event, or what an action left, and its encoded form; return its sequence, or `CLOSED`. Safe from any thread; never waits for a destination."""
+    def append(self, key: str, payload: bytes, event: Recordable, sampled: bool) -> int:
+        """Append one record: an event, what an action left, or feedback, and its encoded form; return its sequence, or `CLOSED`. Safe from any thread; never waits for a destination."""
         ...
 
     def note_start(self, action: StartedAction) -> bool:

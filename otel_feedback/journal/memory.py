@@ -12,8 +12,7 @@ import threading
 from collections.abc import Sequence
 
 from otel_feedback.events.ended import EndedAction
-from otel_feedback.events.model import OutcomeEvent
-from otel_feedback.events.record import Origin, Record
+from otel_feedback.events.record import Origin, Record, Recordable
 from otel_feedback.journal.cursor import CursorState, JournalCursor, Reader
 from otel_feedback.journal.interface import Adopted, CloseAction, Elsewhere, JournalHealth, Recognize, StartedAction
 from otel_feedback.journal.tail import Tail
@@ -41,11 +40,11 @@ class MemoryJournal:
     def end(self) -> int:
         return self._end
 
-    def append(self, key: str, payload: bytes, event: OutcomeEvent | EndedAction, sampled: bool) -> int:
-        if isinstance(event, OutcomeEvent):
-            record = Record.of(event, self.origin, 0, key, payload, sampled=sampled)
-        else:
+    def append(self, key: str, payload: bytes, event: Recordable, sampled: bool) -> int:
+        if isinstance(event, EndedAction):
             record = Record(self.origin, 0, key, payload, sampled, event.event_id, True)
+        else:
+            record = Record.of(event, self.origin, 0, key, payload, sampled=sampled)
         tail, size = self._tail, len(payload)
         with self._lock:
             # nothing is called in these lines, so nothing interrupts them: afterwards the record has its place

@@ -68,7 +68,7 @@ class Quarantine:
         return self._keep(
             {"kind": "refused", "producer_id": record.origin.producer_id, "service_name": record.origin.service_name,
              "exporter": exporter, "reason": reason, "detail": detail,
-             "sequence": record.sequence, "key": record.key, "sampled": record.sampled, "event": msgspec.Raw(record.payload)}
+             "sequence": record.sequence, "key": record.key, "sampled": record.sampled, "record": "feedback" if record.is_feedback else "event", "event": msgspec.Raw(record.payload)}
         )  # fmt: skip
 
     def _link(self, segment: Path) -> bool:

@@ -24,7 +24,7 @@ from otel_feedback.events.record import Origin
 from otel_feedback.journal.cursor import CursorState
 from otel_feedback.journal.files import append, make_private, open_private, read_private
 from otel_feedback.journal.folder import LOCK, QUARANTINE, Folder, folders, is_producer, lock_file
-from otel_feedback.journal.frames import SAMPLED, Frame, Kind, event_body, frame
+from otel_feedback.journal.frames import FEEDBACK, SAMPLED, Frame, Kind, event_body, frame
 from otel_feedback.journal.segments import SegmentWriter, record_of
 from otel_feedback.journal.sequences import SequenceSet
 from otel_feedback.journal.state import VERSION, JournalState, encode_state, load_state, save_state
@@ -45,6 +45,7 @@ class _Line(msgspec.Struct):
     sequence: int = -1
     key: str = ""
     sampled: bool = False
+    record: str = "event"
     event: msgspec.Raw = msgspec.Raw(b"")
 
 
@@ -200,11 +201,16 @@ def _said(raw: bytes) -> _Line:
 
 def _is_record(said: _Line) -> bool:
     is_named = said.kind == "refused" and is_producer(said.producer_id) and said.sequence >= 0
-    return is_named and record_of(Frame(0, Kind.EVENT, 0, said.sequence, _body(said)), _NOBODY) is not None
+    frame_of = Frame(0, Kind.EVENT, _flags(said), said.sequence, _body(said))
+    return is_named and record_of(frame_of, _NOBODY) is not None
+
+
+def _flags(said: _Line) -> int:
+    return (SAMPLED if said.sampled else 0) | (FEEDBACK if said.record == "feedback" else 0)
 
 
 def _frame(sequence: int, said: _Line) -> bytes:
-    return frame(Kind.EVENT, sequence, _body(said), SAMPLED if said.sampled else 0)
+    return frame(Kind.EVENT, sequence, _body(said), _flags(said))
 
 
 def _body(said: _Line) -> bytes:

@@ -17,10 +17,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from otel_feedback.events.feedback import trace_and_span
 from otel_feedback.events.model import SCHEMA_VERSION, Moment
 from otel_feedback.events.record import Origin, Record
 from otel_feedback.journal.files import append, open_private, write_locked
-from otel_feedback.journal.frames import PACKED, SAMPLED, Frame, Kind, Scan, key_and_event, scan
+from otel_feedback.journal.frames import ECHO, FEEDBACK, PACKED, SAMPLED, Frame, Kind, Scan, key_and_event, scan
 
 __all__ = ["Segment", "SegmentReader", "SegmentWriter", "list_segments", "record_of", "scan_segment"]
 
@@ -143,7 +144,18 @@ class _Envelope(msgspec.Struct, gc=False):
     schema_version: str = SCHEMA_VERSION
 
 
+class _FeedbackEnvelope(msgspec.Struct, gc=False):
+    """The same of feedback."""
+
+    feedback_id: str
+    timestamp: Moment
+    event_id: str | None = None
+    tenant_id: str | None = None
+    schema_version: str = SCHEMA_VERSION
+
+
 _envelope = msgspec.json.Decoder(_Envelope)
+_feedback_envelope = msgspec.json.Decoder(_FeedbackEnvelope)
 
 
 def record_of(frame: Frame, origin: Origin) -> Record | None:
@@ -153,6 +165,12 @@ def record_of(frame: Frame, origin: Origin) -> Record | None:
         key, payload = key_and_event(frame.payload)
         if frame.flags & PACKED:
             return Record(origin, frame.sequence, key, payload, sampled, "", True).whole()
+        if frame.flags & FEEDBACK:
+            told = _feedback_envelope.decode(payload)
+            return Record(
+                origin, frame.sequence, key, payload, sampled, told.feedback_id, False, 1, told.timestamp,
+                *trace_and_span(told.event_id), told.tenant_id, told.schema_version, True, bool(frame.flags & ECHO),
+            )  # fmt: skip
         head = _envelope.decode(payload)
     except Exception:  # whatever it is: one record must not hold up all others
         return None

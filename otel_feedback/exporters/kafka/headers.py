@@ -14,6 +14,7 @@ from otel_feedback.events.record import Origin, Record
 
 __all__ = [
     "EVENT_TYPE",
+    "FEEDBACK_TYPE",
     "JSON",
     "SPECVERSION",
     "TYPE",
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 EVENT_TYPE = f"agent.outcome.v{SCHEMA_VERSION.partition('.')[0]}"
+FEEDBACK_TYPE = f"agent.feedback.v{SCHEMA_VERSION.partition('.')[0]}"
 JSON = b"application/json"
 SPECVERSION = b"1.0"
 TYPE = EVENT_TYPE.encode()
@@ -36,7 +38,7 @@ Headers = list[tuple[str, bytes]]
 def record_headers(record: Record, content_type: bytes = JSON) -> Headers:
     """Return the headers of one record; `tenant_id` and `traceparent` only where the event has a tenant, or a trace.
 
-    `wire.py` has the same ones in the same order, encoded; a test compares the two.
+    Feedback has `record: feedback`, too. `wire.py` has those of events in the same order, encoded; a test compares the two.
     """
     producer_id, source = of_origin(record.origin)
     headers: Headers = [
@@ -45,7 +47,7 @@ def record_headers(record: Record, content_type: bytes = JSON) -> Headers:
         ("sequence", b"%d" % record.sequence),
         ("ce_id", ce_id(record)),
         ("ce_source", source),
-        ("ce_type", TYPE),
+        ("ce_type", FEEDBACK_TYPE.encode() if record.is_feedback else TYPE),
         ("ce_time", ce_time(record)),
         ("ce_specversion", SPECVERSION),
         ("schema_version", record.schema_version.encode()),
@@ -55,6 +57,8 @@ def record_headers(record: Record, content_type: bytes = JSON) -> Headers:
     parent = traceparent(record)
     if parent is not None:
         headers.append(("traceparent", parent))
+    if record.is_feedback:
+        headers.append(("record", b"feedback"))
     return headers
 
 
@@ -65,8 +69,13 @@ def of_origin(origin: Origin) -> tuple[bytes, bytes]:
 
 
 def ce_id(record: Record) -> bytes:
-    """Return the id of the occurrence: source and id name one, and a revision is an occurrence of its own."""
+    """Return the id of the occurrence: source and id name one, and a revision is an occurrence of its own.
+
+    So is feedback each time that its rater gives it.
+    """
     event_id = record.event_id
+    if record.is_feedback:
+        return event_id.encode() + b"/" + ce_time(record)
     return (event_id if record.revision == 1 else f"{event_id}/{record.revision}").encode()
 
 

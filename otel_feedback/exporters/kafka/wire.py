@@ -22,6 +22,7 @@ from otel_feedback.exporters.kafka.headers import (
     ce_id,
     ce_time,
     of_origin,
+    record_headers,
     traceparent,
 )
 
@@ -99,6 +100,8 @@ def encode_record(
         key: From `key_field()`.
         content_type: Of the value.
     """
+    if record.is_feedback:  # seldom, and with other headers
+        return _record_with(record_headers(record, content_type), key, value, timestamp_delta_ms, offset_delta)
     until_sequence, source_to_time = _constant(record.origin, content_type)
     sequence, event_id, time = b"%d" % record.sequence, ce_id(record), ce_time(record)
     more, size = 0, len(value)
@@ -118,5 +121,15 @@ def encode_record(
         _CE_ID, varint(len(event_id)), event_id,
         source_to_time, _SMALL[len(time)], time,
         schema, tenant, trace,
+    ))  # fmt: skip
+    return varint(len(body)) + body
+
+
+def _record_with(
+    headers: list[tuple[str, bytes]], key: bytes, value: bytes, timestamp_delta_ms: int, offset_delta: int
+) -> bytes:
+    fields = b"".join(_header(name, told) for name, told in headers)
+    body = b"".join((
+        b"\x00", varint(timestamp_delta_ms), varint(offset_delta), key, _field(value), varint(len(headers)), fields,
     ))  # fmt: skip
     return varint(len(body)) + body

@@ -1,5 +1,7 @@
 """Outcome events as OTLP log records: event name `agent.outcome`, flattened attributes, trace and span ids.
 
+Feedback goes as the GenAI conventions' `gen_ai.evaluation.result`, with the trace context of its event's span.
+
 Input: leases on the worker's thread. Output: an account of each record: delivered, refused for good, or to be sent
 again. The SDK's own log exporter throws the server's answer away, so the requests are made here; the encoding
 follows opentelemetry-proto v1 and the OTLP specification, sections "Failures", "Partial success" and "Throttling".
@@ -23,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from otel_feedback import semconv
 from otel_feedback.errors import ExportError
 from otel_feedback.events import codec
+from otel_feedback.events.feedback import Feedback, decode_feedback
 from otel_feedback.events.model import OutcomeEvent, Severity, epoch_us
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Receipt, Refusal, Settled
@@ -77,6 +80,16 @@ _CONVENTIONAL = {
     "choice_policy": semconv.OUTCOME_CHOICE_POLICY,
     "choice_propensity": semconv.OUTCOME_CHOICE_PROPENSITY,
 }
+_OF_EVALUATION = {
+    "name": semconv.GEN_AI_EVALUATION_NAME,
+    "score": semconv.GEN_AI_EVALUATION_SCORE_VALUE,
+    "label": semconv.GEN_AI_EVALUATION_SCORE_LABEL,
+    "comment": semconv.GEN_AI_EVALUATION_EXPLANATION,
+    "feedback_id": semconv.OUTCOME_FEEDBACK_ID,
+    "source": semconv.OUTCOME_FEEDBACK_SOURCE,
+    "by": semconv.OUTCOME_FEEDBACK_BY,
+    "target": semconv.OUTCOME_FEEDBACK_TARGET,
+}
 
 
 class OtlpExporter:
@@ -106,7 +119,12 @@ class OtlpExporter:
         return cls(OtlpEndpoint.from_environment(), service_name)
 
     def export(self, lease: Sequence[Record]) -> Receipt:
-        results: list[_Result] = []
+        # what came as a log record is on its way as that, and a second one would count twice
+        results: list[_Result] = [(record, None) for record in lease if record.is_echo]
+        if results:
+            lease = [record for record in lease if not record.is_echo]
+            if not lease:
+                return Settled(results)
         try:
             try:
                 results += self._send(lease)
@@ -240,7 +258,7 @@ def encode_request(records: Sequence[Record], service_name: str) -> ExportLogsSe
     scopes: dict[str, Any] = {}
     now_ns = time.time_ns()
     for record in records:
-        event = codec.decode(record.payload)
+        event = decode_feedback(record.payload) if record.is_feedback else codec.decode(record.payload)
         service = event.service_name or service_name
         scope = scopes.get(service)
         if scope is None:
@@ -249,20 +267,37 @@ def encode_request(records: Sequence[Record], service_name: str) -> ExportLogsSe
             scope = scopes[service] = resource.scope_logs.add()
             scope.scope.name = "otel_feedback"
             scope.scope.version = VERSION
-        _fill(scope.log_records.add(), event, record.sampled, now_ns)
+        log = scope.log_records.add()
+        log.time_unix_nano = epoch_us(event.timestamp) * 1_000
+        log.observed_time_unix_nano = now_ns
+        _place(log, event, record.sampled)
+        if isinstance(event, Feedback):
+            _fill_evaluation(log, event)
+        else:
+            _fill(log, event)
     return request
 
 
-def _fill(log: LogRecord, event: OutcomeEvent, sampled: bool, now_ns: int) -> None:
-    log.time_unix_nano = epoch_us(event.timestamp) * 1_000
-    log.observed_time_unix_nano = now_ns
-    log.severity_number = _SEVERITY_NUMBER[event.severity]  # type: ignore[assignment]
-    log.severity_text = event.severity.value.upper()
-    log.event_name = semconv.LOG_EVENT_NAME
+def _place(log: LogRecord, event: OutcomeEvent | Feedback, sampled: bool) -> None:
     if event.trace_id is not None and event.span_id is not None:
         log.trace_id = bytes.fromhex(event.trace_id)
         log.span_id = bytes.fromhex(event.span_id)
         log.flags = int(sampled)
+
+
+def _fill_evaluation(log: LogRecord, feedback: Feedback) -> None:
+    log.severity_number = _SEVERITY_NUMBER[Severity.INFO]  # type: ignore[assignment]
+    log.severity_text = Severity.INFO.value.upper()
+    log.event_name = semconv.GEN_AI_EVALUATION_EVENT
+    for name, value in feedback.to_dict().items():
+        if name not in _NOT_ATTRIBUTES:
+            log.attributes.append(_key_value(_OF_EVALUATION.get(name, f"outcome.{name}"), value))
+
+
+def _fill(log: LogRecord, event: OutcomeEvent) -> None:
+    log.severity_number = _SEVERITY_NUMBER[event.severity]  # type: ignore[assignment]
+    log.severity_text = event.severity.value.upper()
+    log.event_name = semconv.LOG_EVENT_NAME
     for name, value in codec.to_dict(event).items():
         if name not in _NOT_ATTRIBUTES:
             log.attributes.append(_key_value(_CONVENTIONAL.get(name, f"outcome.{name}"), value))

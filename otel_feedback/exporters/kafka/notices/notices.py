@@ -91,11 +91,12 @@ class KafkaNotices:
             headers = record_headers(record)
         except ValueError:  # an id that is no text, which may be why it was refused
             headers = [_JSON, ("producer_id", producer_id), ("sequence", b"%d" % record.sequence)]
+        topic = self._config.feedback_topic if record.is_feedback else self._config.topic
         headers += [
             ("error.reason", _bytes(refusal.reason)),
             ("error.detail", _bytes(refusal.detail)),
             ("error.culprit", _bytes(culprit)),
-            ("original.topic", _bytes(topic_for(self._config.topic, record.tenant_id))),
+            ("original.topic", _bytes(topic_for(topic, record.tenant_id))),
         ]
         return Notice(_bytes(record.key), record.payload, headers, is_event=True, producer_id=producer_id)
 
