@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from otel_feedback.capture.propagation import extract, inject, inject_kafka
     from otel_feedback.dispatch.create import ActionDispatcher, OrchestrationDispatcher, create_dispatcher
     from otel_feedback.errors import ConfigError, ExportError, FeedbackError, SchemaError
+    from otel_feedback.events.feedback import Feedback
     from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity
+    from otel_feedback.learning.giving import give
     from otel_feedback.pipeline.log_records import OutcomeLogRecordProcessor
     from otel_feedback.pipeline.pipeline import FeedbackPipeline
     from otel_feedback.pipeline.processor import OutcomeSpanProcessor
@@ -35,6 +37,7 @@ __all__ = [
     "ActionDispatcher",
     "ConfigError",
     "ExportError",
+    "Feedback",
     "FeedbackError",
     "FeedbackPipeline",
     "KafkaConfig",
@@ -54,6 +57,7 @@ __all__ = [
     "extract",
     "get_feedback_pipeline",
     "get_settings",
+    "give",
     "inject",
     "inject_kafka",
 ]
@@ -63,6 +67,7 @@ _HOME = {
     "ActionDispatcher": "dispatch.create",
     "ConfigError": "errors",
     "ExportError": "errors",
+    "Feedback": "events.feedback",
     "FeedbackError": "errors",
     "FeedbackPipeline": "pipeline.pipeline",
     "KafkaConfig": "settings.kafka",
@@ -81,6 +86,7 @@ _HOME = {
     "extract": "capture.propagation",
     "get_feedback_pipeline": "bootstrap",
     "get_settings": "settings.settings",
+    "give": "learning.giving",
     "inject": "capture.propagation",
     "inject_kafka": "capture.propagation",
 }

@@ -23,7 +23,7 @@ from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.pipeline.screen import EventRedactor, Screen
 from otel_feedback.redaction.redaction import Redaction
 from otel_feedback.settings.kafka import require_avro, require_codec
-from otel_feedback.settings.settings import Settings
+from otel_feedback.settings.settings import Settings, feedback_settings
 
 __all__ = ["assemble", "build_exporters", "build_pipeline", "build_prices"]
 
@@ -114,12 +114,16 @@ def assemble(
         from otel_feedback.exporters.kafka.notices.notices import KafkaNotices
 
         notices = KafkaNotices(settings.kafka, connected=lambda: _run_first_at_exit(pipeline))
+    of_feedback = feedback_settings(settings)
     is_on_disk = settings.durability != "memory" and any(exporter.durable for exporter in exporters)
     measuring = Measuring(settings.metric_label_sets)
     measuring.offer()  # before there is a pipeline: it writes down at once how actions of dead processes ended
     pipeline = FeedbackPipeline(
         new_journal=_disk_journals(settings, adopts) if is_on_disk else _memory_journals(settings),
         exporters=exporters,
+        new_feedback_journal=_disk_journals(of_feedback, adopts) if is_on_disk else _memory_journals(of_feedback),
+        new_feedback_exporters=lambda: build_exporters(of_feedback, writer, lambda: _run_first_at_exit(pipeline)),
+        takes_comments="comment" in settings.capture_content,
         refused=writer.write_refused,
         notices=notices,
         ring_size=settings.ring_size,
@@ -143,7 +147,7 @@ def assemble(
         rules=Rules(
             kinds=DEFAULT_KINDS.union(settings.emit),
             price=build_prices(settings).price,
-            content=settings.capture_content,
+            content=tuple(kind for kind in settings.capture_content if kind != "comment"),
             conventions=tuple(conventions),
             open_s=settings.span_ttl_s,
             puts_off=settings.durability != "fsync" and not callable(settings.prices),

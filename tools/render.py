@@ -14,7 +14,7 @@ from otel_feedback.convert.conventions.own import FIELDS
 from otel_feedback.events import codec
 from otel_feedback.events.model import OutcomeStatus, Severity
 from otel_feedback.exporters.kafka.headers import record_headers
-from otel_feedback.exporters.otlp.exporter import encode_request
+from otel_feedback.exporters.otlp.encoding import encode_request
 from otel_feedback.settings.kafka import KafkaConfig
 from otel_feedback.settings.registry import RegistryConfig
 from otel_feedback.settings.store import ALL_SETTINGS

@@ -269,17 +269,25 @@ class Outcomes(PuttingOff):
         self._recent = self._recent or {}
         self.keeps_recent = True
 
-    def add(self, trace_id: int, span_id: int, addition: Addition) -> None:
-        """Add to the event of a span: with its end where it is open, as a revision where it has ended."""
+    def add(
+        self, trace_id: int, span_id: int, addition: Addition, missed: Callable[[], None] = lambda: None
+    ) -> None:  # fmt: skip
+        """Add to the event of a span: with its end where it is open, as a revision where it has ended.
+
+        Args:
+            missed: Called where neither is known here: it ended long ago, or elsewhere.
+        """
         if self._owner == threading.get_ident():
-            self._aside.append(lambda: self.add(trace_id, span_id, addition))
+            self._aside.append(lambda: self.add(trace_id, span_id, addition, missed))
             return
         self.catch_up()
+        is_known = False
         with self._lock:
             self._owner = threading.get_ident()
             try:
                 node = self._above(trace_id, span_id) or (self._recent or {}).get(span_id)
-                if node is not None and node.span_id == span_id and node.trace_id == trace_id:
+                is_known = node is not None and node.span_id == span_id and node.trace_id == trace_id
+                if node is not None and is_known:
                     if node.event is None:
                         node.additions = (*node.additions, addition)
                     else:
@@ -290,6 +298,8 @@ class Outcomes(PuttingOff):
             finally:
                 ready, self._ready, self._owner = self._ready, [], 0
         self._hand_out(ready)
+        if not is_known:
+            missed()
 
     def renew_after_fork(self) -> None:
         """In a forked child: locks anew, and nothing is open. What was open is the parent's to end, or to give up."""

@@ -87,6 +87,11 @@ class EndedAction(msgspec.Struct, array_like=True, gc=False):
         return self.event_id[33:] if self.has_ids else None
 
     @property
+    def run_id(self) -> str | None:
+        """Of which run it is; without one that was said, the trace."""
+        return self.started.get(_RUN_ID, self.trace_id)
+
+    @property
     def revision(self) -> int:
         """1, or 0 without an end."""
         return 0 if self.end_ns is None else 1

@@ -1,5 +1,7 @@
 """An event that is too large for a destination, with less text: the longest is cut first, and what was cut is flagged.
 
+Of feedback only the comment is cut.
+
 Input: the wire form of an event. Output: the wire form of the same event in fewer bytes, or nothing where that cannot
 be. Pure functions; safe on any thread. Never cut are ids, names, numbers, status and times; what is not cut stays byte
 for byte, also a field of a newer version that this one does not know.
@@ -60,6 +62,9 @@ def smaller_forms(payload: bytes) -> Iterator[bytes]:
     event = _opened(payload)
     if event is None:
         return
+    if event.is_feedback:
+        yield from _smaller_feedback(payload)
+        return
     event.cut_to(0)
     smallest = event.encoded()
     most = len(payload) // 2
@@ -71,6 +76,17 @@ def smaller_forms(payload: bytes) -> Iterator[bytes]:
         most //= 2
     if len(smallest) < len(payload):
         yield smallest
+
+
+def _smaller_feedback(payload: bytes) -> Iterator[bytes]:
+    """Yield feedback with ever less of its comment, which ends in "…" then, and last with none."""
+    fields = _split(payload)
+    comment = msgspec.json.decode(fields.pop("comment", b"null"))
+    while isinstance(comment, str) and len(comment) > 1:
+        comment = comment[: len(comment) // 2]
+        yield _encode({**fields, "comment": f"{comment}…"})
+    if comment is not None and ("score" in fields or "label" in fields):
+        yield _encode(fields)
 
 
 def _opened(payload: bytes) -> _Event | None:
@@ -95,6 +111,7 @@ class _Event:
 
     def __init__(self, payload: bytes) -> None:
         self._fields = _split(payload)
+        self.is_feedback = "feedback_id" in self._fields
         self._metadata = _split(self._fields.get("metadata", b"{}"))
         self._flags = _listed(self._metadata.get(semconv.METADATA_TRUNCATED))
         self._texts = self._find_texts()

@@ -16,9 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from otel_feedback.events.ended import EndedAction
-from otel_feedback.events.model import OutcomeEvent
-from otel_feedback.events.record import Record
+from otel_feedback.events.record import Record, Recordable
 from otel_feedback.exporters.interface import Exporter, Notices, Refusal
 from otel_feedback.journal.interface import CLOSED, Adopted, CloseAction, Cursor, Journal, StartedAction
 from otel_feedback.logger import get_logger, number_of
@@ -55,6 +53,8 @@ class Delivery:
         begun: Called when a worker starts, as the first event makes it.
         is_child: This process was forked, perhaps for one task only: it adopts others' journals when it has lived a while.
         also_tend: Each called every few seconds while something was appended since.
+        also_adopt: Called when journals of dead processes were looked for.
+        end_notices: Called with the monotonic deadline when everything is told that this one has to tell.
     """
 
     def __init__(
@@ -70,6 +70,8 @@ class Delivery:
         begun: Callable[[], None] = lambda: None,
         is_child: bool = False,
         also_tend: Sequence[Callable[[], None]] = (),
+        also_adopt: Callable[[], None] = lambda: None,
+        end_notices: Callable[[float], None] = lambda deadline_s: None,
     ) -> None:
         self.journal = journal
         self._begun = begun
@@ -95,7 +97,8 @@ class Delivery:
         )
         self._refused = refused
         self._notices = notices
-        self._also_tend = also_tend
+        self._also_tend, self._also_adopt = also_tend, also_adopt
+        self._end_notices = end_notices
         self._audit_s = audit_s
         self._close_action = close_action
         self._audit_due = time.monotonic() + audit_s
@@ -112,8 +115,8 @@ class Delivery:
         if journal.has_orphans() and not (is_child and may_be_patched()):
             self._keeper.start()
 
-    def append(self, key: str, payload: bytes, event: OutcomeEvent | EndedAction, sampled: bool) -> bool:
-        """Append one event; False when the end has come. On the agent's thread: cheap, never waits."""
+    def append(self, key: str, payload: bytes, event: Recordable, sampled: bool) -> bool:
+        """Append one event, or feedback; False when the end has come. On the agent's thread: cheap, never waits."""
         end = self.journal.append(key, payload, event, sampled)
         if end == CLOSED:
             return False
@@ -168,6 +171,7 @@ class Delivery:
                 self._log.warning("adopt", "the journal of %s is not delivered: %r", adopted.origin.producer_id, exc)
                 self._let_go(adopted, ())
         self.elsewhere.look()
+        self._also_adopt()
 
     def _take_over(self, adopted: Adopted) -> None:
         ours = [c for (name, _), c in adopted.cursors.items() if self._recognize(name, c.destination, c.address)]
@@ -237,6 +241,11 @@ class Delivery:
 
     # -- flush and the end ---------------------------------------------------------------------------------
 
+    def hurry(self) -> None:
+        """Deliver what was appended so far at once, without waiting for it."""
+        for worker in self.workers:
+            worker.hurry(self.journal.end)
+
     def force_flush(self, timeout_s: float) -> bool:
         """Deliver what was appended so far; True only when all of it was acknowledged in time."""
         deadline = time.monotonic() + max(0.0, timeout_s)
@@ -304,8 +313,7 @@ class Delivery:
         self.ledger.tell_losses()
         if not leaves:  # or whoever delivers it says so
             self.ledger.tell_high_water(closed=True)
-        if self._notices is not None:
-            self._notices.close(max(0.0, deadline_s - time.monotonic()))
+        self._end_notices(deadline_s)
         self.journal.close(is_announced=leaves)
         return is_flushed and lost == 0
 

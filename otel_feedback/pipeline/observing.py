@@ -7,7 +7,7 @@ in one process, one after the other, counters tell the sum, since a counter neve
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from opentelemetry import metrics
@@ -26,9 +26,9 @@ Callback = Callable[[CallbackOptions], Told]
 
 
 class Observed(NamedTuple):
-    """A pipeline. A forked child has another delivery."""
+    """A pipeline. A forked child has other deliveries."""
 
-    delivery: Callable[[], Delivery]
+    deliveries: Callable[[], Sequence[Delivery]]
     not_recorded: Callable[[], Mapping[str, int]]
     notices: Notices | None
 
@@ -71,8 +71,9 @@ def _offer() -> None:
 def _totals() -> dict[str, Account]:
     sums: dict[str, Account] = {}
     for pipeline in _all:
-        for name, more in pipeline.delivery().ledger.totals().items():
-            add_account(sums, name, more)
+        for delivery in pipeline.deliveries():
+            for name, more in delivery.ledger.totals().items():
+                add_account(sums, name, more)
     return sums
 
 
@@ -97,23 +98,32 @@ def _not_recorded(_options: CallbackOptions) -> Told:
 def _retries(_options: CallbackOptions) -> Told:
     sums: Counter[str] = Counter()
     for pipeline in _all:
-        sums.update({worker.exporter.name: worker.retries for worker in pipeline.delivery().workers})
+        for delivery in pipeline.deliveries():
+            sums.update({worker.exporter.name: worker.retries for worker in delivery.workers})
     for name, count in sums.items():
         yield Observation(count, {"exporter": name})
 
 
 def _healthy(_options: CallbackOptions) -> Told:
-    for worker in _all[-1].delivery().workers:
-        yield Observation(int(worker.healthy), {"exporter": worker.exporter.name})
+    healthy: dict[str, bool] = {}
+    for delivery in _all[-1].deliveries():
+        for worker in delivery.workers:
+            healthy[worker.exporter.name] = healthy.get(worker.exporter.name, True) and worker.healthy
+    for name, is_healthy in healthy.items():
+        yield Observation(int(is_healthy), {"exporter": name})
 
 
 def _size(_options: CallbackOptions) -> Told:
-    health = _all[-1].delivery().journal.health()
-    yield Observation(health.bytes, {"kind": health.kind})
+    sums: Counter[str] = Counter()
+    for delivery in _all[-1].deliveries():
+        health = delivery.journal.health()
+        sums[health.kind] += health.bytes
+    for kind, size in sums.items():
+        yield Observation(size, {"kind": kind})
 
 
 def _open_actions(_options: CallbackOptions) -> Told:
-    yield Observation(_all[-1].delivery().journal.health().open_actions)
+    yield Observation(sum(delivery.journal.health().open_actions for delivery in _all[-1].deliveries()))
 
 
 def _notices(what: str) -> Callback:

@@ -26,8 +26,7 @@ from otel_feedback.events.started import StartedAction
 from otel_feedback.exporters.interface import Exporter, Notices
 from otel_feedback.journal.interface import Journal
 from otel_feedback.pipeline.accounts import accounts_of
-from otel_feedback.pipeline.closing import Closing
-from otel_feedback.pipeline.delivery import Delivery, Refused
+from otel_feedback.pipeline.delivery import Refused
 from otel_feedback.pipeline.end import PipelineEnd
 from otel_feedback.pipeline.measuring import Measuring
 from otel_feedback.pipeline.observing import Observed, observe
@@ -36,8 +35,9 @@ from otel_feedback.pipeline.ring import Ring
 from otel_feedback.pipeline.screen import Dropped, Screen
 from otel_feedback.pipeline.span_notes import SpanNotes
 from otel_feedback.pipeline.unrecorded import Unrecorded
+from otel_feedback.pipeline.ways_out import WaysOut
 from otel_feedback.redaction.redaction import Redaction
-from otel_feedback.sdk.forks import HERE, begin_anew, call_at_end_of_child, is_patched, is_pool_child, renew_in_child
+from otel_feedback.sdk.forks import HERE, begin_anew, is_pool_child, renew_in_child
 from otel_feedback.settings.values import require
 
 __all__ = ["FeedbackPipeline"]
@@ -53,6 +53,9 @@ class FeedbackPipeline:
     Args:
         new_journal: Makes the journal; called again in a forked child.
         exporters: The destinations; each gets a worker and a cursor.
+        new_feedback_journal: Makes that of feedback. Default: as of events.
+        new_feedback_exporters: Makes the destinations of feedback, when the first is given.
+        takes_comments: Whether comments in feedback may leave.
         refused: Keeps the payload of a record that a destination refused for good, where the journal cannot.
         notices: Takes dead letters and the account.
         ring_size: Events that `get_recent_events()` sees.
@@ -73,6 +76,9 @@ class FeedbackPipeline:
         *,
         new_journal: Callable[[], Journal],
         exporters: Sequence[Exporter] = (),
+        new_feedback_journal: Callable[[], Journal] | None = None,
+        new_feedback_exporters: Callable[[], Sequence[Exporter]] = tuple,
+        takes_comments: bool = False,
         refused: Refused = lambda record, exporter, refusal: None,
         notices: Notices | None = None,
         ring_size: int = 1_000,
@@ -89,20 +95,19 @@ class FeedbackPipeline:
         new_screen: Callable[[Callable[[str, Exception], None]], Screen] = lambda failed: Screen(failed=failed),
     ) -> None:
         self.service_name, self.enabled = service_name, enabled
-        self._new_journal = new_journal
-        self._exporters, self._refused, self._notices = tuple(exporters), refused, notices
         self.emit_start, self.emit_pending = emit_start, emit_pending
-        self._rescan_s, self._audit_s, self._shutdown_timeout_s = rescan_s, audit_s, shutdown_timeout_s
+        self._shutdown_timeout_s = shutdown_timeout_s
         self._ring = Ring(ring_size)
         self.measuring = measuring or Measuring()
         """The OpenTelemetry metrics of the outcomes, once they are offered and the program has a MeterProvider."""
         self.unrecorded = Unrecorded()
         """What was not recorded, and what failed on the way."""
-        self._screen = new_screen(self.unrecorded.note_hook_failure)
-        self.redaction: Redaction = self._screen.redaction
+        self.screen = new_screen(self.unrecorded.note_hook_failure)
+        """What everything goes through before it is recorded."""
+        self.redaction: Redaction = self.screen.redaction
         """What takes secrets out of texts."""
         rules = rules or Rules()
-        notes = SpanNotes(self) if rules.may_put_off and not self._screen.has_hooks else None
+        notes = SpanNotes(self) if rules.may_put_off and not self.screen.has_hooks else None
         self.outcomes = Outcomes(self.accept, CONVENTIONS, rules, open_actions.get, notes)
         """What turns spans into events, for all providers whose spans come here."""
         self.recorder = ActionRecorder(self)
@@ -110,29 +115,19 @@ class FeedbackPipeline:
         self.closed = not enabled
         """True after `shutdown()` began, and where everything is switched off."""
         self._ending = PipelineEnd(on_shutdown)
-        self._begin_delivery(is_child=is_pool_child())
+        self._ways_out = WaysOut(
+            self, new_journal, exporters, new_feedback_journal or new_journal, new_feedback_exporters,
+            refused=refused, notices=notices, rescan_s=rescan_s, audit_s=audit_s, takes_comments=takes_comments,
+        )  # fmt: skip
+        self.feedback = self._ways_out.feedback
+        """What takes feedback."""
+        self._begin(is_child=is_pool_child())
         renew_in_child(self)
 
-    def _begin_delivery(self, *, is_child: bool) -> None:
-        self.journal = self._new_journal()
-        """The journal of this process; a forked child has another one."""
-        self._delivery = Delivery(
-            self.journal,
-            self._exporters,
-            refused=self._refused,
-            notices=self._notices,
-            rescan_s=self._rescan_s,
-            audit_s=self._audit_s,
-            close_action=Closing(self, self._screen).close,
-            begun=self._note_begun,
-            is_child=is_child,
-            also_tend=(self.outcomes.tend, self.measuring.drain),
-        )
-
-    def _note_begun(self) -> None:
-        if self._notices is not None and is_patched() and not any(self._notices.account().values()):
-            self._notices.after_fork()  # what it waits with is not gevent's or eventlet's
-        call_at_end_of_child(self.end_in_child)
+    def _begin(self, *, is_child: bool) -> None:
+        self._delivery = self._ways_out.begin(is_child=is_child)
+        self.journal = self._delivery.journal
+        """The journal of events of this process; a forked child has another one."""
 
     @property
     def producer_id(self) -> str:
@@ -149,7 +144,7 @@ class FeedbackPipeline:
         if not HERE[0]:
             begin_anew()
         self.outcomes.catch_up()  # an event of the same run goes before
-        screen = self._screen
+        screen = self.screen
         try:
             packed = pack(ended)
         except Exception:  # what cannot be written is seen to there
@@ -177,7 +172,7 @@ class FeedbackPipeline:
             self._reject_late(event.event_id)
             return None
         try:
-            screened = self._screen.pass_through(event, is_clean=is_clean)
+            screened = self.screen.pass_through(event, is_clean=is_clean)
         except Exception as exc:  # lone surrogates, integers beyond 64 bits
             self.forget_start(event.event_id)
             self.reject("unencodable", "an outcome cannot be written as JSON and is not recorded: %s", exc)
@@ -202,7 +197,7 @@ class FeedbackPipeline:
         """Return the partition key: it may be a run id, which may have been a secret, or redacted by the user."""
         if key == event.run_id and recorded.run_id != event.run_id:
             return recorded.run_id or recorded.trace_id or recorded.event_id
-        return self._screen.redaction.text(key)
+        return self.screen.redaction.text(key)
 
     def _reject_late(self, event_id: str) -> None:
         self.forget_start(event_id)
@@ -264,6 +259,10 @@ class FeedbackPipeline:
         given = [(name, value) for name, value in wanted.items() if value is not None]
         return self._ring.newest(count, lambda event: all(getattr(event, name) == value for name, value in given))
 
+    def find_recent(self, *, event_id: str | None = None, run_id: str | None = None) -> OutcomeEvent | None:
+        """Return the newest event of this id, or of this run, of those that `get_recent_events()` sees."""
+        return self._ring.find(event_id, run_id)
+
     def metrics(self) -> dict[str, Any]:
         """Return the account: what was recorded, and for each exporter what became of it.
 
@@ -290,12 +289,13 @@ class FeedbackPipeline:
             "journal": delivery.journal.health()._asdict(),
             "adopted": delivery.ledger.adopted(),
             "elsewhere": delivery.elsewhere.as_data(),
-            "notices": {} if self._notices is None else dict(self._notices.account()),
+            "notices": {} if self._ways_out.notices is None else dict(self._ways_out.notices.account()),
+            "feedback": self.feedback.metrics(),
         }
 
     def observe(self) -> None:
         """Offer the account, and how delivery is, to OpenTelemetry metrics, under the names `otel_feedback.*`."""
-        observe(Observed(lambda: self._delivery, self._count_not_recorded, self._notices))
+        observe(Observed(lambda: self._ways_out.all, self._count_not_recorded, self._ways_out.notices))
 
     def _count_not_recorded(self) -> dict[str, int]:
         not_recorded = self.unrecorded.by_reason()
@@ -313,7 +313,7 @@ class FeedbackPipeline:
         if not HERE[0]:
             begin_anew()
         self.outcomes.catch_up(LONG_S)
-        return self._delivery.force_flush(timeout_s)
+        return self._ways_out.force_flush(timeout_s)
 
     def shutdown(self, timeout_s: float | None = None) -> bool:
         """Deliver what is pending, stop the workers, close the destinations; at most `timeout_s` seconds.
@@ -328,12 +328,12 @@ class FeedbackPipeline:
         limit_s = self._shutdown_timeout_s if timeout_s is None else max(0.0, timeout_s)
         if not HERE[0]:
             begin_anew()
-        return self._ending.run(limit_s, self._close, self._delivery.finish)
+        return self._ending.run(limit_s, self._close, self._ways_out.finish)
 
     def end_in_child(self) -> bool:
         """Shut down in a pool's child that ends: leave to others what would take a while, and spans to the SDK."""
         most_s = self._shutdown_timeout_s
-        return self._ending.run(0.0, self._close, lambda _deadline: self._delivery.finish_in_child(most_s))
+        return self._ending.run(0.0, self._close, lambda _deadline: self._ways_out.finish_in_child(most_s))
 
     def _close(self) -> None:
         self.outcomes.finish()
@@ -341,12 +341,8 @@ class FeedbackPipeline:
 
     def renew_after_fork(self) -> None:
         """In a forked child: a journal, workers and locks of its own. What is pending belongs to the parent."""
-        self._delivery.leave_to_parent()  # first of all: whatever fails below, nothing of the parent's is written to
-        for part in (self.unrecorded, self._ending, self._screen, self.outcomes, self.measuring):
+        self._ways_out.leave_to_parent()  # first of all: whatever fails below, nothing of the parent's is written to
+        for part in (self.unrecorded, self._ending, self.screen, self.outcomes, self.measuring, self._ways_out):
             part.renew_after_fork()
-        for exporter in self._exporters:
-            exporter.after_fork()
-        if self._notices is not None:
-            self._notices.after_fork()
         if not self.closed:
-            self._begin_delivery(is_child=True)
+            self._begin(is_child=True)

@@ -35,6 +35,13 @@ class Ring:
         matching = [event for event in latest.values() if wanted(event)]
         return matching[-count:] if count > 0 else []
 
+    def find(self, event_id: str | None, run_id: str | None) -> OutcomeEvent | None:
+        """Return the newest event of this id, or of this run; None where it is not here any more."""
+        for recorded in reversed(self._snapshot()):
+            if recorded.event_id == event_id or (run_id is not None and recorded.run_id == run_id):
+                return recorded if isinstance(recorded, OutcomeEvent) else recorded.event()
+        return None
+
     def _snapshot(self) -> list[OutcomeEvent | EndedAction]:
         while True:
             try:

@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 
 from otel_feedback.errors import SchemaError
 from otel_feedback.events import codec
+from otel_feedback.events.feedback import Feedback
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.trim import smaller_forms, trimmed
 from otel_feedback.pipeline.admission import Admission, EventFilter
+from otel_feedback.pipeline.feedback_screen import redacted, within
 from otel_feedback.redaction.redaction import Redaction, as_recorded, without_texts
 
 __all__ = ["DEFAULT_MAX_BYTES", "Dropped", "EventRedactor", "Screen", "Screened"]
@@ -91,6 +93,19 @@ class Screen:
             event = codec.mended(event)
             payload = codec.encode(event)
         return Screened(event, payload) if len(payload) <= self.max_bytes else self._capped(payload)
+
+    def pass_feedback(self, feedback: Feedback) -> tuple[Feedback, bytes] | None:
+        """Return feedback as it is to be recorded, with its JSON; None where nothing is left of it.
+
+        Its texts went through this screen's redaction. Neither the filter nor the rate limit is asked: who gives feedback
+        decides by that.
+        """
+        if self._redact is not None:
+            left = redacted(feedback, self._redacted)
+            if left is None:
+                return None
+            feedback = left
+        return within(feedback, self.max_bytes)
 
     def _redacted(self, event: OutcomeEvent) -> OutcomeEvent:
         redact = self._redact
