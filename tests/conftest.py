@@ -58,14 +58,16 @@ def pipelines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FeedbackPipeline
         pipeline.shutdown(timeout_s=2)
         assert_balanced(pipeline)
         told = pipeline.metrics()
-        for name, account in told["exporters"].items():
-            is_kept = told["journal"]["kind"] == "disk" and Path(told["journal"]["path"]).is_dir()
-            assert account["pending"] == 0 or is_kept, f"{name} has pending events after shutdown: {account}"
+        for way in (told, told["feedback"]):
+            for name, account in way.get("exporters", {}).items():
+                is_kept = way["journal"]["kind"] == "disk" and Path(way["journal"]["path"]).is_dir()
+                assert account["pending"] == 0 or is_kept, f"{name} has pending events after shutdown: {account}"
 
 
 def assert_balanced(pipeline: FeedbackPipeline) -> None:
     """The law: appended = delivered + pending + sum(lost), for each exporter."""
-    for name, account in pipeline.metrics()["exporters"].items():
+    told = pipeline.metrics()
+    for name, account in [*told["exporters"].items(), *told["feedback"].get("exporters", {}).items()]:
         right = account["delivered"] + account["pending"] + sum(account["lost"].values())
         assert account["appended"] == right, f"the account of {name} does not balance: {account}"
         assert account["pending"] >= 0, account

@@ -147,7 +147,11 @@ def _topics(commands: Any) -> None:
         description="Create the topics that this project uses; those that exist are left as they are.",
     )
     parser.add_argument(
-        "--partitions", type=positive, default=6, metavar="N", help="partitions of the outcome topic (6); others get 1"
+        "--partitions",
+        type=positive,
+        default=6,
+        metavar="N",
+        help="partitions of the topics of outcomes and of feedback (6); others get 1",
     )
     parser.add_argument(
         "--replication-factor", type=positive, default=1, metavar="N", help="copies of each partition (1)"

@@ -52,7 +52,7 @@ def run(*, since: datetime | None, as_json: bool, bootstrap_servers: str | None)
         check_network(config)
         with open_admin(config):  # says in words what is wrong with protocol or login
             pass
-        report = _read(config, since)
+        reports = _read(config, since)
     except ConfigError as exc:
         failed(str(exc), "correct it in the environment or in .env")
     except KafkaSetupError as exc:
@@ -62,15 +62,20 @@ def run(*, since: datetime | None, as_json: bool, bootstrap_servers: str | None)
     except Exception as exc:  # kafka-python's, of which each has a class
         failed(f"Kafka: {describe(exc)}", "look at the broker's log; `otel-feedback doctor` looks at permissions")
     else:
+        # of feedback there is nothing to say where nobody gives any
+        reports = [report for report in reports if report is reports[0] or report.producers or report.foreign]
         if as_json:
-            print(json.dumps(_as_data(report), indent=2))
+            outcomes, *of_feedback = map(_as_data, reports)
+            print(json.dumps({"version": VERSION, **outcomes, "feedback": next(iter(of_feedback), None)}, indent=2))
         else:
-            _write(open_console(), config, report)
-        return 1 if report.missing else 0
+            console = open_console()
+            for report in reports:
+                _write(console, config, report)
+        return 1 if any(report.missing for report in reports) else 0
     return 1
 
 
-def _read(config: KafkaConfig, since: datetime | None) -> Report:
+def _read(config: KafkaConfig, since: datetime | None) -> list[Report]:
     shown_on = progress_console()
     bars = TextColumn("reading {task.description}"), BarColumn(), MofNCompleteColumn()
     with (
@@ -87,7 +92,6 @@ def _read(config: KafkaConfig, since: datetime | None) -> Report:
 
 def _as_data(report: Report) -> dict[str, Any]:
     return {
-        "version": VERSION,
         "topic": report.topic,
         "since": None if report.since is None else report.since.isoformat(),
         "complete": report.is_complete,
@@ -134,7 +138,8 @@ def _write(console: Console, config: KafkaConfig, report: Report) -> None:
     title = Text(f"{report.topic} on {', '.join(config.bootstrap_servers)}{since}", "bold")
     shown = _table if console.width >= ROOM_FOR_TABLE else _lines
     producers = shown(report.producers) if report.producers else Text("  no producer")
-    write(console, title, "", producers, *_details(report), "", _result(report))
+    before = [] if report.noun == "event" else [""]
+    write(console, *before, title, "", producers, *_details(report), "", _result(report))
 
 
 def _lines(producers: Sequence[Verdict]) -> RenderableType:
@@ -209,7 +214,9 @@ def _result(report: Report) -> Text:
         )
         said.append(f"the topic has nothing any more of {where}: by its retention, use --since; or by hand\n", "yellow")
     if report.missing:
-        return said.append(f"{number_of(report.missing, 'event')} missing that nobody declared lost", _STYLES[MISSING])
+        return said.append(
+            f"{number_of(report.missing, report.noun)} missing that nobody declared lost", _STYLES[MISSING]
+        )
     if not report.producers:
         return said.append(
             "there is nothing to look for: no producer recorded anything in this time, or told of it", "yellow"
@@ -221,7 +228,7 @@ def _result(report: Report) -> Text:
             "what it has told nobody of is not looked for\n", "yellow",
         )  # fmt: skip
     if report.is_complete:
-        return said.append("complete: every event is on the topic", _STYLES[COMPLETE])
+        return said.append(f"complete: every {report.noun} is on the topic", _STYLES[COMPLETE])
     return said.append("nothing is missing: what is not on the topic is declared lost, or may still come", "yellow")
 
 

@@ -269,9 +269,7 @@ class Outcomes(PuttingOff):
         self._recent = self._recent or {}
         self.keeps_recent = True
 
-    def add(
-        self, trace_id: int, span_id: int, addition: Addition, missed: Callable[[], None] = lambda: None
-    ) -> None:  # fmt: skip
+    def add(self, trace_id: int, span_id: int, addition: Addition, missed: Callable[[], None] | None = None) -> None:
         """Add to the event of a span: with its end where it is open, as a revision where it has ended.
 
         Args:
@@ -298,7 +296,7 @@ class Outcomes(PuttingOff):
             finally:
                 ready, self._ready, self._owner = self._ready, [], 0
         self._hand_out(ready)
-        if not is_known:
+        if not is_known and missed is not None:
             missed()
 
     def renew_after_fork(self) -> None:

@@ -20,7 +20,7 @@ from otel_feedback.events.feedback import SOURCES, Feedback, FeedbackSource, fee
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.logger import get_logger
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
-from otel_feedback.redaction.limits import MAX_TEXT, Problems
+from otel_feedback.redaction.limits import MAX_TEXT, Problems, safe_str
 from otel_feedback.redaction.redaction import Redaction
 from otel_feedback.throttle import ThrottledLog
 
@@ -157,7 +157,7 @@ class _Given:
             self.problems.append(ConfigError("score", _shown(score), "a number from 0 to 1"))
         self._label = self._text(label, "label")
         self._comment: str | None = None
-        if comment not in (None, ""):
+        if _is_said(comment):
             if pipeline.feedback.takes_comments:
                 self._comment = self._redaction.said(comment, "comment", MAX_TEXT, self._notes)
             else:
@@ -165,16 +165,16 @@ class _Given:
         self._name = self._text(name, "name")
         if self._name is None:
             self.problems.append(ConfigError("name", _shown(name), "what was rated, for example 'user_rating'"))
-        self._source = next((word for word in SOURCES if word == source), None)
+        self._source = next((word for word in SOURCES if isinstance(source, str) and word == source), None)
         if self._source is None:
             self.problems.append(ConfigError("source", _shown(source), f"one of {', '.join(SOURCES)}"))
-        self._by, self._key = self._text(by, "by"), None if key in (None, "") else str(key)
+        self._by, self._key = self._text(by, "by"), safe_str(key) if _is_said(key) else None
         self._tenant_id = self._whose(self._text(tenant_id, "tenant_id"))
         if self._score is None and self._label is None and self._comment is None:
             self.problems.append(ConfigError("score", None, "one of score, label and comment that can be used"))
 
     def _text(self, value: object, field: str) -> str | None:
-        return None if value in (None, "") else self._redaction.name(value, field, lambda: self._notes)
+        return self._redaction.name(value, field, lambda: self._notes) if _is_said(value) else None
 
     def _whose(self, said: str | None) -> str | None:
         known = None if self._named is None else self._named.tenant_id
@@ -215,6 +215,10 @@ class _Given:
             comment=self._comment,
         )
         return pipeline.feedback.accept(feedback, named.key or feedback.key, sampled=named.sampled)
+
+
+def _is_said(value: object) -> bool:
+    return value is not None and not (isinstance(value, str) and not value)
 
 
 def _shown(value: object) -> Any:

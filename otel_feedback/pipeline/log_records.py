@@ -55,7 +55,7 @@ class OutcomeLogRecordProcessor:
             attributes = cast("Mapping[str, Any]", record.attributes or {})
             if semconv.OUTCOME_FEEDBACK_ID in attributes:
                 return
-            missed: Callable[[], None] = lambda: None  # noqa: E731
+            missed: Callable[[], None] | None = None
             if record.event_name == EXCEPTION:
                 addition = Addition(
                     error_type=text(attributes.get(semconv.EXCEPTION_TYPE)),

@@ -32,6 +32,7 @@ __all__ = [
     "flat_metadata",
     "is_plain",
     "plain_tags",
+    "safe_str",
 ]
 
 MAX_NAME = 256

@@ -33,6 +33,7 @@ _STEPS = {
     "brokers": "Kafka brokers",
     "topics": "Kafka topics",
     "write": "Kafka write",
+    "feedback": "Kafka feedback",
 }
 UNKNOWN_TOPIC = 3  # Kafka's error code UNKNOWN_TOPIC_OR_PARTITION
 
@@ -99,7 +100,10 @@ def _steps(config: KafkaConfig) -> Iterator[Finding]:
         answer = within(LIMIT_S, lambda: admin.client.describe_topics(names))
         topics = {topic["name"]: topic for topic in answer}
         yield _topics(config, topics)
-        yield within(LIMIT_S, lambda: _write(config, topics[shared_topic(config.topic)], admin))
+        yield within(LIMIT_S, lambda: _write(config, topics, admin))
+        # what gives feedback may be another program than this one
+        seen = within(LIMIT_S, lambda: _write(config, topics, admin, of_feedback=True))
+        yield seen._replace(state=State.WARNING) if seen.state is State.FAILED else seen
 
 
 def _topics(config: KafkaConfig, topics: Mapping[str, Mapping[str, Any]]) -> Finding:
@@ -110,7 +114,7 @@ def _topics(config: KafkaConfig, topics: Mapping[str, Mapping[str, Any]]) -> Fin
         return Finding(_STEPS["topics"], State.FAILED, f"not there: {', '.join(missing)}", create)
     if outcome["error_code"]:
         found = f"{shared_topic(config.topic)}: {refusal(outcome['error_code'])}"
-        return Finding(_STEPS["topics"], State.FAILED, found, _grant(config))
+        return Finding(_STEPS["topics"], State.FAILED, found, _grant(config, shared_topic(config.topic)))
     leaderless = [part["partition_index"] for part in outcome["partitions"] if part["leader_id"] < 0]
     if leaderless:
         found = f"{shared_topic(config.topic)}: no leader for partition {', '.join(map(str, leaderless))}"
@@ -122,43 +126,48 @@ def _topics(config: KafkaConfig, topics: Mapping[str, Mapping[str, Any]]) -> Fin
     return Finding(_STEPS["topics"], State.OK, f"{here}; the other {len(topics) - 1} are there")
 
 
-def _write(config: KafkaConfig, topic: Mapping[str, Any], admin: Admin) -> Finding:
-    name = _STEPS["write"]
+def _write(
+    config: KafkaConfig, topics: Mapping[str, Mapping[str, Any]], admin: Admin, *, of_feedback: bool = False
+) -> Finding:
+    step, topic_name = _STEPS["write"], shared_topic(config.topic)
+    if of_feedback:
+        step, topic_name = _STEPS["feedback"], shared_topic(config.feedback_topic)
+    topic = topics[topic_name]
     if topic["error_code"]:
-        return Finding(name, State.SKIPPED, "needs to see the topic")
+        return Finding(step, State.SKIPPED, "needs to see the topic")
     allowed = topic["authorized_operations"]
     if allowed is None:
         return Finding(
-            name, State.WARNING, "the broker does not say (older than 2.3)", "run a program and look at metrics()"
+            step, State.WARNING, "the broker does not say (older than 2.3)", "run a program and look at metrics()"
         )
     if "WRITE" not in allowed:
-        found = f"not allowed on {shared_topic(config.topic)}; allowed: {', '.join(sorted(allowed)) or 'nothing'}"
-        return Finding(name, State.FAILED, found, _grant(config))
-    needed = _min_in_sync(config, admin)
+        found = f"not allowed on {topic_name}; allowed: {', '.join(sorted(allowed)) or 'nothing'}"
+        return Finding(step, State.FAILED, found, _grant(config, topic_name))
+    needed = _min_in_sync(topic_name, admin)
     behind = [part["partition_index"] for part in topic["partitions"] if len(part["isr_nodes"]) < needed]
     if behind:
         found = f"acks=all needs {needed} replicas in sync; too few for partition {', '.join(map(str, behind))}"
         return Finding(
-            name, State.FAILED, found, "start the missing brokers, or lower min.insync.replicas of the topic"
+            step, State.FAILED, found, "start the missing brokers, or lower min.insync.replicas of the topic"
         )
-    return Finding(name, State.OK, f"allowed on {shared_topic(config.topic)} (asked; nothing was written)")
+    return Finding(step, State.OK, f"allowed on {topic_name} (asked; nothing was written)")
 
 
-def _min_in_sync(config: KafkaConfig, admin: Admin) -> int:
+def _min_in_sync(topic_name: str, admin: Admin) -> int:
     import kafka.admin
 
     library: Any = kafka.admin  # the stubs that pyright brings are those of another version
     wanted = "min.insync.replicas"
-    resource = library.ConfigResource("TOPIC", shared_topic(config.topic), [wanted])
+    resource = library.ConfigResource("TOPIC", topic_name, [wanted])
     answer = admin.client.describe_configs([resource], config_filter="all")
     # who may write need not be allowed to read the configuration; then the answer is empty
-    entry = answer.get("topic", {}).get(shared_topic(config.topic), {}).get(wanted)
+    entry = answer.get("topic", {}).get(topic_name, {}).get(wanted)
     return 1 if entry is None else int(entry["value"])
 
 
-def _grant(config: KafkaConfig) -> str:
+def _grant(config: KafkaConfig, topic_name: str) -> str:
     user = config.client_options.get("sasl_plain_username", "USER")
-    return f"kafka-acls.sh --add --allow-principal User:{user} --producer --topic {shared_topic(config.topic)}"
+    return f"kafka-acls.sh --add --allow-principal User:{user} --producer --topic {topic_name}"
 
 
 def _tokens(config: KafkaConfig) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from otel_feedback.cli import env_file
 from otel_feedback.errors import ConfigError
 from otel_feedback.journal.folder import QUARANTINE, folders, is_producer
-from otel_feedback.settings.settings import get_settings
+from otel_feedback.settings.settings import FEEDBACK_JOURNAL, get_settings
 
 __all__ = ["Place", "PlaceError", "find_places", "others_beside"]
 
@@ -33,13 +33,18 @@ class Place(NamedTuple):
     directory: Path
     only: str | None = None
 
+    @property
+    def is_of_feedback(self) -> bool:
+        """Whether its journals hold feedback rather than events."""
+        return self.directory.name == FEEDBACK_JOURNAL
+
     def folders(self) -> list[Path]:
         """Return the folders of the journals, the oldest first."""
         return folders(self.directory) if self.only is None else [self.directory / self.only]
 
 
 def find_places(given: str | None) -> list[Place]:
-    """Return where journals are to be looked for: one place, or one for each service in the directory.
+    """Return where journals are to be looked for: one place, or one for each service in the directory, and for its feedback.
 
     Args:
         given: The directory of a service's journals, one journal's folder, or a directory of several services;
@@ -60,9 +65,15 @@ def find_places(given: str | None) -> list[Place]:
     absolute = path.resolve()
     if is_producer(absolute.name):
         return [Place(absolute.parent, absolute.name)]
-    inside = [absolute / name for name in names]
+    inside = [absolute / name for name in names if name != FEEDBACK_JOURNAL]
     services = [] if _has_journals(absolute) else [directory for directory in inside if _has_journals(directory)]
-    return [Place(directory) for directory in services or [absolute]]
+    return [place for directory in services or [absolute] for place in _with_feedback(directory)]
+
+
+def _with_feedback(directory: Path) -> list[Place]:
+    """Return the directory of a service's journals, and that of its feedback where there is something in it."""
+    of_feedback = directory / FEEDBACK_JOURNAL
+    return [Place(directory), Place(of_feedback)] if _has_journals(of_feedback) else [Place(directory)]
 
 
 def others_beside(directory: Path) -> str | None:
@@ -91,4 +102,6 @@ def _from_settings() -> tuple[Path, str]:
 
 
 def _has_journals(directory: Path) -> bool:
-    return bool(folders(directory)) or (directory / QUARANTINE).is_dir()
+    return any(
+        folders(place) or (place / QUARANTINE).is_dir() for place in (directory, directory / FEEDBACK_JOURNAL)
+    )  # fmt: skip

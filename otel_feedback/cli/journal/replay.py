@@ -7,8 +7,8 @@ Ctrl-C. Whatever is not delivered stays in the journals.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 
@@ -18,7 +18,7 @@ from otel_feedback.cli.journal.delivery import deliver, make_plan
 from otel_feedback.cli.journal.ours import Ours
 from otel_feedback.cli.journal.place import Place, PlaceError, find_places
 from otel_feedback.cli.journal.progress import DeliveryProgress
-from otel_feedback.cli.journal.replay_report import Report
+from otel_feedback.cli.journal.replay_report import Report, write_json, write_reports
 from otel_feedback.cli.journal.survey import Owner, Survey, survey
 from otel_feedback.cli.listening import listening
 from otel_feedback.errors import ConfigError
@@ -26,7 +26,7 @@ from otel_feedback.journal.folder import Folder
 from otel_feedback.journal.redirect import redirect
 from otel_feedback.journal.requeue import requeue
 from otel_feedback.logger import get_logger
-from otel_feedback.settings.settings import Settings, get_settings
+from otel_feedback.settings.settings import Settings, feedback_settings, get_settings
 
 __all__ = ["run"]
 
@@ -49,30 +49,47 @@ def run(*, path: str | None, as_json: bool, timeout_s: float, take: str | None, 
         quarantine: Send what was refused once more, and leave the journals alone.
     """
     try:
-        place = _one_place(path)
-        settings = _settings(place.directory)
-        ours = _ours(settings)
+        work = [(place, settings, _ours(settings)) for place in _places(path) for settings in [_settings(place)]]
     except PlaceError as exc:
         failed(exc.found, exc.todo)
         return 2
+    until_s = time.monotonic() + timeout_s
+    reports: list[Report] = []
     with listening("kafka"), listening("opentelemetry"), listening("otel_feedback") as heard:
-        if quarantine:
-            return _send_refused(place, settings, ours, timeout_s, heard, as_json=as_json)
-        taken = 0 if take is None else sum(_take(seen, take, ours) for seen in _look(place))
-        plan = make_plan(_look(place), ours)
-        with DeliveryProgress() as shown:
-            outcome = deliver(settings, plan, ours, timeout_s, shown.say)
-    report = Report(place, ours, plan, outcome, taken, take, _notes(heard))
-    report.write_json() if as_json else report.write()
-    if outcome.is_interrupted:
+        try:
+            for place, settings, ours in work:
+                left_s, said = until_s - time.monotonic(), len(heard)
+                if quarantine:
+                    report = _send_refused(place, settings, ours, left_s)
+                else:
+                    report = _send_left(place, settings, ours, left_s, take)
+                report.notes += _notes(heard[said:])
+                reports.append(report)
+        except PlaceError as exc:
+            failed(exc.found, exc.todo)
+            return 2
+    write_json(reports) if as_json else write_reports(reports)
+    if any(report.is_interrupted for report in reports):
         return INTERRUPTED
-    return 1 if report.left or plan.unknown else 0
+    return int(any(not report.is_done for report in reports))
 
 
-def _send_refused(
-    place: Place, settings: Settings, ours: Ours, timeout_s: float, heard: Sequence[logging.LogRecord], *, as_json: bool
-) -> int:
-    """Send what is in the quarantine once more; what is refused again, or not delivered in time, goes back."""
+def _send_left(place: Place, settings: Settings, ours: Ours, timeout_s: float, take: str | None) -> Report:
+    """Send what dead processes left."""
+    taken = 0 if take is None else sum(_take(seen, take, ours) for seen in _look(place))
+    plan = make_plan(_look(place), ours)
+    with DeliveryProgress() as shown:
+        outcome = deliver(settings, plan, ours, timeout_s, shown.say)
+    # of a destination of events there is nothing here
+    return Report(place, ours, plan, outcome, taken, None if place.is_of_feedback and not taken else take)
+
+
+def _send_refused(place: Place, settings: Settings, ours: Ours, timeout_s: float) -> Report:
+    """Send what is in the quarantine once more; what is refused again, or not delivered in time, goes back.
+
+    Raises:
+        PlaceError: It cannot be used.
+    """
     exporters = {name: (there, ours.address(name)) for name, there in ours.names.items()}
     refused = 0
     try:
@@ -86,32 +103,33 @@ def _send_refused(
         finally:
             refused = 0 if requeued is None else requeued.finish()
     except BlockingIOError:
-        failed("another process sends what is in this quarantine", "wait until it is done")
-        return 2
+        raise PlaceError("another process sends what is in this quarantine", "wait until it is done") from None
     except OSError as exc:
-        failed(f"the quarantine cannot be used: {exc}", "nothing is lost; run this again as the user of the service")
-        return 2
-    notes = _notes(heard)
+        todo = "nothing is lost; run this again as the user of the service"
+        raise PlaceError(f"the quarantine cannot be used: {exc}", todo) from None
+    notes: list[str] = []
     if refused:
         notes.append(f"{number_of(refused, 'record')} refused again, which stay in the quarantine")
     for exporter, count in () if requeued is None else requeued.not_ours.items():
         notes.append(f"{number_of(count, 'record')} refused by {exporter}, which is not switched on here: not touched")
     report = Report(place, ours, plan, outcome, 0, None, notes)
-    report.write_json() if as_json else report.write()
-    if outcome.is_interrupted:
-        return INTERRUPTED
-    return 1 if report.left or refused else 0
+    report.refused_again = refused
+    return report
 
 
-def _one_place(path: str | None) -> Place:
+def _places(path: str | None) -> list[Place]:
+    """Return the place of one service, and that of its feedback."""
     places = find_places(path)
-    if len(places) > 1:
-        names = ", ".join(place.directory.name for place in places)
-        raise PlaceError(f"{places[0].directory.parent} has journals of several services: {names}", "give one of them")
-    return places[0]
+    services = [place for place in places if not place.is_of_feedback]
+    if len(services) > 1:
+        names = ", ".join(place.directory.name for place in services)
+        raise PlaceError(
+            f"{services[0].directory.parent} has journals of several services: {names}", "give one of them"
+        )
+    return places
 
 
-def _settings(directory: Path) -> Settings:
+def _settings(place: Place) -> Settings:
     env_file.load()
     try:
         settings = get_settings()
@@ -119,10 +137,12 @@ def _settings(directory: Path) -> Settings:
         raise PlaceError(str(exc), "correct it in the environment or in .env") from None
     if settings.disabled:
         raise PlaceError("everything is switched off", "look at OTEL_FEEDBACK_DISABLED and OTEL_SDK_DISABLED")
+    if place.is_of_feedback:
+        settings = feedback_settings(settings)
     # who asks for a replay wants all of it: no cap may drop what is old, large, or on a full disk
     return msgspec.structs.replace(
         settings,
-        journal_dir=directory,
+        journal_dir=place.directory,
         durability="interval",
         journal_max_bytes=UNLIMITED_BYTES,
         journal_max_age_s=UNLIMITED_S,

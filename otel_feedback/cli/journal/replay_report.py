@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -19,7 +20,7 @@ from otel_feedback.cli.journal.place import Place, others_beside
 from otel_feedback.pipeline.destinations import shown
 from otel_feedback.version import VERSION
 
-__all__ = ["Report"]
+__all__ = ["Report", "write_json", "write_reports"]
 
 
 class Report:
@@ -39,7 +40,7 @@ class Report:
         outcome: Outcome,
         taken: int,
         take: str | None,
-        notes: Sequence[str],
+        notes: Sequence[str] = (),
     ) -> None:
         self._place = place
         self._ours = ours
@@ -47,14 +48,20 @@ class Report:
         self._outcome = outcome
         self._taken = taken
         self._take = take
-        self._notes = notes
+        self.notes = list(notes)
+        self.refused_again = 0
+        self.is_interrupted = outcome.is_interrupted
         self.left = sum(row.left for row in outcome.rows)
         self._delivered = sum(row.delivered for row in outcome.rows)
 
-    def write_json(self) -> None:
-        """Write one JSON object."""
-        document: dict[str, Any] = {
-            "version": VERSION,
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left that was to be sent."""
+        return not (self.left or self.refused_again or self._plan.unknown)
+
+    def as_data(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {
             "directory": str(self._place.directory),
             "interrupted": self._outcome.is_interrupted,
             "delivered": self._delivered,
@@ -73,13 +80,11 @@ class Report:
             "unknown": [
                 {"producer_id": seen.producer_id, "problem": seen.problem} for seen in self._plan.unknown
             ],
-            "notes": list(self._notes),
+            "notes": self.notes,
         }  # fmt: skip
-        print(json.dumps(document, indent=2))
 
-    def write(self) -> None:
+    def write(self, console: Console) -> None:
         """Write it for people."""
-        console = open_console()
         write(console, Text("Replay of ", "bold").append(str(self._place.directory)), "")
         if self._outcome.rows:
             write(console, Padding(self._table(), (0, 0, 0, 2)), "")
@@ -124,7 +129,7 @@ class Report:
             yield Text(f"{number_of(self._plan.living, 'journal')} of living processes: not touched", "dim")
         for seen in self._plan.unknown:
             yield Text(f"{seen.producer_id}: not touched: {seen.problem}", "bold red")
-        for note in self._notes:
+        for note in self.notes:
             yield Text(note, "yellow")
         if not self._place.folders() and not self._outcome.rows and (beside := others_beside(self._place.directory)):
             yield Text(beside, "yellow")
@@ -138,3 +143,18 @@ class Report:
             yield Text(f"  {foreign.exporter} is not switched on here")
         else:
             yield Text(f"  --take {shlex.quote(foreign.destination)} delivers them to {here}")
+
+
+def write_json(reports: Sequence[Report]) -> None:
+    """Write one JSON object: of events, and in it of feedback."""
+    first, *of_feedback = (report.as_data() for report in reports)
+    print(json.dumps({"version": VERSION, **first, "feedback": next(iter(of_feedback), None)}, indent=2))
+
+
+def write_reports(reports: Sequence[Report]) -> None:
+    """Write them for people."""
+    console = open_console()
+    for number, report in enumerate(reports):
+        if number:
+            write(console, "")
+        report.write(console)

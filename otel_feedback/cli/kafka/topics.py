@@ -54,7 +54,7 @@ class _Said(NamedTuple):
 def topic_names(config: KafkaConfig) -> tuple[str, ...]:
     """Return the names of all topics that are no tenant's, the outcome topic first."""
     outcomes = shared_topic(config.topic)
-    side = (dead_letter_topic(config), audit_topic(config), *STREAM_TOPICS)
+    side = (shared_topic(config.feedback_topic), dead_letter_topic(config), audit_topic(config), *STREAM_TOPICS)
     return (outcomes, *(name for name in side if name != outcomes))
 
 
@@ -71,8 +71,13 @@ def _of_tenants(config: KafkaConfig, tenants: Sequence[str]) -> list[str]:
         name = tenant_topic(config.topic, tenant)
         if name is None:
             raise ConfigError("--tenant", tenant, "a name that a topic can have: A-Z a-z 0-9 _ -")
-        names.append(name)
+        of_feedback = tenant_topic(config.feedback_topic, tenant)
+        names += [name] if of_feedback is None else [name, of_feedback]
     return names
+
+
+def _has_runs(config: KafkaConfig, name: str) -> bool:
+    return is_topic_of(config.topic, name) or is_topic_of(config.feedback_topic, name)
 
 
 def run(
@@ -86,7 +91,7 @@ def run(
     """Create the topics and return the exit code: 0 when all of them are there, else 1.
 
     Args:
-        partitions: Of the outcome topic; as many consumers can share the work.
+        partitions: Of the topics of outcomes and of feedback; as many consumers can share the work.
         replication_factor: Copies of each partition; at most the number of brokers.
         dry_run: The broker checks the request and creates nothing.
         bootstrap_servers: In place of the setting.
@@ -116,7 +121,7 @@ def _create(
     *, dry_run: bool,
 ) -> int:  # fmt: skip
     # the others have little traffic, and are read as one sequence
-    wanted = {name: partitions if is_topic_of(config.topic, name) else 1 for name in names}
+    wanted = {name: partitions if _has_runs(config, name) else 1 for name in names}
     console.print(Text(f"Topics on {', '.join(config.bootstrap_servers)}", "bold"))
     try:
         answer = admin.client.create_topics(
@@ -125,7 +130,7 @@ def _create(
                     "num_partitions": n,
                     "replication_factor": replication_factor,
                     "configs": {"cleanup.policy": STREAM_TOPICS[name]}
-                    if name in STREAM_TOPICS and not is_topic_of(config.topic, name)
+                    if name in STREAM_TOPICS and not _has_runs(config, name)
                     else {},
                 }
                 for name, n in wanted.items()

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from otel_feedback.downstream.topic.reading import Progress, TopicMissingError, TopicReader, open_reader
+from otel_feedback.downstream.topic.reading import Progress, TopicMissingError, TopicReader, open_reader, partitions_of
 from otel_feedback.downstream.topic.received import header
 from otel_feedback.downstream.verify.account import ProducerAccount, Verdict
 from otel_feedback.errors import SchemaError
@@ -32,6 +32,7 @@ class Report(NamedTuple):
 
     topic: str
     since: datetime | None
+    noun: str  # what its records are called
     producers: list[Verdict]
     foreign: int
     deleted: Mapping[tuple[str, int], int]
@@ -48,32 +49,37 @@ class Report(NamedTuple):
         return all(one.state == "complete" for one in self.producers)
 
 
-def verify(config: KafkaConfig, since: datetime | None = None, progress: Progress = lambda *_: None) -> Report:
-    """Compare the outcome topic with the account on the audit topic.
+def verify(config: KafkaConfig, since: datetime | None = None, progress: Progress = lambda *_: None) -> list[Report]:
+    """Compare the outcome topic with the account on the audit topic, and so the topic of feedback, where there is one.
 
     Args:
-        config: Where, and which topic.
+        config: Where, and which topics.
         since: Look for what was recorded from then on only.
         progress: Called with a topic, how many of its records were read, and how many there are.
 
     Raises:
-        TopicMissingError: One of the two is not there.
+        TopicMissingError: The outcome topic or the audit topic is not there.
         KafkaError: kafka-python's, where Kafka does not answer.
     """
     with open_reader(config, "verify", progress) as reader:
-        return _Reading(reader, config, since).report()
+        found = [_Reading(reader, config, config.topic, "event", since).report()]
+        if partitions_of(reader.consumer, config.feedback_topic):
+            found.append(_Reading(reader, config, config.feedback_topic, "feedback record", since).report())
+        return found
 
 
 class _Reading:
-    def __init__(self, reader: TopicReader, config: KafkaConfig, since: datetime | None) -> None:
+    def __init__(self, reader: TopicReader, config: KafkaConfig, topic: str, noun: str, since: datetime | None) -> None:
         self._reader = reader
         self._config = config
+        self._topic = topic
+        self._noun = noun
         self._since = since
         self._accounts: dict[str, ProducerAccount] = {}
         self._foreign = self._unread = 0
 
     def report(self) -> Report:
-        topic, reader = self._config.topic, self._reader
+        topic, reader = self._topic, self._reader
         partitions = reader.partitions(topic)
         for record in reader.read(reader.partitions(audit_topic(self._config))):
             self._hear(record)
@@ -88,6 +94,7 @@ class _Reading:
         return Report(
             topic,
             self._since,
+            self._noun,
             [account.verdict() for account in self._of_interest()],
             self._foreign,
             {(place.topic, place.partition): offset for place, offset in begins.items() if offset > 0},
@@ -103,7 +110,7 @@ class _Reading:
         except SchemaError:
             self._unread += 1
             return
-        if told.exporter == "kafka" and told.destination.rpartition("/")[2] == self._config.topic:
+        if told.exporter == "kafka" and told.destination.rpartition("/")[2] == self._topic:
             self._account(told.producer_id).tell(told)
 
     def _see(self, record: Any) -> None:
