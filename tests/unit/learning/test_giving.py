@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import signal
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -322,7 +321,7 @@ def test_what_returned_survives_the_death_of_its_process(tmp_path: Path) -> None
     """
     done = run_python(program, variables)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    os.unlink(log.with_name("gone"))
+    log.with_name("gone").unlink()
     done = run_python(
         f"""
         import time

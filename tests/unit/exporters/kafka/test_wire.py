@@ -70,6 +70,7 @@ def as_given(records: list[Record], content_type: bytes = JSON) -> list[tuple[An
             span_id=st.sampled_from([None, "d" * 16]),
             tenant_id=st.sampled_from([None, "acme", "é" * 200, "x" * 9_000]),
             schema_version=st.sampled_from([SCHEMA_VERSION, "0.9", "1.250"]),
+            is_feedback=st.booleans(),
         ),
         min_size=1,
         max_size=5,
