@@ -22,6 +22,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from otel_feedback import bootstrap
+from otel_feedback.events.feedback import Feedback
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
 from otel_feedback.journal.memory import MemoryJournal
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
@@ -54,6 +55,11 @@ class CapturedEvents(Sequence[OutcomeEvent]):
     ) -> list[OutcomeEvent]:
         """Return the events that match all of these."""
         return self._pipeline.get_recent_events(MOST_EVENTS, status, agent_name, action_type, workflow_id)
+
+    @property
+    def feedback(self) -> list[Feedback]:
+        """What was given by `give()`, in that order: the newest thousand."""
+        return list(self._pipeline.feedback.recent)
 
     @overload
     def __getitem__(self, index: int) -> OutcomeEvent: ...

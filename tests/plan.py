@@ -33,6 +33,7 @@ _THOROUGH = (
     "tests/downstream/ui/test_mirror.py::test_a_writer_that_is_killed",
     "tests/downstream/ui/test_mirror.py::test_readers_beside",
     "tests/fault/",
+    "tests/integration/test_feedback.py::test_many_arrive",
     "tests/integration/test_kafka_refusals.py::test_a_broker_that_takes_no_large_requests",
     "tests/integration/test_kafka_refusals.py::test_a_record_at_which_the_connection_breaks",
     "tests/integration/test_kafka_refusals.py::test_good_events_arrive",

@@ -25,6 +25,7 @@ dispatcher that cannot be used, which are said at once.
 _PARTS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "Set up": (feedback, ("configure", "get_feedback_pipeline", "get_settings", "Settings", "KafkaConfig")),
     "Record": (feedback, ("action", "current_action", "Action")),
+    "Feedback": (feedback, ("give", "Feedback")),
     "Dispatch": (feedback, ("create_dispatcher", "ActionDispatcher", "OrchestrationDispatcher")),
     "Read": (feedback, ("FeedbackPipeline", "OutcomeEvent", "OutcomeStatus", "Severity")),
     "Across processes": (feedback, ("inject", "inject_kafka", "extract")),
@@ -43,7 +44,8 @@ MEMBERS: dict[str, tuple[str, ...]] = {
     "ActionDispatcher": ("dispatch", "dispatch_sync", "add_pre_hook", "add_post_hook", "remove_hook", "hook_failures"),
     "OrchestrationDispatcher": ("execute_workflow",),
     "OutcomeEvent": ("from_json", "to_json", "to_dict"),
-    "CapturedEvents": ("of",),
+    "CapturedEvents": ("of", "feedback"),
+    "Feedback": ("to_json", "to_dict"),
     "OutcomeConsumer": ("run", "reject", "stop", "close", "metrics"),
     "AsyncOutcomeConsumer": ("run", "reject", "stop", "close", "metrics"),
     "ReceivedEvent": ("position", "headers", "unknown", "to_dict", "to_json"),

@@ -1,4 +1,4 @@
-"""`python -m tools.contract`: compare the event's schemas with those that are released; `--release`: release these.
+"""`python -m tools.contract`: compare the schemas of events and feedback with those that are released; `--release`: release these.
 
 The schemas as they are now are in `docs/schemas/`, written by `python -m tools.docs`; what was released last is in
 `docs/schemas/released/`, and its version in `VERSION` there. Ends with 1 where something breaks those who read by it and the
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from otel_feedback.downstream.contract.gate import Break, breaks, is_allowed
-from otel_feedback.downstream.contract.schemas import SCHEMAS
+from otel_feedback.downstream.contract.schemas import ALL_SCHEMAS
 from otel_feedback.events.model import SCHEMA_VERSION
 
 __all__ = ["broken", "main", "release"]
@@ -27,7 +27,7 @@ def broken(released: Path = RELEASED) -> list[Break]:
         return []
     return [
         each
-        for language, schema in SCHEMAS.items()
+        for language, schema in ALL_SCHEMAS.items()
         for each in breaks(language, (released / schema.file).read_text("utf-8"), schema.text())
     ]
 
@@ -35,7 +35,7 @@ def broken(released: Path = RELEASED) -> list[Break]:
 def release(released: Path = RELEASED) -> None:
     """Take the schemas as they are for released."""
     released.mkdir(parents=True, exist_ok=True)
-    for schema in SCHEMAS.values():
+    for schema in ALL_SCHEMAS.values():
         (released / schema.file).write_text(schema.text(), "utf-8")
     (released / "VERSION").write_text(f"{SCHEMA_VERSION}\n", "utf-8")
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import performance, picture
-from otel_feedback.downstream.contract.schemas import SCHEMAS
+from otel_feedback.downstream.contract.schemas import ALL_SCHEMAS
 from tests.replay import endings
 from tools import api, kept, render
 from tools.kept import ROOT, Difference, File
@@ -40,7 +40,7 @@ PAGES = {
 }
 FILES: dict[str, Callable[[], str]] = {
     "docs/api.md": api.page,
-    **{f"docs/schemas/{schema.file}": schema.text for schema in SCHEMAS.values()},
+    **{f"docs/schemas/{schema.file}": schema.text for schema in ALL_SCHEMAS.values()},
     "docs/schemas/outcome-event.schema.json": render.schema,
     "docs/performance.svg": picture.picture,
     ".env.example": render.env_example,

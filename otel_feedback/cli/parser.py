@@ -270,17 +270,17 @@ def _replay_journal(options: argparse.Namespace) -> int:
 
 def _schema(commands: Any) -> None:
     def run(options: argparse.Namespace) -> int:
-        from otel_feedback.downstream.contract.schemas import SCHEMAS
+        from otel_feedback.downstream.contract.schemas import ALL_SCHEMAS
 
-        print(SCHEMAS[options.language].text(), end="")
+        print(ALL_SCHEMAS[options.language].text(), end="")
         return 0
 
-    languages = ("json", "avro", "bigquery", "flink", "parquet")
+    languages = ("json", "avro", "bigquery", "flink", "parquet", "feedback")
     parser = commands.add_parser(
         "schema",
         help="the event's schema, for other tools",
         description="Write the schema of the outcome event: as JSON Schema, for Avro, BigQuery and Flink SQL, or as the "
-        "store's Parquet files have it.",
+        "store's Parquet files have it; or the JSON Schema of feedback.",
         epilog=SCHEMA_EXAMPLES,
     )
     parser.add_argument("language", choices=languages, metavar="LANGUAGE", help=", ".join(languages))

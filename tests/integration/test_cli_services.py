@@ -24,7 +24,7 @@ from tests.stack.kafka import KafkaBroker
 from tests.stack.processes import free_port
 from tests.support import run_cli, run_python
 
-KAFKA_CHECKS = ["codec", "network", "protocol", "login", "brokers", "topics", "write"]
+KAFKA_CHECKS = ["codec", "network", "protocol", "login", "brokers", "topics", "write", "feedback"]
 
 
 def cli(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -101,27 +101,30 @@ def secured() -> Iterator[Secured]:
 def test_topics_are_checked_then_created_then_left_alone(secured: Secured, tmp_path: Path) -> None:
     servers = secured.broker.bootstrap_servers
     outcome = unique("outcomes")
+    of_feedback = unique("feedback")
     side_topics = [f"{outcome}-dlq", f"{outcome}-audit", *STREAM_TOPICS]
-    variables = {"KAFKA_BOOTSTRAP_SERVERS": servers, "KAFKA_OUTCOME_TOPIC": outcome}
+    variables = {
+        "KAFKA_BOOTSTRAP_SERVERS": servers, "KAFKA_OUTCOME_TOPIC": outcome, "KAFKA_FEEDBACK_TOPIC": of_feedback,
+    }  # fmt: skip
     assert kafka_clients.partition_count(servers, "agent-alerts") == 0
 
     dry = cli(tmp_path, "topics", "--dry-run", "--partitions", "3", **variables)
     assert dry.returncode == 0
-    assert dry.stdout.count("would be created") == 7
+    assert dry.stdout.count("would be created") == 8
     assert kafka_clients.partition_count(servers, outcome) == 0
 
     created = cli(tmp_path, "topics", "--partitions", "3", **variables)
     assert created.returncode == 0
     assert [line.split()[1:] for line in created.stdout.splitlines()[1:]] == [
-        [outcome, "created,", "3", "partitions"],
+        *([name, "created,", "3", "partitions"] for name in (outcome, of_feedback)),
         *([name, "created,", "1", "partition"] for name in side_topics),
     ]
-    counts = [kafka_clients.partition_count(servers, name) for name in (outcome, *side_topics)]
-    assert counts == [3, 1, 1, 1, 1, 1, 1]
+    counts = [kafka_clients.partition_count(servers, name) for name in (outcome, of_feedback, *side_topics)]
+    assert counts == [3, 3, 1, 1, 1, 1, 1, 1]
 
     again = cli(tmp_path, "topics", **variables)
     assert again.returncode == 0
-    assert again.stdout.count("left as it is") == 7
+    assert again.stdout.count("left as it is") == 8
     assert "exists, 3 partitions (a new one would have 6)" in again.stdout
     assert kafka_clients.partition_count(servers, outcome) == 3
 
@@ -147,10 +150,17 @@ def test_topics_that_the_broker_refuses(secured: Secured, tmp_path: Path) -> Non
 
 
 def test_the_doctor_finds_a_topic_missing_and_then_all_well(secured: Secured, tmp_path: Path) -> None:
-    variables = {**secured.as_user("boss"), "KAFKA_OUTCOME_TOPIC": unique("outcomes")}
+    variables = {
+        **secured.as_user("boss"), "KAFKA_OUTCOME_TOPIC": unique("outcomes"), "KAFKA_FEEDBACK_TOPIC": unique("feedback"),
+    }  # fmt: skip
     code, found = doctor(tmp_path, **variables)
     assert code == 1
-    assert kafka_states(found) == {**dict.fromkeys(KAFKA_CHECKS, "ok"), "topics": "failed", "write": "skipped"}
+    assert kafka_states(found) == {
+        **dict.fromkeys(KAFKA_CHECKS, "ok"),
+        "topics": "failed",
+        "write": "skipped",
+        "feedback": "skipped",
+    }
     assert found["Kafka topics"]["todo"] == "otel-feedback topics"
     assert cli(tmp_path, "topics", **variables).returncode == 0
     code, found = doctor(tmp_path, **variables)

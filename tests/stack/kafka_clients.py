@@ -162,6 +162,13 @@ def topic_settings(bootstrap_servers: str, topic: str) -> str:
         return str(admin.describe_configs([_kafka.admin.ConfigResource(_kafka.admin.ConfigResourceType.TOPIC, topic)]))
 
 
+def set_topic_option(bootstrap_servers: str, topic: str, option: str, value: str) -> None:
+    """Change one setting of a topic, as an operator can."""
+    with _admin(bootstrap_servers, timeout_ms=30_000) as admin:
+        resource = _admin_module.ConfigResource("TOPIC", topic, {option: value})
+        admin.alter_configs([resource])
+
+
 def set_scram_password(bootstrap_servers: str, user: str, mechanism: str, password: str) -> None:
     """Let a user log in by SCRAM-SHA-256 or SCRAM-SHA-512; the brokers know of it moments later.
 

@@ -45,6 +45,8 @@ with feedback.action("outer", agent="a", run_id="r", tags=["t"], metadata={"k": 
                 pass
     assert feedback.current_action() is outer
     outer.cancel("enough"); outer.fail(ValueError("no"))
+    given = feedback.give(outer, score=0.5), feedback.give("run-1", label="good", by="ann")
+    assert all(one is None or isinstance(one, feedback.Feedback) for one in given)
 assert feedback.current_action() is None
 
 again = feedback.action("again")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from otel_feedback.downstream.contract.schemas import SCHEMAS
+from otel_feedback.downstream.contract.schemas import ALL_SCHEMAS
 from otel_feedback.events.model import SCHEMA_VERSION
 
 __all__ = ["Break", "breaks", "is_allowed"]
@@ -26,8 +26,8 @@ class Break(NamedTuple):
 
 
 def breaks(language: str, released: str, now: str) -> list[Break]:
-    """Return what breaks between two texts of one language (a key of `SCHEMAS`); fields that are new and optional do not."""
-    said = SCHEMAS[language].said
+    """Return what breaks between two texts of one language (a key of `ALL_SCHEMAS`); fields that are new and optional do not."""
+    said = ALL_SCHEMAS[language].said
     before, after = said(released), said(now)
     found: list[Break] = []
     for name, told in before.items():

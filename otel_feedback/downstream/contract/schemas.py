@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 
 from otel_feedback.events.avro import avro_schema
 from otel_feedback.events.codec import json_schema
+from otel_feedback.events.feedback import feedback_schema
 from otel_feedback.events.fields import FIELDS, Field, Kind
 from otel_feedback.events.model import SCHEMA_VERSION
 
-__all__ = ["SCHEMAS", "Said", "Schema", "flink_columns"]
+__all__ = ["ALL_SCHEMAS", "SCHEMAS", "Said", "Schema", "flink_columns"]
 
 TOPIC = "agent-outcomes"
 
@@ -49,7 +50,7 @@ def _json_text() -> str:
 
 def _json_said(text: str) -> dict[str, Said]:
     whole = json.loads(text)
-    body = whole["$defs"]["OutcomeEvent"]
+    body = whole["$defs"][whole["$ref"].rpartition("/")[2]]
 
     def type_of(told: Mapping[str, Any]) -> str:
         words = {"description", "default", "title"}
@@ -165,4 +166,9 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
         "parquet": Schema("outcome-event.parquet.txt", _parquet_text, _parquet_said),
     }
 )
-"""All languages, by the name that `otel-feedback schema` takes."""
+"""The event's in all languages, by the name that `otel-feedback schema` takes."""
+
+ALL_SCHEMAS: Mapping[str, Schema] = MappingProxyType(
+    {**SCHEMAS, "feedback": Schema("feedback.schema.json", lambda: _lines(feedback_schema()), _json_said)}
+)
+"""These, and that of feedback, which is JSON wherever it is."""

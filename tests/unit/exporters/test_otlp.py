@@ -332,3 +332,35 @@ def test_a_password_in_an_address_without_a_scheme_is_not_shown_either() -> None
         OtlpEndpoint.from_environment({"OTEL_EXPORTER_OTLP_ENDPOINT": "user:s3cret@host:4318"})
     assert "host:4318" in str(raised.value)
     assert "s3cret" not in str(raised.value)
+
+
+def test_feedback_is_an_evaluation_of_its_events_span(to_sink: FeedbackPipeline, sink: OtlpSink) -> None:
+    with feedback.action("work") as act_:
+        pass
+    assert feedback.give(act_, score=0, label="bad", source="rule")
+    assert feedback.give("run-1", score=0.5)
+    assert to_sink.force_flush(10) is True
+    records = {record.event_name: record for record in sink.log_records() if record.trace_id}
+    record = records["gen_ai.evaluation.result"]
+    assert f"{record.trace_id.hex()}-{record.span_id.hex()}" == act_.event_id
+    assert (record.severity_text, record.flags) == ("INFO", 1)
+    said = {pair.key: pair.value for pair in record.attributes}
+    assert said["gen_ai.evaluation.score.value"].WhichOneof("value") == "double_value"
+    assert (said["gen_ai.evaluation.score.label"].string_value, said["outcome.feedback.source"].string_value) == (
+        "bad", "rule"
+    )  # fmt: skip
+    (of_run,) = [record for record in sink.log_records() if not record.trace_id]
+    assert {pair.key: pair.value.string_value for pair in of_run.attributes}["outcome.run_id"] == "run-1"
+
+
+def test_what_came_as_a_log_record_is_not_sent_as_one_again(to_sink: FeedbackPipeline, sink: OtlpSink) -> None:
+    from otel_feedback.events.feedback import Echo
+
+    told = feedback.give("run-1", score=0.5)
+    assert told is not None
+    fields = {name: getattr(told, name) for name in feedback.Feedback.__struct_fields__}
+    assert to_sink.feedback.accept(Echo(**{**fields, "feedback_id": "0" * 32}), "run-1")
+    assert to_sink.force_flush(10) is True
+    account = to_sink.metrics()["feedback"]["exporters"]["otlp"]
+    assert (account["appended"], account["delivered"], account["lost"]) == (2, 2, {})
+    assert [record.event_name for record in sink.log_records()] == ["gen_ai.evaluation.result"]

@@ -52,7 +52,7 @@ def test_everything_is_delivered_and_the_journals_are_gone(
     assert shown == {
         "directory": str(directory), "interrupted": False, "delivered": 8, "left": 0,
         "destinations": [{"exporter": "log", "destination": str(log), "last_error": None}],
-        "taken": 0, "not_touched": [], "living": 0, "unknown": [], "notes": [],
+        "taken": 0, "not_touched": [], "living": 0, "unknown": [], "notes": [], "feedback": None,
     }  # fmt: skip
 
 

@@ -16,8 +16,10 @@ from tests.support import run_cli
 
 def test_the_outcome_topic_and_those_beside_it_are_named_by_the_setting() -> None:
     streams = ("agent-metrics", "agent-metrics-refused", "agent-outcomes-latest", "agent-alerts")
-    assert topic_names(KafkaConfig()) == ("agent-outcomes", "agent-outcomes-dlq", "agent-outcomes-audit", *streams)
-    assert topic_names(KafkaConfig(topic="mine")) == ("mine", "mine-dlq", "mine-audit", *streams)
+    side = ("agent-outcomes-dlq", "agent-outcomes-audit")
+    assert topic_names(KafkaConfig()) == ("agent-outcomes", "agent-feedback", *side, *streams)
+    mine = KafkaConfig(topic="mine", feedback_topic="ours.{tenant}")
+    assert topic_names(mine) == ("mine", "ours", "mine-dlq", "mine-audit", *streams)
     assert topic_names(KafkaConfig(topic="agent-alerts"))[0] == "agent-alerts"
     assert topic_names(KafkaConfig(topic="agent-alerts")).count("agent-alerts") == 1
 
