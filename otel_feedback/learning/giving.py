@@ -22,6 +22,7 @@ from otel_feedback.logger import get_logger
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.redaction.limits import MAX_TEXT, Problems, safe_str
 from otel_feedback.redaction.redaction import Redaction
+from otel_feedback.sdk.forks import HERE, begin_anew
 from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["DEFAULT_NAME", "give", "problems_of"]
@@ -65,6 +66,8 @@ def give(
         names nothing, or is an action that was not recorded. Never raises.
     """
     try:
+        if not HERE[0]:
+            begin_anew()
         pipeline = get_feedback_pipeline()
         given = _Given(pipeline, target, score, label, comment, name, source, by, key, tenant_id)
         return given.record()
@@ -195,7 +198,7 @@ class _Given:
             pipeline.reject("no_event", "give(): the action was not recorded, and feedback on it is not, either")
             return None
         for problem in self.problems:
-            _log.warning(problem.variable, "give(): %s; all else is recorded", problem)
+            pipeline.unrecorded.warn(f"give {problem.variable}", "give(): %s; all else is recorded", problem)
         kind, of = ("run", named.run_id) if named.event_id is None else ("event", named.event_id)
         # who says neither is a program, whatever it says
         name, source = self._name or DEFAULT_NAME, self._source or "program"

@@ -40,6 +40,10 @@ class Unrecorded:
         self.count(reason)
         self._log.warning(reason, message, *args)
 
+    def warn(self, kind: str, message: str, *args: object) -> None:
+        """Say, at most once a minute, that something was recorded, and not all of it."""
+        self._log.warning(kind, message, *args)
+
     def note_hook_failure(self, hook: str, exc: Exception) -> None:
         """Count that a user's function failed, and say where."""
         with self._lock:

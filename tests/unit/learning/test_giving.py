@@ -18,11 +18,8 @@ from opentelemetry.sdk.trace import TracerProvider
 
 import otel_feedback as feedback
 from otel_feedback.events.feedback import decode_feedback, feedback_id_of
-from otel_feedback.learning import giving
 from otel_feedback.learning.giving import problems_of
-from otel_feedback.logger import get_logger
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
-from otel_feedback.throttle import ThrottledLog
 from tests.logs import lines_in
 from tests.support import run_python
 
@@ -39,10 +36,7 @@ Configure = Callable[..., FeedbackPipeline]
 
 
 @pytest.fixture
-def configure(provider: TracerProvider, monkeypatch: pytest.MonkeyPatch) -> Configure:
-    # what was said by another test is said again
-    monkeypatch.setattr(giving, "_log", ThrottledLog(get_logger("otel_feedback.learning.giving")))
-
+def configure(provider: TracerProvider) -> Configure:
     def configured(**settings: Any) -> FeedbackPipeline:
         return feedback.configure(tracer_provider=provider, service_name="web", **settings)
 
