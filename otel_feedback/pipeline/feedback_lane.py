@@ -104,7 +104,7 @@ class FeedbackLane:
 
     def look(self) -> None:
         """Begin where dead processes have left feedback, and nobody has given any here."""
-        if self.delivery is None and not self._pipeline.closed and self._new_journal().has_orphans():
+        if self.delivery is None and self._new_journal().has_orphans():
             self._begun()
 
     def _begun(self) -> Delivery:

@@ -52,7 +52,8 @@ class WaysOut:
         self._new_journal, self._exporters = new_journal, tuple(exporters)
         self.notices, self._refused = notices, refused
         self._rescan_s, self._audit_s = rescan_s, audit_s
-        self._is_child = self._ends_in_child = False
+        self._is_child = False
+        self._child_ends_s: float | None = None  # by when, by the monotonic clock, where a pool's child ends
         self._feedback_delivered = True
         self.feedback = FeedbackLane(
             pipeline, new_feedback_journal, new_feedback_exporters, self._deliver, takes_comments=takes_comments
@@ -97,20 +98,23 @@ class WaysOut:
 
     def finish(self, deadline_s: float) -> bool:
         """Deliver what is pending until the monotonic deadline, then end; True when everything ever was delivered."""
+        if time.monotonic() < deadline_s:
+            self.feedback.look()  # children, above all, that ended without an end
         for delivery in self.all:
             delivery.hurry()  # each has all the time
         return self.events.finish(deadline_s) and self._feedback_delivered
 
     def finish_in_child(self, most_s: float) -> bool:
         """The same where a pool's child ends, within so many seconds: what would take a while is left to others."""
-        self._ends_in_child = True
+        self._child_ends_s = time.monotonic() + most_s
         return self.events.finish_in_child(most_s) and self._feedback_delivered
 
     def _end_notices(self, deadline_s: float) -> None:
         """End feedback, too, and then what both have told their accounts by."""
         delivery = self.feedback.delivery
-        if delivery is not None and self._ends_in_child:
-            self._feedback_delivered = delivery.finish_in_child(max(0.0, deadline_s - time.monotonic()))
+        if delivery is not None and self._child_ends_s is not None:
+            # where another one's turn it was to deliver events it may be this one's to deliver feedback
+            self._feedback_delivered = delivery.finish_in_child(max(0.0, self._child_ends_s - time.monotonic()))
         elif delivery is not None:
             self._feedback_delivered = delivery.finish(deadline_s)
         if self.notices is not None:

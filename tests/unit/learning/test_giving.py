@@ -359,6 +359,40 @@ def test_parent_and_child_of_a_fork_each_give_their_own(tmp_path: Path) -> None:
     assert sorted(line["by"] for line in lines_in(log)) == ["after", "before", "child"]
 
 
+def test_children_of_a_pool_deliver_what_they_gave_and_a_parent_what_a_killed_one_left(tmp_path: Path) -> None:
+    log = tmp_path / "web.log"
+    variables = {
+        "OTEL_FEEDBACK_LOG_FILE": str(log), "XDG_STATE_HOME": str(tmp_path), "OTEL_TRACES_EXPORTER": "none",
+        "OTEL_FEEDBACK_JOURNAL_RESCAN_INTERVAL": "3600", "OTEL_FEEDBACK_JOURNAL_DIR": str(tmp_path / "journal"),
+    }  # fmt: skip
+    done = run_python(
+        """
+        import multiprocessing, os, signal
+        import otel_feedback as feedback
+
+        def work(number):
+            assert feedback.give("run-1", score=1, by=str(number))
+
+        pipeline = feedback.configure()
+        with multiprocessing.get_context("fork").Pool(2, maxtasksperchild=3) as pool:
+            pool.map(work, range(20), chunksize=1)
+            pool.close()
+            pool.join()
+        if not (child := os.fork()):
+            from otel_feedback.pipeline import worker
+            worker.Worker._start = lambda self: None  # it delivers nothing
+            feedback.give("run-1", score=1, by="killed")
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert pipeline.shutdown(20)
+        """,
+        variables,
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(line["by"] for line in lines_in(log)) == sorted([*map(str, range(20)), "killed"])
+    assert not any((tmp_path / "journal" / "+feedback").glob("?" * 32))
+
+
 def test_a_signal_handler_may_give_in_the_middle(configure: Configure, log: Path) -> None:
     pipeline = configure()
     signal.signal(signal.SIGALRM, lambda *_: feedback.give("run-1", score=1, by="signal") and None)
