@@ -290,9 +290,8 @@ class Delivery:
         has_records = self.journal.end > 0
         if self._notices is not None and has_records and not leaves:
             self._notices.prepare()
-        if (
-            time.monotonic() < deadline_s and self.journal.has_orphans()
-        ):  # children, above all, that ended without an end
+        # of children, above all, that ended without an end; has_orphans() first: what it does not see any more is in hand then
+        if time.monotonic() < deadline_s and (self.journal.has_orphans() or self._keeper.is_rescanning):
             self._keeper.rescan(max(0.0, deadline_s - time.monotonic()))
         is_flushed = self.force_flush(deadline_s - time.monotonic())
         while self._adopted and time.monotonic() < deadline_s:

@@ -53,6 +53,8 @@ class Keeper:
         self._thread: threading.Thread | None = None
         self._wake = Wake()
         self._is_idle = False
+        self.is_rescanning = False
+        """Whether it looks for journals of dead processes now: one that it has taken may not be seen yet."""
         self._rescan_now = threading.Event()
         self._rescanned = threading.Event()
         self._stop = threading.Event()
@@ -135,7 +137,9 @@ class Keeper:
                     self._rescan_now.clear()
                     # not all processes of a service at the same moment
                     due = time.monotonic() + self._rescan_s * random.uniform(0.8, 1.2)  # noqa: S311
+                    self.is_rescanning = True
                     self._look_after(self._rescan)
+                    self.is_rescanning = False
                     self._rescanned.set()
                 if self._look_after(self._tend) > TICK_S:
                     self._wake.clear()

@@ -57,6 +57,34 @@ KILLED = """
 """
 
 
+def test_an_end_right_after_a_journal_was_taken_delivers_it(log: Path) -> None:
+    """It has been claimed by then, and nobody has been told of it yet."""
+    assert run(KILLED, log).returncode == -signal.SIGKILL
+    log.rmdir()
+    ended = run(
+        """
+        import threading, time
+        import otel_feedback as feedback
+        from otel_feedback.journal.disk import DiskJournal
+        adopt, taken = DiskJournal.adopt, threading.Event()
+
+        def slow(self, *given):
+            adopted = adopt(self, *given)
+            taken.set()
+            time.sleep(0.3)
+            return adopted
+
+        DiskJournal.adopt = slow
+        pipeline = feedback.configure(service_name="agents")
+        taken.wait()
+        pipeline.shutdown(20)
+        """,
+        log,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert len(lines_in(log)) == 7
+
+
 def test_a_killed_process_leaves_everything_to_the_next(log: Path, tmp_path: Path) -> None:
     killed = run(KILLED, log)
     assert killed.returncode == -signal.SIGKILL
