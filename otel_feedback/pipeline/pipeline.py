@@ -270,7 +270,8 @@ class FeedbackPipeline:
         "sampled_out", "exporters": {name: {"destination", "appended", "delivered", "pending", "lost": {reason: n},
         "retries", "healthy", "last_error"}}, "journal": {"kind": "disk" or "memory", "path", "bytes", "segments", "problem",
         "open_actions", "damaged_bytes"}, "adopted": {producer_id: {"service_name", "exporters": {name: …}}}, "elsewhere":
-        [{"exporter", "destination", "address", "journals", "events", "command"}], "notices": {"sent", "pending", "lost"}}`.
+        [{"exporter", "destination", "address", "journals", "events", "command"}], "notices": {"sent", "pending", "lost"},
+        "feedback": the same of feedback, from `producer_id` to `elsewhere`, once some was given}`.
         Where tenants have topics of their own Kafka's exporter has `"redirected": {"name": n, "limit": n}`, too: events of
         tenants that went to the shared topic. `elsewhere` is what dead processes left for destinations that are none of these,
         with what sends it here. For each exporter `appended = delivered + pending + sum(lost)`. Safe from any thread.

@@ -11,7 +11,7 @@ from otel_feedback.cli.doctor import journal as check_journal_module
 from otel_feedback.cli.doctor.findings import Finding, State
 from otel_feedback.cli.doctor.journal import check_journal
 from otel_feedback.cli.doctor.waiting import check_waiting
-from otel_feedback.settings.settings import Settings, get_settings
+from otel_feedback.settings.settings import FEEDBACK_JOURNAL, Settings, get_settings
 from tests.journals.command import dead, living, snapshot
 from tests.journals.disk import KAFKA, OTLP, crash, segment_bytes
 
@@ -167,3 +167,20 @@ def test_a_platform_without_journals_on_disk(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(check_journal_module, "is_supported", lambda: False)
     (finding,) = check(tmp_path)
     assert finding.state is State.WARNING
+
+
+def test_what_waits_of_feedback_is_told_apart(tmp_path: Path) -> None:
+    directory = tmp_path / "j"
+    dead(directory, ("log", str(tmp_path / "x.log")), events=1)
+    of_feedback = directory / FEEDBACK_JOURNAL
+    dead(of_feedback, ("log", str(tmp_path / "x.log")), KAFKA, events=2)
+    (of_feedback / "quarantine").mkdir(mode=0o700)
+    (of_feedback / "quarantine" / "x.jsonl").write_text("{}\n")
+    found = {finding.check: finding.found for finding in waiting(directory)}
+    assert list(found) == [
+        "journal orphans",
+        "feedback journal orphans",
+        "feedback journal elsewhere",
+        "feedback quarantine",
+    ]
+    assert found["feedback journal elsewhere"].startswith("2 events in 1 journal of dead processes for kafka")
