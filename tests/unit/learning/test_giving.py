@@ -8,12 +8,12 @@ import signal
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 from opentelemetry._logs import LogRecord
-from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk.trace import TracerProvider
 
 import otel_feedback as feedback
@@ -199,7 +199,8 @@ def test_hostile_values_raise_nothing(configure: Configure) -> None:
     pipeline = configure()
     hostile: Any = Hostile()
     for field in ("score", "label", "comment", "name", "source", "by", "key", "tenant_id"):
-        assert feedback.give("r", **{"score": 0.5, "label": "l", field: hostile}), field
+        given: dict[str, Any] = {"score": 0.5, "label": "l", field: hostile}
+        assert feedback.give("r", **given), field
     feedback.give(hostile, score=0.5)
     told = feedback.give("r\udc80", label="\ud800 half", by="x" * 900)
     assert told is not None
@@ -413,7 +414,7 @@ def test_an_evaluation_that_comes_too_late_for_its_event_is_feedback(
     pipeline = configure(capture_content="comment")
     logs = LoggerProvider(shutdown_on_exit=False)
     spans = feedback.OutcomeSpanProcessor(pipeline)
-    logs.add_log_record_processor(feedback.OutcomeLogRecordProcessor(spans))  # type: ignore[arg-type]
+    logs.add_log_record_processor(cast("LogRecordProcessor", feedback.OutcomeLogRecordProcessor(spans)))
     trace_id, span_id = EVENT_ID.split("-")
 
     def say(**more: Any) -> None:
@@ -421,11 +422,12 @@ def test_an_evaluation_that_comes_too_late_for_its_event_is_feedback(
             "gen_ai.evaluation.name": "tone", "gen_ai.evaluation.score.value": 0.25,
             "gen_ai.evaluation.score.label": "rude", "gen_ai.evaluation.explanation": f"it shouts, {SECRET}", **more,
         }  # fmt: skip
-        record = LogRecord(
-            event_name="gen_ai.evaluation.result", attributes=attributes, trace_id=int(trace_id, 16),
-            span_id=int(span_id, 16), timestamp=1, observed_timestamp=1,
+        logs.get_logger("judge").emit(
+            cast(Any, LogRecord)(
+                event_name="gen_ai.evaluation.result", attributes=attributes, trace_id=int(trace_id, 16),
+                span_id=int(span_id, 16),
+            )
         )  # fmt: skip
-        logs.get_logger("judge").emit(record)
 
     say()
     say(**{"outcome.feedback.id": "0" * 32})  # what this package sends of feedback, back from somewhere
