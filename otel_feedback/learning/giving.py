@@ -168,7 +168,9 @@ class _Given:
         self._name = self._text(name, "name")
         if self._name is None:
             self.problems.append(ConfigError("name", _shown(name), "what was rated, for example 'user_rating'"))
-        self._source = next((word for word in SOURCES if isinstance(source, str) and word == source), None)
+        self._source: FeedbackSource | None = next(
+            (word for word in SOURCES if isinstance(source, str) and word == source), None
+        )
         if self._source is None:
             self.problems.append(ConfigError("source", _shown(source), f"one of {', '.join(SOURCES)}"))
         self._by, self._key = self._text(by, "by"), safe_str(key) if _is_said(key) else None
@@ -201,7 +203,8 @@ class _Given:
             pipeline.unrecorded.warn(f"give {problem.variable}", "give(): %s; all else is recorded", problem)
         kind, of = ("run", named.run_id) if named.event_id is None else ("event", named.event_id)
         # who says neither is a program, whatever it says
-        name, source = self._name or DEFAULT_NAME, self._source or "program"
+        source: FeedbackSource = self._source or "program"
+        name = self._name or DEFAULT_NAME
         feedback = Feedback(
             feedback_id=feedback_id_of(self._key) if self._key else feedback_id_of(kind, of, name, source, self._by),
             target=kind,

@@ -81,6 +81,7 @@ def test_the_journal_gives_back_what_was_given(one: feedback.Feedback, sampled: 
     flags = FEEDBACK | SAMPLED * sampled | ECHO * one.is_echo
     (frame,) = scan(event_frame(one.key, payload, sequence, flags), is_last=True).frames
     read = record_of(frame, ORIGIN)
+    assert read is not None
     assert read == appended
     assert (read.is_feedback, read.is_echo) == (True, isinstance(one, Echo))
     as_given = {name: getattr(one, name) for name in feedback.Feedback.__struct_fields__}

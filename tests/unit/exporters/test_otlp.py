@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -358,8 +359,8 @@ def test_what_came_as_a_log_record_is_not_sent_as_one_again(to_sink: FeedbackPip
 
     told = feedback.give("run-1", score=0.5)
     assert told is not None
-    fields = {name: getattr(told, name) for name in feedback.Feedback.__struct_fields__}
-    assert to_sink.feedback.accept(Echo(**{**fields, "feedback_id": "0" * 32}), "run-1")
+    fields: dict[str, Any] = {name: getattr(told, name) for name in feedback.Feedback.__struct_fields__}
+    assert to_sink.feedback.accept(Echo(**fields), "run-1")
     assert to_sink.force_flush(10) is True
     account = to_sink.metrics()["feedback"]["exporters"]["otlp"]
     assert (account["appended"], account["delivered"], account["lost"]) == (2, 2, {})

@@ -140,27 +140,27 @@ def test_later_is_later_whatever_the_clock_says(configure: Configure, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said", "left"),
+    ("wrong", "said"),
     [
-        ({"score": 1.2}, "score=1.2: expected a number from 0 to 1", None),
-        ({"score": True}, "score=True: expected a number from 0 to 1", None),
-        ({"score": "0.5"}, "score='<str>': expected a number from 0 to 1", None),
-        ({"source": "cat"}, "source='<str>': expected one of human, judge, rule, program", None),
-        ({"name": ""}, "name='<str>': expected what was rated", None),
-        ({"comment": "so good"}, "comment='…': expected none", None),
+        ({"score": 1.2}, "score=1.2: expected a number from 0 to 1"),
+        ({"score": True}, "score=True: expected a number from 0 to 1"),
+        ({"score": "0.5"}, "score='<str>': expected a number from 0 to 1"),
+        ({"source": "cat"}, "source='<str>': expected one of human, judge, rule, program"),
+        ({"name": ""}, "name='<str>': expected what was rated"),
+        ({"comment": "so good"}, "comment='…': expected none"),
     ],
 )
 def test_what_cannot_be_used_is_said_and_all_else_recorded(
-    wrong: dict[str, Any], said: str, left: Any, configure: Configure, caplog: pytest.LogCaptureFixture
+    wrong: dict[str, Any], said: str, configure: Configure, caplog: pytest.LogCaptureFixture
 ) -> None:
     pipeline = configure()
-    assert [str(one).startswith(said) for one in problems_of("r", **{"label": "fine", **wrong})] == [True]
-    told = feedback.give("r", **{"label": "fine", **wrong})
+    given: dict[str, Any] = {"label": "fine", **wrong}
+    [problem] = problems_of("r", **given)
+    assert str(problem).startswith(said)
+    told = feedback.give("r", **given)
     assert told is not None
-    assert (told.label, told.score, told.comment) == ("fine", None, None)
-    assert told.source in ("human", "program")
-    if "source" not in wrong:
-        assert told.source == "human"
+    assert (told.label, told.score, told.comment, told.name) == ("fine", None, None, "user_rating")
+    assert told.source == ("program" if "source" in wrong else "human")
     assert said in caplog.text
     assert pipeline.metrics()["not_recorded"] == {}
 
