@@ -1,0 +1,1 @@
+"""What is learned from events that are there: experiments compared, policies judged, gaps found, feedback joined."""
