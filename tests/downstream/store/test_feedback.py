@@ -36,10 +36,12 @@ QUESTIONS = (
 
 
 def said(of: str, score: float | None = 0.5, **fields: Any) -> Feedback:
-    target = {"target": "run", "run_id": of} if of.startswith("run-") else {"target": "event", "event_id": of}
+    target: dict[str, Any] = (
+        {"target": "run", "run_id": of} if of.startswith("run-") else {"target": "event", "event_id": of}
+    )
     more: dict[str, Any] = {"name": "user_rating", "source": "human", "timestamp": NOW, **fields}
     key = feedback_id_of(target["target"], of, more["name"], more["source"], fields.get("by"))
-    return Feedback(feedback_id=key, score=score, **target, **more)  # pyright: ignore[reportArgumentType]
+    return Feedback(feedback_id=key, score=score, **target, **more)
 
 
 def write(log: Path, *records: OutcomeEvent | Feedback) -> None:
@@ -64,7 +66,6 @@ def answers(tables: Tables) -> list[Any]:
     return [made.rounded([list(row) for row in tables.query(question)]) for question in QUESTIONS]
 
 
-@pytest.mark.brief
 def test_topic_store_and_log_say_the_same(kafka_broker: KafkaBroker, log: Path, tmp_path: Path) -> None:
     topic = Topic.make(kafka_broker)
     kafka_broker.create_topic(topic.feedback, 3)
@@ -97,7 +98,6 @@ def test_topic_store_and_log_say_the_same(kafka_broker: KafkaBroker, log: Path, 
     assert found[0][1], "by name, too"
 
 
-@pytest.mark.brief
 def test_a_writer_that_is_killed_has_each_record_once(kafka_broker: KafkaBroker, tmp_path: Path) -> None:
     topic = Topic.make(kafka_broker)
     kafka_broker.create_topic(topic.feedback, 2)

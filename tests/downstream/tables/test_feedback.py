@@ -131,17 +131,17 @@ def test_the_single_ones_are_told_with_their_delay(
 def event(event_id: str, at_s: int = 0, **fields: Any) -> OutcomeEvent:
     at = AT + timedelta(seconds=at_s)
     status = made.OutcomeStatus(fields.pop("status", "success"))
-    more = {"agent_name": "planner", "run_id": "run-1", **fields}
+    more: dict[str, Any] = {"agent_name": "planner", "run_id": "run-1", **fields}
     return OutcomeEvent(event_id=event_id, action_type="plan", status=status, timestamp=at, end_time=at, **more)
 
 
 def said(of: str, score: float | None, at_s: int = 60, by: str | None = None, **fields: Any) -> Feedback:
     run = of.startswith("run-")
-    target = {"target": "run", "run_id": of} if run else {"target": "event", "event_id": of}
+    target: dict[str, Any] = {"target": "run", "run_id": of} if run else {"target": "event", "event_id": of}
     key = fields.pop("key", f"{of} {by} {fields.get('name')}")
     more: dict[str, Any] = {"name": "user_rating", "source": "human", **fields}
     at = AT + timedelta(seconds=at_s)
-    return Feedback(feedback_id=key, timestamp=at, by=by, score=score, **target, **more)  # pyright: ignore[reportArgumentType]
+    return Feedback(feedback_id=key, timestamp=at, by=by, score=score, **target, **more)
 
 
 def written(folder: Path, *lines: OutcomeEvent | Feedback) -> Path:
