@@ -31,7 +31,7 @@ import sys, duckdb
 from otel_feedback.cli.reading.numbers import columns_for
 from otel_feedback.downstream.tables.columns import struct_of
 from otel_feedback.downstream.tables.tables import ALL_COLUMNS, ESSENTIAL
-columns = struct_of({name: ALL_COLUMNS[name] for name in sorted(columns_for(["agent"]) | set(ESSENTIAL))})
+columns = struct_of({name: ALL_COLUMNS[name] for name in sorted((columns_for(["agent"]) & ALL_COLUMNS.keys()) | set(ESSENTIAL))})
 print(duckdb.sql(f"SELECT count(COLUMNS(*)) FROM read_json('{sys.argv[1]}', format='newline_delimited', columns={columns})"))
 """
 

@@ -55,7 +55,10 @@ MEMBERS: dict[str, tuple[str, ...]] = {
     "Feedback": ("to_json", "to_dict"),
     "OutcomeConsumer": ("run", "reject", "stop", "close", "metrics"),
     "AsyncOutcomeConsumer": ("run", "reject", "stop", "close", "metrics"),
+    "FeedbackConsumer": ("run", "reject", "stop", "close", "metrics"),
+    "AsyncFeedbackConsumer": ("run", "reject", "stop", "close", "metrics"),
     "ReceivedEvent": ("position", "headers", "unknown", "to_dict", "to_json"),
+    "ReceivedFeedback": ("position", "headers", "to_dict", "to_json"),
 }  # fmt: skip
 """What of a class is public; the rest of it is for the package's own use."""
 

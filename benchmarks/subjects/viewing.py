@@ -104,7 +104,7 @@ class _Asked:
 
     def _deduplicate(self) -> Mapping[str, Any]:
         with open_store(self._store) as tables:
-            tables.connection.execute(f"COPY (SELECT * FROM outcomes) TO '{self._plain}' (FORMAT parquet)")
+            tables.connection.execute(f"COPY (SELECT * FROM outcomes_alone) TO '{self._plain}' (FORMAT parquet)")
             [(events,)] = tables.query("SELECT count(*) FROM events")
             [(outcomes,)] = tables.query("SELECT count(*) FROM outcomes")
         return {"events": events, "outcomes": outcomes}

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from otel_feedback.downstream.consumer.asynchronous import AsyncOutcomeConsumer
-from otel_feedback.downstream.consumer.consumer import OutcomeConsumer
+from otel_feedback.downstream.consumer.asynchronous import AsyncFeedbackConsumer, AsyncOutcomeConsumer
+from otel_feedback.downstream.consumer.consumer import FeedbackConsumer, OutcomeConsumer
+from otel_feedback.downstream.topic.given import ReceivedFeedback
 from otel_feedback.downstream.topic.received import Position, ReceivedEvent
 
-__all__ = ["AsyncOutcomeConsumer", "OutcomeConsumer", "Position", "ReceivedEvent"]
+__all__ = [
+    "AsyncFeedbackConsumer", "AsyncOutcomeConsumer", "FeedbackConsumer", "OutcomeConsumer", "Position", "ReceivedEvent",
+    "ReceivedFeedback",
+]  # fmt: skip

@@ -23,6 +23,13 @@ UI_SETTINGS: tuple[Setting, ...] = (
             "events; several with blanks between them.", _U, secret=True),
     Setting("jaeger", "OTEL_FEEDBACK_UI_JAEGER", None, a_text,
             "Jaeger's page, which the page links to, such as `http://localhost:16686`.", _U),
+    Setting("feedback_token", "OTEL_FEEDBACK_UI_FEEDBACK_TOKEN", None, a_text,
+            "What lets front ends give feedback by `POST /feedback`, which is off without: secrets as those of the page, which "
+            "open nothing else, or `tenant=NAME:SECRET` for what is one tenant's.", _U, secret=True),
+    Setting("feedback_origins", "OTEL_FEEDBACK_UI_FEEDBACK_ORIGINS", None, a_text,
+            "Sites whose pages may do so, such as `https://app.example.com`, with blanks between them.", _U),
+    Setting("feedback_rate", "OTEL_FEEDBACK_UI_FEEDBACK_RATE", "60", whole(1, 10**6),
+            "How often a minute each address may do so; 50 times that all of them together.", _U),
 )  # fmt: skip
 
 
@@ -33,6 +40,9 @@ class UISettings(NamedTuple):
     port: int
     token: str | None
     jaeger: str | None
+    feedback_token: str | None
+    feedback_origins: str | None
+    feedback_rate: int
 
 
 def get_ui_settings(environ: Mapping[str, str] | None = None, **given: Any) -> UISettings:

@@ -41,8 +41,19 @@ class Topic(NamedTuple):
         servers = (self.broker.bootstrap_servers,)
         value_format = "json" if self.registry is None else "avro"
         return feedback.KafkaConfig(
-            bootstrap_servers=servers, topic=self.name, value_format=value_format, registry=self.registry
-        )
+            bootstrap_servers=servers, topic=self.name, feedback_topic=self.feedback, value_format=value_format,
+            registry=self.registry,
+        )  # fmt: skip
+
+    @property
+    def feedback(self) -> str:
+        """The name of the topic of feedback; to be made."""
+        return f"{self.name}-feedback"
+
+    def give(self, given: Sequence[feedback.Feedback]) -> None:
+        """Produce feedback, plainly."""
+        records = [(one.key.encode(), one.to_json().encode()) for one in given]
+        kafka_clients.produce_keyed(self.broker.bootstrap_servers, self.feedback, records, compression="gzip")
 
     def send(self, events: Sequence[feedback.OutcomeEvent]) -> str:
         """Send events as a program does; return the id of its producer."""

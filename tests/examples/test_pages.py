@@ -84,20 +84,25 @@ def test_quickstart_with_kafka(kafka_broker: KafkaBroker, tmp_path: Path) -> Non
     assert is_printed(reader.prints or "", done.stdout), done.stdout
 
 
-def test_consuming_with_kafka(kafka_broker: KafkaBroker, tmp_path: Path) -> None:
-    """Its programs, one after the other, on a topic of their own."""
-    topic = f"{TOPIC}-consumed"
+@pytest.mark.parametrize("page", ["consuming", "feedback-reading"])
+def test_consuming_with_kafka(page: str, kafka_broker: KafkaBroker, tmp_path: Path) -> None:
+    """Its programs, one after the other, on topics of their own."""
+    topic = f"{TOPIC}-{page}"
     kafka_broker.create_topic(topic, partitions=6)
-    kafka_broker.create_topic(f"{topic}-dlq")
+    for kind in ("dlq", "feedback"):
+        kafka_broker.create_topic(f"{topic}-{kind}")
     variables = {
         "KAFKA_BOOTSTRAP_SERVERS": kafka_broker.bootstrap_servers,
         "KAFKA_OUTCOME_TOPIC": topic,
+        "KAFKA_FEEDBACK_TOPIC": f"{topic}-feedback",
         "ENABLE_OUTCOME_LOGGING": "false",
         "OTEL_TRACES_EXPORTER": "none",
         "OTEL_FEEDBACK_SHUTDOWN_TIMEOUT": "30",
         "PYTHONWARNINGS": "",
     }
-    for block in blocks(ROOT / "docs" / "consuming.md", "python"):
+    programs = [block for block in blocks(ROOT / "docs" / f"{page}.md", "python") if block.mark == NEEDS_KAFKA]
+    assert programs
+    for block in programs:
         done = run(block.text, tmp_path, **variables)
         assert done.returncode == 0, done.stderr
         assert is_printed(block.prints or "", done.stdout), done.stdout
@@ -105,7 +110,7 @@ def test_consuming_with_kafka(kafka_broker: KafkaBroker, tmp_path: Path) -> None
 
 def test_blocks_that_need_kafka_are_all_run() -> None:
     pages = {block.page for block in PYTHON if block.mark == NEEDS_KAFKA}
-    assert pages == {"docs/consuming.md", "docs/quickstart.md"}
+    assert pages == {"docs/consuming.md", "docs/feedback-reading.md", "docs/quickstart.md"}
 
 
 @pytest.mark.parametrize("block", [b for page in PAGES for b in blocks(page, "json")], ids=lambda block: block.where)

@@ -1,4 +1,4 @@
-"""What there is, newest last, and what comes: records of log files, a topic, a store, as events in the order of arrival.
+"""What there is, newest last, and what comes: records of log files, a topic, a store, as events and feedback in the order of arrival.
 
 Each has `newest(lines, selection)`, once and first, and `more()`, which waits a moment for records. For one thread.
 """
@@ -13,11 +13,12 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from otel_feedback import OutcomeEvent
+from otel_feedback.cli.reading.records import Record, is_wanted, record_in, time_of
 from otel_feedback.cli.reading.source import STORE, Source, connected, tell
 from otel_feedback.downstream.tables.selection import Selection, literal
-from otel_feedback.downstream.topic.reading import TopicReader
+from otel_feedback.downstream.topic.reading import TopicReader, partitions_of
 from otel_feedback.errors import SchemaError
+from otel_feedback.events.feedback import Feedback
 from otel_feedback.exporters.kafka.topics import is_per_tenant, tenant_of
 
 __all__ = ["Feed", "open_feed"]
@@ -33,13 +34,13 @@ class Feed(Protocol):
     """Records from somewhere."""
 
     unread: int
-    """Lines, or records, that were no events."""
+    """Lines, or records, that were neither."""
 
-    def newest(self, lines: int | None, selection: Selection) -> Iterable[OutcomeEvent]:
+    def newest(self, lines: int | None, selection: Selection) -> Iterable[Record]:
         """Return the newest records that are selected, so many or, None, all, in the order of arrival."""
         ...
 
-    def more(self) -> Iterable[OutcomeEvent]:
+    def more(self) -> Iterable[Record]:
         """Return what has come meanwhile; wait a moment where nothing has."""
         ...
 
@@ -49,7 +50,7 @@ def open_feed(source: Source) -> Generator[Feed, None, None]:
     """Give the feed of a source."""
     if source.config is not None:
         with connected(source.config, "tail", is_shown=False) as reader:
-            yield TopicFeed(reader, source.config.topic)
+            yield TopicFeed(reader, source.config.topic, source.config.feedback_topic)
     elif source.kind == STORE:
         yield StoreFeed(source.paths[0])
     else:
@@ -69,22 +70,24 @@ class LogFeed:
         self._paths = sorted(paths, key=lambda path: path.stat().st_mtime_ns)
         self._followed = [_Followed(path) for path in self._paths if path.suffix != ".gz"]
 
-    def newest(self, lines: int | None, selection: Selection) -> Iterable[OutcomeEvent]:
+    def newest(self, lines: int | None, selection: Selection) -> Iterable[Record]:
         ends = {followed.path: followed.at for followed in self._followed}
         if lines is None:
             for path in self._paths:
-                yield from filter(selection.matches, self._decoded(_forwards(path, ends.get(path))))
+                yield from (
+                    each for each in self._decoded(_forwards(path, ends.get(path))) if is_wanted(each, selection)
+                )
             return
-        found: list[OutcomeEvent] = []
+        found: list[Record] = []
         for path in reversed(self._paths):
-            for event in self._decoded(_backwards(path, ends.get(path))):
+            for record in self._decoded(_backwards(path, ends.get(path))):
                 if len(found) >= lines:
                     break
-                if selection.matches(event):
-                    found.append(event)
+                if is_wanted(record, selection):
+                    found.append(record)
         yield from reversed(found)
 
-    def more(self) -> Iterable[OutcomeEvent]:
+    def more(self) -> Iterable[Record]:
         known = {followed.identity for followed in self._followed}
         lines = [line for followed in self._followed for line in followed.read(known)]
         if not lines:
@@ -96,12 +99,12 @@ class LogFeed:
         for followed in self._followed:
             followed.close()
 
-    def _decoded(self, lines: Iterable[bytes]) -> Iterator[OutcomeEvent]:
+    def _decoded(self, lines: Iterable[bytes]) -> Iterator[Record]:
         for line in lines:
             if line.strip():
-                event = _event(line)
-                if event is not None:
-                    yield event
+                record = record_in(line)
+                if record is not None:
+                    yield record
                 else:
                     self.unread += 1
 
@@ -188,50 +191,57 @@ def _backwards(path: Path, end: int | None) -> Iterator[bytes]:
 
 
 class TopicFeed:
-    """The topic, without a group."""
+    """The topic, and that of feedback, without a group."""
 
-    def __init__(self, reader: TopicReader, topic: str) -> None:
+    def __init__(self, reader: TopicReader, topic: str, feedback_topic: str) -> None:
         self.unread = 0
         self._reader = reader
-        self._topic = topic
-        self._places = reader.partitions(topic)
+        self._topic, self._feedback_topic = topic, feedback_topic
+        self._places = self._there()
         self._begins = reader.starts(self._places)
         self._ends: dict[Any, int] = reader.consumer.end_offsets(self._places)
         self._is_following = False
         self._look_s = time.monotonic() + LOOK_S
 
-    def newest(self, lines: int | None, selection: Selection) -> Iterable[OutcomeEvent]:
+    def newest(self, lines: int | None, selection: Selection) -> Iterable[Record]:
         begins = self._begins if selection.since is None else self._reader.starts(self._places, selection.since)
         if lines is None:
-            yield from filter(selection.matches, self._decoded(self._reader.read(self._places, begins, self._ends)))
+            read = self._decoded(self._reader.read(self._places, begins, self._ends))
+            yield from (each for each in read if is_wanted(each, selection))
             return
-        found: list[OutcomeEvent] = []
+        found: list[Record] = []
         ends, step = self._ends, max(lines, ENDS // 10)
         while len(found) < lines and any(begins[place] < ends[place] for place in self._places):
             starts = {place: max(begins[place], ends[place] - step) for place in self._places}
             read = self._decoded(self._reader.read(self._places, starts, ends))
-            found = [event for event in read if selection.matches(event)] + found
+            found = [each for each in read if is_wanted(each, selection)] + found
             ends, step = starts, step * 4
         # of several partitions: no record says which came first
-        yield from sorted(found, key=lambda event: event.end_time or event.timestamp)[-lines:] if lines else ()
+        yield from sorted(found, key=time_of)[-lines:] if lines else ()
 
-    def more(self) -> Iterable[OutcomeEvent]:
+    def more(self) -> Iterable[Record]:
         consumer = self._reader.consumer
         if not self._is_following:
             self._is_following = True
             consumer.assign(self._places)
             for place in self._places:
                 consumer.seek(place, self._ends[place])
-        elif is_per_tenant(self._topic) and time.monotonic() >= self._look_s:
+        elif (is_per_tenant(self._topic) or is_per_tenant(self._feedback_topic)) and time.monotonic() >= self._look_s:
             self._take_in_new()
         polled = consumer.poll(timeout_ms=int(WAIT_S * 1e3), max_records=ENDS)
         return self._decoded(record for records in polled.values() for record in records)
+
+    def _there(self) -> list[Any]:
+        return [
+            *self._reader.partitions(self._topic),
+            *partitions_of(self._reader.consumer, self._feedback_topic),  # where somebody has given any
+        ]
 
     def _take_in_new(self) -> None:
         """Follow the topics of tenants that have come meanwhile, from their beginnings."""
         self._look_s = time.monotonic() + LOOK_S
         consumer, known = self._reader.consumer, set(self._places)
-        new = [place for place in self._reader.partitions(self._topic) if place not in known]
+        new = [place for place in self._there() if place not in known]
         if new:
             at = {place: consumer.position(place) for place in self._places} | self._reader.starts(new)
             self._places = [*self._places, *new]
@@ -239,18 +249,19 @@ class TopicFeed:
             for place, offset in at.items():
                 consumer.seek(place, offset)
 
-    def _decoded(self, records: Iterable[Any]) -> Iterator[OutcomeEvent]:
+    def _decoded(self, records: Iterable[Any]) -> Iterator[Record]:
         for record in records:
-            event = self._event_of(record)
-            owner = tenant_of(self._topic, record.topic)
-            if event is not None and owner in (None, event.tenant_id):
-                yield event
+            found = self._found_in(record)
+            topic = self._feedback_topic if isinstance(found, Feedback) else self._topic
+            owner = tenant_of(topic, record.topic)
+            if found is not None and owner in (None, found.tenant_id):
+                yield found
             else:
                 self.unread += 1
 
-    def _event_of(self, record: Any) -> OutcomeEvent | None:
+    def _found_in(self, record: Any) -> Record | None:
         try:
-            return _event(self._reader.values.json_fetched(record) or b"")
+            return record_in(self._reader.values.json_fetched(record) or b"")
         except SchemaError:
             return None
 
@@ -262,22 +273,22 @@ class StoreFeed:
         self.unread = 0
         self._folder = folder
         self._seen: Any = None
-        self._furthest = ""
+        self._furthest = ("", "")
 
-    def newest(self, lines: int | None, selection: Selection) -> Iterable[OutcomeEvent]:
-        from otel_feedback.cli.reading.rows import SELECTED, events_of
+    def newest(self, lines: int | None, selection: Selection) -> Iterable[Record]:
         from otel_feedback.downstream.tables.stored import open_store
 
         self._seen = self._version()
         with open_store(self._folder, selection.since) as tables:
             limit = "" if lines is None else f"LIMIT {lines}"
             wanted = f"SELECT * FROM outcomes WHERE {selection.condition()} ORDER BY event_time DESC {limit}"
-            yield from events_of(tables.ask(f"SELECT {SELECTED} FROM ({wanted}) ORDER BY event_time"))
+            given = [each for each in _given(tables, "true") if is_wanted(each, selection)]
+            found = sorted([*_events(tables, f"({wanted})"), *given], key=time_of)
+            yield from found if lines is None else found[-lines:] if lines else ()
             self._note(tables)
             tell(tables)
 
-    def more(self) -> Iterable[OutcomeEvent]:
-        from otel_feedback.cli.reading.rows import SELECTED, events_of
+    def more(self) -> Iterable[Record]:
         from otel_feedback.downstream.tables.stored import open_store
 
         version = self._version()
@@ -286,10 +297,10 @@ class StoreFeed:
             return []
         self._seen = version
         with open_store(self._folder) as tables:
-            text = f"SELECT {SELECTED} FROM events WHERE {self._furthest or 'true'} ORDER BY event_time"
-            found = list(events_of(tables.ask(text)))
+            new, new_given = (f"{each or 'true'}" for each in self._furthest)
+            found = [*_events(tables, f"(FROM events WHERE {new})"), *_given(tables, new_given)]
             self._note(tables)
-        return found
+        return sorted(found, key=time_of)
 
     def _version(self) -> Any:
         told = (self._folder / "manifest.json").stat()
@@ -297,18 +308,31 @@ class StoreFeed:
 
     def _note(self, tables: Any) -> None:
         """Remember how far each source was read: what is further is new, whichever file it is in."""
-        rows = tables.query("SELECT source, source_partition, max(source_position) FROM events GROUP BY ALL")
-        known = [
-            f"(source IS NOT DISTINCT FROM {literal(source)} AND source_partition IS NOT DISTINCT FROM"
-            f" {'NULL' if partition is None else partition} AND source_position <= {position})"
-            for source, partition, position in rows
-            if position is not None
-        ]
-        self._furthest = f"NOT coalesce({' OR '.join(known)}, false)" if known else ""
+        self._furthest = (
+            _beyond(tables, "events", "source", "source_partition", "source_position"),
+            _beyond(tables, "feedback_latest", "read_from", "read_partition", "read_position"),
+        )
 
 
-def _event(payload: bytes) -> OutcomeEvent | None:
-    try:
-        return OutcomeEvent.from_json(payload)
-    except SchemaError:
-        return None
+def _events(tables: Any, rows: str) -> Iterable[Record]:
+    from otel_feedback.cli.reading.rows import SELECTED, events_of
+
+    return events_of(tables.ask(f"SELECT {SELECTED} FROM {rows} ORDER BY event_time"))
+
+
+def _given(tables: Any, condition: str) -> Iterable[Record]:
+    from otel_feedback.cli.reading.rows import feedback_of
+
+    return [feedback_of(row) for row in tables.rows(f"SELECT * FROM feedback_latest WHERE {condition}")]
+
+
+def _beyond(tables: Any, table: str, source: str, partition: str, position: str) -> str:
+    """Return the condition for rows from further on than those that are there."""
+    rows = tables.query(f"SELECT {source}, {partition}, max({position}) FROM {table} GROUP BY ALL")
+    known = [
+        f"({source} IS NOT DISTINCT FROM {literal(of)} AND {partition} IS NOT DISTINCT FROM"
+        f" {'NULL' if number is None else number} AND {position} <= {last})"
+        for of, number, last in rows
+        if last is not None
+    ]
+    return f"NOT coalesce({' OR '.join(known)}, false)" if known else ""

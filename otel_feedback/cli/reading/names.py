@@ -16,6 +16,6 @@ GROUPS: Mapping[str, str] = {**FILTERS, "tag": "tag", "window": "window_start"}
 """By what can be grouped: the expression for it."""
 SORTS: Mapping[str, str] = {
     "actions": "executions", "errors": "error_rate", "p95": "p95_latency_ms", "tokens": "tokens", "cost": "cost",
-    "quality": "avg_quality",
+    "quality": "avg_quality", "feedback": "feedback_score",
 }  # fmt: skip
 """What groups can be ordered by: the measure for it."""

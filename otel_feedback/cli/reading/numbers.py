@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from otel_feedback.cli.reading.names import GROUPS
+from otel_feedback.downstream.tables.joining import JOINED_BY
 from otel_feedback.downstream.tables.selection import Selection, literal
 from otel_feedback.downstream.tables.tables import Tables
 
@@ -35,8 +36,14 @@ MEASURES: Mapping[str, str] = {
     "cost": "sum(own_cost)",
     "avg_quality": "avg(quality_score)",
     "quality_count": "count(quality_score)",
+    "feedback_score": "avg(feedback_score)",
+    "feedback_count": "coalesce(sum(feedback_count), 0)::BIGINT",
+    "feedback_coverage": f"count(*) FILTER (WHERE feedback_count > 0 AND status <> 'pending') / nullif({_ENDED}, 0)",
 }  # fmt: skip
-_COLUMNS = {"status", "latency_ms", "duration_ms", "own_tokens", "own_cost", "quality_score"}
+_COLUMNS = {
+    "status", "latency_ms", "duration_ms", "own_tokens", "own_cost", "quality_score", "event_id", "feedback_score",
+    "feedback_count", *JOINED_BY,
+}  # fmt: skip
 
 
 class Group(NamedTuple):
@@ -88,7 +95,7 @@ def _counted(tables: Tables, rows: str, keys: Sequence[str], compares: bool) -> 
         periods = found.setdefault(row[: len(keys)], {})
         periods[row[len(keys)]] = dict(zip(MEASURES, row[len(names) :], strict=True))
     nothing = dict.fromkeys(MEASURES)
-    nothing |= {name: 0 for name, measure in MEASURES.items() if measure.startswith("count") and "/" not in measure}
+    nothing |= {name: 0 for name, measure in MEASURES.items() if measure.startswith("co") and "/" not in measure}
     return [
         Group(key, periods.get(True, nothing), periods.get(False, nothing) if compares else None)
         for key, periods in found.items()

@@ -146,7 +146,10 @@ def opened(
     wanted = None if columns is None else {*columns, *selection.columns}
     if source.config is not None:
         with connected(source.config, "read") as reader:
-            tables = topic.open_topic(reader, source.config.topic, wanted, window_s, selection.since, keep)
+            config = source.config
+            tables = topic.open_topic(
+                reader, config.topic, wanted, window_s, selection.since, keep, config.feedback_topic
+            )
     elif source.kind == STORE:
         tables = stored.open_store(source.paths[0], selection.since, window_s)
     else:

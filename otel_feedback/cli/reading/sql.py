@@ -23,6 +23,7 @@ from otel_feedback.cli.slo.place import OBJECTIVES, read_objectives
 from otel_feedback.downstream.objectives.counting import COLUMNS
 from otel_feedback.downstream.objectives.standings import VIEW, add_view
 from otel_feedback.downstream.tables.columns import PIPELINE_COLUMNS
+from otel_feedback.downstream.tables.joining import JOINED_BY
 from otel_feedback.downstream.tables.selection import Selection
 from otel_feedback.downstream.tables.tables import VIEWS, Answer, Tables, columns_of, text_of
 
@@ -30,6 +31,8 @@ __all__ = ["run"]
 
 MOST_ROWS = 200
 GAP = 2
+JOINED = ("outcomes", "windows", "runs", "feedback")
+"""What has something of feedback, which the columns that a query reads do not tell."""
 NUMBERS = ("BIGINT", "INTEGER", "HUGEINT", "DOUBLE", "FLOAT", "DECIMAL", "SMALLINT", "TINYINT", "UBIGINT", "UINTEGER")
 
 
@@ -104,6 +107,8 @@ def _columns(text: str, prepare: Callable[[Tables], None], window_s: int) -> set
             return None
     read = columns_of(" ".join(str(plan[-1]) for plan in plans))
     views = [view for view in VIEWS if _names(view, text)]
+    if any(_names(name, text) for name in JOINED):
+        read |= JOINED_BY
     return read.union(*(columns_of(text_of(view)) for view in views), COLUMNS if _names(VIEW, text) else ())
 
 

@@ -10,19 +10,24 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from otel_feedback.cli.console import UNKNOWN, dollars, duration, moment, number_of, open_console, write
+from otel_feedback.cli.reading.feedback import feedback_names
 from otel_feedback.cli.reading.names import SORTS
 from otel_feedback.cli.reading.numbers import MEASURES, Group, columns_for, count
 from otel_feedback.cli.reading.selection import said_of
 from otel_feedback.cli.reading.source import Source, answering, opened, source_of, tell, watched
-from otel_feedback.downstream.tables.selection import Selection
+from otel_feedback.downstream.learning.feedback.told import feedback_told
+from otel_feedback.downstream.tables.selection import Selection, literal
 from otel_feedback.version import VERSION
+
+if TYPE_CHECKING:
+    from otel_feedback.downstream.tables.tables import Tables
 
 __all__ = ["run"]
 
@@ -30,6 +35,8 @@ LEAST_NAME = 9
 LEAST_COLUMNS, ENOUGH_COLUMNS = 3, 6
 MOST_NAME = 40
 GAP = 2
+FEEDBACK = "feedback_score"
+SCORES = ("avg_quality", FEEDBACK)
 
 
 class _Column(NamedTuple):
@@ -64,6 +71,7 @@ _COLUMNS = (
     _Column("Tokens", "tokens", 5, _whole),
     _Column("Cost", "cost", 2, dollars, 1),
     _Column("Quality", "avg_quality", 7, _score, -1),
+    _Column("Feedback", FEEDBACK, 5, _score, -1),
     _Column("Pending", "pending", 9, _whole),
 )
 
@@ -91,17 +99,29 @@ def run(
         wider = selection if before is None else selection._replace(since=before.since)
         with opened(asked, wider, columns_for(by), window_s) as tables:
             groups, total = watched(tables, lambda: count(tables, selection, by))
+            names = _names_of(tables, selection, total)
             tell(tables)
         _order(groups, by, sort)
         if form == "json":
-            _write_json(asked, selection, by, groups, total)
+            _write_json(asked, selection, by, groups, total, names)
         elif form == "csv":
             _write_csv(by, groups)
         else:
             _write_table(open_console(), asked, selection, by, groups, total, top)
+            if names:
+                write(open_console(), "", feedback_names(names))
         return 0
 
     return answering(work)
+
+
+def _names_of(tables: Tables, selection: Selection, total: Group) -> list[dict[str, Any]]:
+    """Return what was said of the actions of now, by name; nothing is asked where nothing was."""
+    if not total.now["feedback_count"]:
+        return []
+    since = "true" if selection.since is None else f"event_time >= {literal(selection.since)}"
+    names: list[dict[str, Any]] = watched(tables, lambda: feedback_told(tables.rows, since, 0))["names"]
+    return names
 
 
 def _order(groups: list[Group], by: Sequence[str], sort: str) -> None:
@@ -113,7 +133,10 @@ def _order(groups: list[Group], by: Sequence[str], sort: str) -> None:
     groups.sort(key=key)
 
 
-def _write_json(source: Source, selection: Selection, by: Sequence[str], groups: Sequence[Group], total: Group) -> None:
+def _write_json(
+    source: Source, selection: Selection, by: Sequence[str], groups: Sequence[Group], total: Group,
+    names: Sequence[dict[str, Any]],
+) -> None:  # fmt: skip
     document = {
         "version": VERSION,
         "source": source.said,
@@ -124,6 +147,7 @@ def _write_json(source: Source, selection: Selection, by: Sequence[str], groups:
         "groups": [
             {**{name: _said(each) for name, each in zip(by, one.key, strict=True)}, **_numbers(one)} for one in groups
         ],
+        "feedback": list(names),
     }
     print(json.dumps(document, indent=2))
 
@@ -193,13 +217,13 @@ def _change(name: str, now: dict[str, Any] | Any, before: dict[str, Any] | Any, 
     new, old = now[name], before[name]
     if new is None or old is None or (not name.endswith("_rate") and not old):
         return None
-    change = (new - old) * 100 if name.endswith("_rate") or name == "avg_quality" else (new - old) / old * 100
-    if name == "avg_quality":
+    change = (new - old) * 100 if name.endswith("_rate") or name in SCORES else (new - old) / old * 100
+    if name in SCORES:
         change /= 100
-    rounded = round(change, 2) if name == "avg_quality" else round(change)
+    rounded = round(change, 2) if name in SCORES else round(change)
     if not rounded:
         return Text("±0", "dim")
-    text = f"{rounded:+,.2f}" if name == "avg_quality" else f"{rounded:+,}{' pt' if name.endswith('_rate') else '%'}"
+    text = f"{rounded:+,.2f}" if name in SCORES else f"{rounded:+,}{' pt' if name.endswith('_rate') else '%'}"
     return Text(text, "dim" if not worse else "red" if change * worse > 0 else "green")
 
 
@@ -233,6 +257,8 @@ def _laid_out(groups: Sequence[Group], room: int, *, changes: bool) -> tuple[lis
     cells = [[_cell(column, group, changes=changes) for column in _COLUMNS] for group in groups]
     chosen: list[int] = []
     for place in sorted(range(len(_COLUMNS)), key=lambda each: _COLUMNS[each].rank):
+        if _COLUMNS[place].name == FEEDBACK and not any(group.now["feedback_count"] for group in groups):
+            continue
         room -= max(len(_COLUMNS[place].title), *(row[place].cell_len for row in cells)) + GAP
         if room < -GAP and (changes or len(chosen) >= LEAST_COLUMNS):
             break
@@ -248,6 +274,8 @@ def _key(value: Any) -> str:
 
 def _cell(column: _Column, group: Group, *, changes: bool) -> Text:
     text = Text(column.shown(group.now[column.name]))
+    if column.name == FEEDBACK and group.now["feedback_coverage"] is not None:  # a mean of few is to be seen as one
+        text.append(f" ({_percent(group.now['feedback_coverage'])})", "dim")
     if column.name == "error_rate" and (group.now["error_rate"] or 0) >= 0.1:
         text.stylize("bold red")
     if changes and group.before is not None and column.rank < 5:

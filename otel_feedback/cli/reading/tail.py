@@ -1,4 +1,4 @@
-"""`otel-feedback tail`: outcomes as they arrive, one line each; what is under way waits at the foot of a terminal.
+"""`otel-feedback tail`: outcomes as they arrive, one line each, and feedback on them; what is under way waits at the foot of a terminal.
 
 Each action is one line, when it ends. A pipe gets a line when it begins, too, where its beginning is an event.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from datetime import date, timezone
+from datetime import date, datetime, timezone
 
+import msgspec
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
@@ -16,10 +17,13 @@ from rich.text import Text
 from otel_feedback import OutcomeEvent, OutcomeStatus
 from otel_feedback.cli.console import count, dollars, duration, number_of, open_console, remark, write
 from otel_feedback.cli.outcomes import NARROW, OUTCOME, Column, Rows
+from otel_feedback.cli.reading.feedback import feedback_line, shown
 from otel_feedback.cli.reading.feeds import open_feed
+from otel_feedback.cli.reading.records import Record, id_of, is_wanted, time_of
 from otel_feedback.cli.reading.selection import said_of
 from otel_feedback.cli.reading.source import Source, answering, source_of
 from otel_feedback.downstream.tables.selection import Selection
+from otel_feedback.events.feedback import Feedback
 
 __all__ = ["run"]
 
@@ -44,6 +48,14 @@ COLUMNS = (
     Column("Cost", 7, True, lambda event: dollars(event.own_cost), NARROW),
     Column("Run", 12, False, lambda event: event.run_id or "", WITH_RUN),
 )
+
+
+def _line_of(given: Feedback) -> Text:
+    line = Text("  ", no_wrap=True, overflow="ellipsis")
+    line.append(f"{given.timestamp.astimezone(timezone.utc).strftime('%H:%M:%S')}  ", "dim")
+    line.append_text(feedback_line({**msgspec.structs.asdict(given), "delay_s": None}))
+    of = given.run_id if given.target == "run" else given.event_id
+    return line.append(f"  of {given.target} {shown(of or '')}", "not bold dim")
 
 
 def run(
@@ -84,8 +96,8 @@ def _show(
     source: Source,
     selection: Selection,
     news: News,
-    begin: Iterable[OutcomeEvent],
-    more: Callable[[], Iterable[OutcomeEvent]] | None,
+    begin: Iterable[Record],
+    more: Callable[[], Iterable[Record]] | None,
 ) -> None:
     console = open_console()
     chosen = said_of(selection)
@@ -110,15 +122,15 @@ class News:
         self._newer: dict[str, int] = {}
         self._older: dict[str, int] = {}
 
-    def of(self, events: Iterable[OutcomeEvent]) -> Iterable[OutcomeEvent]:
+    def of(self, events: Iterable[Record]) -> Iterable[Record]:
         """Yield those that are new."""
         for event in events:
-            known = self._newer.get(event.event_id, self._older.get(event.event_id, -1))
-            if event.revision > known:
+            key, revision = id_of(event)
+            if revision > self._newer.get(key, self._older.get(key, -1)):
                 if len(self._newer) >= REMEMBERED:
                     self._older, self._newer = self._newer, {}
-                self._newer[event.event_id] = event.revision
-                if self._selection.matches(event):
+                self._newer[key] = revision
+                if is_wanted(event, self._selection):
                     yield event
 
 
@@ -147,8 +159,11 @@ class Screen:
         with Live(console=self._console, auto_refresh=False, transient=True) as self._live:
             yield
 
-    def add(self, event: OutcomeEvent) -> None:
-        """Show an event; of one that ended and is told again with more cost there is a line already."""
+    def add(self, event: Record) -> None:
+        """Show an event, or feedback; of an event that ended and is told again with more cost there is a line already."""
+        if isinstance(event, Feedback):
+            self._put(event.timestamp, _line_of(event))
+            return
         if event.status is OutcomeStatus.PENDING:
             if self._lives:
                 self._pending[event.event_id] = event
@@ -160,10 +175,13 @@ class Screen:
             if len(self._ended) >= REMEMBERED:
                 self._ended.clear()
             self._ended[event.event_id] = None
-        day = (event.end_time or event.timestamp).astimezone(timezone.utc).date()
+        self._put(time_of(event), self._rows.row(event))
+
+    def _put(self, at: datetime, line: Text) -> None:
+        day = at.astimezone(timezone.utc).date()
         lines = [] if day == self._day else [Text(f"  {day}", "dim")]
         self._day = day
-        lines.append(self._rows.row(event))
+        lines.append(line)
         if self._live is None:
             write(self._console, *lines)
         else:

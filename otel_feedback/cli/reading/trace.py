@@ -1,8 +1,10 @@
-"""`otel-feedback trace`: one run as a tree, with what went wrong in it, what it used, and what of it is not there."""
+"""`otel-feedback trace`: one run as a tree, with what went wrong in it, what it used, what was said of it afterwards, and what
+of it is not there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -13,7 +15,8 @@ from rich.text import Text
 from otel_feedback import OutcomeEvent, OutcomeStatus
 from otel_feedback.cli.console import count, dollars, duration, failed, marks, moment, open_console, write, write_whole
 from otel_feedback.cli.outcomes import Node, began, cut, nested, tree_of, why
-from otel_feedback.cli.reading.rows import SELECTED, events_of
+from otel_feedback.cli.reading.feedback import feedback_line, shown
+from otel_feedback.cli.reading.rows import SELECTED, events_of, feedback_of
 from otel_feedback.cli.reading.source import Source, answering, opened, source_of, tell, watched
 from otel_feedback.downstream.tables.selection import Selection, literal
 from otel_feedback.downstream.tables.tables import highest
@@ -41,12 +44,12 @@ def run(
         selection: Which events are looked at.
         wanted: Id of a run, an event or a trace, or its beginning.
         jaeger_url: Where traces are looked at.
-        as_json: Write the events as one JSON array and nothing else.
+        as_json: Write the events, and after them the feedback on them, as one JSON array and nothing else.
     """
 
     def work() -> int:
         asked = source_of(source, bootstrap_servers)
-        events = _read(asked, selection, _means(wanted))
+        events, given = _read(asked, selection, _means(wanted))
         runs = sorted({event.run_id for event in events if event.run_id is not None})
         if wanted in runs:
             runs = [wanted]
@@ -62,17 +65,20 @@ def run(
             return 1
         if wanted not in runs and runs:
             found = {event.event_id for event in events}
-            events = _read(asked, selection, f"run_id IN ({', '.join(map(literal, runs))})")
+            events, given = _read(asked, selection, f"run_id IN ({', '.join(map(literal, runs))})")
         else:
             found = set[str]()
         events = sorted((event for event in events if not runs or event.run_id in runs), key=began)
+        there = {event.event_id for event in events}
+        given = [row for row in given if row["counts_for"] in there]
         if as_json:
-            print("[\n " + ",\n ".join(event.to_json() for event in events) + "\n]")
+            lines = [one.to_json() for one in (*events, *map(feedback_of, given))]
+            print("[\n " + ",\n ".join(lines) + "\n]")
         else:
             console = open_console()
             for run_id in runs or [None]:
                 own = [event for event in events if event.run_id == run_id]
-                _write(console, run_id, own, jaeger_url or JAEGER)
+                _write(console, run_id, own, given, jaeger_url or JAEGER)
             if len(found) == 1:
                 (event,) = (event for event in events if event.event_id in found)
                 _write_event(console, event)
@@ -89,25 +95,34 @@ def _means(wanted: str) -> str:
     return f"({' OR '.join(parts)})"
 
 
-def _read(source: Source, selection: Selection, condition: str) -> list[OutcomeEvent]:
-    """Return the outcomes for which a condition holds, which no revision changes."""
+def _read(source: Source, selection: Selection, condition: str) -> tuple[list[OutcomeEvent], list[dict[str, Any]]]:
+    """Return the outcomes for which a condition holds, which no revision changes, and what was said of them, the newest first."""
     with opened(source, selection, None, keep=condition) as tables:
         # looked up among the records, not after all of them have been compared
         found = highest(f"SELECT * FROM events WHERE {condition}")
         text = f"SELECT {SELECTED} FROM ({found}) WHERE {selection.condition()}"
         events = list(events_of(watched(tables, lambda: tables.ask(text))))
+        ids = ", ".join(literal(event.event_id) for event in events)
+        asked = f'SELECT * FROM feedback WHERE counts_for IN ({ids}) ORDER BY "timestamp" DESC, feedback_id'
+        given = watched(tables, lambda: tables.rows(asked)) if events else []
         tell(tables)
-        return events
+        return events, given
 
 
 # -- a run -----------------------------------------------------------------------------------------------------------
 
 
-def _write(console: Console, run_id: str | None, events: Sequence[OutcomeEvent], jaeger_url: str) -> None:
+def _write(
+    console: Console, run_id: str | None, events: Sequence[OutcomeEvent], given: Sequence[Mapping[str, Any]], jaeger_url: str
+) -> None:  # fmt: skip
     tops = nested(events, run_id or "") if run_id else [Node(event, []) for event in events]
     write(console, Text(f"run {run_id}" if run_id else "without a run", "bold"), *_facts(console, events, tops), "")
     write(console, Padding(tree_of(console, tops), (0, 0, 0, 2), expand=False))
-    for title, lines in (("What went wrong", _errors(console, events)), ("What is not there", _gaps(events))):
+    parts = (
+        ("What went wrong", _errors(console, events)), ("What was said of it", _said(events, given)),
+        ("What is not there", _gaps(events)),
+    )  # fmt: skip
+    for title, lines in parts:
         body = list(lines)
         if body:
             write(console, Text(f"\n{title}", "bold"), *(Padding(line, (0, 0, 0, 2)) for line in body))
@@ -152,6 +167,16 @@ def _errors(console: Console, events: Sequence[OutcomeEvent]) -> Iterator[Render
             head.append(f"  {event.event_id}", "dim")
             yield head
             yield Padding(Text(why(event) or event.status.value, mark.style), (0, 0, 0, 2))
+
+
+def _said(events: Sequence[OutcomeEvent], given: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
+    names = {event.event_id: f"{event.agent_name or ''} {event.action_type}".strip() for event in events}
+    for row in given:
+        if row["counts_for"] in names:
+            of = "the run" if row["target"] == "run" else names[row["counts_for"]]
+            yield feedback_line(row).append(f"  {of}", "not bold")
+            if row["comment"]:
+                yield Padding(Text(shown(row["comment"])), (0, 0, 0, 2))
 
 
 def _gaps(events: Sequence[OutcomeEvent]) -> Iterator[RenderableType]:

@@ -135,7 +135,9 @@ def _follow(folder: StoreFolder, settings: StoreSettings, make: _MakeSource, *, 
 
 def _end(folder: StoreFolder, before: Manifest, writer: StoreWriter, source: Source, *, as_json: bool) -> int:
     after = writer.manifest
-    counts = {name: after.counts.get(name, 0) - before.counts.get(name, 0) for name in (*_OTHERS, "written")}
+    counts = {
+        name: after.counts.get(name, 0) - before.counts.get(name, 0) for name in (*_OTHERS, "feedback", "written")
+    }
     is_whole = not writer.is_left
     if as_json:
         told = {
@@ -144,7 +146,8 @@ def _end(folder: StoreFolder, before: Manifest, writer: StoreWriter, source: Sou
         }  # fmt: skip
         print(json.dumps(told, indent=2))
     else:
-        rest = "".join(f", {counts[name]:,} {text}" for name, text in _OTHERS.items() if counts[name])
+        rest = f", {number_of(counts['feedback'], 'record')} of feedback" if counts["feedback"] else ""
+        rest += "".join(f", {counts[name]:,} {text}" for name, text in _OTHERS.items() if counts[name])
         torn = getattr(source, "torn_bytes", 0)
         waits = f"; {torn:,} bytes of a line that is not complete wait" if torn else ""
         print(

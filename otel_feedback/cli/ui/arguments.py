@@ -42,6 +42,8 @@ def add_ui(commands: Any) -> None:
             rules=options.rules,
             state=options.state,
             opens=options.open,
+            feedback_tokens=options.feedback_token or (),
+            feedback_origins=options.feedback_origin or (),
         )
 
     parser = commands.add_parser(
@@ -68,6 +70,16 @@ def add_ui(commands: Any) -> None:
     parser.add_argument("--jaeger", metavar="URL", help="Jaeger's page, to link traces to (OTEL_FEEDBACK_UI_JAEGER)")
     parser.add_argument("--rules", metavar="FILE", help="the alerts' rules (alerts.toml)")
     parser.add_argument("--state", metavar="FOLDER", help="where `alerts run` keeps its alerts")
+    parser.add_argument(
+        "--feedback-token", action="append", nargs="?", const="", metavar="TOKEN",
+        help="take feedback by POST /feedback from who has it; alone: from OTEL_FEEDBACK_UI_FEEDBACK_TOKEN, or asked for",
+    )  # fmt: skip
+    parser.add_argument(
+        "--feedback-origin",
+        action="append",
+        metavar="SITE",
+        help="whose pages may give it, such as https://app.example.com",
+    )
     parser.add_argument("--open", action="store_true", help="open a browser")
     add_bootstrap_servers(parser)
     parser.set_defaults(run=run)

@@ -19,26 +19,29 @@ if TYPE_CHECKING:
     from otel_feedback.downstream.ui.app import Shown
     from otel_feedback.downstream.ui.hosting import Host, MakeSource
 
-__all__ = ["opened", "shown_of"]
+__all__ = ["opened", "shown_of", "source_for"]
 
 
 @contextmanager
 def opened(
-    given: Sequence[str], bootstrap_servers: str | None, store: Path | None, jaeger: str | None, rules: str | None,
-    state: str | None,
+    source: Source, store: Path | None, jaeger: str | None, rules: str | None, state: str | None
 ) -> Generator[Shown, None, None]:  # fmt: skip
     """Give what is shown, kept up until the end.
+
+    Raises:
+        ConfigError: A setting cannot be used.
+    """
+    with shown_of(source, store, jaeger, _alerts(rules, state), objectives=find_objectives(rules)) as shown:
+        yield shown
+
+
+def source_for(given: Sequence[str], bootstrap_servers: str | None) -> Source:
+    """Return what is to be shown.
 
     Raises:
         SourceUnknownError: Nothing says where events are, or what is named is not there.
         ConfigError: A setting cannot be used.
     """
-    source = _source(given, bootstrap_servers)
-    with shown_of(source, store, jaeger, _alerts(rules, state), objectives=find_objectives(rules)) as shown:
-        yield shown
-
-
-def _source(given: Sequence[str], bootstrap_servers: str | None) -> Source:
     if not given and get_settings(kafka_bootstrap_servers=bootstrap_servers).enable_kafka:
         given = [TOPIC]  # into the store, which is there, too
     return source_of(given, bootstrap_servers)

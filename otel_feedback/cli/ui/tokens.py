@@ -7,14 +7,15 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from otel_feedback.errors import ConfigError
 from otel_feedback.settings.ui import UISettings
 
 if TYPE_CHECKING:
-    from otel_feedback.downstream.ui.access import Access
+    from otel_feedback.downstream.ui.access import Access, Token
 
-__all__ = ["access_of"]
+__all__ = ["access_of", "door_tokens_of", "origins_of"]
 
 
 def access_of(settings: UISettings, tokens: Sequence[str], files: Sequence[Path], hosts: Sequence[str]) -> Access:
@@ -25,7 +26,7 @@ def access_of(settings: UISettings, tokens: Sequence[str], files: Sequence[Path]
     """
     from otel_feedback.downstream.ui.access import Access, is_loopback, token_of
 
-    found = [token_of(text) for text in _texts(settings.token, tokens, files)]
+    found = [token_of(text) for text in _texts(settings.token, tokens, files, "--token", "OTEL_FEEDBACK_UI_TOKEN")]
     if not found and not is_loopback(settings.host):
         raise ConfigError(
             "host", settings.host, "an address of this machine alone (127.0.0.1), or a token: --token, --token-file"
@@ -33,7 +34,40 @@ def access_of(settings: UISettings, tokens: Sequence[str], files: Sequence[Path]
     return Access(found, hosts)
 
 
-def _texts(of_settings: str | None, tokens: Sequence[str], files: Sequence[Path]) -> Iterator[str]:
+def door_tokens_of(settings: UISettings, tokens: Sequence[str], access: Access) -> list[Token]:
+    """Return what opens the door for feedback: nothing, where it is to be shut.
+
+    Raises:
+        ConfigError: A token cannot be used, or opens the page, too.
+    """
+    from otel_feedback.downstream.ui.access import token_of
+
+    texts = _texts(settings.feedback_token, tokens, (), "--feedback-token", "OTEL_FEEDBACK_UI_FEEDBACK_TOKEN")
+    found = [token_of(text) for text in texts]
+    if {token.secret for token in found} & {token.secret for token in access.tokens}:
+        raise ConfigError(
+            "--feedback-token", "…", "another one than those of the page: browsers have it, and it is no secret"
+        )
+    return found
+
+
+def origins_of(settings: UISettings, origins: Sequence[str]) -> list[str]:
+    """Return whose pages may give feedback.
+
+    Raises:
+        ConfigError: One is no site.
+    """
+    found = [*origins, *(settings.feedback_origins or "").split()]
+    for origin in found:
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path not in ("", "/") or parts.query:
+            raise ConfigError("--feedback-origin", origin, "a site, such as https://app.example.com")
+    return found
+
+
+def _texts(
+    of_settings: str | None, tokens: Sequence[str], files: Sequence[Path], option: str, variable: str
+) -> Iterator[str]:
     yield from (text for text in tokens if text)
     for file in files:
         try:
@@ -45,5 +79,5 @@ def _texts(of_settings: str | None, tokens: Sequence[str], files: Sequence[Path]
         yield from of_settings.split()
     elif "" in tokens:
         if not sys.stdin.isatty():
-            raise ConfigError("--token", "", "a value, or OTEL_FEEDBACK_UI_TOKEN in the environment")
-        yield getpass.getpass("token: ")
+            raise ConfigError(option, "", f"a value, or {variable} in the environment")
+        yield getpass.getpass(f"{option.removeprefix('--').replace('-', ' ')}: ")

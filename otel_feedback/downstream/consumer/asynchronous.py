@@ -10,7 +10,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from otel_feedback.downstream.consumer.consuming import SIGNALS, Consuming
+from otel_feedback.downstream.consumer.consuming import EVENTS, FEEDBACK, SIGNALS, Consuming
+from otel_feedback.downstream.consumer.handing import Received
+from otel_feedback.downstream.topic.given import ReceivedFeedback
 from otel_feedback.downstream.topic.letters import REJECTED, DeadLetter
 from otel_feedback.downstream.topic.received import ReceivedEvent
 from otel_feedback.downstream.topic.values import SchemaWantedError
@@ -18,14 +20,11 @@ from otel_feedback.downstream.topic.values import SchemaWantedError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["AsyncOutcomeConsumer"]
+__all__ = ["AsyncFeedbackConsumer", "AsyncOutcomeConsumer"]
 
 
-class AsyncOutcomeConsumer(Consuming):
-    """Iterate over the outcome topic's events with `async for`; arguments and promises are those of `OutcomeConsumer`.
-
-    For one task; the loop stays free while there is nothing to read.
-    """
+class _Iterating(Consuming[Received]):
+    """Whatever is on the topic, with `async for`."""
 
     _loop: asyncio.AbstractEventLoop | None = None
 
@@ -34,10 +33,10 @@ class AsyncOutcomeConsumer(Consuming):
             with contextlib.suppress(RuntimeError):  # a loop that is closed
                 self._loop.call_soon_threadsafe(self._something_new.set)
 
-    def __aiter__(self) -> AsyncIterator[ReceivedEvent]:
+    def __aiter__(self) -> AsyncIterator[Received]:
         return self
 
-    async def __anext__(self) -> ReceivedEvent:
+    async def __anext__(self) -> Received:
         if self._is_closed:
             raise StopAsyncIteration
         self._begin_here()
@@ -64,7 +63,7 @@ class AsyncOutcomeConsumer(Consuming):
             raise RuntimeError("this consumer belongs to another event loop: make one in each")
         self._begin()
 
-    async def run(self, handle: Callable[[ReceivedEvent], Awaitable[object]]) -> None:
+    async def run(self, handle: Callable[[Received], Awaitable[object]]) -> None:
         """Await a function's answer to each event, until `stop()` or a signal; then close.
 
         An event for which it raises goes to the dead letters, with the exception, and the others go on.
@@ -118,3 +117,21 @@ class AsyncOutcomeConsumer(Consuming):
             number, handler = self._handlers.popitem()
             asyncio.get_running_loop().remove_signal_handler(number)
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+class AsyncOutcomeConsumer(_Iterating[ReceivedEvent]):
+    """Iterate over the outcome topic's events with `async for`; arguments and promises are those of `OutcomeConsumer`.
+
+    For one task; the loop stays free while there is nothing to read.
+    """
+
+    _records = EVENTS
+
+
+class AsyncFeedbackConsumer(_Iterating[ReceivedFeedback]):
+    """Iterate over the feedback topic with `async for`; arguments and promises are those of `FeedbackConsumer`.
+
+    For one task; the loop stays free while there is nothing to read.
+    """
+
+    _records = FEEDBACK

@@ -1,4 +1,4 @@
-"""What both kinds of consumer are made of: what they are given, what becomes of the record in hand, and the end.
+"""What all kinds of consumer are made of: what they are given, what becomes of the record in hand, and the end.
 
     record ──► headers say skip? ──► decoded ──► handled before? ──► the program ──► settled ──► committed
                                         │                                │
@@ -12,11 +12,15 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
+
+import msgspec
 
 from otel_feedback.downstream.consumer.group import GroupMember
-from otel_feedback.downstream.consumer.handing import Handing
+from otel_feedback.downstream.consumer.handing import Handing, Received, Records
+from otel_feedback.downstream.topic.given import received_feedback
 from otel_feedback.downstream.topic.letters import INVALID, LOOK_S, RAISED, DeadLetter, DeadLetters
+from otel_feedback.downstream.topic.received import decode
 from otel_feedback.downstream.topic.values import SchemaWantedError, TopicValues
 from otel_feedback.errors import ConfigError, ExportError, SchemaError, describe
 from otel_feedback.logger import get_logger
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
 
     from otel_feedback.settings.options import SettingsOptions
 
-__all__ = ["END_S", "SIGNALS", "Consuming"]
+__all__ = ["END_S", "EVENTS", "FEEDBACK", "SIGNALS", "Consuming"]
 
 logger = get_logger(__name__)
 
@@ -52,8 +56,14 @@ def _read(name: str, value: object, reader: Callable[[Any], Any]) -> Any:
         raise ConfigError(name, value, str(exc)) from None
 
 
-class Consuming:
-    """What both kinds are made of."""
+EVENTS = Records(decode, lambda event: (event.event_id, event.revision))
+FEEDBACK = Records(received_feedback, lambda given: (given.feedback_id, int(given.timestamp.timestamp() * 1e6)))
+
+
+class Consuming(Generic[Received]):
+    """What all kinds are made of; `_records` says of what records."""
+
+    _records: Records[Received]
 
     def __init__(
         self,
@@ -74,8 +84,11 @@ class Consuming:
         taken = sorted(_OWN_OPTIONS & self._options.keys())
         if taken:
             raise ConfigError("kafka_options", taken, "options that this package does not set itself")
+        read = config
+        if self._records is FEEDBACK:
+            read = msgspec.structs.replace(config, topic=config.feedback_topic)
         self._member = GroupMember(
-            config,
+            read,
             group,
             start=_read("start", start, one_of("earliest", "latest")),
             commit_interval_s=_read("commit_interval_s", commit_interval_s, a_number(0.01, 3_600)),
@@ -85,14 +98,14 @@ class Consuming:
         tenant_id = None if tenant_id is None else _read("tenant_id", tenant_id, a_text)
         self._values = TopicValues(config.registry)
         seen = _read("window", window, whole(0, 10**8))
-        self._handing = Handing(self._member, self._values, seen, tenant_id, config.topic)
+        self._handing = Handing(self._member, self._records, self._values, seen, tenant_id, read.topic)
         self._letters = DeadLetters(config, group)
         self._log = ThrottledLog(logger)
         self._backoff = Backoff()
         self._stop_on_signals = stop_on_signals
         self._is_stopping = False
         self._is_closed = False
-        self._name = f"{group!r} of {config.topic!r}"
+        self._name = f"{group!r} of {read.topic!r}"
 
     def __repr__(self) -> str:
         state = "closed" if self._is_closed else "stopping" if self._is_stopping else "open"

@@ -34,7 +34,7 @@ class Batch:
         self.bytes += len(line)
 
     def add_notice(self, table: str, line: bytes) -> None:
-        """Add a line of `notices.py`."""
+        """Add a line of another table than that of events: of `notices.py`, or feedback."""
         self.notices.setdefault(table, []).append(line)
         self.bytes += len(line)
 

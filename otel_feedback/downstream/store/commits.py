@@ -10,7 +10,7 @@ from otel_feedback.downstream.store import manifest as manifests
 from otel_feedback.downstream.store.folder import EVENTS, StoreFolder
 from otel_feedback.downstream.store.manifest import DataFile, Manifest
 
-__all__ = ["Commits", "added", "changed"]
+__all__ = ["Commits", "added", "changed", "of_table"]
 
 
 class Commits:
@@ -54,6 +54,11 @@ def changed(old: Manifest, gone: Sequence[DataFile], made: Sequence[DataFile]) -
         files=[file for file in files if file.table == EVENTS],
         notices=[file for file in files if file.table != EVENTS],
     )
+
+
+def of_table(files: Sequence[DataFile], table: str) -> list[DataFile]:
+    """Return those of a table."""
+    return [file for file in files if file.table == table]
 
 
 def added(counts: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:

@@ -3,18 +3,20 @@
     {"version": 1, "rules": [{"id": "…", "field": "user_id", "value": "u-17", "until": "2026-03-02T09:30:00Z"}]}
 
 A rule is about events up to its moment, by the time of the event: also those that a journal brings later, or a topic that
-is read from its beginning. `until: null` means for good.
+is read from its beginning. `until: null` means for good. It is about feedback, too: of that tenant, or by that user, up to then,
+and whatever was said of an event that a rule has erased, or of a run with one, whenever it comes.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
 import msgspec
 
-from otel_feedback.downstream.store.folder import StoreError, StoreFolder, replace_file
+from otel_feedback.downstream.store.folder import EVENTS, StoreError, StoreFolder, replace_file
 
 __all__ = ["Rule", "RuleFile", "add", "load", "matching"]
 
@@ -70,17 +72,25 @@ def add(
     return rule
 
 
-def matching(rules: list[Rule]) -> tuple[str, list[object]]:
-    """Return an SQL condition for the rows that the rules erase, never NULL, and its parameters."""
+_OF_FEEDBACK = {"tenant_id": "tenant_id", "user_id": '"by"'}
+
+
+def matching(rules: Sequence[Rule], table: str = EVENTS) -> tuple[str, list[object]]:
+    """Return an SQL condition for the rows that the rules erase by what is in them, never NULL, and its parameters.
+
+    Args:
+        rules: Which.
+        table: Whose rows: those of events, or of feedback.
+    """
     if not rules:
         return "false", []
     parts: list[str] = []
     given: list[object] = []
     for rule in rules:
-        part = f"coalesce({rule.field} = ?, false)"
+        part = f"coalesce({rule.field if table == EVENTS else _OF_FEEDBACK[rule.field]} = ?, false)"
         given.append(rule.value)
         if rule.until is not None:
-            part += " AND coalesce(end_time, timestamp) <= CAST(? AS TIMESTAMP WITH TIME ZONE)"
+            part += f" AND {'coalesce(end_time, timestamp)' if table == EVENTS else 'timestamp'} <= CAST(? AS TIMESTAMP WITH TIME ZONE)"
             given.append(rule.until.isoformat())
         parts.append(f"({part})")
     return f"({' OR '.join(parts)})", given

@@ -3,7 +3,7 @@
     STORE/lock                                flock of the one writer, with its process id
     STORE/manifest.json                       which files there are, and how far the sources were read: the commit
     STORE/erasures.json                       the kept rules of erasure
-    STORE/TABLE/day=YYYY-MM-DD/NAME.parquet   immutable, and there only if the manifest names it; events, and PIPELINE_COLUMNS
+    STORE/TABLE/day=YYYY-MM-DD/NAME.parquet   immutable, and there only if the manifest names it; TABLE is one of TABLES
     STORE/unfinished/                         what is being made; empty after a start
     STORE/quarantine/                         data files that cannot be read; nothing removes them
 
@@ -30,8 +30,9 @@ except ImportError:  # Windows
 
 __all__ = ["StoreBusyError", "StoreError", "StoreFolder", "free_name", "publish", "replace_file"]
 
-EVENTS = "events"
-TABLES = (EVENTS, "accounts", "dead_letters")
+EVENTS, FEEDBACK, ERASED = "events", "feedback", "erased"
+TABLES = (EVENTS, FEEDBACK, ERASED, "accounts", "dead_letters")
+"""Whose rows are in the files; `erased` are hashes of the ids of what rules have erased, so that what comes of it later is known."""
 GRACE_S = 300.0
 """How long a file that the manifest no longer names stays, for readers that have begun with it."""
 

@@ -1,7 +1,7 @@
 """Log files as a source: followed through rotation by rename, by copy and cut, and by gzip; also what was rotated before.
 
     candidates ──changed since?──► which file is it? ──► lines after its place ──► rows.py ──► batch
-                                                           └ torn: waits          └ no event: counted and said
+                                                           └ torn: waits          └ neither event nor feedback: counted and said
 
 For one thread. What is written to a log between the copy and the cut of `copytruncate` is lost before anybody can read it.
 """
@@ -20,9 +20,11 @@ from typing import Any, BinaryIO
 import msgspec
 
 from otel_feedback.downstream.store.batch import Batch
+from otel_feedback.downstream.store.folder import FEEDBACK
 from otel_feedback.downstream.store.places import WAITS, FilePlace, block_after, candidates, head_of, open_log, which
 from otel_feedback.downstream.store.rows import row_of_line
 from otel_feedback.downstream.store.source import Say
+from otel_feedback.downstream.topic.given import MARK, feedback_of_line, row_of_feedback
 from otel_feedback.errors import SchemaError
 
 __all__ = ["LogSource"]
@@ -148,10 +150,26 @@ class LogSource:
         try:
             batch.add(row_of_line(line, log.source, start))
         except SchemaError as exc:
+            if self._take_feedback(batch, log, start, line):
+                return
             batch.count("no_events")
             self._say(
                 f"line of {log.path}", f"{log.path}: the line at byte {start:,} is no event, and is left out: {exc}"
             )
+
+    def _take_feedback(self, batch: Batch, log: _Log, start: int, line: bytes) -> bool:
+        """Add a line as feedback, and tell whether it is some."""
+        if MARK not in line:
+            return False
+        try:
+            batch.add_notice(FEEDBACK, row_of_feedback(feedback_of_line(line), str(log.path), start))
+        except SchemaError as exc:
+            batch.count("no_events")
+            self._say(
+                f"feedback of {log.path}",
+                f"{log.path}: the line at byte {start:,} is no feedback, and is left out: {exc}",
+            )
+        return True
 
     def _all_lines(self) -> Iterator[tuple[_Log, FilePlace, int, bytes]]:
         for log in self._logs:

@@ -40,7 +40,7 @@ class DataFile(msgspec.Struct, frozen=True):
 
     @property
     def table(self) -> str:
-        """What its rows are: `events`, `accounts` or `dead_letters`."""
+        """What its rows are: `events`, `feedback`, `accounts` …: one of TABLES."""
         return self.path.split("/")[0]
 
 
@@ -67,7 +67,7 @@ class Rollup(msgspec.Struct, frozen=True):
 class Manifest(msgspec.Struct, kw_only=True):
     """What the store is at a moment. A value: who changes it makes another by `msgspec.structs.replace`.
 
-    `files`: of events; `notices`: of what is told of the pipeline. `positions`: by source, how far it was read, in that
+    `files`: of events; `notices`: of feedback, of what is erased, and of what is told of the pipeline. `positions`: by source, how far it was read, in that
     source's own form. `counts`: what became of the records so far that are no rows. `erasures`: ids of the rules that
     every file obeys. `reading`: how far the writer was when it looked last, also where there was nothing to write.
     `rollups`: sums of days, see `rollups.py`.

@@ -16,7 +16,7 @@ import duckdb
 import msgspec
 
 from otel_feedback.downstream.store.erasures import Rule, matching
-from otel_feedback.downstream.store.folder import EVENTS, StoreFolder, free_name, publish
+from otel_feedback.downstream.store.folder import ERASED, EVENTS, FEEDBACK, StoreFolder, free_name, publish
 from otel_feedback.downstream.store.forms import FORMS
 from otel_feedback.downstream.store.manifest import NEWEST, OUTDATED, RECORDS, DataFile, Manifest, Rollup
 from otel_feedback.downstream.store.rollups import current, day_after, day_sums
@@ -96,25 +96,27 @@ class ParquetFiles:
                     self._run(f"SET memory_limit = '{LEAST_MEMORY_MB}MB'")
 
     def write(
-        self, lines: Sequence[bytes], rules: list[Rule], refuse: Callable[[bytes, str], None], table: str = "events"
-    ) -> tuple[list[DataFile], int]:
+        self, lines: Sequence[bytes], rules: list[Rule], refuse: Callable[[bytes, str], None], table: str = EVENTS,
+        erased: Sequence[DataFile] = (),
+    ) -> tuple[list[DataFile], int]:  # fmt: skip
         """Write lines as rows of a table, a file a day.
 
         Args:
-            lines: Of `rows.py`, or of `notices.py`.
+            lines: Of `rows.py`, of `notices.py`, or of feedback.
             rules: Rows of which are not written.
             refuse: Told of each line that DuckDB does not take, and why, though it should.
             table: Which.
+            erased: Files that say which events are erased, for feedback.
 
         Returns:
-            The files, and how many rows the rules have kept out.
+            The files, one more where the rules have kept out events: of the table `erased`; and how many rows they have.
 
         Raises:
             OSError: The disk does not take it.
             duckdb.Error: The same, as DuckDB says it.
         """
         try:
-            return self._with_room(lambda: self._write(lines, rules, table))
+            return self._with_room(lambda: self._write(lines, rules, table, erased))
         except duckdb.Error as exc:
             if not is_about_data(exc):
                 raise
@@ -122,11 +124,13 @@ class ParquetFiles:
                 refuse(lines[0], " ".join(str(exc).split())[:300])
                 return [], 0
             middle = len(lines) // 2
-            first, erased_first = self.write(lines[:middle], rules, refuse, table)
-            second, erased_second = self.write(lines[middle:], rules, refuse, table)
+            first, erased_first = self.write(lines[:middle], rules, refuse, table, erased)
+            second, erased_second = self.write(lines[middle:], rules, refuse, table, erased)
             return first + second, erased_first + erased_second
 
-    def _write(self, lines: Sequence[bytes], rules: list[Rule], table: str) -> tuple[list[DataFile], int]:
+    def _write(
+        self, lines: Sequence[bytes], rules: list[Rule], table: str, erased: Sequence[DataFile]
+    ) -> tuple[list[DataFile], int]:
         form = FORMS[table]
         try:
             with self._lines.open("wb") as spool:
@@ -137,23 +141,46 @@ class ParquetFiles:
                 f"read_json(?, format = 'newline_delimited', columns = {form.read}, maximum_object_size = {most})",
                 [str(self._lines)],
             )
-            erased = self._erase("batch", rules)
+            made, kept_out = self._keep_out(rules, table, erased)
             days = self._run(f"SELECT {form.day} AS day, {form.told} FROM batch GROUP BY day ORDER BY day")
-            made: list[DataFile] = []
             for day, rows, first_us, last_us in days:
                 rest = f" WHERE {form.day} = DATE '{day}'" if len(days) > 1 else ""
                 made.append(self._make(table, f"SELECT * FROM batch{rest}", str(day), (rows, first_us, last_us)))
-            return made, erased
+            return made, kept_out
         finally:
             with contextlib.suppress(OSError):
                 self._lines.unlink(missing_ok=True)
             self._run("DROP TABLE IF EXISTS batch")
 
-    def _erase(self, table: str, rules: list[Rule]) -> int:
+    def _keep_out(self, rules: list[Rule], table: str, erased: Sequence[DataFile]) -> tuple[list[DataFile], int]:
+        """Take out of the batch what it must not have; return the file that says what that was, if any, and how many rows."""
         if not rules:
-            return 0
-        condition, given = matching(rules)
-        return int(self._run(f"DELETE FROM {table} WHERE {condition}", given)[0][0])
+            return [], 0
+        condition, given = self._about(table, rules, erased)
+        noted = self._noted("batch", condition, given) if table == EVENTS else []
+        return noted, int(self._run(f"DELETE FROM batch WHERE {condition}", given)[0][0])
+
+    def _about(self, table: str, rules: Sequence[Rule], erased: Sequence[DataFile]) -> tuple[str, list[object]]:
+        """Return the condition for rows that go, never NULL, and its parameters."""
+        condition, given = matching(rules, table)
+        if table == FEEDBACK and erased:
+            ids = self._rows_of(erased)
+            condition = (
+                f"({condition} OR coalesce(md5(event_id) IN (SELECT event_md5 FROM {ids}), false)"
+                f" OR (target = 'run' AND coalesce(md5(run_id) IN (SELECT run_md5 FROM {ids} WHERE run_md5 IS NOT NULL), false)))"
+            )
+        return condition, given
+
+    def _noted(self, rows: str, condition: str, given: Sequence[object]) -> list[DataFile]:
+        """Write which events are about to be erased."""
+        now = datetime.now(timezone.utc)
+        [(count,)] = self._run(f"SELECT count(*) FROM {rows} WHERE {condition}", given)
+        if not count:
+            return []
+        at = f"CAST('{now.isoformat()}' AS TIMESTAMP WITH TIME ZONE)"
+        ids = f"SELECT {at} AS timestamp, md5(event_id) AS event_md5, md5(run_id) AS run_md5 FROM {rows} WHERE {condition}"
+        now_us = (now - _EPOCH) // timedelta(microseconds=1)
+        return [self._make(ERASED, ids, now.strftime("%Y-%m-%d"), (count, now_us, now_us), given)]
 
     def join(self, files: Sequence[DataFile], newest: Sequence[DataFile]) -> list[DataFile]:
         """Write the rows of several files of one table and day into one, or into one for each thing that a file can hold.
@@ -218,21 +245,29 @@ class ParquetFiles:
                     f" AS known WHERE {_SAME_KEYS} AND place = 1"
                 )
 
-    def count(self, file: DataFile, rules: list[Rule]) -> int:
-        """Return how many rows of a file the rules erase."""
-        condition, given = matching(rules)
+    def count(self, file: DataFile, rules: Sequence[Rule], erased: Sequence[DataFile] = ()) -> int:
+        """Return how many rows of a file go, by rules, and, of feedback, by which events are erased."""
+        condition, given = self._about(file.table, rules, erased)
         return int(self._run(f"SELECT count(*) FROM {self._rows_of([file])} WHERE {condition}", given)[0][0])
 
-    def without(self, file: DataFile, rules: list[Rule]) -> DataFile | None:
-        """Write what the rules leave of a file into another; None where that is nothing.
+    def noted(self, file: DataFile, rules: Sequence[Rule]) -> list[DataFile]:
+        """Write which events of a file the rules erase, for the feedback on them.
 
         Raises:
             OSError, duckdb.Error: It cannot be written, or the file cannot be read.
         """
-        return self._with_room(lambda: self._without(file, rules))
+        return self._with_room(lambda: self._noted(self._rows_of([file]), *matching(rules)))
 
-    def _without(self, file: DataFile, rules: list[Rule]) -> DataFile | None:
-        condition, given = matching(rules)
+    def without(self, file: DataFile, rules: Sequence[Rule], erased: Sequence[DataFile] = ()) -> DataFile | None:
+        """Write what is left of a file into another, see `count`; None where that is nothing.
+
+        Raises:
+            OSError, duckdb.Error: It cannot be written, or the file cannot be read.
+        """
+        return self._with_room(lambda: self._without(file, rules, erased))
+
+    def _without(self, file: DataFile, rules: Sequence[Rule], erased: Sequence[DataFile]) -> DataFile | None:
+        condition, given = self._about(file.table, rules, erased)
         kept = f"FROM {self._rows_of([file])} WHERE NOT {condition}"
         [told] = self._run(f"SELECT {FORMS[file.table].told} {kept}", given)
         return self._make(file.table, f"SELECT * {kept}", file.day, told, given, file.holds) if told[0] else None

@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from otel_feedback.downstream.store.commits import Commits, added, changed
+from otel_feedback.downstream.store.commits import Commits, added, changed, of_table
 from otel_feedback.downstream.store.erasures import Rule
-from otel_feedback.downstream.store.folder import EVENTS
+from otel_feedback.downstream.store.folder import EVENTS, FEEDBACK
 from otel_feedback.downstream.store.keeping import Limits, doomed, to_join, unsorted
 from otel_feedback.downstream.store.manifest import NEWEST, DataFile
 from otel_feedback.downstream.store.rollups import current, due
@@ -52,7 +52,12 @@ class Upkeep:
         Raises:
             OSError, duckdb.Error: The disk does not take it, or does not give a file.
         """
-        while not self._mending(files, lambda: self._erase(files, rules), lambda: self._commits.manifest.files):
+
+        def read() -> list[DataFile]:
+            manifest = self._commits.manifest
+            return [*manifest.files, *of_table(manifest.notices, FEEDBACK)]
+
+        while not self._mending(files, lambda: self._erase(files, rules), read):
             pass
 
     def keep(self, files: Any, *, is_quiet: bool = False) -> None:
@@ -100,26 +105,28 @@ class Upkeep:
     def _erase(self, files: Any, rules: Sequence[Rule]) -> None:
         old = self._commits.manifest
         fresh = [rule for rule in rules if rule.id not in old.erasures]
-        kept, made, gone, erased = list[DataFile](), list[DataFile](), list[DataFile](), 0
-        for file in old.files:
+        made, gone, noted, erased = list[DataFile](), list[DataFile](), list[DataFile](), 0
+        # feedback last: what goes of it depends on what went of the events
+        for file in (*old.files, *of_table(old.notices, FEEDBACK)):
             if self._is_given_up():
-                self._commits.discard(made)
+                self._commits.discard([*made, *noted])
                 return
-            matches = files.count(file, fresh)
+            matches = files.count(file, fresh, noted)
             if not matches:
-                kept.append(file)
                 continue
             erased += matches
             gone.append(file)
-            other = files.without(file, fresh)
+            if file.table == EVENTS:
+                noted += files.noted(file, fresh)
+            other = files.without(file, fresh, noted)
             if other is not None:
-                kept.append(other)
                 made.append(other)
+        made += noted
         counts = added(old.counts, {"erased": erased})
-        days = {file.day for file in gone}
+        days = {file.day for file in gone if file.table == EVENTS}
         rollups = [rollup for rollup in old.rollups if rollup.day not in days]
         new = msgspec.structs.replace(
-            old, files=kept, counts=counts, erasures=[rule.id for rule in rules], rollups=rollups
+            changed(old, gone, made), counts=counts, erasures=[rule.id for rule in rules], rollups=rollups
         )
         self._commits.exchange(new, made, gone)
         # what they are about may be in files that were joined lately, too: none of them waits for its readers
@@ -128,7 +135,12 @@ class Upkeep:
 
     def _let_go(self) -> None:
         manifest = self._commits.manifest
-        gone = [*doomed(manifest.files, self._limits), *doomed(manifest.notices, self._limits._replace(max_bytes=None))]
+        events = doomed(manifest.files, self._limits)
+        gone = [*events, *doomed(manifest.notices, self._limits._replace(max_bytes=None))]
+        left = manifest.files if not events else [file for file in manifest.files if file not in events]
+        if events and left:  # what was said before the first of those that are left is about none of them
+            first = min(file.day for file in left)
+            gone += [file for file in of_table(manifest.notices, FEEDBACK) if file.day < first and file not in gone]
         if gone:
             self._remove(gone, "expired")
 

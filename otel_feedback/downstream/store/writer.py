@@ -20,11 +20,11 @@ import msgspec
 
 from otel_feedback.downstream.store import erasures
 from otel_feedback.downstream.store.batch import Batch
-from otel_feedback.downstream.store.commits import Commits, added
+from otel_feedback.downstream.store.commits import Commits, added, changed, of_table
 from otel_feedback.downstream.store.erasures import Rule
-from otel_feedback.downstream.store.folder import StoreFolder
+from otel_feedback.downstream.store.folder import ERASED, EVENTS, FEEDBACK, StoreFolder
 from otel_feedback.downstream.store.keeping import Limits
-from otel_feedback.downstream.store.manifest import Manifest, Reading
+from otel_feedback.downstream.store.manifest import DataFile, Manifest, Reading
 from otel_feedback.downstream.store.upkeep import Upkeep
 from otel_feedback.errors import describe
 from otel_feedback.retry import Backoff
@@ -212,19 +212,39 @@ class StoreWriter:
             self._refuse(line, why)
 
         made, erased = files.write(batch.lines, self._rules, refuse) if batch.lines else ([], 0)
-        counts["erased"] = erased
-        counts["written"] = sum(file.rows for file in made)
-        told = [each for table, lines in batch.notices.items() for each in files.write(lines, [], refuse, table)[0]]
+        counts["written"] = sum(file.rows for file in of_table(made, EVENTS))
         old = self._commits.manifest
+        newly = of_table(made, ERASED)
+        known = [*of_table(old.notices, ERASED), *newly]
+        for table, lines in batch.notices.items():
+            is_given = table == FEEDBACK
+            told, kept_out = files.write(
+                lines, self._rules if is_given else [], refuse, table, known if is_given else ()
+            )
+            made += told
+            if is_given:
+                counts["feedback"] = counts.get("feedback", 0) + sum(file.rows for file in told)
+            erased += kept_out
+        gone, left, more = self._of_erased(files, of_table(old.notices, FEEDBACK), newly)
+        made += left
+        counts["erased"] = erased + more
         new = msgspec.structs.replace(
-            old,
-            files=[*old.files, *made],
-            notices=[*old.notices, *told],
+            changed(old, gone, made),
             positions=old.positions if batch.position is None else {**old.positions, **batch.position},
             counts=added(old.counts, counts),
             reading=_newer(old.reading, batch.reading),
         )
-        self._commits.exchange(new, [*made, *told], [])
+        self._commits.exchange(new, made, gone)
+
+    def _of_erased(
+        self, files: Any, feedback: list[DataFile], newly: list[DataFile]
+    ) -> tuple[list[DataFile], list[DataFile], int]:
+        """Return the files of feedback that was there before the events that it is about, which are erased; others in their
+        place; and how many rows went.
+        """
+        gone = {file: rows for file in feedback if newly and (rows := files.count(file, [], newly))}
+        left = [other for file in gone if (other := files.without(file, [], newly)) is not None]
+        return list(gone), left, sum(gone.values())
 
     # -- rules and limits ----------------------------------------------------------------------------------------
 

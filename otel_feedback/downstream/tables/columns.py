@@ -10,7 +10,9 @@ from types import MappingProxyType
 
 from otel_feedback.events.fields import FIELDS, Kind
 
-__all__ = ["EVENT_COLUMNS", "KEY_COLUMNS", "KEY_TYPE", "PIPELINE_COLUMNS", "PLACE_COLUMNS", "struct_of"]
+__all__ = [
+    "EVENT_COLUMNS", "FEEDBACK_COLUMNS", "KEY_COLUMNS", "KEY_TYPE", "PIPELINE_COLUMNS", "PLACE_COLUMNS", "struct_of",
+]  # fmt: skip
 
 _TYPES: Mapping[Kind, str] = {
     Kind.TEXT: "VARCHAR", Kind.TRUTH: "BOOLEAN", Kind.WHOLE: "BIGINT", Kind.NUMBER: "DOUBLE",
@@ -66,7 +68,18 @@ PIPELINE_COLUMNS: Mapping[str, Mapping[str, str]] = MappingProxyType(
 )  # fmt: skip
 """What a store knows of the pipeline, as tables beside the events: DuckDB's types by table and name."""
 
+FEEDBACK_COLUMNS: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("schema_version", "feedback_id", "target", "event_id", "run_id", "tenant_id", "service_name"), "VARCHAR"),
+        "timestamp": _ZONED, "name": "VARCHAR", "source": "VARCHAR", "by": "VARCHAR", "score": "DOUBLE", "label": "VARCHAR",
+        "comment": "VARCHAR",
+        # where its record came from; `source` is who says so
+        "read_from": "VARCHAR", "read_partition": "INTEGER", "read_position": "BIGINT",
+    }
+)  # fmt: skip
+"""Records of feedback: a field of `Feedback` is a column of the same name, and besides it is told where each came from."""
+
 
 def struct_of(columns: Mapping[str, str]) -> str:
     """Return columns as the value that `columns=` of DuckDB's `read_json` takes."""
-    return "{" + ", ".join(f"{name}: '{kind}'" for name, kind in columns.items()) + "}"
+    return "{" + ", ".join(f"'{name}': '{kind}'" for name, kind in columns.items()) + "}"

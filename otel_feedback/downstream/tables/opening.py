@@ -61,6 +61,7 @@ def add_log(tables: Tables, paths: Sequence[Path]) -> None:
             tables.add_lines([salvaged], source=path)
             tables.damaged.append(path)
     tables.count_unread()
+    tables.join_feedback()
 
 
 def _is_whole(path: Path) -> bool:

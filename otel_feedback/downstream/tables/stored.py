@@ -3,6 +3,7 @@
     newest, one row an event ────────────────────┬─ but where a record of the event is higher ─┐
     records, as they came ──► highest revision ──┴─ but where the newest is as high ───────────┴──► outcomes
     outdated ──► only in events
+    feedback ──► joined to outcomes, where there is any
 
 So only the last few files are looked through for revisions, whatever there is besides: of the newest a short key is read once
 more, not their rows. A file that cannot be read is left out.
@@ -19,7 +20,7 @@ from typing import Any
 
 import duckdb
 
-from otel_feedback.downstream.tables.columns import KEY_COLUMNS, KEY_TYPE, PIPELINE_COLUMNS
+from otel_feedback.downstream.tables.columns import FEEDBACK_COLUMNS, KEY_COLUMNS, KEY_TYPE, PIPELINE_COLUMNS
 from otel_feedback.downstream.tables.harm import harm_of
 from otel_feedback.downstream.tables.tables import (
     ALL_COLUMNS,
@@ -32,9 +33,9 @@ from otel_feedback.downstream.tables.tables import (
     quoted,
 )
 
-__all__ = ["manifest_files", "open_store", "read_until", "rows_of"]
+__all__ = ["feedback_rows", "manifest_files", "open_store", "read_until", "rows_of"]
 
-MANIFEST = "manifest.json"
+MANIFEST, FEEDBACK = "manifest.json", "feedback"
 TRIES = 5
 RECORDS, NEWEST, OUTDATED = "records", "newest", "outdated"
 KEYED = "newest, with keys"
@@ -71,7 +72,8 @@ def open_store(folder: Path, since: datetime | None = None, window_s: int = WIND
 
 
 class _Stored:
-    """The files of a store, and views on them: `stored_events`, `stored_outcomes`, and one for each of PIPELINE_COLUMNS.
+    """The files of a store, and views on them: `stored_events`, `stored_outcomes`, `stored_feedback`, and one for each of
+    PIPELINE_COLUMNS.
 
     All others are views on these, which can be made of other files at any time.
     """
@@ -106,8 +108,11 @@ class _Stored:
         """Return the files that the manifest names now, with what they hold: of events, and, by table, of the pipeline."""
         self._told = told = _manifest(self._folder)
         files = {self._folder / file["path"]: _kind_of(file) for file in _since(told["files"], self._since)}
-        for file in _since(told.get("notices", []), self._since):
-            files[self._folder / file["path"]] = file["path"].split("/")[0]
+        for file in told.get("notices", []):
+            table = file["path"].split("/")[0]
+            # feedback may have been given before what it is about ended, and the newest of a rater tells what does not count
+            if table == FEEDBACK or _since([file], self._since):
+                files[self._folder / file["path"]] = table
         return {path: holds for path, holds in files.items() if path not in self._tables.left_out}
 
     def _leave_out_harmed(self) -> bool:
@@ -130,12 +135,15 @@ class _Stored:
             is_told = name == "reading" and self._told.get("reading") is not None
             text = _reading(self._told) if is_told else _select(files, _columns_of(connection, files), kinds)
             self._view(f"stored_{name}", text)
+        given = [path for path, holds in self._files.items() if holds == FEEDBACK]
+        self._view("stored_feedback", feedback_rows(connection, given))
         if not self._has_views:
             # each view is bound when it is made, with all that it is on: over many files that took half of the opening
             self._view("stored_events", nothing)
             self._view("stored_outcomes", nothing)
             pipeline = {name: f"SELECT * FROM stored_{name}" for name in PIPELINE_COLUMNS}
-            self._tables.make_views("SELECT * FROM stored_events", "SELECT * FROM stored_outcomes", pipeline)
+            feedback = "SELECT * FROM stored_feedback" if given else None
+            self._tables.make_views("SELECT * FROM stored_events", "SELECT * FROM stored_outcomes", pipeline, feedback)
         self._view("stored_events", " UNION ALL ".join(scans.values()) or nothing)
         if KEYED in scans:
             scans[KEYED] = _timed(
@@ -178,6 +186,15 @@ def rows_of(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> str
     """
     there = _columns_of(connection, files)
     return _timed(_select(files, there, _all_columns(there)))
+
+
+def feedback_rows(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> str:
+    """Return the SELECT of the rows of a store's files of feedback.
+
+    Raises:
+        duckdb.Error: A file cannot be read.
+    """
+    return _select(files, _columns_of(connection, files), FEEDBACK_COLUMNS)
 
 
 def _all_columns(there: Mapping[str, str]) -> Mapping[str, str]:

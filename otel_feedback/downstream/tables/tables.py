@@ -20,10 +20,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import duckdb
 
-from otel_feedback.downstream.tables.columns import EVENT_COLUMNS, PIPELINE_COLUMNS, PLACE_COLUMNS, struct_of
+from otel_feedback.downstream.tables.columns import PIPELINE_COLUMNS
 from otel_feedback.downstream.tables.harm import may_be_harm
+from otel_feedback.downstream.tables.joining import (
+    JOINED_BY,
+    add_feedback,
+    feedback_in_log,
+    make_joined,
+    select_nothing,
+)
+from otel_feedback.downstream.tables.lines import ALL_COLUMNS, EVENT_TIME, quoted, select_of_lines
 from otel_feedback.errors import FeedbackError
-from otel_feedback.events.model import SCHEMA_VERSION, OutcomeStatus
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -35,10 +42,8 @@ __all__ = [
 
 Result = TypeVar("Result")
 
-VIEWS = ("outcomes", "windows", "runs", "failures", "costs", "producers")
+VIEWS = ("outcomes", "windows", "runs", "failures", "costs", "producers", "feedback")
 WINDOW_S = 300
-ALL_COLUMNS = {**EVENT_COLUMNS, **PLACE_COLUMNS}
-EVENT_TIME = 'coalesce(end_time, "timestamp")'
 ESSENTIAL = ("schema_version", "event_id", "revision", "timestamp", "end_time", "action_type", "status")
 """What tells whether a line is an event, and which of several counts."""
 QUIET = "SET enable_progress_bar = false"
@@ -52,11 +57,6 @@ _MACROS = (
     "CREATE MACRO percentile(x, share) AS quantile_cont(x, share)",
     "CREATE MACRO to_timestamp_ltz(seconds, digits) AS to_timestamp(seconds)",
 )
-_WORDS = ", ".join(f"'{status.value}'" for status in OutcomeStatus)
-_IS_EVENT = (
-    f"coalesce(event_id <> '' AND action_type IS NOT NULL AND status IN ({_WORDS}) AND event_time IS NOT NULL"
-    f" AND split_part(coalesce(schema_version, '1'), '.', 1) = '{SCHEMA_VERSION.partition('.')[0]}', false)"
-)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -69,12 +69,6 @@ def text_of(view: str, window_s: int = WINDOW_S) -> str:
 def columns_of(text: str) -> set[str]:
     """Return the columns that a text of SQL names."""
     return set(re.findall(r"\w+", re.sub("--.*", "", text))) & ALL_COLUMNS.keys()
-
-
-def quoted(text: str) -> str:
-    """Return a text as SQL has it."""
-    escaped = text.replace("'", "''")
-    return f"'{escaped}'"
 
 
 def any_of(column: str, patterns: Sequence[str]) -> str:
@@ -129,6 +123,7 @@ class Tables:
         """Compressed files that end early, or are none: what they have is read as far as it goes."""
         self.left_out: dict[Path, str] = {}
         """Files of a store that cannot be read, and why."""
+        self._has_feedback = False
         self.mend: Callable[[], bool] | None = None
         """Called when a query fails because of what it reads; True where it may be tried again, with other files."""
         self._folder = tempfile.TemporaryDirectory(prefix="otel-feedback-tables-")
@@ -150,33 +145,54 @@ class Tables:
     def make_table(self) -> None:
         """Make `events` a table without rows, and the views on it."""
         names = ", ".join(f'"{name}" {ALL_COLUMNS[name]}' for name in self.columns)
-        self.connection.execute(f"CREATE TABLE lines ({names}, event_time {ZONED}, is_event BOOLEAN, unfit INTEGER)")
-        self.make_views("SELECT * EXCLUDE (is_event, unfit) FROM lines WHERE is_event")
+        self.connection.execute(
+            f"CREATE TABLE lines ({names}, event_time {ZONED}, is_event BOOLEAN, unfit INTEGER, is_feedback BOOLEAN)"
+        )
+        self.make_views("SELECT * EXCLUDE (is_event, unfit, is_feedback) FROM lines WHERE is_event")
 
     def make_views(
-        self, events: str, outcomes: str | None = None, pipeline: Mapping[str, str] = MappingProxyType({})
-    ) -> None:
+        self, events: str, outcomes: str | None = None, pipeline: Mapping[str, str] = MappingProxyType({}),
+        feedback: str | None = None,
+    ) -> None:  # fmt: skip
         """Make `events` what a SELECT says, and the views that the columns suffice for.
 
         Args:
             events: All records.
             outcomes: Another SELECT of what the text of that view selects; None: that text.
             pipeline: SQL of the tables of PIPELINE_COLUMNS; one that is not given has no rows.
+            feedback: The SELECT of all records of feedback; None: there are none, and nothing is joined.
         """
         self.connection.execute(f"CREATE OR REPLACE VIEW events AS {events}")
-        self.connection.execute(f"CREATE OR REPLACE VIEW outcomes AS {outcomes or highest('FROM events')}")
+        self.connection.execute(f"CREATE OR REPLACE VIEW outcomes_alone AS {outcomes or highest('FROM events')}")
         for name, columns in PIPELINE_COLUMNS.items():
-            nothing = ", ".join(f'NULL::{kind} AS "{column}"' for column, kind in columns.items())
-            self.connection.execute(
-                f"CREATE OR REPLACE VIEW {name} AS {pipeline.get(name, f'SELECT {nothing} LIMIT 0')}"
-            )
-        for view in VIEWS:
-            text = text_of(view, self.window_s)
-            if view != "outcomes" and columns_of(text) <= set(self.columns):
+            self.connection.execute(f"CREATE OR REPLACE VIEW {name} AS {pipeline.get(name, select_nothing(columns))}")
+        self._make_views(feedback)
+
+    def _make_views(self, feedback: str | None) -> None:
+        texts = {view: text_of(view, self.window_s) for view in VIEWS}
+        there = {view: text for view, text in texts.items() if columns_of(text) <= set(self.columns)}
+        make_joined(self.connection, feedback, texts["feedback"], there.pop("windows", None), self.window_s)
+        for view, text in there.items():
+            if view not in ("outcomes", "feedback"):
                 self.connection.execute(f"CREATE OR REPLACE VIEW {view} AS {text}")
 
+    @property
+    def joins_feedback(self) -> bool:
+        """Whether it has the columns that feedback is joined by: without them what was read of it is left alone."""
+        return set(self.columns) >= JOINED_BY
+
+    def add_feedback(self, lines: Iterable[bytes]) -> None:
+        """Add lines of `row_of_feedback`, for `join_feedback`."""
+        add_feedback(self.connection, lines, self.folder / "feedback")
+        self._has_feedback = True
+
+    def join_feedback(self) -> None:
+        """Join what was added of feedback, once all of it was."""
+        if self._has_feedback:
+            self._make_views("SELECT * FROM feedback_given")
+
     def add_lines(self, paths: Sequence[Path], *, with_places: bool = False, source: Path | None = None) -> None:
-        """Add the events of files of JSON lines.
+        """Add the events of files of JSON lines, and, where they are a log's, the feedback among them.
 
         Args:
             paths: The files, plain or as `.gz`.
@@ -186,22 +202,18 @@ class Tables:
         Raises:
             duckdb.Error: A file cannot be read.
         """
-        fields = {name: _read_as(name) for name in self.columns if with_places or name not in PLACE_COLUMNS}
-        values = [_value(name, with_places=with_places, source=source) for name in self.columns]
-        unfit = " + ".join(
-            f"coalesce(\"{name}\"::VARCHAR <> 'null' AND {_cast(name)} IS NULL, false)::INTEGER"
-            for name in fields
-            if fields[name] != ALL_COLUMNS[name]
-        )
-        files = ", ".join(quoted(str(path)) for path in paths)
+        read = select_of_lines(self.columns, paths, with_places=with_places, source=source)
         self.connection.execute("SET preserve_insertion_order = false")  # else it waits, and keeps more in memory
         self.connection.execute(
-            f"INSERT INTO lines BY NAME SELECT * FROM (SELECT *, {_IS_EVENT} AS is_event FROM (SELECT *, {EVENT_TIME} AS event_time"
-            f" FROM (SELECT {', '.join(values)}, {unfit} AS unfit FROM read_json([{files}], format='newline_delimited',"
-            f" columns={struct_of(fields)}, ignore_errors=true, filename='file_of_line'))))"
-            f" WHERE NOT is_event OR ({self._keep})"
+            f"INSERT INTO lines BY NAME SELECT * FROM ({read}) WHERE NOT is_event OR ({self._keep})"
         )
         self.connection.execute("SET preserve_insertion_order = true")
+        if self.query("SELECT any_value(true) FROM lines WHERE is_feedback")[0][0]:
+            self.connection.execute("DELETE FROM lines WHERE is_feedback")
+            if self.joins_feedback:
+                wrong: list[str] = []
+                self.add_feedback(feedback_in_log(self.connection, paths, source, wrong))
+                self.unread += len(wrong)
 
     def count_unread(self) -> None:
         """Count what was added and is no event, and let go of it; and what does not fit in those that are."""
@@ -212,7 +224,8 @@ class Tables:
             self.connection.execute("DELETE FROM lines WHERE NOT is_event")
 
     def choose(self, condition: str, columns: Iterable[str] | None = None) -> None:
-        """Leave in `outcomes`, and so in the views on it, only those for which a condition holds.
+        """Leave in `outcomes`, and so in the views on it, only those for which a condition holds; and in `feedback` what was
+        said of these, where the columns are kept by nobody.
 
         Args:
             condition: SQL, of which the values are quoted.
@@ -224,8 +237,12 @@ class Tables:
             self._mended(lambda: self.connection.execute(made))
             self.connection.execute("CREATE OR REPLACE VIEW outcomes AS SELECT * FROM chosen")
         elif condition != "true":
-            self.connection.execute("ALTER VIEW outcomes RENAME TO all_outcomes")
-            self.connection.execute(f"CREATE VIEW outcomes AS SELECT * FROM all_outcomes WHERE {condition}")
+            for view, chosen in (
+                ("outcomes", condition),
+                ("feedback", "counts_for IN (SELECT event_id FROM outcomes)"),
+            ):
+                self.connection.execute(f"ALTER VIEW {view} RENAME TO all_{view}")
+                self.connection.execute(f"CREATE VIEW {view} AS SELECT * FROM all_{view} WHERE {chosen}")
 
     # -- questions -----------------------------------------------------------------------------------------------
 
@@ -260,6 +277,11 @@ class Tables:
         """Return the rows of a query."""
         return self.ask(text, parameters).rows
 
+    def rows(self, text: str) -> list[dict[str, Any]]:
+        """Return the rows of a query by column."""
+        answer = self.ask(text)
+        return [dict(zip(answer.names, row, strict=True)) for row in answer.rows]
+
     def leave(self) -> None:
         """Remove what was put aside, while a query may still be running."""
         self._folder.cleanup()
@@ -276,31 +298,6 @@ class Tables:
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _read_as(name: str) -> str:
-    """Return the type that a column of lines is read as: where a text may not fit its column, that text."""
-    kind = ALL_COLUMNS[name]
-    return kind if name in PLACE_COLUMNS or kind == "VARCHAR" else "JSON"
-
-
-def _cast(name: str) -> str:
-    if _read_as(name) == ALL_COLUMNS[name]:
-        return f'"{name}"'
-    value = f'TRY_CAST("{name}" AS {ALL_COLUMNS[name]})'
-    return f"CASE WHEN isfinite({value}) THEN {value} END" if ALL_COLUMNS[name] == "DOUBLE" else value
-
-
-def _value(name: str, *, with_places: bool, source: Path | None) -> str:
-    if name == "revision":  # the first outcome, where nobody says
-        return f'coalesce({_cast(name)}, 1) AS "revision"'
-    if name not in PLACE_COLUMNS:
-        return f'{_cast(name)} AS "{name}"'
-    if with_places:
-        return f'"{name}"'
-    if name != "source":
-        return f"NULL::{ALL_COLUMNS[name]} AS {name}"
-    return f"{'file_of_line' if source is None else quoted(str(source))} AS source"
 
 
 def _shown(place: int, kind: str) -> str:

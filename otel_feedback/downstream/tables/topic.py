@@ -1,10 +1,11 @@
-"""The topic's events as tables: its records, some ten thousand at a time, by way of a file of lines.
+"""The topic's events as tables: its records, some ten thousand at a time, by way of a file of lines; and the feedback beside it.
 
 TopicReader ──► {"source":…,"source_position":…, + the record's JSON ──► a file of lines ──► read_json ──► `lines`
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
@@ -13,7 +14,8 @@ from typing import Any
 import msgspec
 
 from otel_feedback.downstream.tables.tables import WINDOW_S, Tables
-from otel_feedback.downstream.topic.reading import TopicReader
+from otel_feedback.downstream.topic.given import feedback_in, row_of_feedback
+from otel_feedback.downstream.topic.reading import TopicMissingError, TopicReader
 from otel_feedback.downstream.topic.received import header
 from otel_feedback.downstream.topic.values import TopicValues
 from otel_feedback.errors import SchemaError
@@ -35,6 +37,7 @@ def open_topic(
     window_s: int = WINDOW_S,
     since: datetime | None = None,
     keep: str = "true",
+    feedback_topic: str | None = None,
 ) -> Tables:
     """Read the topic, up to where it ends now, and return the events on it.
 
@@ -45,6 +48,7 @@ def open_topic(
         window_s: How long a window is, in seconds.
         since: What is dated earlier need not be read.
         keep: As `Tables` takes it.
+        feedback_topic: Where feedback on these events is, all of which is read; it need not be there. None: nobody asks for it.
 
     Raises:
         TopicMissingError: There is no such topic.
@@ -63,10 +67,30 @@ def open_topic(
                 file.writelines(_lines(chunk, reader.values, topic))
             tables.add_lines([lines], with_places=True)
             tables.count_unread()
+        if feedback_topic is not None and tables.joins_feedback:
+            _add_feedback(tables, reader, feedback_topic)
     except BaseException:
         tables.close()
         raise
     return tables
+
+
+def _add_feedback(tables: Tables, reader: TopicReader, topic: str) -> None:
+    with contextlib.suppress(TopicMissingError):  # nobody has given any
+        records = reader.read(reader.partitions(topic))
+        while chunk := list(islice(records, AT_ONCE)):
+            tables.add_feedback(_feedback_lines(tables, chunk, topic))
+    tables.join_feedback()
+
+
+def _feedback_lines(tables: Tables, records: Iterable[Any], topic: str) -> Iterator[bytes]:
+    for record in records:
+        try:
+            given = feedback_in(record.value, tenant_of(topic, record.topic))
+        except SchemaError:
+            tables.unread += 1
+        else:
+            yield row_of_feedback(given, record.topic, record.offset, record.partition)
 
 
 def _lines(records: Iterable[Any], values: TopicValues, topic: str) -> Iterator[bytes]:

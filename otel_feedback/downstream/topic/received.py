@@ -16,7 +16,7 @@ from otel_feedback.errors import SchemaError
 from otel_feedback.events.model import SCHEMA_VERSION, OutcomeEvent, encode
 from otel_feedback.exporters.kafka.topics import tenant_of
 
-__all__ = ["Headers", "Position", "ReceivedEvent", "decode", "event_in", "header", "is_for"]
+__all__ = ["Headers", "Position", "ReceivedEvent", "check_whose", "decode", "event_in", "header", "is_for", "major_of"]
 
 Headers = Iterable[tuple[str, bytes | None]]
 
@@ -85,7 +85,12 @@ class ReceivedEvent(OutcomeEvent, frozen=True, omit_defaults=True, gc=True, dict
 _decode = msgspec.json.Decoder(ReceivedEvent).decode
 
 
-def _major(version: str) -> int:
+def major_of(version: str) -> int:
+    """Return the major version that a schema's version says.
+
+    Raises:
+        SchemaError: It says none.
+    """
     number = version.partition(".")[0]
     if not number.isdecimal() or len(number) > _MOST_DIGITS:
         raise SchemaError(f"schema_version={version[:100]!r}: expected a version such as {SCHEMA_VERSION!r}")
@@ -160,12 +165,12 @@ def event_in(
     if not payload:
         raise SchemaError("not an outcome event: the record has no value")
     try:
-        if said is None or _major(said) == _MAJOR:
+        if said is None or major_of(said) == _MAJOR:
             event = decode_one(payload)
             said = event.schema_version
         else:
             event = None
-        major = _major(said)
+        major = major_of(said)
         if major > _MAJOR:
             raise SchemaError(f"schema_version={said!r}: expected {_MAJOR}.x or older; a newer otel-feedback reads it")
         if event is None or major < _MAJOR:

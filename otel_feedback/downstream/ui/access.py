@@ -2,6 +2,7 @@
 
     request ──method──► host ──► origin ──► token ──► the app, with `scope["tenant"]`
                 405      403      403        401
+       └── /feedback, where there is a door ──► host ──► the door, which has rules of its own
 
 Around the app as plain ASGI, so that nothing that is served is reached past it. Tokens are compared in constant time, and come in
 an address once: then a cookie that is made of the token, and does not tell it, stands for it. For an event loop.
@@ -95,10 +96,12 @@ class Guard:
         app: What is guarded.
         access: Whom to let in.
         port: Where it listens; cookies do not tell ports apart, so their name does.
+        doors: Apps by their paths that see for themselves who may ask.
     """
 
-    def __init__(self, app: ASGIApp, access: Access, port: int) -> None:
+    def __init__(self, app: ASGIApp, access: Access, port: int, doors: Mapping[str, ASGIApp] | None = None) -> None:
         self._app = app
+        self._doors = doors or {}
         self._access = access
         self._cookie = f"otel_feedback_{port}"
         self._hosts = {host.lower() for host in access.hosts} | {"localhost"}
@@ -122,18 +125,28 @@ class Guard:
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 
-        answer = self._refusal(scope)
-        await (self._app if answer is None else answer)(scope, receive, send_safely)
+        answer = self._at_door(scope) or self._refusal(scope) or self._app
+        await answer(scope, receive, send_safely)
+
+    def _at_door(self, scope: Scope) -> ASGIApp | None:
+        door = self._doors.get(scope["path"])
+        return door and (self._refused_host(Headers(scope=scope).get("host", "")) or door)
+
+    def _refused_host(self, host: str) -> Response | None:
+        if self._is_ours(host):
+            return None
+        return _said(
+            403, f"this is not called {host[:80]!r}", "start it with --allow-host and that name, if it is meant"
+        )
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         if scope["method"] not in ("GET", "HEAD"):
             return _said(405, f"{scope['method']} is not allowed", "this page only reads", {"allow": "GET, HEAD"})
         host = headers.get("host", "")
-        if not self._is_ours(host):
-            return _said(
-                403, f"this is not called {host[:80]!r}", "start it with --allow-host and that name, if it is meant"
-            )
+        refused = self._refused_host(host)
+        if refused is not None:
+            return refused
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
             return _said(403, "the request comes from another site", "open the page itself")

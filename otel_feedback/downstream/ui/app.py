@@ -29,6 +29,7 @@ from starlette.types import ASGIApp
 from otel_feedback.downstream.ui import details, exporting, groups, picture
 from otel_feedback.downstream.ui.access import Access, Guard
 from otel_feedback.downstream.ui.asking import Asked, RefusedError, asked_of, choice_of, number_of
+from otel_feedback.downstream.ui.door import PATH
 from otel_feedback.downstream.ui.live import MOST_ROWS, Hub
 from otel_feedback.downstream.ui.mirror import Mirror
 from otel_feedback.downstream.ui.reader import Reader
@@ -65,8 +66,15 @@ class Shown(NamedTuple):
     pipeline: Callable[[Reader, Asked], dict[str, Any]] | None = None
 
 
-def make_app(shown: Shown, access: Access, port: int) -> tuple[ASGIApp, Hub]:
-    """Return the app, guarded, and the hub of its streams."""
+def make_app(shown: Shown, access: Access, port: int, door: ASGIApp | None = None) -> tuple[ASGIApp, Hub]:
+    """Return the app, guarded, and the hub of its streams.
+
+    Args:
+        shown: What it shows.
+        access: To whom.
+        port: Where it listens.
+        door: Takes feedback; None: nobody does.
+    """
     mimetypes.add_type("text/javascript", ".js")  # not what this machine's files may say
     hub = Hub(lambda: shown.mirror.seen, lambda tenant: shown.alerts(tenant)["open"] if shown.alerts else [])
     shown.mirror.listen(hub.tell)
@@ -74,8 +82,9 @@ def make_app(shown: Shown, access: Access, port: int) -> tuple[ASGIApp, Hub]:
     routes: list[BaseRoute] = [Route(path, _page, methods=["GET"]) for path in VIEWS]
     routes += [Route(f"/api/{name}", endpoint, methods=["GET"]) for name, endpoint in endpoints.by_name().items()]
     routes.append(Mount("/static", _Files(directory=PAGE)))
+    doors = {} if door is None else {PATH: door}
     errors: Mapping[Any, Any] = {RefusedError: _refused, HTTPException: _http, Exception: _failed}
-    return Guard(Starlette(routes=routes, exception_handlers=errors), access, port), hub
+    return Guard(Starlette(routes=routes, exception_handlers=errors), access, port, doors), hub
 
 
 class _Files(StaticFiles):

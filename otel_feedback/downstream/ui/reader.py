@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import duckdb
 
+from otel_feedback.downstream.store.folder import FEEDBACK
+from otel_feedback.downstream.tables.joining import make_joined
 from otel_feedback.downstream.tables.selection import SAID, WORDS
-from otel_feedback.downstream.tables.stored import rows_of
+from otel_feedback.downstream.tables.stored import feedback_rows, rows_of
 from otel_feedback.downstream.tables.tables import QUIET, quoted, text_of
 from otel_feedback.errors import FeedbackError
 
@@ -96,6 +98,25 @@ class Reader:
 
         self._insist(opened)
         self.cursor.execute(f"CREATE OR REPLACE TEMP VIEW outcomes AS {text_of('outcomes')}")
+
+    def open_feedback(self) -> None:
+        """Make `feedback` what was said of `outcomes`, as `open_stored` has made these, and give them score and count of it.
+
+        Raises:
+            FeedbackError: A file cannot be read.
+        """
+
+        def opened() -> None:
+            files = [file.path for file in self.mirror.manifest.notices if file.table == FEEDBACK]
+            text = None
+            if files:
+                text = feedback_rows(self.cursor, [self.mirror.folder.path / path for path in files])
+                self.cursor.execute(f"DESCRIBE {text}")
+            self.cursor.execute(f"CREATE OR REPLACE TEMP VIEW outcomes_alone AS {text_of('outcomes')}")
+            whose = "" if self.tenant is None else " WHERE counts_for IS NOT NULL"  # outcomes are the tenant's alone
+            make_joined(self.cursor, text, f"SELECT * FROM ({text_of('feedback')}){whose}", kind="TEMP VIEW")
+
+        self._insist(opened)
 
     def _insist(self, opened: Callable[[], Opened]) -> Opened:
         """Open files again where one was made into another meanwhile, which the mirror sees in a moment."""

@@ -34,7 +34,9 @@ class Store:
     def of(cls, topic: Topic, path: Path) -> Store:
         """Return a store of a topic."""
         servers = topic.broker.bootstrap_servers
-        return cls(path, KAFKA_BOOTSTRAP_SERVERS=servers, KAFKA_OUTCOME_TOPIC=topic.name)
+        return cls(
+            path, KAFKA_BOOTSTRAP_SERVERS=servers, KAFKA_OUTCOME_TOPIC=topic.name, KAFKA_FEEDBACK_TOPIC=topic.feedback
+        )
 
     def once(self, *more: str) -> dict[str, Any]:
         """Write what is there, and return what the command says."""

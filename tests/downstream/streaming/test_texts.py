@@ -51,10 +51,10 @@ def test_the_selects_are_the_stores(window_s: int) -> None:
 
 
 def test_a_table_of_windows_has_the_columns_of_the_view(tmp_path: Path) -> None:
-    """In its order, since Flink puts the columns of a SELECT into a table by their places."""
+    """In its order, since Flink puts the columns of a SELECT into a table by their places; it has nothing of feedback."""
     (tmp_path / "empty.jsonl").touch()
     with open_log([tmp_path / "empty.jsonl"]) as tables:
-        columns = [name for name, *_ in tables.query("DESCRIBE windows")]
+        columns = [name for name, *_ in tables.query("DESCRIBE windows_alone")]
     table = text("windows", OPTIONS).partition("CREATE TEMPORARY TABLE metrics (")[2].partition("PRIMARY KEY")[0]
     assert re.findall(r"`(\w+)`", table) == ["window_key", *columns, "conditions"]
     every = text("outcomes_latest", OPTIONS).partition("CREATE TEMPORARY TABLE outcomes_latest (")[2]

@@ -12,13 +12,15 @@ from typing import Any
 
 import httpx
 
-from otel_feedback import OutcomeEvent
-from otel_feedback.downstream.store.folder import StoreFolder
+from otel_feedback import Feedback, OutcomeEvent
+from otel_feedback.downstream.store.folder import FEEDBACK, StoreFolder
 from otel_feedback.downstream.store.keeping import Limits
 from otel_feedback.downstream.store.rows import row_of_line
 from otel_feedback.downstream.store.writer import Batch, StoreWriter
+from otel_feedback.downstream.topic.given import row_of_feedback
 from otel_feedback.downstream.ui.access import Access, Token
 from otel_feedback.downstream.ui.app import Shown, make_app
+from otel_feedback.downstream.ui.door import Door
 from otel_feedback.downstream.ui.mirror import MOST_HOT, Mirror
 from otel_feedback.downstream.ui.serving import PageServer, address_of, bind
 from tests.stack.waiting import wait_until
@@ -30,8 +32,11 @@ def token_of(tenant: str) -> str:
     return f"the-token-of-{tenant}-0123456789"
 
 
-def write(folder: StoreFolder, events: Sequence[OutcomeEvent], files: int = 1, limits: Limits | None = None) -> None:
-    """Write events into a store, in so many files."""
+def write(
+    folder: StoreFolder, events: Sequence[OutcomeEvent], files: int = 1, limits: Limits | None = None,
+    given: Sequence[Feedback] = (),
+) -> None:  # fmt: skip
+    """Write events into a store, in so many files, and feedback with the first of them."""
     with folder.writing():
         writer = StoreWriter(folder, limits or Limits(), lambda *_: None, lambda *_: None)
         writer.start()
@@ -40,6 +45,8 @@ def write(folder: StoreFolder, events: Sequence[OutcomeEvent], files: int = 1, l
             batch = Batch()
             for place, event in enumerate(events[start : start + size], start):
                 batch.add(row_of_line(event.to_json().encode(), b'"made"', place))
+            for one in given if start == 0 else ():
+                batch.add_notice(FEEDBACK, row_of_feedback(one, "made"))
             assert writer.put(batch, 60)
         writer.close()
 
@@ -87,12 +94,13 @@ def _messages(answer: httpx.Response) -> Generator[tuple[str, Any], None, None]:
 
 @contextlib.contextmanager
 def served(
-    path: Path, tokens: Sequence[Token] = (), most_hot: int = MOST_HOT, **more: Any
+    path: Path, tokens: Sequence[Token] = (), most_hot: int = MOST_HOT, door: Door | None = None, **more: Any
 ) -> Generator[Server, None, None]:
     """Serve a store's folder."""
     mirror = Mirror(StoreFolder(path), most_hot)
     with bind("127.0.0.1", 0) as listening:
-        app, hub = make_app(Shown(mirror, "store", str(path), **more), Access(tokens), listening.getsockname()[1])
+        port = listening.getsockname()[1]
+        app, hub = make_app(Shown(mirror, "store", str(path), **more), Access(tokens), port, door)
         server = PageServer(app, hub, mirror.interrupt)
         thread = threading.Thread(target=server.run, args=(listening,))
         mirror.start()

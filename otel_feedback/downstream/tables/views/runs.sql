@@ -1,4 +1,5 @@
 -- What each run came to. Its status is that of its outermost action: of several, of the one that ended last.
+-- What was said of it afterwards: the mean over its actions of which something was, and over which share of them.
 SELECT
     run_id,
     min(tenant_id) AS tenant_id,
@@ -22,6 +23,10 @@ SELECT
     count(*) FILTER (WHERE status = 'pending') AS pending,
     sum(own_tokens) AS tokens,
     sum(own_cost) AS cost,
-    avg(quality_score) AS avg_quality
+    avg(quality_score) AS avg_quality,
+    avg(feedback_score) AS feedback_score,
+    CAST(sum(feedback_count) AS BIGINT) AS feedback_count,
+    CAST(count(*) FILTER (WHERE feedback_count > 0 AND status <> 'pending') AS DOUBLE)
+        / nullif(count(*) FILTER (WHERE status <> 'pending'), 0) AS feedback_coverage
 FROM outcomes
 GROUP BY run_id
