@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from otel_feedback.events.feedback import Feedback
 from otel_feedback.exporters.interface import Exporter
 from otel_feedback.journal.interface import Journal
+from otel_feedback.pipeline.listening import Listeners
 from otel_feedback.pipeline.accounts import accounts_of
 from otel_feedback.pipeline.delivery import Delivery
 from otel_feedback.sdk.forks import HERE, begin_anew
@@ -91,6 +92,8 @@ class FeedbackLane:
         except Exception as exc:  # a defect of ours must not reach who gives it
             return self._reject("defect", "feedback could not be recorded: %r", exc)
         self.recent.append(recorded)
+        if Listeners.all:
+            Listeners.tell(recorded)
         return recorded
 
     def now(self) -> datetime:
