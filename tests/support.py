@@ -22,7 +22,7 @@ def environment(**variables: str) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("OTEL_", "KAFKA_", "ENABLE_", "SCHEMA_REGISTRY_"))
+        if not name.startswith(("OTEL_", "KAFKA_", "ENABLE_", "SCHEMA_REGISTRY_", "PYTEST_"))
     }
     return {**kept, **variables}
 

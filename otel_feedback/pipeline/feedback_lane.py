@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from otel_feedback.events.feedback import Feedback
 from otel_feedback.exporters.interface import Exporter
 from otel_feedback.journal.interface import Journal
-from otel_feedback.pipeline.listening import Listeners
 from otel_feedback.pipeline.accounts import accounts_of
 from otel_feedback.pipeline.delivery import Delivery
+from otel_feedback.pipeline.listening import Listeners
 from otel_feedback.sdk.forks import HERE, begin_anew
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from otel_feedback.downstream import AsyncOutcomeConsumer
 from otel_feedback.events.avro import avro_schema
 from otel_feedback.exporters.kafka import inside
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
-from otel_feedback.settings import table
+from otel_feedback.settings import kafka
 from otel_feedback.settings.registry import RegistryConfig
 from tests.downstream.store.stores import Store
 from tests.downstream.topics import QUICK, Topic, event
@@ -250,7 +250,7 @@ def test_readers_wait_for_a_registry_that_is_away(
 
 
 def test_without_the_extra_configure_says_so(topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "find_spec", lambda name: None if name == "fastavro" else object())  # type: ignore[misc]
+    monkeypatch.setattr(kafka, "find_spec", lambda name: None if name == "fastavro" else object())  # type: ignore[misc]
     with pytest.raises(feedback.ConfigError, match=r"otel-feedback\[avro\]"):
         pipeline_of(topic)
 
