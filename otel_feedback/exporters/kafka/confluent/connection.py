@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from otel_feedback.errors import ExportError
@@ -78,7 +79,7 @@ class ConfluentConnection:
             raise ExportError("unavailable", f"KAFKA_CLIENT is to be {NOT_IN_GREENLETS}", retryable=True)
         with import_guard:
             import_kafka()
-            from otel_feedback.exporters.kafka.confluent.line import ConfluentLine  # noqa: F401  # wanted next
+            import_module("otel_feedback.exporters.kafka.confluent.line")  # which is wanted next
             from otel_feedback.exporters.kafka.confluent.producer import ConfluentProducer
         producer = ConfluentProducer(self._config, self._heard, self.batch_bytes, self._wait_ms / 1e3)
         try:

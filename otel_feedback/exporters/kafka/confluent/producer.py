@@ -15,9 +15,9 @@ import contextlib
 import ctypes
 import time
 from collections.abc import Callable, Collection
+from importlib import import_module
 from typing import Any
 
-import confluent_kafka.admin  # as list_topics() would, at any time and outside of any guard  # noqa: F401
 from confluent_kafka import KafkaException
 from confluent_kafka import Producer as Client
 from kafka.errors import KafkaConnectionError, KafkaError
@@ -34,7 +34,9 @@ from otel_feedback.settings.librdkafka import properties_of
 
 __all__ = ["ConfluentProducer"]
 
-import_host_lookup()  # under the guard, as this module is
+# under the guard, as this module is
+import_host_lookup()
+import_module("confluent_kafka.admin")  # as list_topics() would, at any time
 
 LOOK_S = 0.3
 """How long to wait for metadata at a time: in between it is heard what stands in the way."""
