@@ -46,6 +46,7 @@ def measure(events: int, turns: int) -> dict[str, list[float]]:
             for job in JOBS:
                 say(f"stream: turn {turn} of {turns}, {job}; the first is for Java to get warm")
                 took_s = cluster.took_s(cluster.submit(_text(job, options)))
+                say(f"stream: {events / took_s:,.0f} events/s")  # a run that is stopped has said what it found
                 if turn:
                     found[job].append(events / took_s)
     return found
