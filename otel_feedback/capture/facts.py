@@ -113,10 +113,10 @@ class Facts(Said):
 
     def _price(self, recorder: Recorder | None) -> Priced | None:
         """Return what the model calls cost, where nobody said so."""
-        usage = self._usage
-        if usage is None or usage.said_cost is not None or usage.model is None or recorder is None:
+        usage, price = self._usage, None if recorder is None else recorder.price
+        if price is None or usage is None or usage.said_cost is not None or usage.model is None:
             return None
-        priced = recorder.price(usage, self.end_ns)
+        priced = price(usage.model, usage.provider, usage, self.end_ns)
         if priced is not None:
             usd = priced.usd
             # a third of the time that round() takes; beyond that sum a float has no twelve digits to cut

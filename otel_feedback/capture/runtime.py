@@ -62,12 +62,13 @@ class Recorder(Protocol):
     notes_starts: bool
     emits_pending: bool
 
-    def service_name(self, resource: Resource | None) -> str | None:
-        """Return the name of the service whose spans have this resource."""
+    @property
+    def price(self) -> Callable[[str | None, str | None, Usage, int], Priced | None] | None:
+        """What says what tokens cost, where somebody knows: of a model, a provider, a usage, and when that was."""
         ...
 
-    def price(self, usage: Usage, when_ns: int) -> Priced | None:
-        """Return what the tokens of an action itself cost, where somebody knows."""
+    def service_name(self, resource: Resource | None) -> str | None:
+        """Return the name of the service whose spans have this resource."""
         ...
 
     def note_start(self, action: StartedAction) -> None:

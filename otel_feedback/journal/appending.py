@@ -42,6 +42,9 @@ _START = int(Kind.START)
 MOST_WRITTEN = MAX_PAYLOAD - MAX_KEY - 2
 """Bytes of the longest event that is written; there are limits far below."""
 
+SHRINK_BY = 32
+"""Records that are on disk, forgotten together: one for each append would take as long as its frame."""
+
 WRITE_AT_ONCE = 64
 """Records that were in memory only, written in one holding of the lock."""
 
@@ -242,7 +245,7 @@ class AppendingJournal:
         """Forget what can be read back, or, where the disk does not take it, the oldest beyond the cap."""
         tail, limits = self._tail, self._limits
         while tail.bytes > self._tail_bytes and tail.first < self._written:
-            tail.drop_first()
+            tail.forget_below(self._written, SHRINK_BY)
         if tail.bytes > limits.memory_bytes:
             first = tail.first
             while tail.bytes > limits.memory_bytes and tail.first < self._end - 1:

@@ -148,7 +148,8 @@ class FeedbackPipeline:
         """
         if not HERE[0]:
             begin_anew()
-        self.outcomes.catch_up()  # an event of the same run goes before
+        if self.outcomes.is_behind:  # an event of the same run goes before
+            self.outcomes.catch_up()
         screen = self._screen
         try:
             packed = pack(ended)

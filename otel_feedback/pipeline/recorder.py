@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 from opentelemetry.sdk.resources import Resource
 
 from otel_feedback import semconv
-from otel_feedback.convert.pricing import Price
+from otel_feedback.convert.rules import Pricing
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.started import StartedAction
-from otel_feedback.events.usage import Usage
 from otel_feedback.logger import get_logger
 from otel_feedback.sdk.forks import HERE, begin_anew
 
@@ -27,7 +26,7 @@ class ActionRecorder:
 
     def __init__(self, pipeline: FeedbackPipeline) -> None:
         self.pipeline = pipeline
-        self._pricing = pipeline.outcomes.rules.price
+        self.price: Pricing | None = pipeline.outcomes.rules.price
         self.notes_starts = pipeline.emit_start
         self.emits_pending = pipeline.emit_pending
         self.service: tuple[Resource | None, str | None] = (None, pipeline.redaction.optional(pipeline.service_name))
@@ -44,12 +43,6 @@ class ActionRecorder:
         elif resource is None and known is not None:
             name = self.pipeline.redaction.optional(self.pipeline.service_name)
         return name
-
-    def price(self, usage: Usage, when_ns: int) -> Price | None:
-        """Return what these tokens cost, where somebody knows."""
-        if self._pricing is None:
-            return None
-        return self._pricing(usage.model, usage.provider, usage, when_ns)
 
     def note_start(self, action: StartedAction) -> None:
         """Note in the journal that the action began."""
