@@ -158,7 +158,9 @@ class Action(Facts):
         if len(open_actions) > MOST_OPEN:
             open_actions.pop(next(iter(open_actions)), None)
         if lazy is not None:
-            lazy.announce(context)
+            above = lazy.parent
+            is_below_own = parent is not None and parent.lazy is not None and above is parent.lazy.context
+            lazy.announce(context, is_apart=above is None or (is_below_own and not parent.has_place))
         recorder = now.recorder
         if recorder is not None:
             if recorder.notes_starts:

@@ -5,6 +5,7 @@ What nobody gave is None, since unknown is not zero. Not thread-safe by itself: 
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any, ClassVar
 
 import msgspec
@@ -77,13 +78,15 @@ class Usage(msgspec.Struct, array_like=True, gc=False):
     def absorb(self, child: Usage, *, is_alone: bool) -> None:
         """Count a finished child's inclusive usage as used below this action."""
         used = child.inclusive()
-        if self.below is None:
-            self.below = Inclusive()
-        self.below.add(used)
         if is_alone:
             if self.below_alone is None:
-                self.below_alone = Inclusive()
-            self.below_alone.add(used)
+                self.below_alone = copy(used)
+            else:
+                self.below_alone.add(used)
+        if self.below is None:
+            self.below = used
+        else:
+            self.below.add(used)
 
     def inclusive(self) -> Inclusive:
         """Return what the action and those below it used."""

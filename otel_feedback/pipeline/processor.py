@@ -89,8 +89,8 @@ class OutcomeSpanProcessor(SpanProcessor):
         except Exception as exc:  # a defect of ours must not reach the program
             self.pipeline.reject("defect", "a span that started could not be followed: %r", exc)
 
-    # an action that nothing is around is below nobody else's span
-    on_start.passes_over_roots = True  # type: ignore[attr-defined] # pyright: ignore[reportFunctionMemberAccess]
+    # an action that stands apart is below nobody else's span
+    on_start.passes_over_apart = True  # type: ignore[attr-defined] # pyright: ignore[reportFunctionMemberAccess]
 
     def on_end(self, span: ReadableSpan) -> None:
         """Convert and record. A span of another kind is passed over."""

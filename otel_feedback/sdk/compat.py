@@ -30,11 +30,12 @@ from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, SynchronousMultiS
 from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext
+from opentelemetry.trace import SpanContext, TraceState
 
 __all__ = [
     "NO_STATE", "SPAN_KEY", "DirectTracer", "Ending", "Hearers", "Ids", "bounded_attributes", "current_variable",
-    "direct_tracer", "draws_bits", "hearers", "ids_of", "new_context", "suppress_instrumentation",
+    "direct_tracer", "draws_bits", "hearers", "ids_of", "new_context",
+    "suppress_instrumentation", "trace_of",
 ]  # fmt: skip
 
 
@@ -130,12 +131,12 @@ class DirectTracer(NamedTuple):
 class Hearers(NamedTuple):
     """Which processors do something, of those that one processor hands spans on to.
 
-    `of_start` when a span starts that has another one above it, `of_root` when one has none; `of_end` are all of them.
+    `of_start` when a span starts, `of_apart` when one of ours starts that is below none of others; `of_end` are all of them.
     `has_ending`: one of them hears that a span is ending.
     """
 
     of_start: tuple[SpanProcessor, ...]
-    of_root: tuple[SpanProcessor, ...]
+    of_apart: tuple[SpanProcessor, ...]
     of_end: tuple[SpanProcessor, ...]
     has_ending: bool
 
@@ -163,7 +164,7 @@ def hearers(processor: SpanProcessor) -> Hearers:
         starts = tuple(one for one in inner if _does_something(one, "on_start"))
         found = _hearers[inner] = Hearers(
             starts,
-            tuple(one for one in starts if not getattr(one.on_start, "passes_over_roots", False)),
+            tuple(one for one in starts if not getattr(one.on_start, "passes_over_apart", False)),
             inner,
             any(_does_something(one, "_on_ending") for one in inner),
         )
@@ -182,6 +183,11 @@ _LIKE = SpanContext(1, 2, False)
 NO_STATE = _LIKE.trace_state
 """The trace state of a trace that has none."""
 _has_six = tuple(_LIKE) == (1, 2, False, _LIKE.trace_flags, NO_STATE, True)
+trace_of: Callable[[SpanContext], tuple[int, int, TraceState, bool]] = (
+    itemgetter(0, 3, 4, 5) if _has_six else attrgetter("trace_id", "trace_flags", "trace_state", "is_valid")
+)
+"""Return what a span below takes over of a context: trace id, flags and state; and whether it is valid."""
+
 new_context: Callable[[Sequence[object]], SpanContext] = (
     partial(tuple.__new__, SpanContext) if _has_six else lambda six: SpanContext(*six[:5])  # type: ignore[arg-type]
 )

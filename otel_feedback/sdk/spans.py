@@ -38,6 +38,7 @@ from otel_feedback.sdk.compat import (
     draws_bits,
     hearers,
     new_context,
+    trace_of,
 )
 from otel_feedback.sdk.sampling import OutcomeSampler
 
@@ -189,10 +190,10 @@ class LazySpan(Span):
     def is_recording(self) -> bool:
         return super().is_recording() if self.is_whole else self._words is None
 
-    def announce(self, context: Context) -> None:
-        """Tell the processors that it has started, below this context."""
+    def announce(self, context: Context, *, is_apart: bool) -> None:
+        """Tell the processors that it has started, below this context; `is_apart`: below none of others' spans."""
         heard = hearers(self._direct.tracer.span_processor)
-        for processor in heard.of_root if self.parent is None else heard.of_start:
+        for processor in heard.of_apart if is_apart else heard.of_start:
             processor.on_start(self, parent_context=context)
 
     def finish(self, words: LastWords, end_ns: int) -> None:
@@ -282,10 +283,9 @@ def start(
         return NonRecordingSpan(INVALID_SPAN_CONTEXT if above is None else above)
     ids, sampler = tracer.id_generator, tracer.sampler
     is_random = draws_bits(ids)
-    if above is not None and above.is_valid:
-        trace_id, flags, state = above.trace_id, above.trace_flags & _BOTH, above.trace_state
-        if not direct.flags_random:
-            flags &= _SAMPLED
+    if above is not None and (trace := trace_of(above))[3]:
+        trace_id, flags, state, _ = trace
+        flags &= _BOTH if direct.flags_random else _SAMPLED
     else:
         above, state = None, NO_STATE
         trace_id = (getrandbits(128) or 1) if is_random else ids.generate_trace_id()
