@@ -64,9 +64,10 @@ def note_of(node: Node, span: FinishedSpan, reading: Reading, call: tuple[str, s
     if call is not None:  # ids are new each time, so looking through them takes long; whoever reads it only compares
         call = call[0], f"{str.__hash__(call[1]):x}"
     parent, above = node.parent, node.above
+    above_it = None if parent is None else parent.of_event
     return NotedSpan(
-        node.of_event, None if parent is None else parent.of_event, "" if parent is None else parent.scope, None if above is None else above.of_event,
-        node.root_id, node.depth, node.is_placed, node.agent, span.name, span.scope, span.start_ns, span.end_ns, span.status,
+        span.event_id, above_it, "" if parent is None else parent.scope,
+        above_it if above is parent else None if above is None else above.of_event, node.root_id, node.depth, node.is_placed, node.agent, span.name, span.scope, span.start_ns, span.end_ns, span.status,
         span.service_name, call, reading, node.amounts,
         () if node.intervals is None else tuple(node.intervals.all()), node.child_errors,
     )  # fmt: skip

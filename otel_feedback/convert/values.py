@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, cast
+from functools import lru_cache
+from typing import Any
 
 import msgspec
 
-__all__ = ["SAYING", "amount", "count", "json_map", "json_value", "moment_ns", "plain", "text", "texts"]
+__all__ = ["SAYING", "amount", "count", "json_map", "json_value", "moment_ns", "plain", "text", "texts", "unquoted"]
 
 PLACEHOLDERS = frozenset({"", "unknown", "none", "null", "undefined", "unnamed", "<not specified>", "n/a"})
 """What instrumentation writes where it knows nothing, in lower case."""
@@ -21,6 +22,7 @@ MAX_JSON = 65_536
 """Characters of a JSON text that are worth reading for a few values in it."""
 
 MAX_NAME = 256
+SHORT = 64
 MOSTSAYING = 4_096
 SAYING: set[object] = set()
 """Short texts that have been looked at, and stay as they are: names repeat."""
@@ -37,10 +39,10 @@ def plain(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
     return copied if isinstance(copied, dict) else dict(attributes)
 
 
-def text(value: object, limit: int = MAX_NAME) -> str | None:
+def text(value: Any, limit: int = MAX_NAME) -> str | None:
     """Return a text that says something, at most `limit` characters of it."""
     if value.__class__ is str and value in SAYING and limit == MAX_NAME:
-        return cast("str", value)
+        return value
     if not isinstance(value, str):
         return None
     cut = value[:limit].strip()
@@ -53,20 +55,20 @@ def text(value: object, limit: int = MAX_NAME) -> str | None:
     return cut
 
 
-def texts(value: object, most: int = 64) -> tuple[str, ...]:
+def texts(value: Any, most: int = 64) -> tuple[str, ...]:
     """Return the texts of a list, or of a list in JSON, or a single one."""
     if isinstance(value, str):
         read = json_value(value) if value.startswith("[") else None
         value = read if isinstance(read, list) else (value,)
-    if not isinstance(value, (list, tuple)):
+    if value.__class__ is not tuple and value.__class__ is not list:
         return ()
-    return tuple([found for item in cast("Sequence[object]", value)[:most] if (found := text(item)) is not None])
+    return tuple([found for item in value[:most] if (found := text(item)) is not None])
 
 
-def count(value: object) -> int | None:
+def count(value: Any) -> int | None:
     """Return a whole number of at least 0."""
     if value.__class__ is int:
-        return cast(int, value) if 0 <= cast(int, value) <= MAX_COUNT else None
+        return value if 0 <= value <= MAX_COUNT else None
     if isinstance(value, float) and value.is_integer() and 0 <= value <= MAX_COUNT:
         return int(value)
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 15:
@@ -100,14 +102,27 @@ def json_value(value: object) -> Any:
         return None
 
 
-def json_map(value: object) -> dict[str, Any]:
-    """Return the map that a JSON text holds, or that a value is; else an empty one."""
-    found: object = None
-    if isinstance(value, str):
-        found = json_value(value)
-    elif value is not None and isinstance(value, Mapping):
-        found = dict(cast("Mapping[str, Any]", value))
-    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+def json_map(value: Any) -> dict[str, Any]:
+    """Return the map that a JSON text holds, or that a value is, which is not to be changed; else an empty one."""
+    found = json_value(value) if isinstance(value, str) else value
+    if found.__class__ is dict:
+        return found
+    return dict(found) if found is not None and isinstance(found, Mapping) else {}
+
+
+def unquoted(value: Any) -> Any:
+    """Return the scalar that a JSON text holds; what is none, as it is."""
+    if isinstance(value, str) and len(value) <= SHORT:
+        return _unquoted_short(value)
+    read = json_value(value)
+    return value if read is None else read
+
+
+@lru_cache(maxsize=1_024)
+def _unquoted_short(value: str) -> Any:
+    """Do so for texts that repeat, as names of models and kinds of spans."""
+    read = json_value(value)
+    return value if read is None else read
 
 
 def moment_ns(value: object) -> int | None:

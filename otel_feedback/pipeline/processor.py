@@ -124,7 +124,7 @@ class OutcomeSpanProcessor(SpanProcessor):
             outcomes, is_sampled = self.outcomes, context.trace_flags.sampled
 
             def make() -> FinishedSpan:
-                return self._read(span, attributes, events, status)
+                return self._read(span, "" if scope is None else scope.name, attributes, events, status)
 
             is_usual = cause is None and not events and status.status_code is not StatusCode.ERROR
             if not (is_usual and outcomes.put_off(*ids, is_sampled, attributes, make)):
@@ -166,13 +166,13 @@ class OutcomeSpanProcessor(SpanProcessor):
         return msgspec.structs.replace(read, usage_complete=event.usage_complete)
 
     def _read(
-        self, span: ReadableSpan, attributes: dict[str, Any], events: Sequence[Event], status: Status
+        self, span: ReadableSpan, scope: str, attributes: dict[str, Any], events: Sequence[Event], status: Status
     ) -> FinishedSpan:
-        scope, code = span.instrumentation_scope, status.status_code
+        code = status.status_code
         finished = FinishedSpan(
             "", None, None, span.start_time or 0, span.end_time or 0, attributes, None,
             self._recorder.service_name(span.resource),
-            span.name, "" if scope is None else scope.name,
+            span.name, scope,
             "unset" if code is StatusCode.UNSET else "error" if code is StatusCode.ERROR else "ok",
             status.description,
         )  # fmt: skip

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from otel_feedback.convert.reading import Reading
-from otel_feedback.convert.values import json_map, json_value, text
+from otel_feedback.convert.values import json_map, text, unquoted
 
 __all__ = ["IDENTITY", "add_associations", "add_metadata", "agent_name_of", "stripped"]
 
@@ -77,7 +77,7 @@ def add_metadata(reading: Reading, given: object) -> None:
 def add_associations(reading: Reading, attributes: Mapping[str, Any], prefix: str, *, is_json: bool = False) -> None:
     """Take the attributes with a prefix as metadata: what the program said of its own span."""
     found = {
-        name[len(prefix) :]: (_unquoted(attributes[name]) if is_json else attributes[name])
+        name[len(prefix) :]: (unquoted(attributes[name]) if is_json else attributes[name])
         for name in _with_prefix(tuple(attributes), prefix)
     }
     if found:
@@ -87,11 +87,6 @@ def add_associations(reading: Reading, attributes: Mapping[str, Any], prefix: st
 @lru_cache(maxsize=256)
 def _with_prefix(names: tuple[str, ...], prefix: str) -> tuple[str, ...]:
     return tuple(name for name in names if name.startswith(prefix))
-
-
-def _unquoted(value: object) -> object:
-    read = json_value(value)
-    return value if read is None else read
 
 
 def _scalars(found: Mapping[str, Any]) -> dict[str, Any]:

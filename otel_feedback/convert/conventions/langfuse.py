@@ -91,22 +91,30 @@ def _usage(details: Mapping[str, Any]) -> TokenUsage | None:
     thought = json_map(details.get("completion_tokens_details") or details.get("output_tokens_details"))
     return TokenUsage(
         given and given[at], gotten and gotten[at],
-        _first({**inside, **details}, "cached_tokens", "input_cached_tokens", "cache_read_input_tokens", "input_cache_read"),
+        _first({**inside, **details} if inside else details, "cached_tokens", "input_cached_tokens", "cache_read_input_tokens", "input_cache_read"),
         _first(details, "input_cache_creation", "cache_creation_input_tokens", "input_cache_write"),
-        _first({**thought, **details}, "reasoning_tokens", "output_reasoning_tokens", "output_reasoning"),
+        _first({**thought, **details} if thought else details, "reasoning_tokens", "output_reasoning_tokens", "output_reasoning"),
     )  # fmt: skip
 
 
 @lru_cache(maxsize=64)
-def _of_sides(names: tuple[str, ...], sides: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name for name in names if any(side in name for side in sides))
+def _of_sides(names: tuple[str, ...], sides: tuple[str, ...]) -> tuple[tuple[str, bool], ...]:
+    """Return the names of one side, and whether each is that of the side itself; these first, in the order of `sides`."""
+    own = [name for side in sides for name in (side, f"{side}_tokens") if name in names]
+    others = [name for name in names if name not in own and any(side in name for side in sides)]
+    return (*((name, True) for name in own), *((name, False) for name in others))
 
 
 def _sums(details: Mapping[str, Any], sides: tuple[str, ...]) -> tuple[int, int] | None:
     """Return the bucket of the side itself, and the sum of all of that side."""
-    found = {name: number for name in _of_sides(tuple(details), sides) if (number := count(details[name])) is not None}
-    own = next((found[name] for side in sides for name in (side, f"{side}_tokens") if name in found), 0)
-    return (own, sum(found.values())) if found else None
+    own: int | None = None
+    total: int | None = None
+    for name, is_own in _of_sides(tuple(details), sides):
+        if (number := count(details[name])) is not None:
+            total = number + (total or 0)
+            if is_own and own is None:
+                own = number
+    return None if total is None else (own or 0, total)
 
 
 def _first(details: Mapping[str, Any], *names: str) -> int | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from otel_feedback.convert.conventions import common
 from otel_feedback.convert.reading import CallUsage, Reading, Table
 from otel_feedback.convert.span import FinishedSpan
 from otel_feedback.convert.usage import TokenUsage
-from otel_feedback.convert.values import amount, count, json_map, json_value, text
+from otel_feedback.convert.values import amount, count, json_map, text, unquoted
 
 __all__ = ["MlflowConvention"]
 
@@ -44,7 +44,7 @@ class MlflowConvention:
 
     def read(self, span: FinishedSpan) -> Reading:
         attributes = span.attributes
-        kind = KINDS.get(str(_plain(attributes[_TYPE])).upper(), "step")
+        kind = KINDS.get(str(unquoted(attributes[_TYPE])).upper(), "step")
         reading = TABLE.read(attributes, kind)
         if kind in ("agent", "workflow", "chain"):
             reading.agent_name = common.agent_name_of(common.stripped(span.name))
@@ -52,8 +52,8 @@ class MlflowConvention:
             reading.tool_name = common.stripped(span.name)
         if kind not in ("llm", "embedding"):
             reading.usage_of = CallUsage.TOTAL
-        reading.model = text(_plain(attributes.get("mlflow.llm.model")))
-        reading.provider = text(_plain(attributes.get("mlflow.llm.provider")))
+        reading.model = text(unquoted(attributes.get("mlflow.llm.model")))
+        reading.provider = text(unquoted(attributes.get("mlflow.llm.provider")))
         used = json_map(attributes.get("mlflow.chat.tokenUsage"))
         given, gotten = count(used.get("input_tokens")), count(used.get("output_tokens"))
         if given is not None or gotten is not None:
@@ -62,8 +62,3 @@ class MlflowConvention:
         reading.total_tokens = count(used.get("total_tokens"))
         reading.cost = amount(json_map(attributes.get("mlflow.llm.cost")).get("total_cost"))
         return reading
-
-
-def _plain(value: Any) -> Any:
-    read = json_value(value)
-    return value if read is None else read
