@@ -12,7 +12,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from otel_feedback import semconv
 from otel_feedback.convert.amounts import FEW_INTERVALS
@@ -67,7 +69,7 @@ class Notes(Protocol):
         ...
 
 
-class _PutOff(NamedTuple):
+class _PutOff(msgspec.Struct):
     node: Node
     span: FinishedSpan
     reading: Reading
@@ -245,12 +247,13 @@ class PuttingOff(Settling):
             self._owner = threading.get_ident()
             try:
                 for _ in range(min(AT_ONCE, len(self._put_off))):
-                    node, span, reading, sampled, note_id = self._put_off.popleft()
-                    self._converted.append(note_id)
+                    waited = self._put_off.popleft()
+                    node = waited.node
+                    self._converted.append(waited.note_id)
                     self._mark(node, False)
-                    node.sampled = sampled
+                    node.sampled = waited.sampled
                     try:
-                        self._end(node, span, reading)
+                        self._end(node, waited.span, waited.reading)
                     except Exception as exc:  # of another span than the one that the caller is at
                         failed.append(exc)
                     self._note_ended(node.trace_id, node.span_id)

@@ -111,7 +111,7 @@ def json_map(value: Any) -> dict[str, Any]:
 
 
 def unquoted(value: Any) -> Any:
-    """Return the scalar that a JSON text holds; what is none, as it is."""
+    """Return what a JSON text holds, which is not to be changed; what is none, as it is."""
     if isinstance(value, str) and len(value) <= SHORT:
         return _unquoted_short(value)
     read = json_value(value)

@@ -62,31 +62,34 @@ def agent_name_of(given: str | None) -> str | None:
 
 def add_metadata(reading: Reading, given: object) -> None:
     """Take identifiers out of a map of metadata, and the rest of its scalars as metadata."""
-    found = json_map(given)
-    if not found:
-        return
-    for field, names in () if _IDENTIFIERS.isdisjoint(found) else _FROM_METADATA:
-        if getattr(reading, field) is None:
-            for name in names:
-                if (value := text(found.get(name))) is not None:
-                    setattr(reading, field, value)
-                    break
-    reading.metadata = {**reading.metadata, **_scalars(found)}
+    if found := json_map(given):
+        _take(reading, found)
 
 
 def add_associations(reading: Reading, attributes: Mapping[str, Any], prefix: str, *, is_json: bool = False) -> None:
     """Take the attributes with a prefix as metadata: what the program said of its own span."""
-    found = {
-        name[len(prefix) :]: (unquoted(attributes[name]) if is_json else attributes[name])
-        for name in _with_prefix(tuple(attributes), prefix)
-    }
-    if found:
-        add_metadata(reading, found)
+    named = _with_prefix(tuple(attributes), prefix)
+    if named:
+        found = {key: attributes[name] for name, key in named}
+        _take(reading, {key: unquoted(value) for key, value in found.items()} if is_json else found)
 
 
 @lru_cache(maxsize=256)
-def _with_prefix(names: tuple[str, ...], prefix: str) -> tuple[str, ...]:
-    return tuple(name for name in names if name.startswith(prefix))
+def _with_prefix(names: tuple[str, ...], prefix: str) -> tuple[tuple[str, str], ...]:
+    """Return the names with a prefix, each also without it."""
+    return tuple((name, name[len(prefix) :]) for name in names if name.startswith(prefix))
+
+
+def _take(reading: Reading, found: Mapping[str, Any]) -> None:
+    if not _IDENTIFIERS.isdisjoint(found):
+        for field, names in _FROM_METADATA:
+            if getattr(reading, field) is None:
+                for name in names:
+                    if name in found and (value := text(found[name])) is not None:
+                        setattr(reading, field, value)
+                        break
+    if said := _scalars(found):
+        reading.metadata = {**reading.metadata, **said} if reading.metadata else said
 
 
 def _scalars(found: Mapping[str, Any]) -> dict[str, Any]:
