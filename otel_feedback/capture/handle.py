@@ -159,8 +159,10 @@ class Action(Facts):
             open_actions.pop(next(iter(open_actions)), None)
         if lazy is not None:
             above = lazy.parent
-            is_below_own = parent is not None and parent.lazy is not None and above is parent.lazy.context
-            lazy.announce(context, is_apart=above is None or (is_below_own and not parent.has_place))
+            is_apart = above is None or (
+                parent is not None and parent.lazy is not None and above is parent.lazy.context and not parent.has_place
+            )
+            lazy.announce(context, is_apart=is_apart)
         recorder = now.recorder
         if recorder is not None:
             if recorder.notes_starts:

@@ -17,7 +17,7 @@ import msgspec
 from otel_feedback.convert.usage import TokenUsage
 from otel_feedback.convert.values import SAYING, amount, count, text, texts
 
-__all__ = ["CallUsage", "Reading", "Table", "Tokens"]
+__all__ = ["MOST_PLANS", "CallUsage", "Reading", "Table", "Tokens"]
 
 
 STREAMS: Final = ("gen_ai.request.stream", "gen_ai.is_streaming", "llm.is_streaming")

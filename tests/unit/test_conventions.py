@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
+from otel_feedback.convert.conventions.genai import TABLE
+from otel_feedback.convert.reading import MOST_PLANS, Reading
 from otel_feedback.convert.rules import Rules
+from otel_feedback.convert.usage import TokenUsage
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.journal.memory import MemoryJournal
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
@@ -168,3 +171,20 @@ def test_who_it_was_for(attributes: dict[str, Any]):
 )  # fmt: skip
 def test_what_it_says_that_it_cost(attributes: dict[str, Any]):
     check(attributes, {"own_cost": 0.5, "cost_estimate": 0.5})
+
+
+def test_attributes_are_read_the_same_whatever_stands_beside_and_before_them():
+    """What is to be read is remembered by the names of a span's attributes, which may be any, and new each time."""
+    said = {
+        **CHAT,
+        "gen_ai.response.model": "b",
+        "gen_ai.request.model": "a",
+        "gen_ai.usage.input_tokens": 3,
+        "tags": ["t"],
+    }
+    readings = [TABLE.read({f"beside.{number}": number, **said}, "llm") for number in range(2 * MOST_PLANS)]
+    readings += [TABLE.read(dict(reversed(said.items())), "llm"), TABLE.read(said, "llm")]
+    assert readings == [Reading(kind="llm", model="b", usage=TokenUsage(3), tags=("t",))] * len(readings)
+    assert TABLE.read(dict.fromkeys((f"other.{number}" for number in range(len(said))), "x"), "llm") == Reading(
+        kind="llm"
+    )
