@@ -69,7 +69,7 @@ _ATTRIBUTES = {
 _ELSEWHERE = {
     "Settings": "Everything that can be set, read and checked. Its fields: [configuration](configuration.md).",
     "OutcomeEvent": "How one action ended. Its fields: [events](events.md).",
-    "Feedback": "What somebody found of an action, or of a run. Its fields: [the record](feedback-giving.md#the-record).",
+    "Feedback": "What somebody found of an action, or of a run. Its fields: [the record](feedback/giving.md#the-record).",
 }
 _NOT_MADE_BY_USERS = frozenset({
     "Action", "CallUsage", "CapturedEvents", "Choice", "Convention", "FeedbackPipeline", "ReceivedEvent",

@@ -19,7 +19,7 @@ from tests.support import ROOT
 
 __all__ = ["PAGES", "Block", "blocks", "blocks_of", "commands", "is_printed"]
 
-PAGES = sorted({ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")})
+PAGES = sorted({ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")})
 
 _FENCE = re.compile(
     r"^(?:[ ]*<!-- (?P<mark>[^\n]*?) -->\n)?(?P<indent>[ ]*)```(?P<language>\w*)(?P<info>[^\n]*)\n"

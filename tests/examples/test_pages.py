@@ -84,10 +84,10 @@ def test_quickstart_with_kafka(kafka_broker: KafkaBroker, tmp_path: Path) -> Non
     assert is_printed(reader.prints or "", done.stdout), done.stdout
 
 
-@pytest.mark.parametrize("page", ["consuming", "feedback-reading"])
+@pytest.mark.parametrize("page", ["consuming", "feedback/reading"])
 def test_consuming_with_kafka(page: str, kafka_broker: KafkaBroker, tmp_path: Path) -> None:
     """Its programs, one after the other, on topics of their own."""
-    topic = f"{TOPIC}-{page}"
+    topic = f"{TOPIC}-{page.replace('/', '-')}"
     kafka_broker.create_topic(topic, partitions=6)
     for kind in ("dlq", "feedback"):
         kafka_broker.create_topic(f"{topic}-{kind}")
@@ -110,7 +110,7 @@ def test_consuming_with_kafka(page: str, kafka_broker: KafkaBroker, tmp_path: Pa
 
 def test_blocks_that_need_kafka_are_all_run() -> None:
     pages = {block.page for block in PYTHON if block.mark == NEEDS_KAFKA}
-    assert pages == {"docs/consuming.md", "docs/feedback-reading.md", "docs/quickstart.md"}
+    assert pages == {"docs/consuming.md", "docs/feedback/reading.md", "docs/quickstart.md"}
 
 
 @pytest.mark.parametrize("block", [b for page in PAGES for b in blocks(page, "json")], ids=lambda block: block.where)
