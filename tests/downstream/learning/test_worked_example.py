@@ -36,3 +36,4 @@ def test_from_the_first_event_to_a_better_choice(tmp_path: Path) -> None:
         for line in lines.splitlines():
             pattern = ".*".join(re.escape(part.strip()) for part in line.split("…"))
             assert re.search(pattern, done.stdout), f"{command}: {line}\n{done.stdout}"
+        assert "metadata." not in done.stdout, "what the package notes itself is no property of an action"

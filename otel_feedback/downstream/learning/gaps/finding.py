@@ -30,7 +30,7 @@ MOST_VALUES, MOST_DIMENSIONS = 30, 30
 MOST_GAPS = 20
 """By metric."""
 EXAMPLES = 3
-_OWN = ("agent", "action", "tool", "model", "tenant", "tag")
+_OWN = ("agent", "action", "tool", "model", "tenant", "variant", "tag")
 _WORSE_THAN_EITHER = math.log(0.01)
 _NEARLY = 0.9
 """How much two slices have in common, of what either has, to be called the same."""

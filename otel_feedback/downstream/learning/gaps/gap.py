@@ -22,7 +22,7 @@ SORTS: Mapping[str, str] = {"lost": "lost", "cost": "cost", "time": "took_ms"}
 
 
 class Slice(msgspec.Struct, frozen=True):
-    """One value of a dimension: `agent`, `action`, `tool`, `model`, `tenant`, `tag`, or `metadata.<key>`."""
+    """One value of a dimension: `agent`, `action`, `tool`, `model`, `tenant`, `variant`, `tag`, or `metadata.<key>`."""
 
     dimension: str
     value: str
