@@ -133,6 +133,7 @@ _FIXTURES = {
 _FILES = {
     "tests/integration/test_regions.py": [_KAFKA, _TOOLS],
     "tests/integration/test_tenant_acls.py": [_KAFKA, _TOOLS],
+    "tests/beside/test_oldest_duckdb.py": [Kept("environment beside-oldest-duckdb", "beside-oldest-duckdb-", 40, 170)],
     "tests/beside/test_oldest_sdk.py": [Kept("environment beside-oldest-sdk", "beside-oldest-sdk-", 40, 150)],
     "tests/live/test_live.py": [Kept("environment live", "live-", 40, 290)],
 }

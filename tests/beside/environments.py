@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.stack.virtualenvs import programs_beside_ours
 
 REQUIREMENTS = Path(__file__).parent / "requirements"
-NAMES = ("genai", "oldest-sdk", "processes", "servers", "vendors")
+NAMES = ("genai", "oldest-duckdb", "oldest-sdk", "processes", "servers", "vendors")
 
 
 def environment_of(name: str) -> Path:

@@ -99,7 +99,7 @@ def _read(source: Source, selection: Selection, condition: str) -> tuple[list[Ou
     """Return the outcomes for which a condition holds, which no revision changes, and what was said of them, the newest first."""
     with opened(source, selection, None, keep=condition) as tables:
         # looked up among the records, not after all of them have been compared
-        found = highest(f"SELECT * FROM events WHERE {condition}")
+        found = highest(f"SELECT * FROM main.events WHERE {condition}")
         text = f"SELECT {SELECTED} FROM ({found}) WHERE {selection.condition()}"
         events = list(events_of(watched(tables, lambda: tables.ask(text))))
         ids = ", ".join(literal(event.event_id) for event in events)

@@ -66,6 +66,7 @@ class ParquetFiles:
                 "threads": THREADS,
                 "temp_directory": str(folder.unfinished / "spill"),
                 "autoinstall_known_extensions": False,
+                "python_enable_replacements": False,
             }
         )
         self._run("SET TimeZone = 'UTC'")

@@ -105,7 +105,7 @@ def feedback_in_log(
     """
     connection.execute(
         "SELECT json::VARCHAR, filename FROM read_json_objects(?, format='newline_delimited', ignore_errors=true, filename=true)"
-        f" WHERE contains(json::VARCHAR, '{MARK.decode()}') AND json ->> '$.status' IS NULL",
+        f" WHERE contains(json::VARCHAR, '{MARK.decode()}') AND (json ->> '$.status') IS NULL",
         [[str(path) for path in paths]],
     )
     while rows := connection.fetchmany(_AT_ONCE):

@@ -131,6 +131,7 @@ class Tables:
         """A folder that is gone with this."""
         self.connection = duckdb.connect(config={
             "autoinstall_known_extensions": "false", "autoload_known_extensions": "true",
+            "python_enable_replacements": "false",  # what is no table is none, whatever variables are called
             "temp_directory": str(self.folder),
         })  # fmt: skip
         self.connection.execute("SET TimeZone = 'UTC'")
@@ -163,7 +164,7 @@ class Tables:
             feedback: The SELECT of all records of feedback; None: there are none, and nothing is joined.
         """
         self.connection.execute(f"CREATE OR REPLACE VIEW events AS {events}")
-        self.connection.execute(f"CREATE OR REPLACE VIEW outcomes_alone AS {outcomes or highest('FROM events')}")
+        self.connection.execute(f"CREATE OR REPLACE VIEW outcomes_alone AS {outcomes or highest('FROM main.events')}")
         for name, columns in PIPELINE_COLUMNS.items():
             self.connection.execute(f"CREATE OR REPLACE VIEW {name} AS {pipeline.get(name, select_nothing(columns))}")
         self._make_views(feedback)

@@ -103,7 +103,7 @@ class Mirror:
         self._aside = TemporaryDirectory(prefix="otel-feedback-ui-")
         connection = duckdb.connect(config={
             "memory_limit": MEMORY, "threads": THREADS, "temp_directory": self._aside.name,
-            "autoinstall_known_extensions": "false",
+            "autoinstall_known_extensions": "false", "python_enable_replacements": "false",
         })  # fmt: skip
         connection.execute("SET GLOBAL TimeZone = 'UTC'")
         self.connection = connection
