@@ -5,11 +5,11 @@ Input: options under kafka-python's names, which are those of the settings. Outp
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
 from otel_feedback.errors import ConfigError
+from otel_feedback.logger import get_logger
 
 __all__ = [
     "COUNTERPARTS", "LEAST_REQUEST_BYTES", "MOST_REQUEST_BYTES", "NOT_IN_GREENLETS", "properties_of", "require_counterparts", "require_gssapi",
@@ -82,7 +82,7 @@ def require_gssapi() -> None:
 
     properties = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "GSSAPI", "sasl.kerberos.kinit.cmd": ""}
     try:
-        confluent_kafka.Producer(properties, logger=logging.getLogger(__name__))  # which connects nowhere
+        confluent_kafka.Producer(properties, logger=get_logger(__name__))  # which connects nowhere
     except confluent_kafka.KafkaException as exc:
         expected = (
             "another mechanism, since KAFKA_CLIENT is confluent, and the librdkafka that is installed has no GSSAPI: build "

@@ -48,7 +48,8 @@ class Topic(NamedTuple):
     @property
     def feedback(self) -> str:
         """The name of the topic of feedback; to be made."""
-        return f"{self.name}-feedback"
+        shared, of_tenants, _ = self.name.partition(".{tenant}")
+        return f"{shared}-feedback{of_tenants}"
 
     def give(self, given: Sequence[feedback.Feedback]) -> None:
         """Produce feedback, plainly."""

@@ -140,9 +140,9 @@ class MixedActions:
         return act.event_id
 
 
-def test_records_that_are_too_large_block_no_others(strict: Strict) -> None:
+def test_records_that_are_too_large_block_no_others(strict: Strict, client: str) -> None:
     """Each is on the topic, cut to fit or not, or counted as lost; small ones all arrive, in order."""
-    topic = "small-records"
+    topic = f"small-records-{client}"
     strict.broker.create_topic(topic, partitions=3)
     mixed = MixedActions()
     pipeline = configure(strict.bootstrap_servers, topic, kafka_compression="none")
@@ -166,8 +166,8 @@ def test_records_that_are_too_large_block_no_others(strict: Strict) -> None:
 
 
 @pytest.mark.brief
-def test_events_wait_for_a_topic_that_comes_later(strict: Strict) -> None:
-    topic = "comes-later"
+def test_events_wait_for_a_topic_that_comes_later(strict: Strict, client: str) -> None:
+    topic = f"comes-later-{client}"
     off_s = median_without_kafka_s(100, PAUSE_S)
     pipeline = configure(strict.bootstrap_servers, topic)
     with Stream(pause_s=PAUSE_S) as stream:
@@ -199,8 +199,8 @@ def test_the_error_names_the_topic_that_is_not_there(strict: Strict) -> None:
 
 
 @pytest.mark.parametrize("may", ["nothing", "DESCRIBE"])
-def test_events_wait_for_the_right_to_write(may: str, strict: Strict) -> None:
-    topic = f"user-may-{may.lower()}"
+def test_events_wait_for_the_right_to_write(may: str, strict: Strict, client: str) -> None:
+    topic = f"user-may-{may.lower()}-{client}"
     strict.broker.create_topic(topic, partitions=3, config=PATIENT_TOPIC)
     if may != "nothing":
         strict.allow(may, topic)
@@ -216,8 +216,8 @@ def test_events_wait_for_the_right_to_write(may: str, strict: Strict) -> None:
     assert pipeline.shutdown(10) is True
 
 
-def test_a_right_that_is_taken_away_and_given_back(strict: Strict) -> None:
-    topic = "user-may-again"
+def test_a_right_that_is_taken_away_and_given_back(strict: Strict, client: str) -> None:
+    topic = f"user-may-again-{client}"
     strict.broker.create_topic(topic, partitions=3, config=PATIENT_TOPIC)
     strict.allow("WRITE", topic)
     pipeline = strict.configure_as_user(topic)

@@ -40,13 +40,15 @@ def broker(proxy: SlowProxy) -> Iterator[KafkaBroker]:
         yield started
 
 
-def test_the_agent_goes_on_at_its_pace_and_everything_arrives(proxy: SlowProxy, broker: KafkaBroker) -> None:
+def test_the_agent_goes_on_at_its_pace_and_everything_arrives(
+    proxy: SlowProxy, broker: KafkaBroker, client: str
+) -> None:
     """Medians of interleaved rounds: with the slow broker against with Kafka switched off."""
     off_s: list[float] = []
     slow_s: list[float] = []
     for round_ in range(ROUNDS):
         off_s.append(median_without_kafka_s(STEPS, PAUSE_S))
-        topic = f"round-{round_}"
+        topic = f"round-{round_}-{client}"
         broker.create_topic(topic, partitions=3)
         forwarded_bytes = proxy.forwarded_bytes
         pipeline = configure(proxy.address, topic)
@@ -66,20 +68,21 @@ def test_the_agent_goes_on_at_its_pace_and_everything_arrives(proxy: SlowProxy, 
 
 
 def test_what_does_not_get_through_in_time_goes_in_smaller_batches(
-    proxy: SlowProxy, broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch
+    proxy: SlowProxy, broker: KafkaBroker, client: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A full batch takes longer than the worker waits for it. A tenth of the time, on a line as much wider, is the same."""
     proxy.delay_s, proxy.bytes_per_s = 0.02, 100_000
     give_up_after(2.0, monkeypatch)
-    broker.create_topic("narrow", partitions=1)
-    pipeline = configure(proxy.address, "narrow", kafka_compression="none")
+    topic = f"narrow-{client}"
+    broker.create_topic(topic, partitions=1)
+    pipeline = configure(proxy.address, topic, kafka_compression="none")
     events = 1_500
     for number in range(events):
         with feedback.action("step", run_id="one", metadata={"step": number, "text": "x" * 500}):
             pass
     assert pipeline.force_flush(DELIVERY_TIMEOUT_S * 4) is True, account(pipeline)
     kafka = account(pipeline)
-    records = kafka_clients.read_to_end(broker.bootstrap_servers, "narrow")
+    records = kafka_clients.read_to_end(broker.bootstrap_servers, topic)
     steps = list(dict.fromkeys(json.loads(record.value or b"")["metadata"]["step"] for record in records))
     assert steps == list(range(events)), "all, in order"
     print(f"\n{len(records) - events} sent twice, {kafka['retries']} retries")

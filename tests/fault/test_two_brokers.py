@@ -67,8 +67,8 @@ def cluster() -> Iterator[Cluster]:
             yield Cluster(first, second)
 
 
-def test_leaders_that_are_elected_to_and_fro(cluster: Cluster) -> None:
-    topic = "elected"
+def test_leaders_that_are_elected_to_and_fro(cluster: Cluster, client: str) -> None:
+    topic = f"elected-{client}"
     cluster.create_topic(topic)
     pipeline = configure(cluster.bootstrap_servers, topic)
     with Stream(runs=RUNS) as stream:
@@ -80,8 +80,8 @@ def test_leaders_that_are_elected_to_and_fro(cluster: Cluster) -> None:
     assert pipeline.shutdown(10) is True
 
 
-def test_a_leader_that_dies_and_comes_back(cluster: Cluster) -> None:
-    topic = "inherited"
+def test_a_leader_that_dies_and_comes_back(cluster: Cluster, client: str) -> None:
+    topic = f"inherited-{client}"
     cluster.create_topic(topic)
     cluster.prefer_leader(topic, 2)
     pipeline = configure(cluster.bootstrap_servers, topic)
