@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
+from collections.abc import Iterable
 from datetime import datetime, timezone
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
 from otel_feedback import OutcomeStatus
@@ -20,6 +23,7 @@ from otel_feedback.logger import number_of
 __all__ = [
     "UNKNOWN",
     "Mark",
+    "PlainConsole",
     "count",
     "dollars",
     "duration",
@@ -57,31 +61,50 @@ _STATUS_MARKS = {
 }
 
 
+_OBEYED = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069]")
+"""What a terminal would obey rather than show: control characters, and those that turn the direction of what follows."""
+
+
+class PlainConsole(Console):
+    """A console that does not emphasize of itself, and on which texts of others are no more than texts."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, emoji=False, markup=False, **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Give what there is to be written, without what a terminal would obey, but for what this console says itself."""
+        for segment in super().render(renderable, options):
+            if segment.control is None and _OBEYED.search(segment.text):
+                yield Segment(_OBEYED.sub("", segment.text), segment.style)
+            else:
+                yield segment
+
+
 def open_console() -> Console:
     """Return a console on stdout; `is_terminal` says whether it may move the cursor and use colours."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal of another encoding shows ?, and nothing breaks
     rich_terminal = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return Console(force_terminal=rich_terminal, no_color=not rich_terminal, highlight=False, emoji=False, markup=False)
+    return PlainConsole(force_terminal=rich_terminal, no_color=not rich_terminal)
 
 
 def progress_console() -> Console | None:
     """Return a console on stderr to show progress on; None where nobody would see it move."""
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         return None
-    return Console(stderr=True, no_color=bool(os.environ.get("NO_COLOR")), highlight=False, emoji=False, markup=False)
+    return PlainConsole(stderr=True, no_color=bool(os.environ.get("NO_COLOR")))
 
 
 def failed(found: str, todo: str) -> None:
     """Say on stderr why a command cannot do its work, and what to do."""
-    console = Console(stderr=True, highlight=False, emoji=False, markup=False)
+    console = PlainConsole(stderr=True)
     console.print(Text("error: ", "bold red").append(found, "none"), soft_wrap=True)
     console.print(Text(f"  -> {todo}"), soft_wrap=True)
 
 
 def remark(text: str) -> None:
     """Say something on stderr that is no error."""
-    console = Console(stderr=True, highlight=False, emoji=False, markup=False)
+    console = PlainConsole(stderr=True)
     console.print(Text(text, "yellow"), soft_wrap=True)
 
 

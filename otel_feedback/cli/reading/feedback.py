@@ -10,7 +10,7 @@ from rich.text import Text
 
 from otel_feedback.cli.console import UNKNOWN, duration
 
-__all__ = ["feedback_line", "feedback_names", "shown"]
+__all__ = ["feedback_line", "feedback_names"]
 
 GAP = 2
 MOST_LABELS = 3
@@ -25,10 +25,10 @@ def feedback_names(names: Sequence[Mapping[str, Any]]) -> Table:
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("Labels", no_wrap=True, overflow="ellipsis")
     for row in names:
-        labels = [f"{shown(label)} {count:,}" for label, count in row["labels"].items()]
+        labels = [f"{label} {count:,}" for label, count in row["labels"].items()]
         more = len(labels) - MOST_LABELS
         table.add_row(
-            Text(shown(row["name"])), row["source"], f"{row['count']:,}", _score(row["score"]), _after(row["delay_s"]),
+            Text(row["name"]), row["source"], f"{row['count']:,}", _score(row["score"]), _after(row["delay_s"]),
             Text(", ".join(labels[:MOST_LABELS]) + (f", {more} more" if more > 0 else "")),
         )  # fmt: skip
     return table
@@ -36,21 +36,16 @@ def feedback_names(names: Sequence[Mapping[str, Any]]) -> Table:
 
 def feedback_line(given: Mapping[str, Any]) -> Text:
     """Return one as a line: what was said, by whom, and how long after the end."""
-    text = Text(shown(given["name"]), "bold")
-    parts = [_score(given["score"]) if given["score"] is not None else None, given["label"] and shown(given["label"])]
+    text = Text(given["name"], "bold")
+    parts = [_score(given["score"]) if given["score"] is not None else None, given["label"]]
     text.append("".join(f" {part}" for part in parts if part), "not bold")
-    whose = given["source"] if given["by"] is None else f"{given['source']} {shown(given['by'])}"
+    whose = given["source"] if given["by"] is None else f"{given['source']} {given['by']}"
     delay_s = given["delay_s"]
     later = (
         "" if delay_s is None else f", {duration(abs(delay_s) * 1e3)} {'after' if delay_s >= 0 else 'before'} its end"
     )
     text.append(f"  {whose}{later}", "not bold dim")
     return text
-
-
-def shown(text: str) -> str:
-    """Return a text of others without what a terminal would obey."""
-    return "".join(each if each.isprintable() or each == "\n" else " " for each in text)
 
 
 def _after(delay_s: float | None) -> str:

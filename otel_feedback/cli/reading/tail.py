@@ -17,7 +17,7 @@ from rich.text import Text
 from otel_feedback import OutcomeEvent, OutcomeStatus
 from otel_feedback.cli.console import count, dollars, duration, number_of, open_console, remark, write
 from otel_feedback.cli.outcomes import NARROW, OUTCOME, Column, Rows
-from otel_feedback.cli.reading.feedback import feedback_line, shown
+from otel_feedback.cli.reading.feedback import feedback_line
 from otel_feedback.cli.reading.feeds import open_feed
 from otel_feedback.cli.reading.records import Record, id_of, is_wanted, time_of
 from otel_feedback.cli.reading.selection import said_of
@@ -55,7 +55,7 @@ def _line_of(given: Feedback) -> Text:
     line.append(f"{given.timestamp.astimezone(timezone.utc).strftime('%H:%M:%S')}  ", "dim")
     line.append_text(feedback_line({**msgspec.structs.asdict(given), "delay_s": None}))
     of = given.run_id if given.target == "run" else given.event_id
-    return line.append(f"  of {given.target} {shown(of or '')}", "not bold dim")
+    return line.append(f"  of {given.target} {of or ''}", "not bold dim")
 
 
 def run(

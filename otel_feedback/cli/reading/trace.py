@@ -15,7 +15,7 @@ from rich.text import Text
 from otel_feedback import OutcomeEvent, OutcomeStatus
 from otel_feedback.cli.console import count, dollars, duration, failed, marks, moment, open_console, write, write_whole
 from otel_feedback.cli.outcomes import Node, began, cut, nested, tree_of, why
-from otel_feedback.cli.reading.feedback import feedback_line, shown
+from otel_feedback.cli.reading.feedback import feedback_line
 from otel_feedback.cli.reading.rows import SELECTED, events_of, feedback_of
 from otel_feedback.cli.reading.source import Source, answering, opened, source_of, tell, watched
 from otel_feedback.downstream.tables.selection import Selection, literal
@@ -176,7 +176,7 @@ def _said(events: Sequence[OutcomeEvent], given: Sequence[Mapping[str, Any]]) ->
             of = "the run" if row["target"] == "run" else names[row["counts_for"]]
             yield feedback_line(row).append(f"  {of}", "not bold")
             if row["comment"]:
-                yield Padding(Text(shown(row["comment"])), (0, 0, 0, 2))
+                yield Padding(Text(row["comment"]), (0, 0, 0, 2))
 
 
 def _gaps(events: Sequence[OutcomeEvent]) -> Iterator[RenderableType]:

@@ -16,12 +16,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
 from otel_feedback.cli import env_file
-from otel_feedback.cli.console import failed, number_of, progress_console, size
+from otel_feedback.cli.console import PlainConsole, failed, number_of, progress_console, size
 from otel_feedback.cli.kafka.admin import check_network, open_admin
 from otel_feedback.cli.kafka.problem import KafkaSetupError
 from otel_feedback.downstream.store import manifest as manifests
@@ -212,7 +211,7 @@ class _Saying:
 
     def note(self, text: str) -> None:
         """Write one line."""
-        console = self._shown_on or Console(stderr=True, highlight=False, emoji=False, markup=False, no_color=True)
+        console = self._shown_on or PlainConsole(stderr=True, no_color=True)
         console.print(Text(text), soft_wrap=True)
 
     @contextmanager

@@ -106,7 +106,7 @@ def test_trace_says_what_was_said_of_the_run(log: Path, capsys: pytest.CaptureFi
     lines = out[out.index("What was said of it") :].split("\n")
     assert [line.strip() for line in lines[1:4]] == [
         "user_rating 0.50 meh  human u-2, 10.0 min after its end  planner plan",
-        "so-so  [31m",
+        "so-so [31m",
         "user_rating 1.00  human u-1, 60.00 s after its end  planner plan",
     ]
     assert "\x1b" not in out

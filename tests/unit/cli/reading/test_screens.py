@@ -329,3 +329,27 @@ def test_a_long_read_shows_how_far_it_is_and_ctrl_c_ends_it(log: Path) -> None:
     assert terminal.read_to_end() == 130
     assert "Traceback" not in terminal.output
     assert terminal.output.rindex("\x1b[?25h") > terminal.output.rindex("\x1b[?25l"), "the cursor is back"
+
+
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202etxt"
+"""Another title, an empty screen, another colour, and what follows from right to left."""
+
+
+@needs_pty
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "tables"])
+def test_what_others_wrote_is_shown_and_not_obeyed(name: str, tmp_path: Path) -> None:
+    log = tmp_path / "outcomes.jsonl"
+    hostile = OutcomeEvent(
+        action_type=f"act {HOSTILE}", status=OutcomeStatus.FAILURE, agent_name=f"planner {HOSTILE}", run_id="run-2",
+        workflow_id=HOSTILE, error_type="Oops", error_message=f"it says {HOSTILE}", stack_trace=HOSTILE, tags=(HOSTILE,),
+        metadata={"said": HOSTILE},
+    )  # fmt: skip
+    log.write_bytes(encode(hostile) + b"\n")
+    command = [*COMMAND, *COMMANDS[name], "--from", str(log)]
+    terminal = Terminal(command, 120, tmp_path)
+    assert terminal.read_to_end() == 0, terminal.output
+    piped = subprocess.run(command, capture_output=True, text=True, check=True, env=environment(COLUMNS="120")).stdout
+    for output in (terminal.output, piped):
+        assert "planner" in output or name == "windows", output
+        assert not re.search("\x1b]|\x07|\x1b\\[2J|\x9b|\u202e", output), ascii(output)
+    assert ESCAPE not in piped
