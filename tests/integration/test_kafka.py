@@ -151,9 +151,8 @@ def test_keys_are_partitioned_as_kafkas_own_producers_do(kafka_broker: KafkaBrok
     assert all(len(used) == 1 for used in partitions.values())
 
 
-@pytest.mark.usefixtures("client")
 def test_a_record_that_the_broker_refuses_is_counted_kept_and_blocks_nobody(
-    kafka_broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    client: str, kafka_broker: KafkaBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
     import os
     from pathlib import Path
@@ -169,8 +168,11 @@ def test_a_record_that_the_broker_refuses_is_counted_kept_and_blocks_nobody(
     assert pipeline.force_flush(30) is False, "one was not acknowledged"
     kafka = pipeline.metrics()["exporters"]["kafka"]
     assert (kafka["delivered"], kafka["pending"], kafka["lost"]) == (19, 0, {"too_large": 1})
-    read = kafka_clients.read_topic(kafka_broker.bootstrap_servers, topic, 19)
-    assert [json.loads(r.value or b"")["metadata"]["i"] for r in read] == [i for i in range(20) if i != 7]
+    read = kafka_clients.read_to_end(kafka_broker.bootstrap_servers, topic)
+    arrived = [json.loads(r.value or b"")["metadata"]["i"] for r in read]
+    if client == "confluent":  # librdkafka gives up what is under way behind a refusal, and may have sent it
+        arrived = list(dict.fromkeys(arrived))
+    assert arrived == [i for i in range(20) if i != 7]
     assert "kafka refused event" in caplog.text
     [kept] = lines_in(Path(os.environ["OTEL_FEEDBACK_LOG_FILE"]))
     assert (kept["refused_by"], kept["reason"], kept["event"]["metadata"]["i"]) == ("kafka", "too_large", 7)
