@@ -28,7 +28,7 @@ __all__ = ["ParquetFiles", "is_about_data"]
 BY_TENANT = " ORDER BY tenant_id, coalesce(end_time, timestamp)"
 """How rows lie in a file that was sorted out: what is read of one tenant are few groups of rows, and all else as before."""
 
-LEAST_MEMORY_MB = 128
+LEAST_MEMORY_MB = 192
 """What DuckDB may take for a file of usual events."""
 MOST_MEMORY_MB = 2_048
 """What it may take for one of the largest, of which a group of rows alone has some hundred megabytes."""
