@@ -3,8 +3,8 @@
     event ──► ring                on the agent's thread: encode, ring, journal; microseconds, no waiting
          └──► Delivery ──► destinations
 
-Guarantee: `appended = delivered + pending + sum(lost)` for each exporter, at any moment and after the end.
-Safe from any thread. A forked child starts with a journal and workers of its own; what was pending is the parent's.
+Guarantee: `appended = delivered + pending + sum(lost)` for each exporter, at any moment and after the end. Safe from any
+thread. A forked child starts with a journal and workers of its own; what was pending is the parent's.
 """
 
 from __future__ import annotations
@@ -186,9 +186,8 @@ class FeedbackPipeline:
             return None
         if key != event.trace_id:
             key = self._key_of(key, event, screened.event)
-        event, payload = screened.event, screened.payload
-        self._ring.append(event)
-        if not self._delivery.append(key, payload, event, sampled):
+        self._ring.append(event := screened.event)
+        if not self._delivery.append(key, screened.payload, event, sampled):
             self._reject_late(event.event_id)
             return None
         if self.measuring.is_on:
@@ -260,8 +259,8 @@ class FeedbackPipeline:
         require("count", count, int, "a whole number")
         self.outcomes.catch_up(LONG_S)
         wanted = {"status": status, "agent_name": agent_name, "action_type": action_type, "workflow_id": workflow_id}
-        given = [(name, value) for name, value in wanted.items() if value is not None]
-        return self._ring.newest(count, lambda event: all(getattr(event, name) == value for name, value in given))
+        given = {name: value for name, value in wanted.items() if value is not None}
+        return self._ring.newest(count, lambda event: all(getattr(event, name) == given[name] for name in given))
 
     def find_recent(self, *, event_id: str | None = None, run_id: str | None = None) -> OutcomeEvent | None:
         """Return the newest event of this id, or of this run, of those that `get_recent_events()` sees."""
@@ -304,9 +303,8 @@ class FeedbackPipeline:
 
     def _count_not_recorded(self) -> dict[str, int]:
         not_recorded = self.unrecorded.by_reason()
-        if self.enabled and (early := unrecorded()):
-            not_recorded["before_configure"] = early
-        return not_recorded
+        early = unrecorded() if self.enabled else 0
+        return {**not_recorded, "before_configure": early} if early else not_recorded
 
     def force_flush(self, timeout_s: float = 30.0) -> bool:
         """Deliver what was recorded so far; wait at most `timeout_s` seconds.
@@ -330,9 +328,9 @@ class FeedbackPipeline:
         Returns:
             True when everything that was ever recorded has been acknowledged by every exporter.
         """
-        limit_s = self._shutdown_timeout_s if timeout_s is None else max(0.0, timeout_s)
         if not HERE[0]:
             begin_anew()
+        limit_s = self._shutdown_timeout_s if timeout_s is None else max(0.0, timeout_s)
         return self._ending.run(limit_s, self._close, self._ways_out.finish)
 
     def end_in_child(self) -> bool:

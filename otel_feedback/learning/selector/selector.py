@@ -331,9 +331,8 @@ class AgentSelector:
             self._is_running = False
 
     def _renew_locks(self) -> None:
-        self._lock = (
-            threading.Lock()
-        )  # what is known; held while a file is written, so never asked for by an agent's thread
+        # what is known; held while a file is written, so never asked for by an agent's thread
+        self._lock = threading.Lock()
         self._weighing = threading.Lock()  # who is excluded, and the table: held for a millisecond
 
     def renew_after_fork(self) -> None:
