@@ -38,8 +38,8 @@ function moments(_plot, splits, _axis, _space, step) {
 /**
  * A picture with heading and legend.
  *
- * series: [{key, label, colour: a custom property of the style sheet, values, mark: an element or null, total}], the
- * lowest first where stacked. `isWhole`: it counts. `show` formats a value, `t` is in seconds, `chosen(from_s, to_s)` is told of a drag.
+ * series: [{key, label, colour: a custom property of the style sheet, values, mark: an element or null, total, show: for
+ * its own values}], the lowest first where stacked. `isWhole`: it counts. `show` formats a value, `t` is in seconds, `chosen(from_s, to_s)` is told of a drag.
  */
 export class Chart {
   constructor({ title, note, height, stacked = false, isWhole = false, show, chosen, sync }) {
@@ -136,7 +136,7 @@ export class Chart {
     const known = place !== null && place !== undefined;
     fill(this.legend, this.series.map((one) =>
       h("li", {}, one.mark ? one.mark() : h("span", { class: "key", style: { "--key": `var(${one.colour})` } }),
-        h("span", {}, one.label), h("b", {}, known ? this.show(one.values[place]) : one.total))));
+        h("span", {}, one.label), h("b", {}, known ? (one.show ?? this.show)(one.values[place]) : one.total))));
     if (known && this.t[place] !== undefined) {
       const at = new Date(this.t[place] * 1e3);
       this.legend.prepend(h("li", { class: "muted" }, this.step >= 86_400 ? dayFormat.format(at) : `${dayFormat.format(at)} ${clockFormat.format(at)}`));
