@@ -1,4 +1,4 @@
-"""What a browser saves: events, failures or costs as CSV or JSON, some thousand rows at a time."""
+"""What a browser saves: events, failures, costs or a comparison as CSV or JSON, some thousand rows at a time."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from otel_feedback.downstream.ui.reader import Reader
 
 __all__ = ["VIEWS", "export"]
 
-VIEWS = ("events", "failures", "cost")
+VIEWS = ("events", "failures", "cost", "experiments")
 AT_ONCE = 2_000
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula."""
 
 
-def export(reader: Reader, asked: Asked, view: str, form: str, by: str) -> Iterator[bytes]:
+def export(
+    reader: Reader, asked: Asked, view: str, form: str, by: str, own: Iterator[Sequence[Any]] | None = None
+) -> Iterator[bytes]:
     """Yield a file in pieces.
 
     Args:
@@ -31,8 +33,11 @@ def export(reader: Reader, asked: Asked, view: str, form: str, by: str) -> Itera
         view: Of VIEWS.
         form: `csv`, or `json`: an array of objects.
         by: What costs are told by.
+        own: The names of columns, and then rows, of a view that makes them itself.
     """
-    pieces = _events(reader, asked) if view == "events" else _groups(reader, asked, view, by)
+    pieces = (
+        own if own is not None else _events(reader, asked) if view == "events" else _groups(reader, asked, view, by)
+    )
     names = next(pieces)
     if form == "csv":
         yield _csv([names])

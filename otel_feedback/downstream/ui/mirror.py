@@ -98,7 +98,7 @@ class Mirror:
         self._name = secrets.token_hex(4)
         self._most_hot = most_hot
         self._lock = threading.RLock()  # a signal may come while this thread holds it
-        self._readers = set[Reader]()  # guarded by self._lock
+        self._running = set[duckdb.DuckDBPyConnection]()  # guarded by self._lock
         self._listeners: list[Callable[[], None]] = []
         self._known: dict[str, DataFile] = {}
         self._version: object = None
@@ -151,20 +151,28 @@ class Mirror:
     def open(self, tenant: str | None) -> Generator[Reader, None, None]:
         """Give what an asker may see: all, or one tenant's."""
         reader = Reader(self, tenant)
-        with self._lock:
-            self._readers.add(reader)
         try:
-            yield reader
+            with self.running(reader.cursor):
+                yield reader
+        finally:
+            reader.cursor.close()
+
+    @contextlib.contextmanager
+    def running(self, connection: duckdb.DuckDBPyConnection) -> Generator[None, None, None]:
+        """Have `interrupt` end the queries of a connection, too, which is another one than ours."""
+        with self._lock:
+            self._running.add(connection)
+        try:
+            yield
         finally:
             with self._lock:
-                self._readers.discard(reader)
-            reader.cursor.close()
+                self._running.discard(connection)
 
     def interrupt(self) -> None:
         """End the queries that are running, for who does not wait for them."""
         with self._lock:
-            for reader in self._readers:
-                reader.cursor.interrupt()
+            for connection in self._running:
+                connection.interrupt()
 
     def _run(self, text: str) -> list[tuple[object, ...]]:
         return self._own.execute(text).fetchall()

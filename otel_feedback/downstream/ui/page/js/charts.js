@@ -5,16 +5,17 @@ import { fill, h } from "./dom.js";
 
 const WHOLE = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat(); // there is no half of an action
 const HIDDEN_LEGEND = { show: false };
-const all = new Set();
+/** All pictures that are shown: {plot}. */
+export const all = new Set();
 const dayFormat = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 const clockFormat = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const secondFormat = new Intl.DateTimeFormat("en-GB", { minute: "2-digit", second: "2-digit" });
 
 const probe = document.body.appendChild(h("span", { hidden: true }));
 
-/** A colour of the style sheet as a canvas takes it, in light or dark. */
-function token(name) {
-  probe.style.setProperty("color", `var(${name})`);
+/** A colour of the style sheet as a canvas takes it, in light or dark; of less than all of it one sees through. */
+export function token(name, percent = 100) {
+  probe.style.setProperty("color", percent === 100 ? `var(${name})` : `color-mix(in srgb, var(${name}) ${percent}%, transparent)`);
   return getComputedStyle(probe).color;
 }
 
