@@ -85,7 +85,7 @@ class Experiments {
   #drawn(told) {
     const title = told.experiment ?? `${told.compare.replace("metadata.", "")}: ${told.values.join(" against ")}`;
     const against = told.variants.length > 1 && h("label", { class: "choice" }, h("span", {}, "Against"), h("select", { on: { change: (event) => this.#against(told, event.target.value) } },
-      told.variants.map((name) => h("option", { value: name, selected: name === told.baseline }, name))));
+      told.variants.map((name) => h("option", { value: name, selected: name === told.baseline }, name.length > 40 ? `${name.slice(0, 39)}…` : name))));
     return [
       h("section", { class: "comparison", "aria-label": "Comparison" },
         h("div", { class: "title-row" }, h("h2", {}, said(title, 120)), against),
