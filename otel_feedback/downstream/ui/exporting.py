@@ -54,7 +54,8 @@ def export(
 
 def _events(reader: Reader, asked: Asked) -> Iterator[Sequence[Any]]:
     reader.open_stored(asked.since, asked.until)
-    names = list(EVENT_COLUMNS)
+    reader.open_feedback()
+    kinds = {**EVENT_COLUMNS, "feedback_score": "DOUBLE", "feedback_count": "BIGINT"}
     # moments as text: DuckDB would want another library to make them Python's
     columns = ", ".join(
         f"strftime({name}, '%Y-%m-%dT%H:%M:%S.%fZ')"
@@ -62,9 +63,9 @@ def _events(reader: Reader, asked: Asked) -> Iterator[Sequence[Any]]:
         else f"{name}::VARCHAR"
         if kind == "JSON"
         else name
-        for name, kind in EVENT_COLUMNS.items()
+        for name, kind in kinds.items()
     )
-    yield names
+    yield list(kinds)
     answer = reader.cursor.execute(
         f"SELECT {columns} FROM outcomes WHERE {asked.whole_condition} ORDER BY event_time, event_id"
     )

@@ -50,16 +50,20 @@ FROM kept.hot AS h JOIN kept.kinds AS k USING (kind)
 WHERE h.key IN (SELECT hash(about) FROM touched WHERE target = 'event') OR h.run_id IN (FROM runs)
 """
 _COUNTED = """
-WITH those AS (
-    SELECT k.*, a.* EXCLUDE (tenant_id)
-    FROM kept.given AS k JOIN {rows} AS a ON k.about = CASE k.target WHEN 'event' THEN a.event_id ELSE a.run_id END
-    WHERE k.tenant_id IS NULL OR k.tenant_id IS NOT DISTINCT FROM a.tenant_id
-    QUALIFY target = 'event' OR row_number() OVER (
-        PARTITION BY feedback_id, k.tenant_id, target ORDER BY is_outermost DESC, event_time DESC, event_id DESC
+WITH named AS (
+    SELECT k.*, a.place FROM kept.given AS k JOIN touched_rows AS a ON k.about = a.event_id
+    WHERE k.target = 'event' AND (k.tenant_id IS NULL OR k.tenant_id IS NOT DISTINCT FROM a.tenant_id)
+),
+of_runs AS (
+    SELECT k.*, a.place FROM kept.given AS k JOIN touched_rows AS a ON k.about = a.run_id
+    WHERE k.target = 'run' AND (k.tenant_id IS NULL OR k.tenant_id IS NOT DISTINCT FROM a.tenant_id)
+    QUALIFY row_number() OVER (
+        PARTITION BY k.feedback_id, k.tenant_id ORDER BY a.is_outermost DESC, a.event_time DESC, a.event_id DESC
     ) = 1
 ),
 raters AS (
-    FROM those QUALIFY row_number() OVER (PARTITION BY feedback_id, place ORDER BY said_at DESC, tenant_id NULLS LAST) = 1
+    FROM (FROM named UNION ALL FROM of_runs)
+    QUALIFY row_number() OVER (PARTITION BY feedback_id, place ORDER BY said_at DESC, tenant_id NULLS LAST) = 1
 )
 SELECT place, avg(score) AS score, count(*)::INTEGER AS raters FROM raters GROUP BY place
 """
@@ -137,7 +141,7 @@ class Given:
         if found:
             self._run(
                 f"UPDATE kept.hot SET feedback_score = c.score, feedback_count = coalesce(c.raters, 0), given = {number}"
-                f" FROM (FROM touched_rows LEFT JOIN ({_COUNTED.format(rows='touched_rows')}) USING (place)) AS c"
+                f" FROM (FROM touched_rows LEFT JOIN ({_COUNTED}) USING (place)) AS c"
                 " WHERE hot.rowid = c.place"
             )
         self._run("DROP TABLE touched_rows")

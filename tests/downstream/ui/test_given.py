@@ -152,6 +152,16 @@ def test_a_tenant_sees_what_was_said_of_its_own(page: Server) -> None:
             close(now["totals"], feedback(own))
 
 
+def test_what_is_saved_of_events_has_what_was_said_of_them(page: Server) -> None:
+    rows = page.get(asked("api/export", "an agent", format="json", view="events"), token_of("acme"))
+    own = {event.event_id: event for event in chosen("an agent") if event.tenant_id == "acme"}
+    assert {row["event_id"] for row in rows} == own.keys()
+    for row in rows:
+        told = givens.measures([own[row["event_id"]]], COUNTS)
+        close(row, {"feedback_score": told["feedback_score"], "feedback_count": told["feedback_count"]})
+    assert any(row["feedback_count"] for row in rows)
+
+
 def test_a_run_has_what_was_said_of_each_of_its_actions(page: Server) -> None:
     rated = [event for event in OUTCOMES if event.event_id in COUNTS and event.tenant_id == "acme"]
     for event in rated[:5]:
