@@ -9,11 +9,13 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from otel_feedback import Feedback, OutcomeEvent, OutcomeStatus
 from otel_feedback.downstream.store import erasures
 from otel_feedback.downstream.store.folder import StoreFolder
+from otel_feedback.downstream.store.keeping import Limits
 from otel_feedback.downstream.ui.access import Token
 from otel_feedback.downstream.ui.mirror import Mirror
 from tests.downstream.tables import given as givens
@@ -84,6 +86,31 @@ def test_what_is_erased_counts_no_more(tmp_path: Path) -> None:
         mirror.look()
         left = [event for event in OUTCOMES[:40] if event.user_id != "u-1"]
         assert in_memory(mirror) == {event.event_id: (0.75, 1) for event in left}
+    finally:
+        mirror.close()
+
+
+def test_what_is_said_of_a_run_counts_for_what_is_left_of_it(tmp_path: Path) -> None:
+    """Its outermost action, which never ended, is of a day that expires."""
+    folder, mirror = StoreFolder(tmp_path / "store"), Mirror(StoreFolder(tmp_path / "store"))
+    day = made.BEGIN.replace(hour=12)
+    common: dict[str, Any] = {"action_type": "step", "run_id": "run-1", "root_event_id": "outer"}
+    outer = OutcomeEvent(event_id="outer", status=OutcomeStatus.PENDING, timestamp=day, start_time=day, **common)
+    later = day + timedelta(days=1)
+    inner = OutcomeEvent(event_id="inner", status=OutcomeStatus.SUCCESS, timestamp=later, end_time=later, **common)
+    said = Feedback(
+        feedback_id="said", target="run", run_id="run-1", score=0.5, name="user_rating", source="human",
+        timestamp=later + timedelta(days=1),
+    )  # fmt: skip
+    try:
+        write(folder, [outer, inner], given=[said])
+        mirror.look()
+        assert in_memory(mirror) == {"outer": (0.5, 1)}
+        age = datetime.now(timezone.utc) - day
+        other = msgspec.structs.replace(inner, event_id="other", run_id="run-2", root_event_id=None)
+        write(folder, [other], limits=Limits(retention_days=age.days - 0.6))
+        mirror.look()
+        assert in_memory(mirror) == {"inner": (0.5, 1)}
     finally:
         mirror.close()
 
