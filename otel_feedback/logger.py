@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-__all__ = ["SafeLogger", "get_logger", "number_of"]
+__all__ = ["SafeLogger", "duration_of", "get_logger", "number_of"]
 
 
 class SafeLogger:
@@ -45,6 +45,16 @@ class SafeLogger:
 def get_logger(name: str) -> SafeLogger:
     """Return the logger of a module; `name` is its `__name__`."""
     return SafeLogger(logging.getLogger(name))
+
+
+def duration_of(milliseconds: float) -> str:
+    """Return a duration with a unit that fits: `312 ms`, `2.41 s`, `17.3 min`, `4.2 h`."""
+    if milliseconds < 999.5:
+        return f"{milliseconds:.0f} ms"
+    seconds = milliseconds / 1e3
+    if seconds < 600:
+        return f"{seconds:.2f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7_200 else f"{seconds / 3_600:,.1f} h"
 
 
 def number_of(number: int, thing: str) -> str:

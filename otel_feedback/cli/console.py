@@ -18,7 +18,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from otel_feedback import OutcomeStatus
-from otel_feedback.logger import number_of
+from otel_feedback.logger import duration_of, number_of
 
 __all__ = [
     "UNKNOWN",
@@ -141,15 +141,8 @@ def marks(console: Console) -> dict[OutcomeStatus, Mark]:
 
 
 def duration(milliseconds: float | None) -> str:
-    """Return a duration with a unit that fits: `312 ms`, `2.41 s`, `17.3 min`, `4.2 h`."""
-    if milliseconds is None:
-        return UNKNOWN
-    if milliseconds < 999.5:
-        return f"{milliseconds:.0f} ms"
-    seconds = milliseconds / 1e3
-    if seconds < 600:
-        return f"{seconds:.2f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7_200 else f"{seconds / 3_600:,.1f} h"
+    """Return a duration with a unit that fits."""
+    return UNKNOWN if milliseconds is None else duration_of(milliseconds)
 
 
 def dollars(cost: float | None) -> str:

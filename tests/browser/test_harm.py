@@ -18,7 +18,7 @@ SCRIPT = "<script>alert(1)</script>"
 PICTURE = '"><img src=x onerror=alert(2)>'
 TURNED = "user\u202egnp.exe\u202c \u0645\u0631\u062d\u0628\u0627 \u05e9\u05dc\u05d5\u05dd"
 LONG = "x" * 10_000
-VIEWS = ("/", "/failures", "/cost?by=user", "/cost?by=agent", "/objectives", "/alerts", "/pipeline")
+VIEWS = ("/", "/failures", "/cost?by=user", "/cost?by=agent", "/experiments", "/objectives", "/alerts", "/pipeline")
 
 
 def _hostile() -> list[OutcomeEvent]:
@@ -77,6 +77,7 @@ def test_nothing_yet_says_how_to_begin(browser: Browser, tmp_path: Path, axe: st
         for view, words in (
             ("failures", "Nothing failed"),
             ("cost", "Nothing was spent"),
+            ("experiments", "No experiment yet"),
             ("objectives", "No objectives yet"),
         ):
             page.get_by_role("link", name=view.title(), exact=True).click()
@@ -130,6 +131,7 @@ def test_a_tenant_sees_its_own_in_every_view(browser: Browser, tmp_path: Path) -
                     "/failures",
                     "/cost?by=tenant",
                     "/cost?by=user",
+                    "/experiments?compare=agent&value=a&value=b",
                     f"/run/run-{mine}",
                     "/objectives",
                     "/alerts",
@@ -138,7 +140,9 @@ def test_a_tenant_sees_its_own_in_every_view(browser: Browser, tmp_path: Path) -
                     page.goto(ui.url + view)
                     expect(page.locator("main .loading, main [aria-busy]")).to_have_count(0)
                     assert other not in page.content(), view
-                    assert view in ("/objectives", "/alerts", "/pipeline") or mine in page.content(), view
+                    assert (
+                        view in ("/objectives", "/alerts", "/pipeline") or "compare" in view or mine in page.content()
+                    ), view
                 expect(page.locator("main")).to_contain_text("Ask with a token for everything")
                 page.goto(f"{ui.url}/run/run-{other}")
                 expect(page.locator("main")).to_contain_text(f"There is no run 'run-{other}'")

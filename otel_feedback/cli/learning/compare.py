@@ -15,16 +15,12 @@ from otel_feedback.cli.console import open_console
 from otel_feedback.cli.learning.compare_table import write_table
 from otel_feedback.cli.reading.source import Source, answering, opened, source_of, tell, watched
 from otel_feedback.downstream.learning.compare.comparing import Comparison, compare
+from otel_feedback.downstream.learning.compare.lines import HEAD, lines
 from otel_feedback.downstream.learning.compare.question import Question
 from otel_feedback.downstream.tables.selection import Selection
 from otel_feedback.version import VERSION
 
 __all__ = ["run"]
-
-_HEAD = (
-    "action_type", "metric", "unit", "variant", "units", "actions", "coverage", "mean", "low", "high", "baseline", "difference",
-    "difference_low", "difference_high", "verdict", "more_units",
-)  # fmt: skip
 
 
 def run(
@@ -77,18 +73,5 @@ def _said(moment: datetime | None) -> str | None:
 
 def _write_csv(found: Comparison) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(_HEAD)
-    for action in found.actions:
-        for metric in action.metrics:
-            differences = {each.variant: each for each in metric.differences}
-            for one in metric.variants:
-                other = differences.get(one.variant)
-                compared = (
-                    ("",) * 6
-                    if other is None
-                    else (found.baseline, other.estimate, other.low, other.high, other.verdict, other.more_units)
-                )
-                writer.writerow([
-                    action.action_type, metric.metric, metric.unit, one.variant, one.units, one.actions, one.coverage, one.mean,
-                    one.low, one.high, *compared,
-                ])  # fmt: skip
+    writer.writerow(HEAD)
+    writer.writerows(lines(found))

@@ -26,7 +26,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from otel_feedback.downstream.ui import details, exporting, groups, picture
+from otel_feedback.downstream.ui import details, experiments, exporting, groups, picture
 from otel_feedback.downstream.ui.access import Access, Guard
 from otel_feedback.downstream.ui.asking import Asked, RefusedError, asked_of, choice_of, number_of
 from otel_feedback.downstream.ui.door import PATH
@@ -40,7 +40,7 @@ from otel_feedback.version import VERSION
 __all__ = ["Shown", "make_app"]
 
 PAGE = Path(__file__).parent / "page"
-VIEWS = ("/", "/run/{run_id:path}", "/failures", "/cost", "/objectives", "/alerts", "/pipeline")
+VIEWS = ("/", "/run/{run_id:path}", "/failures", "/cost", "/experiments", "/objectives", "/alerts", "/pipeline")
 THREADS = 4
 """Answers that are made at a time; others wait."""
 MOST_LIMIT = 1_000
@@ -111,9 +111,10 @@ class _Endpoints:
             "state": self.state, "now": self.now, "feed": self.feed, "live": self.live, "run/{run_id:path}": self.run,
             "failures": self.failures, "cost": self.cost, "objectives": self.objectives, "alerts": self.alerts,
             "pipeline": self.pipeline, "values": self.values, "export": self.export,
+            **experiments.Compared(self._work).by_name(),
         }  # fmt: skip
 
-    async def _work(self, request: Request, work: Work) -> Any:
+    async def _work(self, request: Request, work: Work, limiter: anyio.CapacityLimiter | None = None) -> Any:
         """Do the work with what the asker may see, on a thread."""
 
         def run() -> Any:
@@ -125,7 +126,7 @@ class _Endpoints:
                     raise
                 raise _unreadable(exc, request) from exc
 
-        return await anyio.to_thread.run_sync(run, limiter=self._limiter)
+        return await anyio.to_thread.run_sync(run, limiter=limiter or self._limiter)
 
     async def _answer(self, request: Request, work: Work) -> Response:
         return _json(await self._work(request, work))
@@ -241,14 +242,15 @@ class _Endpoints:
 
     async def export(self, request: Request) -> Response:
         given = request.query_params
-        asked = asked_of(given.multi_items(), others=("format", "view", "by"))
+        asked = asked_of(given.multi_items(), others=("format", "view", "by", *experiments.NAMES))
         form = choice_of(given, "format", ("csv", "json"), "csv")
         view = choice_of(given, "view", exporting.VIEWS, "events")
         by = choice_of(given, "by", groups.BY, "tenant")
         stack = ExitStack()
         reader = stack.enter_context(self._shown.mirror.open(request.scope["tenant"]))
         try:
-            pieces = exporting.export(reader, asked, view, form, by)
+            own = experiments.table(reader, asked, given) if view == "experiments" else None
+            pieces = exporting.export(reader, asked, view, form, by, own)
             first = await anyio.to_thread.run_sync(partial(next, pieces, b""), limiter=self._limiter)
         except BaseException as exc:
             stack.close()

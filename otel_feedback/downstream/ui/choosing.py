@@ -21,7 +21,8 @@ from otel_feedback.downstream.ui.summed import is_by_day, sums_between
 __all__ = ["Chosen"]
 
 _KEPT = ("agent_name", "action_type", "status")
-_MEASURED = "own_tokens, own_cost, quality_score, took"
+_MEASURED = "own_tokens, own_cost, quality_score, took, feedback_score, feedback_count"
+_NOT_SUMMED = "NULL::DOUBLE AS feedback, NULL::BIGINT AS graded, NULL::BIGINT AS rated"
 
 
 class Chosen:
@@ -58,7 +59,7 @@ class Chosen:
         if self.before < self.since:
             parts.append((self.before, self.since, True, False))
         sums = " UNION ALL BY NAME ".join(
-            f"SELECT *, {is_now} AS is_now FROM ({sums_between(self.reader, asked, begin, end, _KEPT, by_day=by_day)})"
+            f"SELECT *, {_NOT_SUMMED}, {is_now} AS is_now FROM ({sums_between(self.reader, asked, begin, end, _KEPT, by_day=by_day)})"
             for begin, end, by_day, is_now in parts
         )
         self.reader.cursor.execute(f"CREATE OR REPLACE TEMP TABLE sums AS {sums}")
@@ -75,6 +76,7 @@ class Chosen:
 
     def _choose_stored(self, asked: Asked) -> None:
         self.reader.open_stored(asked.since - asked.length, asked.until)
+        self.reader.open_feedback()
         rows = f"(SELECT *, (epoch_us(event_time) // 1000) AS t, {HOT['took']} AS took FROM outcomes)"
         self.reader.cursor.execute(
             f"CREATE OR REPLACE TEMP TABLE picked AS SELECT t, {', '.join(_KEPT)}, {_MEASURED} FROM {rows}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from otel_feedback.downstream.learning.feedback.told import by_action, feedback_told
 from otel_feedback.downstream.tables.selection import literal
 from otel_feedback.downstream.ui.asking import Asked, RefusedError
 from otel_feedback.downstream.ui.measures import sql_of
@@ -43,7 +44,7 @@ def feed(reader: Reader, asked: Asked, limit: int, before_ms: int | None) -> dic
 
 def changed(reader: Reader, asked: Asked, seen: int, limit: int) -> dict[str, Any]:
     """Return the newest of the actions that have come or changed since, those that changed so that they are no more what is
-    asked for, and how many more rows there are: None where more has gone than is known.
+    asked for, how many more rows there are (None where more has gone than is known), and whether anything was said of any.
     """
     condition = asked.whole_condition
     mark = reader.mirror.mark
@@ -52,16 +53,20 @@ def changed(reader: Reader, asked: Asked, seen: int, limit: int) -> dict[str, An
     # looked at after the question, which may have missed what was let go of meanwhile
     is_whole = seen >= reader.mirror.whole and len(gone) <= limit
     skipped = int(str(rows[0]["changed"])) - len(rows) if rows else 0
+    is_given = reader.mirror.given > seen and reader.rows(
+        f"SELECT 1 FROM hot WHERE given > {seen} AND {condition} LIMIT 1"
+    )
     return {
         "rows": [row_of(row) for row in rows],
         "gone": [row["event_id"] for row in gone[:limit]],
         "skipped": skipped if is_whole else None,
+        "given": bool(is_given),
         "seen": mark,
     }
 
 
 def run(reader: Reader, run_id: str) -> dict[str, Any]:
-    """Return a run with its actions, in the order in which they began.
+    """Return a run with its actions, in the order in which they began, and what was said of them: None where nothing was.
 
     Raises:
         RefusedError: There is none of this name that the asker may see.
@@ -84,7 +89,14 @@ def run(reader: Reader, run_id: str) -> dict[str, Any]:
     )
     if not rows:
         raise _no_run(run_id)
-    return {"run": _summary(run_id, rows), "actions": [detail_of(row) for row in rows]}
+    told: dict[str, Any] | None = None
+    of_each: dict[Any, list[dict[str, Any]]] = {}
+    if reader.has_feedback:
+        reader.open_feedback()
+        reader.keep("feedback", "outcomes")
+        told, of_each = feedback_told(reader.rows), by_action(reader.rows)
+    actions = [{**detail_of(row), "feedback": of_each.get(row["event_id"], [])} for row in rows]
+    return {"run": _summary(run_id, rows), "feedback": told if of_each else None, "actions": actions}
 
 
 def _summary(run_id: str, rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a browser saves: events, failures or costs as CSV or JSON, some thousand rows at a time."""
+"""What a browser saves: events, failures, costs or a comparison as CSV or JSON, some thousand rows at a time."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from otel_feedback.downstream.ui.reader import Reader
 
 __all__ = ["VIEWS", "export"]
 
-VIEWS = ("events", "failures", "cost")
+VIEWS = ("events", "failures", "cost", "experiments")
 AT_ONCE = 2_000
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula."""
 
 
-def export(reader: Reader, asked: Asked, view: str, form: str, by: str) -> Iterator[bytes]:
+def export(
+    reader: Reader, asked: Asked, view: str, form: str, by: str, own: Iterator[Sequence[Any]] | None = None
+) -> Iterator[bytes]:
     """Yield a file in pieces.
 
     Args:
@@ -31,8 +33,11 @@ def export(reader: Reader, asked: Asked, view: str, form: str, by: str) -> Itera
         view: Of VIEWS.
         form: `csv`, or `json`: an array of objects.
         by: What costs are told by.
+        own: The names of columns, and then rows, of a view that makes them itself.
     """
-    pieces = _events(reader, asked) if view == "events" else _groups(reader, asked, view, by)
+    pieces = (
+        own if own is not None else _events(reader, asked) if view == "events" else _groups(reader, asked, view, by)
+    )
     names = next(pieces)
     if form == "csv":
         yield _csv([names])
@@ -49,7 +54,8 @@ def export(reader: Reader, asked: Asked, view: str, form: str, by: str) -> Itera
 
 def _events(reader: Reader, asked: Asked) -> Iterator[Sequence[Any]]:
     reader.open_stored(asked.since, asked.until)
-    names = list(EVENT_COLUMNS)
+    reader.open_feedback()
+    kinds = {**EVENT_COLUMNS, "feedback_score": "DOUBLE", "feedback_count": "BIGINT"}
     # moments as text: DuckDB would want another library to make them Python's
     columns = ", ".join(
         f"strftime({name}, '%Y-%m-%dT%H:%M:%S.%fZ')"
@@ -57,9 +63,9 @@ def _events(reader: Reader, asked: Asked) -> Iterator[Sequence[Any]]:
         else f"{name}::VARCHAR"
         if kind == "JSON"
         else name
-        for name, kind in EVENT_COLUMNS.items()
+        for name, kind in kinds.items()
     )
-    yield names
+    yield list(kinds)
     answer = reader.cursor.execute(
         f"SELECT {columns} FROM outcomes WHERE {asked.whole_condition} ORDER BY event_time, event_id"
     )

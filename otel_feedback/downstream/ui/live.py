@@ -128,7 +128,7 @@ class Hub:
     async def _rows(self, changed: Awaitable[dict[str, Any]]) -> bytes:
         told = await changed
         mark = f"id: {told.pop('seen')}\n".encode()  # a browser that comes again says it
-        is_news = told["rows"] or told["gone"] or told["skipped"] is None
+        is_news = told["rows"] or told["gone"] or told["given"] or told["skipped"] is None
         return mark + (_message("rows", told) if is_news else b": nothing of what is asked for\n\n")
 
     async def _tick(self, key: Hashable, news: Told, totals: Told) -> bytes:

@@ -24,13 +24,15 @@ OF_ROWS = ", ".join([
     *(f"count(*) FILTER (WHERE status = '{status}') AS \"{status}\"" for status in _STATUSES),
     "sum(own_tokens)::BIGINT AS tokens", "sum(own_cost) AS cost",
     "count(*) FILTER (WHERE own_tokens > 0 AND own_cost IS NULL) AS unpriced",
-    "sum(quality_score) AS quality", "count(quality_score) AS scored", TOOK,
+    "sum(quality_score) AS quality", "count(quality_score) AS scored", "sum(feedback_score) AS feedback",
+    "count(feedback_score) AS graded", "count(*) FILTER (WHERE feedback_count > 0 AND status <> 'pending') AS rated", TOOK,
 ])  # fmt: skip
 """Measures of a group of rows of `hot`."""
 COUNTS = ", ".join([
     *(f"coalesce(sum(n) FILTER (WHERE status = '{status}'), 0)::BIGINT AS \"{status}\"" for status in _STATUSES),
     "sum(tokens)::BIGINT AS tokens", "sum(cost) AS cost", "sum(unpriced)::BIGINT AS unpriced", "sum(quality) AS quality",
-    "sum(scored)::BIGINT AS scored",
+    "sum(scored)::BIGINT AS scored", "sum(feedback) AS feedback", "sum(graded)::BIGINT AS graded",
+    "(sum(rated) FILTER (WHERE status <> 'pending'))::BIGINT AS rated",
 ])  # fmt: skip
 """Measures of a group of sums, but percentiles."""
 LATENCIES = f"[{', '.join(f'sum(l{number})::BIGINT' for number in range(BUCKETS))}] AS latencies"
@@ -48,7 +50,11 @@ def sql_of(name: str, **parts: object) -> str:
 
 
 def told_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is told of a group: shares and costs that nobody knows are None."""
+    """Return what is told of a group: shares and costs that nobody knows are None.
+
+    `rated` is of how many of its actions anything was said afterwards, `feedback` the mean over those with a score of it. Both
+    are None where sums have nothing of it.
+    """
     bad = row["failure"] + row["timeout"]
     ended = bad + row["success"] + row["partial"] + row["cancelled"]
     p50, p95 = _percentiles(row)
@@ -56,6 +62,8 @@ def told_of(row: Mapping[str, Any]) -> dict[str, Any]:
         "actions": ended, "bad": bad, "error_rate": bad / ended if ended else None, "p50": p50, "p95": p95,
         "tokens": row["tokens"], "cost": row["cost"], "unpriced": row["unpriced"], "pending": row["pending"],
         "quality": row["quality"] / row["scored"] if row["scored"] else None, "scored": row["scored"],
+        "feedback": row["feedback"] / row["graded"] if row["graded"] else None, "rated": row["rated"],
+        "coverage": row["rated"] / ended if ended and row["rated"] is not None else None,
     }  # fmt: skip
 
 

@@ -31,6 +31,7 @@ from otel_feedback.downstream.tables.selection import SAID, WORDS, literal
 from otel_feedback.downstream.tables.stored import rows_of
 from otel_feedback.downstream.tables.tables import QUIET
 from otel_feedback.downstream.ui.days import Days
+from otel_feedback.downstream.ui.given import GIVEN_COLUMNS, Given
 from otel_feedback.downstream.ui.reader import Reader
 from otel_feedback.errors import FeedbackError
 
@@ -60,7 +61,7 @@ HOT = {
     "end_time": "end_time", "duration_ms": "duration_ms", "own_tokens": "own_tokens", "own_cost": "own_cost",
     "quality_score": "quality_score", "error_type": "error_type", "error_message": f"left(error_message, {MOST_TEXT})",
     "tags": "tags", "said": SAID, "event_time": "event_time", "t": "(epoch_us(event_time) // 1000)", "took": _LATENCY,
-    "key": "hash(event_id)",
+    "key": "hash(event_id)", **GIVEN_COLUMNS,
 }  # fmt: skip
 """By column of `hot`: what it is of a row of a store. `t` is milliseconds since 1970, `took` what counts as its latency."""
 _SAME_KIND = " AND ".join(f"f.{name} IS NOT DISTINCT FROM k.{name}" for name in KEYS)
@@ -89,13 +90,15 @@ class Mirror:
         the one with which they went."""
         self.whole = 0
         """From which change on it is known what went."""
+        self.given = 0
+        """Number of the newest change that brought feedback: rows of `hot` have the one that brought theirs."""
         self.begin: datetime | None = None
         """From when on events are in `hot`; None: all are."""
         self.newest: datetime | None = None
         self._name = secrets.token_hex(4)
         self._most_hot = most_hot
         self._lock = threading.RLock()  # a signal may come while this thread holds it
-        self._readers = set[Reader]()  # guarded by self._lock
+        self._running = set[duckdb.DuckDBPyConnection]()  # guarded by self._lock
         self._listeners: list[Callable[[], None]] = []
         self._known: dict[str, DataFile] = {}
         self._version: object = None
@@ -111,6 +114,7 @@ class Mirror:
         self._run(QUIET)
         self._run("CREATE SCHEMA kept")
         self._make_empty()
+        self._given = Given(folder, self._own)
         self.days = Days(folder, self._own, Path(self._aside.name))
         """What there is of the days before `begin`."""
         self._thread = threading.Thread(target=self._follow, name="otel-feedback-mirror", daemon=True)
@@ -147,20 +151,28 @@ class Mirror:
     def open(self, tenant: str | None) -> Generator[Reader, None, None]:
         """Give what an asker may see: all, or one tenant's."""
         reader = Reader(self, tenant)
-        with self._lock:
-            self._readers.add(reader)
         try:
-            yield reader
+            with self.running(reader.cursor):
+                yield reader
+        finally:
+            reader.cursor.close()
+
+    @contextlib.contextmanager
+    def running(self, connection: duckdb.DuckDBPyConnection) -> Generator[None, None, None]:
+        """Have `interrupt` end the queries of a connection, too, which is another one than ours."""
+        with self._lock:
+            self._running.add(connection)
+        try:
+            yield
         finally:
             with self._lock:
-                self._readers.discard(reader)
-            reader.cursor.close()
+                self._running.discard(connection)
 
     def interrupt(self) -> None:
         """End the queries that are running, for who does not wait for them."""
         with self._lock:
-            for reader in self._readers:
-                reader.cursor.interrupt()
+            for connection in self._running:
+                connection.interrupt()
 
     def _run(self, text: str) -> list[tuple[object, ...]]:
         return self._own.execute(text).fetchall()
@@ -200,24 +212,28 @@ class Mirror:
                 self.days.clear()
             self._run("BEGIN")
             is_less = is_anew or manifest.counts.get("expired", 0) != self.manifest.counts.get("expired", 0)
+            number = 0 if is_anew else self.seen + 1
             try:
                 if is_anew:
                     self._make_empty()
-                added = self._take(self._new_in(manifest), begin, 0 if is_anew else self.seen + 1)
+                added = self._take(self._new_in(manifest), begin, number)
                 if is_less:
                     self._trim(manifest)
                     self.whole = self.seen + 1  # what has gone is not told one by one
+                is_given = self._given.take(manifest, begin, number, is_less=is_less)
                 self._run("COMMIT")
             except BaseException:
+                self._given.forget()
                 self._run("ROLLBACK")
                 raise
             self.manifest, self.begin, self._version = manifest, begin, version
             self._known = {file.path: file for file in manifest.files}
             self.newest = max((file.last for file in manifest.files), default=None)
-            if added or is_less:
+            if added or is_less or is_given:
                 self.seen += 1
-            for listener in self._listeners if added or is_less else ():
-                listener()
+                self.given = self.seen if is_given else self.given
+                for listener in self._listeners:
+                    listener()
         elif self.begin is not None and self.begin != self._midnight():
             self._version = None  # another day
         self.problem = None if self.begin is None else self.days.take(self.manifest, self.begin.strftime("%Y-%m-%d"))

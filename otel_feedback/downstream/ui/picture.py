@@ -25,9 +25,11 @@ PIECES = 12
 LEAST_ACTIONS = 10
 """Of an agent's action, now and before, for it to be called worse."""
 MOST_WORSE = 20
-_OF_ALL = ("actions", "error_rate", "p50", "p95", "tokens", "cost", "pending", "quality", "scored")
-_OF_AGENTS = ("actions", "error_rate", "bad", "p95", "tokens", "cost", "quality")
+_FEEDBACK = ("feedback", "rated", "coverage")
+_OF_ALL = ("actions", "error_rate", "p50", "p95", "tokens", "cost", "pending", "quality", "scored", *_FEEDBACK)
+_OF_AGENTS = ("actions", "error_rate", "bad", "p95", "tokens", "cost", "quality", *_FEEDBACK)
 _SERIES = ("success", "failure", "timeout", "partial", "cancelled", "pending")
+_MEANS = ("p50", "p95", "tokens", "cost", "feedback", "coverage")
 
 
 def picture(reader: Reader, asked: Asked) -> dict[str, Any]:
@@ -82,14 +84,14 @@ def _many_days(length_s: float) -> int:
 
 def _series(chosen: Chosen, begin: int, bucket_ms: int) -> dict[str, list[Any]]:
     found = {row["bucket"]: row for row in chosen.series(bucket_ms)}
-    series: dict[str, list[Any]] = {name: [] for name in ("t", *_SERIES, "p50", "p95", "tokens", "cost")}
+    series: dict[str, list[Any]] = {name: [] for name in ("t", *_SERIES, *_MEANS)}
     for at in range(begin - begin % bucket_ms, chosen.until, bucket_ms):
         row = found.get(at)
         told: Mapping[str, Any] = {} if row is None else {**row, **told_of(row)}
         series["t"].append(at)
         for name in _SERIES:
             series[name].append(told.get(name, 0) if name != "pending" or row is None else row["pending"])
-        for name in ("p50", "p95", "tokens", "cost"):
+        for name in _MEANS:
             series[name].append(told.get(name))
     return series
 
@@ -134,11 +136,12 @@ def _worse(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         old = before.get(key)
         if old is None or min(new["actions"], old["actions"]) < LEAST_ACTIONS:
             continue
-        for what, name in (("error rate", "error_rate"), ("p95", "p95"), ("cost", "cost"), ("quality", "quality")):
+        for what, name in (("error rate", "error_rate"), ("p95", "p95"), ("cost", "cost"), ("quality", "quality"),
+                           ("feedback", "feedback")):  # fmt: skip
             times = _times_worse(what, new, old)
             if times is not None:
                 told = {"agent": key[0], "action": key[1], "what": what, "now": new[name], "before": old[name]}
-                found.append((times, {**told, "actions": new["actions"]}))
+                found.append((times, {**told, "actions": new["actions"], "coverage": new["coverage"]}))
     found.sort(key=lambda each: each[0], reverse=True)
     return [each for _, each in found[:MOST_WORSE]]
 
@@ -150,6 +153,13 @@ def _times_worse(what: str, new: Mapping[str, Any], old: Mapping[str, Any]) -> f
         share = (new["bad"] + old["bad"]) / (n + m)
         doubt = (share * (1 - share) * (1 / n + 1 / m)) ** 0.5
         return now / max(before, 0.5 / m) if now - before > max(0.02, 3 * doubt) else None
+    if what == "feedback":  # marks of few people, who may mostly say 0 or 1
+        now, before, n, m = new["feedback"], old["feedback"], new["rated"], old["rated"]
+        if now is None or before is None or min(n, m) < LEAST_ACTIONS:
+            return None
+        share = (now * n + before * m) / (n + m)
+        doubt = (share * (1 - share) * (1 / n + 1 / m)) ** 0.5
+        return before / max(now, 0.01) if before - now > max(0.05, 3 * doubt) else None
     if what == "quality":
         now, before = new["quality"], old["quality"]
         is_enough = min(new["scored"], old["scored"]) >= LEAST_ACTIONS

@@ -99,6 +99,11 @@ class Reader:
         self._insist(opened)
         self.cursor.execute(f"CREATE OR REPLACE TEMP VIEW outcomes AS {text_of('outcomes')}")
 
+    @property
+    def has_feedback(self) -> bool:
+        """Whether the store has any, of whatever."""
+        return any(file.table == FEEDBACK for file in self.mirror.manifest.notices)
+
     def open_feedback(self) -> None:
         """Make `feedback` what was said of `outcomes`, as `open_stored` has made these, and give them score and count of it.
 
@@ -117,6 +122,12 @@ class Reader:
             make_joined(self.cursor, text, f"SELECT * FROM ({text_of('feedback')}){whose}", kind="TEMP VIEW")
 
         self._insist(opened)
+
+    def keep(self, *views: str) -> None:
+        """Have what views say now in memory, for who asks several times."""
+        for name in views:
+            self.cursor.execute(f"CREATE OR REPLACE TEMP TABLE {name}_kept AS FROM {name}")
+            self.cursor.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS FROM {name}_kept")
 
     def _insist(self, opened: Callable[[], Opened]) -> Opened:
         """Open files again where one was made into another meanwhile, which the mirror sees in a moment."""

@@ -41,7 +41,7 @@ def write(
         writer = StoreWriter(folder, limits or Limits(), lambda *_: None, lambda *_: None)
         writer.start()
         size = -(-len(events) // files) or 1
-        for start in range(0, len(events), size):
+        for start in range(0, len(events) or len(given[:1]), size):
             batch = Batch()
             for place, event in enumerate(events[start : start + size], start):
                 batch.add(row_of_line(event.to_json().encode(), b'"made"', place))

@@ -38,7 +38,8 @@ def _mine(event: OutcomeEvent) -> OutcomeEvent:
         event, agent_name=f"{SECRET}-{event.agent_name}", action_type=f"{SECRET}-{event.action_type}", model=f"{SECRET}-m",
         service_name=f"{SECRET}-s", user_id=f"{SECRET}-u", session_id=f"{SECRET}-se", workflow_id=f"{SECRET}-w",
         error_message=None if event.error_message is None else f"{SECRET}-e", tags=(f"{SECRET}-tag",),
-        metadata={"note": f"{SECRET}-note"}, run_id=f"{SECRET}-{event.run_id}",
+        metadata={"note": f"{SECRET}-note", "experiment.exposure": True}, experiment=f"{SECRET}-ex", variant=f"{SECRET}-v",
+        propensity=0.5, run_id=f"{SECRET}-{event.run_id}",
     )  # fmt: skip
 
 
@@ -73,9 +74,10 @@ def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 ADDRESSES = [
     "api/state", f"api/now?{TIME}", f"api/feed?{TIME}&limit=1000", f"api/failures?{TIME}", "api/alerts", "api/objectives",
+    f"api/experiments?{TIME}",
     *(f"api/cost?{TIME}&by={by}" for by in ("tenant", "user", "session", "workflow", "agent", "model")),
     *(f"api/values?field={field}" for field in ("agent", "tenant", "service", "action", "model", "tag")),
-    *(f"api/export?{TIME}&view={view}&format={form}" for view in ("events", "failures", "cost") for form in ("csv", "json")),
+    *(f"api/export?{TIME}&view={view}&format={form}" for view in ("events", "failures", "cost", "experiments") for form in ("csv", "json")),
     f"api/feed?{TIME}&text={SECRET}", f"api/feed?{TIME}&tenant=globex", f"api/now?{TIME}&tenant=globex",
     f"api/export?{TIME}&tenant=globex&format=json", f"api/values?field=agent&prefix={SECRET}",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from otel_feedback.downstream.learning.compare.sequences import LEAST, differenc
 from otel_feedback.downstream.tables.selection import Selection
 from otel_feedback.downstream.tables.tables import Tables
 
-__all__ = ["picture"]
+__all__ = ["drawn", "picture"]
 
 
 def picture(
@@ -35,6 +35,11 @@ def picture(
         are too few units.
     """
     choose(tables, question, selection)
+    return drawn(tables, question, level, points)
+
+
+def drawn(tables: Tables, question: Question, level: float = 0.95, points: int = 60) -> dict[str, Any]:
+    """Return `picture` of what was chosen already, by `compare`."""
     counted = count(tables, points)
     names = sorted({group for _, _, group in counted})
     baseline = baseline_of(question, dict.fromkeys(names, 0))

@@ -11,7 +11,7 @@ from typing import Any
 
 from otel_feedback.downstream.tables.selection import literal
 
-__all__ = ["Ask", "feedback_told", "of_agent", "of_run"]
+__all__ = ["Ask", "by_action", "feedback_told", "of_agent", "of_run"]
 
 Ask = Callable[[str], Sequence[Mapping[str, Any]]]
 """Returns the rows of a query, by column."""
@@ -27,12 +27,12 @@ LEFT JOIN (SELECT counts_for, avg(score) AS score, count(*) AS raters FROM {give
     ON f.counts_for = c.event_id
 """
 _NAMES = """
-SELECT name, source, count(*) AS count, count(score) AS scored, avg(score) AS score, median(delay_s) AS delay_s
-FROM {given} GROUP BY name, source ORDER BY count DESC, name, source
+SELECT {keys}, count(*) AS count, count(score) AS scored, avg(score) AS score, median(delay_s) AS delay_s
+FROM {given} GROUP BY {keys} ORDER BY count DESC, {keys}
 """
 _LABELS = """
-SELECT name, source, label, count(*) AS count
-FROM {given} WHERE label IS NOT NULL GROUP BY name, source, label ORDER BY count DESC, label
+SELECT {keys}, label, count(*) AS count
+FROM {given} WHERE label IS NOT NULL GROUP BY {keys}, label ORDER BY count DESC, label
 """
 _GIVEN = """
 SELECT feedback_id, name, source, "by", score, label, comment, counts_for AS event_id, run_id, target,
@@ -60,16 +60,33 @@ def feedback_told(ask: Ask, condition: str = "true", most: int = MOST_GIVEN) -> 
     chosen = f"SELECT event_id, status FROM outcomes WHERE {condition}"
     given = _OF_CHOSEN.format(chosen=chosen)
     [total] = ask(_TOTAL.format(chosen=chosen, given=given))
-    names = [{**row, "labels": dict[str, int]()} for row in ask(_NAMES.format(given=given))]
-    by_name = {(row["name"], row["source"]): row for row in names}
-    for row in ask(_LABELS.format(given=given)):
-        by_name[row["name"], row["source"]]["labels"][row["label"]] = row["count"]
     return {
         **total,
         "coverage": total["rated"] / total["ended"] if total["ended"] else None,
-        "names": names,
+        "names": list(_names(ask, given, ("name", "source")).values()),
         "given": [dict(row) for row in ask(_GIVEN.format(given=given, most=most))],
     }
+
+
+def by_action(ask: Ask, condition: str = "true") -> dict[str, list[dict[str, Any]]]:
+    """Return what was said of each of the actions for which a condition holds: `names` of `feedback_told`, by event id.
+
+    Of what nothing was said there is nothing in it.
+    """
+    given = _OF_CHOSEN.format(chosen=f"SELECT event_id FROM outcomes WHERE {condition}")
+    found: dict[str, list[dict[str, Any]]] = {}
+    for (event_id, *_), row in _names(ask, given, ("counts_for", "name", "source")).items():
+        del row["counts_for"]
+        found.setdefault(event_id, []).append(row)
+    return found
+
+
+def _names(ask: Ask, given: str, keys: Sequence[str]) -> dict[tuple[Any, ...], dict[str, Any]]:
+    of = {"given": given, "keys": ", ".join(keys)}
+    found = {tuple(row[key] for key in keys): {**row, "labels": dict[str, int]()} for row in ask(_NAMES.format(**of))}
+    for row in ask(_LABELS.format(**of)):
+        found[tuple(row[key] for key in keys)]["labels"][row["label"]] = row["count"]
+    return found
 
 
 def of_run(run_id: str) -> str:

@@ -14,6 +14,7 @@ export const DEFAULT_RANGE = "24h";
 
 export const VIEWS = [
   ["now", "/", "Now"], ["failures", "/failures", "Failures"], ["cost", "/cost", "Cost"],
+  ["experiments", "/experiments", "Experiments"],
   ["objectives", "/objectives", "Objectives"], ["alerts", "/alerts", "Alerts"], ["pipeline", "/pipeline", "Pipeline"],
 ];
 
@@ -55,6 +56,14 @@ export const COST_BY = ["tenant", "user", "session", "workflow", "agent", "model
 
 /** What a query has costs told by. */
 export const costBy = (params) => (COST_BY.includes(params.get("by")) ? params.get("by") : "agent");
+
+const COMPARED = ["experiment", "compare", "value", "baseline"];
+
+/** What a query has compared: an experiment, or two values of something. */
+export const comparedOf = (params) => new URLSearchParams([...params].filter(([name]) => COMPARED.includes(name)));
+
+/** The same filters, and this compared. */
+export const comparing = (params, compared) => new URLSearchParams([...filtersOf(params), ...compared]);
 
 /** A query with one value more, once. */
 export function withFilter(params, field, value) {

@@ -5,16 +5,17 @@ import { fill, h } from "./dom.js";
 
 const WHOLE = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat(); // there is no half of an action
 const HIDDEN_LEGEND = { show: false };
-const all = new Set();
+/** All pictures that are shown: {plot}. */
+export const all = new Set();
 const dayFormat = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 const clockFormat = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const secondFormat = new Intl.DateTimeFormat("en-GB", { minute: "2-digit", second: "2-digit" });
 
 const probe = document.body.appendChild(h("span", { hidden: true }));
 
-/** A colour of the style sheet as a canvas takes it, in light or dark. */
-function token(name) {
-  probe.style.setProperty("color", `var(${name})`);
+/** A colour of the style sheet as a canvas takes it, in light or dark; of less than all of it one sees through. */
+export function token(name, percent = 100) {
+  probe.style.setProperty("color", percent === 100 ? `var(${name})` : `color-mix(in srgb, var(${name}) ${percent}%, transparent)`);
   return getComputedStyle(probe).color;
 }
 
@@ -38,8 +39,8 @@ function moments(_plot, splits, _axis, _space, step) {
 /**
  * A picture with heading and legend.
  *
- * series: [{key, label, colour: a custom property of the style sheet, values, mark: an element or null, total}], the
- * lowest first where stacked. `isWhole`: it counts. `show` formats a value, `t` is in seconds, `chosen(from_s, to_s)` is told of a drag.
+ * series: [{key, label, colour: a custom property of the style sheet, values, mark: an element or null, total, show: for
+ * its own values}], the lowest first where stacked. `isWhole`: it counts. `show` formats a value, `t` is in seconds, `chosen(from_s, to_s)` is told of a drag.
  */
 export class Chart {
   constructor({ title, note, height, stacked = false, isWhole = false, show, chosen, sync }) {
@@ -136,7 +137,7 @@ export class Chart {
     const known = place !== null && place !== undefined;
     fill(this.legend, this.series.map((one) =>
       h("li", {}, one.mark ? one.mark() : h("span", { class: "key", style: { "--key": `var(${one.colour})` } }),
-        h("span", {}, one.label), h("b", {}, known ? this.show(one.values[place]) : one.total))));
+        h("span", {}, one.label), h("b", {}, known ? (one.show ?? this.show)(one.values[place]) : one.total))));
     if (known && this.t[place] !== undefined) {
       const at = new Date(this.t[place] * 1e3);
       this.legend.prepend(h("li", { class: "muted" }, this.step >= 86_400 ? dayFormat.format(at) : `${dayFormat.format(at)} ${clockFormat.format(at)}`));

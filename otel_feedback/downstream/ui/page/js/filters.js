@@ -1,13 +1,13 @@
 // The filters: what is in the address, as chips; more of them, kept ones, and what they leave as a file.
 
-import { costBy, DEFAULT_RANGE, FIELDS, filtersOf, LINKED, NONE, query, RANGES, rangeWords, withFilter, withoutFilter } from "./address.js";
+import { comparedOf, costBy, DEFAULT_RANGE, FIELDS, filtersOf, LINKED, NONE, query, RANGES, rangeWords, withFilter, withoutFilter } from "./address.js";
 import { ask } from "./api.js";
 import { fill, h, said, unseen } from "./dom.js";
 import * as format from "./format.js";
 import { keep, kept } from "./keeping.js";
 import { STATUSES } from "./status.js";
 
-const EXPORTS = { now: "events", failures: "failures", cost: "cost" };
+const EXPORTS = { now: "events", failures: "failures", cost: "cost", experiments: "experiments" };
 const PAUSE_MS = 350; // of who types
 
 export class Filters {
@@ -169,6 +169,7 @@ export class Filters {
       params.set("view", EXPORTS[this.view]);
       params.set("format", form);
       if (this.view === "cost") params.set("by", costBy(this.params));
+      if (this.view === "experiments") for (const [name, value] of comparedOf(this.params)) params.append(name, value);
       return h("a", { class: "button", href: `/api/export?${params}`, download: "" }, form.toUpperCase(), unseen(` of ${EXPORTS[this.view]}`));
     };
     return h("div", { class: "menu-body" }, h("p", { class: "muted" }, `All ${EXPORTS[this.view]} that these filters leave`), h("p", { class: "notice-actions" }, link("csv"), link("json")));

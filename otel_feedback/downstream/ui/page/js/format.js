@@ -25,6 +25,8 @@ export function share(value) {
   return `${percent === 0 || percent >= 99.95 || percent <= -10 ? Math.round(percent) : percent.toFixed(1)} %`;
 }
 
+export const score = (value) => (is(value) ? value.toFixed(2) : UNKNOWN);
+
 export function money(value) {
   if (!is(value)) return UNKNOWN;
   if (value === 0) return "$0";

@@ -3,6 +3,7 @@
 import { h, said } from "../dom.js";
 import * as format from "../format.js";
 import { errorKind } from "../status.js";
+import { ratings } from "./ratings.js";
 
 /** @param action an action of /api/run; @param state the answer of /api/state, for the link into Jaeger */
 export function detail(action, state) {
@@ -11,6 +12,7 @@ export function detail(action, state) {
     words(action),
     h("dl", { class: "facts" }, facts(action).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
     scores(action.scores),
+    ratings(action.feedback),
     metadata(action.metadata),
     action.tags?.length > 0 && h("p", { class: "tags" }, action.tags.map((tag) => h("span", { class: "tag" }, said(tag, 60)))),
     (action.error || action.stack) && h("div", { class: "detail-error" },

@@ -10,6 +10,7 @@ import { bar, change, figure, figures, loading, notice, panel, sentence, table, 
 import { lastHour } from "../sparks.js";
 import { BAD, mark, STATUSES } from "../status.js";
 import { alertCard } from "./alerts.js";
+import { rated } from "./ratings.js";
 
 const REFRESH_MS = 10_000;
 const SOON_MS = 2_000; // after one question for the feed to the next
@@ -47,6 +48,7 @@ class Now {
       panel("Live", h("div", {}, this.events, this.more), { more: this.#pauseButton(), note: "newest first", kind: "feed-panel" }));
     this.charts = this.#charts();
     fill(this.pictures, this.charts.map((chart) => chart.element));
+    this.#hasFeedback(false);
   }
 
   begin() {
@@ -198,7 +200,8 @@ class Now {
       figure("p95", format.duration(totals.p95), { note: change(totals.p95, was.p95, format.duration, { worse: true }) }),
       figure("Tokens", format.count(totals.tokens), { note: change(totals.tokens, was.tokens, format.count) }),
       figure("Cost", format.money(totals.cost), { note: change(totals.cost, was.cost, format.money, { worse: true }) }),
-      figure("Quality", Number.isFinite(totals.quality) ? totals.quality.toFixed(2) : format.UNKNOWN, { note: h("span", { class: "muted" }, totals.scored ? `${format.count(totals.scored)} scored` : "none scored") }),
+      figure("Quality", format.score(totals.quality), { note: h("span", { class: "muted" }, totals.scored ? `${format.count(totals.scored)} scored` : "none scored") }),
+      totals.rated > 0 && figure("Feedback", format.score(totals.feedback), { note: h("span", { class: "muted" }, `${format.share(totals.coverage)} rated`), title: `${format.exact(totals.rated)} of ${format.plural(totals.actions, "action")} have any` }),
       figure("Under way", format.count(totals.pending)),
     ]));
   }
@@ -211,7 +214,14 @@ class Now {
       new Chart({ ...common, title: "Duration", height: 150, show: format.duration }),
       new Chart({ ...common, title: "Tokens", height: 150, stacked: true, isWhole: true, show: format.count }),
       new Chart({ ...common, title: "Cost", height: 150, stacked: true, show: format.money }),
+      new Chart({ ...common, title: "Feedback", note: "0 to 1", height: 150, show: format.score }),
     ];
+  }
+
+  /** Its picture is there where anything was said. */
+  #hasFeedback(has) {
+    this.charts.at(-1).element.hidden = !has;
+    this.pictures.classList.toggle("pictures-four", has);
   }
 
   #draw({ series, bucket_s: step, totals }) {
@@ -219,7 +229,7 @@ class Now {
     const note = `a ${format.step(step)}`.replace(/^a (\d)/, "each $1").replace("a hour", "an hour");
     const sum = (values) => values.reduce((all, value) => all + (value ?? 0), 0);
     const one = (key, label, values, total, more) => ({ key, label, values: values ?? t.map(() => null), total, ...more });
-    const [outcomes, durations, tokens, cost] = this.charts;
+    const [outcomes, durations, tokens, cost, feedback] = this.charts;
     outcomes.set({ t, step, note, series: STATUSES.filter((status) => series[status]).map((status) => one(status, status, series[status], format.count(sum(series[status])),
       { colour: `--chart-${status}`, mark: () => mark(status), hollow: status === "pending" })) });
     durations.set({ t, step, series: [
@@ -227,6 +237,13 @@ class Now {
       one("p95", "p95", series.p95, format.duration(totals.p95), { colour: "--chart-second", thin: true }),
     ] });
     tokens.set({ t, step, series: [one("tokens", "all", series.tokens, format.count(totals.tokens), { colour: "--chart-sum" })] });
+    this.#hasFeedback(totals.rated > 0);
+    if (totals.rated > 0) {
+      feedback.set({ t, step, series: [
+        one("coverage", "rated", series.coverage, format.share(totals.coverage), { colour: "--chart-second", thin: true, show: format.share }),
+        one("feedback", "mean", series.feedback, format.score(totals.feedback), { colour: "--chart-line" }),
+      ] });
+    }
     cost.set({ t, step, series: [one("cost", "all", series.cost, format.money(totals.cost), { colour: "--chart-sum" })] });
   }
 
@@ -243,7 +260,8 @@ class Now {
       { label: "p95", num: true, cell: (one) => format.duration(one.p95), kind: "p3" },
       { label: "Tokens", num: true, cell: (one) => format.count(one.tokens), kind: "p3" },
       { label: "Cost", num: true, cell: (one) => format.money(one.cost), kind: "p2" },
-      { label: "Quality", num: true, cell: (one) => (Number.isFinite(one.quality) ? one.quality.toFixed(2) : format.UNKNOWN), kind: "p3" },
+      { label: "Quality", num: true, cell: (one) => format.score(one.quality), kind: "p3" },
+      ...(agents.some((one) => one.rated > 0) ? [{ label: "Feedback", num: true, cell: rated, kind: "p2" }] : []),
     ], shown), agents.length > shown.length && h("button", { type: "button", class: "wide", on: { click: () => {
       this.isWhole = true;
       this.#agents(agents);
@@ -258,14 +276,15 @@ class Now {
   }
 
   #worse(worse) {
-    const shows = { "error rate": format.share, p95: format.duration, cost: format.money, quality: (value) => value?.toFixed(2) ?? format.UNKNOWN };
+    const shows = { "error rate": format.share, p95: format.duration, cost: format.money, quality: format.score, feedback: format.score };
     fill(this.worse, worse?.length
       ? h("ul", { class: "rows" }, worse.slice(0, 8).map((one) => {
         const to = withFilter(one.action ? withFilter(this.filters, "action", one.action) : this.filters, "agent", one.agent ?? NONE);
         const show_ = shows[one.what] ?? format.count;
         return h("li", {}, h("a", { href: `/${query(to)}`, data: { stop: "" } },
           h("span", { class: "row-name" }, said(one.agent ?? "no agent", 60), one.action && h("span", { class: "muted" }, " ", said(one.action, 60))),
-          h("span", { class: "row-value" }, h("span", { class: "muted" }, `${one.what} `), show_(one.before), h("span", { class: "muted", "aria-hidden": "true" }, " → "), unseen(" became "), h("b", { class: "tone-bad" }, show_(one.now)))));
+          h("span", { class: "row-value" }, h("span", { class: "muted" }, `${one.what} `), show_(one.before), h("span", { class: "muted", "aria-hidden": "true" }, " → "), unseen(" became "), h("b", { class: "tone-bad" }, show_(one.now)),
+            one.what === "feedback" && h("span", { class: "muted" }, ` (${format.share(one.coverage)})`))));
       }))
       : h("p", { class: "muted pad" }, h("span", { class: "calm" }, mark("success"), " Nothing got worse, as far as can be told.")));
   }

@@ -8,6 +8,7 @@ import * as format from "../format.js";
 import { figure, figures, into, notice, panel, sentence } from "../parts.js";
 import { badge, BAD } from "../status.js";
 import { detail } from "./action.js";
+import { given } from "./ratings.js";
 
 const NARROW = matchMedia("(max-width: 44rem)"); // as in views.css: there two columns are not shown
 const STEP = 300; // rows that are drawn at once
@@ -72,7 +73,7 @@ class Run {
   }
 
   #drawn() {
-    const { run, actions } = this.told;
+    const { run, actions, feedback } = this.told;
     const trace = run.trace_id && this.state?.jaeger?.replace("{trace_id}", run.trace_id);
     const facts = [["service", run.service], ["tenant", run.tenant], ["workflow", run.workflow], ["session", run.session], ["user", run.user]].filter(([, value]) => value);
     this.tree = ordered(actions);
@@ -92,11 +93,13 @@ class Run {
       figures("The run", [
         figure("Took", run.end ? format.duration(run.duration) : "under way"), figure("Actions", format.count(run.actions)),
         figure("Errors", format.count(run.errors), { tone: run.errors ? "bad" : null }), figure("Tokens", format.count(run.tokens)), figure("Cost", format.money(run.cost)),
+        feedback?.score != null && figure("Feedback", format.score(feedback.score), { note: h("span", { class: "muted" }, `${format.share(feedback.coverage)} rated`) }),
       ]),
       panel("Actions", [h("table", { class: "run-table" }, h("caption", { class: "unseen" }, "Actions of the run, each below the one that called it"),
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Action"), h("th", { scope: "col", class: "run-line" }, unseen("When"), this.#scale()),
           h("th", { scope: "col", class: "num" }, "Took"), h("th", { scope: "col", class: "num p2" }, "Tokens"), h("th", { scope: "col", class: "num p2" }, "Cost"))), this.body), this.more],
       { kind: "run-panel", note: "tokens and cost with those of the actions below" }),
+      given(feedback, (id) => this.#show(id)),
     ];
   }
 
@@ -151,6 +154,14 @@ class Run {
     this.open = id;
     history.replaceState(history.state, "", runPath(this.id, id));
     this.#rows();
+  }
+
+  /** Open one, from elsewhere on the page. */
+  #show(id) {
+    for (const above of this.tree.find((node) => node.action.event_id === id)?.above ?? []) this.closed.delete(above);
+    this.#choose(id);
+    this.#rowOf(id)?.scrollIntoView({ block: "center" });
+    this.#rowOf(id)?.querySelector("[data-stop]")?.focus({ preventScroll: true });
   }
 
   #fold(id) {
