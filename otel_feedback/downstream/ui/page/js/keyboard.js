@@ -1,9 +1,10 @@
 // Keys: nothing that a browser or a screen reader uses, nothing while somebody types.
 
+import { VIEWS } from "./address.js";
 import { fill, h } from "./dom.js";
 
 const KEYS = [
-  ["/", "search"], ["j  k", "next and previous row"], ["Enter", "open it"], ["1 – 6", "the views"],
+  ["/", "search"], ["j  k", "next and previous row"], ["Enter", "open it"], [`1 – ${VIEWS.length}`, "the views"],
   ["c", "clear the filters"], ["t", "dark or light"], ["Esc", "close, or leave the field"], ["?", "these keys"],
 ];
 
@@ -23,7 +24,7 @@ export function listen(acts) {
     }
     if (types) return;
     const act = { "/": acts.search, j: () => move(1), k: () => move(-1), "?": help, c: acts.clear, t: acts.theme }[event.key]
-      ?? (/^[1-6]$/.test(event.key) ? () => acts.view(Number(event.key)) : null);
+      ?? (/^[1-9]$/.test(event.key) ? () => acts.view(Number(event.key)) : null);
     if (!act) return;
     event.preventDefault();
     act();
