@@ -1,4 +1,4 @@
-"""What selectors believe, of the files that they share: read anew for each answer, since they are small and change each second."""
+"""What selectors believe, of the files that they share: read for each answer, since they are small and change each second."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _read(path: Path) -> tuple[State | None, str | None]:
 
 
 def belief_of(states: States, candidates: Collection[str]) -> dict[str, Any] | None:
-    """Return what is believed of these candidates, by the file that knows least besides them; None: no file knows them all."""
+    """Return what is believed of these candidates, by the file that knows least besides; None: none knows them all."""
     knowing = [
         (name, state) for name, state, _ in states if state is not None and state.agents.keys() >= set(candidates)
     ]
@@ -51,6 +51,6 @@ def belief_of(states: States, candidates: Collection[str]) -> dict[str, Any] | N
         if agent in candidates
     }  # fmt: skip
     return {
-        "file": name, "version": state.version, "at": milliseconds(state.at), "half_life_s": state.half_life_s, "floor": state.floor,
-        "learned_from": state.learned_from, "agents": agents,
+        "file": name, "version": state.version, "at": milliseconds(state.at), "half_life_s": state.half_life_s,
+        "floor": state.floor, "learned_from": state.learned_from, "agents": agents,
     }  # fmt: skip

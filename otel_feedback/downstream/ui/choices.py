@@ -47,11 +47,11 @@ def reward_of(given: Mapping[str, str]) -> Reward | None:
 
 
 def choices(reader: Reader, asked: Asked, reward: Reward | None, beliefs: Beliefs | None) -> dict[str, Any]:
-    """Return what `selectors.choices` returns, and of each policy `belief`: what is in its selector's file, as of now; besides
-    `unread`, why a file says nothing.
+    """Return what `selectors.choices` returns, and of each policy `belief`: what is in its selector's file, as of now;
+    besides `unread`, why a file says nothing.
 
-    What selectors know is of all tenants, and shown to none of them. Where nobody gives weights, those count by which the
-    one selector weighs that is known.
+    What selectors know is of all tenants, and shown to none of them. Where nobody gives weights, those of the selector
+    count, where one is known.
     """
     states: States = [] if beliefs is None or reader.tenant is not None else beliefs.states()
     known = [state for _, state, _ in states if state is not None]

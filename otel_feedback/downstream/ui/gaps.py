@@ -1,4 +1,4 @@
-"""What to improve next, as the page has it: the gaps of `otel-feedback gaps`, in its words, each with the filters that show it."""
+"""What to improve next, as the page has it: the gaps of `otel-feedback gaps`, in its words, each with filters that show it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _METADATA = "metadata."
 def gaps(reader: Reader, asked: Asked, sort: str) -> dict[str, Any]:
     """Return what `as_data` returns, those first that `sort` puts first, and besides:
 
-    `since`: from when on, in milliseconds since 1970; `is_cut`: because there is more than is looked through; `verdict` and
-    `left_out_words`; and of each gap `words`, by what they are about, and `filters`: names and values of those that leave its
-    slice alone, None where none do.
+    `since`: from when on, in milliseconds since 1970; `is_cut`: because there is more than is looked through; `verdict`
+    and `left_out_words`; and of each gap `words`, by what they are about, and `filters`: names and values of those that
+    leave its slice alone, None where none do.
     """
     looked, found = _found(reader, asked, sort)
     data = as_data(found)

@@ -2,8 +2,8 @@
 
     outcomes ──► choices.sql: a row for each decision ──► policies ──► their agents ──► shares and rewards by time
 
-Of each event the highest revision counts. One that is under way is a decision, and no outcome yet. For the thread of the tables,
-in which it leaves a table `choice_facts`.
+Of each event the highest revision counts. One that is under way is a decision, and no outcome yet. For the thread of the
+tables, in which it leaves a table `choice_facts`.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _CANDIDATES = "coalesce(list_sort(choice_candidates), [])"
 COLUMNS = columns_of(f"{_TEXT} {_NAME} {_CANDIDATES}") | {"run_id", "root_event_id", "tenant_id", "action_type"}
 """The columns of events that are asked for; the last ones are what feedback is joined by."""
 _POLICIES = f"""
-SELECT policy, candidates, arg_max(version, event_time), count(*) AS decisions, count(*) FILTER (status = 'pending'), min(t), max(t),
-    count(propensity), min(propensity), avg((propensity <= 0.5)::INTEGER), avg(reward)
+SELECT policy, candidates, arg_max(version, event_time), count(*) AS decisions, count(*) FILTER (status = 'pending'),
+    min(t), max(t), count(propensity), min(propensity), avg((propensity <= 0.5)::INTEGER), avg(reward)
 FROM choice_facts
 GROUP BY policy, candidates
 ORDER BY decisions DESC, policy, candidates
 LIMIT {MOST_POLICIES}
 """
 _AGENTS = """
-SELECT policy, candidates, agent, count(*) AS chosen, count(*) FILTER (status = 'pending') AS pending, avg(propensity) AS propensity,
-    count(*) FILTER (status <> 'pending') AS outcomes, count(*) FILTER (status = 'success') AS successes,
+SELECT policy, candidates, agent, count(*) AS chosen, count(*) FILTER (status = 'pending') AS pending,
+    avg(propensity) AS propensity, count(*) FILTER (status <> 'pending') AS outcomes, count(*) FILTER (status = 'success') AS successes,
     avg(coalesce(feedback, quality)) AS quality, count(coalesce(feedback, quality)) AS rated, count(feedback) AS feedback,
     avg(cost) AS cost, count(cost) AS priced, quantile_cont(took, 0.5) AS p50, quantile_cont(took, 0.95) AS p95,
     avg(reward) AS reward
@@ -47,8 +47,8 @@ FROM choice_facts
 GROUP BY policy, candidates, agent
 """
 MEASURES = (
-    "chosen", "pending", "propensity", "outcomes", "successes", "quality", "rated", "feedback", "cost", "priced", "p50", "p95",
-    "reward",
+    "chosen", "pending", "propensity", "outcomes", "successes", "quality", "rated", "feedback", "cost", "priced", "p50",
+    "p95", "reward",
 )  # fmt: skip
 _COUNTED = {"chosen", "pending", "outcomes", "successes", "rated", "feedback", "priced"}
 _OVER_TIME = """
@@ -70,13 +70,14 @@ def choices(tables: Asks, objective: Reward, step_s: Callable[[float], int], unt
         until_ms: Where the last point is, in milliseconds since 1970.
 
     Returns:
-        `{"reward": {"cost_weight", "latency_weight"}, "step_s", "t": [milliseconds since 1970], "policies": [{"policy": the name
-        without its version, "version": the newest one, "candidates", "decisions", "pending", "first", "last", "known": of
-        how many the probability is, "floor_at_most": as many of the decisions as can have been spread evenly over all, "explored":
-        the share for an agent that was no more probable than all others together, "reward": the mean, "agents": [{"agent", …,
-        "share", "series": {"chosen": [n], "outcomes": [n], "reward": [mean]}}]}]}`. Lists are as long as `t`; None is what nobody knows. Agents
-        are in the order of their names, all candidates among them. `quality` is feedback where there is some, else the
-        score; `rated` of how many outcomes it is, `feedback` how many have any, `priced` of how many `cost` is the mean.
+        `{"reward": {"cost_weight", "latency_weight"}, "step_s", "t": [milliseconds since 1970], "policies": [{"policy": the
+        name without its version, "version": the newest one, "candidates", "decisions", "pending", "first", "last", "known":
+        of how many the probability is, "floor_at_most": the share of the decisions that can have been spread evenly over all,
+        "explored": the share for an agent that was no more probable than all others together, "reward": the mean, "agents":
+        [{"agent", MEASURES, "share", "series": {"chosen": [n], "outcomes": [n], "reward": [mean]}}]}]}`. Lists are as long as
+        `t`; None is what nobody knows. Agents are in the order of their names, all candidates among them. `quality` is
+        feedback where there is some, else the score; `rated` of how many outcomes it is, `feedback` how many have any,
+        `priced` of how many `cost` is the mean.
     """
     _make_facts(tables, objective)
     rows = tables.query(_POLICIES)

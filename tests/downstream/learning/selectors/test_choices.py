@@ -117,7 +117,7 @@ def test_what_came_of_each_agent(tables: Tables) -> None:
             events = [event for event in all_events if event.agent_name == agent["agent"]]
             ended = [event for event in events if event.status is not OutcomeStatus.PENDING]
             quality = [RATED.get(event.event_id, event.quality_score) for event in ended]
-            took = [event.duration_ms if event.latency_ms is None else event.latency_ms for event in ended]
+            took = [(event.duration_ms or 0.0) if event.latency_ms is None else event.latency_ms for event in ended]
             assert (agent["chosen"], agent["outcomes"]) == (len(events), len(ended))
             assert agent["pending"] == len(events) - len(ended)
             assert agent["share"] == len(events) / len(all_events)

@@ -66,7 +66,7 @@ class Choices {
     const weight = (name, words) => h("label", { class: "choice" }, h("span", {}, words), h("input", {
       type: "number", min: 0, step: "any", inputmode: "decimal", value: String(reward[name]), on: { change: (event) => this.#weigh(name, event.target.value) },
     }));
-    fill(this.worth, weight("cost_weight", "Reward less, a dollar"), weight("latency_weight", "a second"));
+    fill(this.worth, weight("cost_weight", "Off a reward, per dollar"), weight("latency_weight", "per second"));
   }
 
   #weigh(name, value) {
