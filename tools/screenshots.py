@@ -84,7 +84,7 @@ def main() -> int:
 
 
 def _views(run: OutcomeEvent) -> Iterator[tuple[str, str]]:
-    for view in ("", "failures", "cost?by=model", "objectives", "alerts", "pipeline"):
+    for view in ("", "failures", "cost?by=model", "choices", "gaps", "objectives", "alerts", "pipeline"):
         yield view.partition("?")[0] or "now", f"/{view}"
     yield "run", f"/run/{run.run_id}"
 

@@ -11,7 +11,7 @@ from otel_feedback import OutcomeStatus
 from tests.browser.conftest import Served
 from tests.browser.serving import barriers, opened, overflow
 
-VIEWS = ("/", "/failures", "/cost?by=model&bucket=hour", "/objectives", "/alerts", "/pipeline")
+VIEWS = ("/", "/failures", "/cost?by=model&bucket=hour", "/choices", "/gaps", "/objectives", "/alerts", "/pipeline")
 
 
 def _run_of(served: Served, *, failed: bool = True) -> str:

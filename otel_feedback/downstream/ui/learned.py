@@ -23,6 +23,8 @@ from otel_feedback.downstream.ui.slowly import Slowly
 __all__ = ["Learned"]
 
 Asks = Callable[[Request, Callable[[Reader], Any], anyio.CapacityLimiter], Awaitable[Any]]
+LIVE_S = 10.0
+"""How long choices are kept at most: somebody looks how they change."""
 WEIGHTS = ("cost_weight", "latency_weight")
 
 
@@ -37,7 +39,7 @@ class Learned:
     def __init__(self, work: Asks, beliefs: Beliefs | None) -> None:
         self._work = work
         self._beliefs = beliefs
-        self._choices = Slowly()
+        self._choices = Slowly(LIVE_S)
         self._values = Slowly()
         self._gaps = Slowly()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
@@ -15,7 +14,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from otel_feedback import AgentSelector, Feedback, OutcomeEvent, OutcomeStatus, Reward
+from otel_feedback import AgentSelector, Feedback, Reward
 from otel_feedback.downstream.learning.gaps.exporting import lines
 from otel_feedback.downstream.learning.gaps.finding import find
 from otel_feedback.downstream.learning.gaps.gap import as_data
@@ -32,53 +31,15 @@ from otel_feedback.downstream.ui import gaps as page_gaps
 from otel_feedback.downstream.ui.access import Token
 from otel_feedback.downstream.ui.beliefs import Beliefs
 from otel_feedback.downstream.ui.picture import step_s
-from tests.downstream.learning.policies.learners import AGENTS, CASES, learned_log
+from tests.downstream.learning.policies.learners import AGENTS
 from tests.downstream.tables import made
 from tests.downstream.ui.serve import TOKEN, Server, served, token_of, write
+from tests.downstream.ui.taught import SECRET, actions, decisions
 from tests.stack.waiting import wait_until
 
 SINCE, UNTIL = made.BEGIN + timedelta(minutes=5), made.BEGIN + timedelta(hours=1)
 TIME = {"since": SINCE.isoformat(), "until": UNTIL.isoformat()}
-SECRET = "globex-only"
 CANDIDATES = [("candidate", name) for name in sorted(AGENTS)]
-
-
-def decisions(tenant: str, number: int = 1_000) -> list[OutcomeEvent]:
-    """Return what a selector chose, once in three seconds, and what came of it; a few are under way."""
-    mark = f"{SECRET}-" if tenant == "globex" else ""
-    log, _ = learned_log(CASES["drifting"], 3, number)
-    lot = random.Random(7)
-    events: list[OutcomeEvent] = []
-    for place, decision in enumerate(log):
-        at = made.BEGIN + timedelta(seconds=3 * place)
-        status = OutcomeStatus.SUCCESS if decision.reward else OutcomeStatus.FAILURE
-        events.append(OutcomeEvent(
-            event_id=f"{mark}choice-{place}", run_id=f"{mark}{decision.run}", action_type="answer", agent_name=f"{mark}{decision.agent}",
-            tenant_id=tenant, timestamp=at, end_time=at, status=OutcomeStatus.PENDING if place % 100 == 0 else status,
-            quality_score=decision.reward or None, cost_estimate=0.02, latency_ms=500.0, tags=("eu",) if place % 3 else (),
-            choice_candidates=tuple(f"{mark}{name}" for name in decision.candidates), choice_policy=f"thompson:{place // 75}",
-            choice_propensity=decision.propensity, metadata={"plan": f"{mark}{lot.choice(['free', 'pro'])}"},
-        ))  # fmt: skip
-    return events
-
-
-def actions(tenant: str, number: int = 1_600) -> list[OutcomeEvent]:
-    """Return actions of which those of a researcher with the small model fail often, as do those of the plan free's."""
-    mark = f"{SECRET}-" if tenant == "globex" else ""
-    lot = random.Random(4)
-    events: list[OutcomeEvent] = []
-    for place in range(number):
-        agent, model = lot.choice(["planner", "researcher", "writer"]), lot.choice(["large", "small"])
-        plan = lot.choice(["free", "pro"])
-        bad = lot.random() < (0.5 if (agent, model) == ("researcher", "small") else 0.3 if plan == "free" else 0.05)
-        at = made.BEGIN + timedelta(seconds=2 * place)
-        events.append(OutcomeEvent(
-            event_id=f"{mark}action-{place}", run_id=f"{mark}run-{place // 4}", action_type="step", agent_name=f"{mark}{agent}",
-            model=f"{mark}{model}", tool_name=f"{mark}{lot.choice(['search', 'mail'])}", tenant_id=tenant, timestamp=at, end_time=at,
-            status=OutcomeStatus.FAILURE if bad else OutcomeStatus.SUCCESS, own_cost=0.01, latency_ms=1_000.0,
-            tags=("beta",) if lot.random() < 0.5 else (), metadata={"plan": f"{mark}{plan}", "retries": lot.randrange(3)},
-        ))  # fmt: skip
-    return events
 
 
 EVENTS = [*decisions("acme"), *actions("acme"), *decisions("globex"), *actions("globex")]
