@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -67,15 +68,20 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module", params=["in memory", "from files"])
-def page(request: pytest.FixtureRequest, store: Path, selector: Path) -> Iterator[Server]:
+@contextlib.contextmanager
+def serving(store: Path, selector: Path, most_hot: int) -> Generator[Server, None, None]:
     tokens = [Token(TOKEN), *(Token(token_of(tenant), tenant) for tenant in ("acme", "globex", "nobody"))]
-    most_hot = 10**9 if request.param == "in memory" else 0
     with served(store, tokens, most_hot, beliefs=Beliefs([selector, selector.with_name("none.json")])) as server:
         wait_until(
             lambda: (told := server.get("api/state", TOKEN))["rows"] >= len(EVENTS) and told["problem"] is None,
             timeout_s=60, what="the store",
         )  # fmt: skip
+        yield server
+
+
+@pytest.fixture(scope="module")
+def page(store: Path, selector: Path) -> Iterator[Server]:
+    with serving(store, selector, most_hot=10**9) as server:
         yield server
 
 
@@ -188,12 +194,19 @@ def test_gaps(page: Server, store: Path, name: str, sort: str) -> None:
                 assert len(ended) == gap["actions"], "its filters leave the slice, and nothing else"
 
 
-def test_of_very_many_actions_the_newest_are_looked_through(page: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_very_many_actions_the_newest_are_looked_through(
+    page: Server, store: Path, selector: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where nothing is in memory."""
     monkeypatch.setattr(page_gaps, "MOST_ACTIONS", 500)
-    told = page.get(asked("api/gaps", "a tool"), TOKEN)
+    address = asked("api/gaps", "a tool")
+    told = page.get(address, TOKEN)
     assert (told["actions"], told["is_cut"]) == (500, True)
     times = sorted(event.timestamp for event in EVENTS if event.tool_name == "search" and event.timestamp < UNTIL)
     assert times[-501].timestamp() * 1e3 <= told["since"] < times[-500].timestamp() * 1e3
+    with serving(store, selector, most_hot=0) as files:
+        for same in (address, asked("api/choices", "a text"), asked("api/choices", "a tag")):
+            assert made.rounded(files.get(same, TOKEN)) == made.rounded(page.get(same, TOKEN))
 
 
 def test_exports(page: Server, store: Path) -> None:
