@@ -84,7 +84,8 @@ def main() -> int:
 
 
 def _views(run: OutcomeEvent) -> Iterator[tuple[str, str]]:
-    for view in ("", "failures", "cost?by=model", "experiments", "objectives", "alerts", "pipeline"):
+    views = "", "failures", "cost?by=model", "experiments", "choices", "gaps", "objectives", "alerts", "pipeline"
+    for view in views:
         yield view.partition("?")[0] or "now", f"/{view}"
     yield "run", f"/run/{run.run_id}"
 

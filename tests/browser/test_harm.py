@@ -18,7 +18,10 @@ SCRIPT = "<script>alert(1)</script>"
 PICTURE = '"><img src=x onerror=alert(2)>'
 TURNED = "user\u202egnp.exe\u202c \u0645\u0631\u062d\u0628\u0627 \u05e9\u05dc\u05d5\u05dd"
 LONG = "x" * 10_000
-VIEWS = ("/", "/failures", "/cost?by=user", "/cost?by=agent", "/experiments", "/objectives", "/alerts", "/pipeline")
+VIEWS = (
+    "/", "/failures", "/cost?by=user", "/cost?by=agent", "/experiments", "/choices", "/gaps", "/objectives", "/alerts",
+    "/pipeline",
+)  # fmt: skip
 
 
 def _hostile() -> list[OutcomeEvent]:
@@ -40,6 +43,7 @@ def _hostile() -> list[OutcomeEvent]:
             status=OutcomeStatus.FAILURE, error_type=name, error_message=name, stack_trace=name, tags=(name[:100],),
             start_time=now - timedelta(seconds=number + 2), end_time=now - timedelta(seconds=number), duration_ms=2_000.0,
             timestamp=now, own_tokens=7, own_cost=0.5, trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
+            choice_policy=f"{name}:7", choice_candidates=tuple(names), choice_propensity=0.2,
         )
         for number, name in enumerate(names)
     ]  # fmt: skip
@@ -78,6 +82,8 @@ def test_nothing_yet_says_how_to_begin(browser: Browser, tmp_path: Path, axe: st
             ("failures", "Nothing failed"),
             ("cost", "Nothing was spent"),
             ("experiments", "No experiment yet"),
+            ("choices", "No choices"),
+            ("gaps", "No actions"),
             ("objectives", "No objectives yet"),
         ):
             page.get_by_role("link", name=view.title(), exact=True).click()
@@ -132,6 +138,8 @@ def test_a_tenant_sees_its_own_in_every_view(browser: Browser, tmp_path: Path) -
                     "/cost?by=tenant",
                     "/cost?by=user",
                     "/experiments?compare=agent&value=a&value=b",
+                    "/choices",
+                    "/gaps",
                     f"/run/run-{mine}",
                     "/objectives",
                     "/alerts",
@@ -162,6 +170,7 @@ def _of(tenant: str, more: int = 0) -> list[OutcomeEvent]:
             event_id=f"{tenant}-{number}", action_type="tool", agent_name=f"agent-{tenant}", user_id=f"user-{tenant}", tenant_id=tenant,
             run_id=f"run-{tenant}", status=OutcomeStatus.FAILURE, error_type=f"Error{tenant}", error_message=f"of {tenant}",
             start_time=now - timedelta(seconds=9), end_time=now - timedelta(seconds=8 - number), timestamp=now, own_cost=0.25,
+            choice_policy=f"policy-{tenant}", choice_candidates=(f"agent-{tenant}",), choice_propensity=1.0,
         )
         for number in range(3 + more)
     ]  # fmt: skip

@@ -11,7 +11,9 @@ from otel_feedback import OutcomeStatus
 from tests.browser.conftest import Served
 from tests.browser.serving import barriers, opened, overflow
 
-VIEWS = ("/", "/failures", "/cost?by=model&bucket=hour", "/experiments", "/objectives", "/alerts", "/pipeline")
+VIEWS = (
+    "/", "/failures", "/cost?by=model&bucket=hour", "/experiments", "/choices", "/gaps", "/objectives", "/alerts", "/pipeline",
+)  # fmt: skip
 
 
 def _run_of(served: Served, *, failed: bool = True) -> str:

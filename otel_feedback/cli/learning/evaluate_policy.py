@@ -16,7 +16,7 @@ from otel_feedback.cli.console import UNKNOWN, failed, moment, number_of, open_c
 from otel_feedback.cli.reading.selection import said_of
 from otel_feedback.cli.reading.source import answering, opened, source_of, tell, watched
 from otel_feedback.downstream.learning.policies.decisions import COLUMNS, Decisions, UnusableError, read
-from otel_feedback.downstream.learning.policies.policy import UNIFORM, Policy, policy_of
+from otel_feedback.downstream.learning.policies.policy import Policy, usual
 from otel_feedback.downstream.learning.policies.valuing import Estimate, Value, as_data, value_of
 from otel_feedback.downstream.tables.selection import Selection
 from otel_feedback.learning.reward import Reward
@@ -26,7 +26,6 @@ __all__ = ["run"]
 
 GAP = 2
 MOST_NAME = 32
-MOST_AGENTS = 20
 _STYLES = {"better": "green", "worse": "red", "not told apart": "none", "refused": "yellow"}
 
 
@@ -59,8 +58,7 @@ def run(
                 return 1
             finally:
                 tell(tables)
-        wanted = policies or [*(policy_of(f"always:{name}") for name in log.agents[:MOST_AGENTS]), UNIFORM]
-        values = [value_of(log, policy) for policy in wanted]
+        values = [value_of(log, policy) for policy in policies or usual(log.agents)]
         if log.unknown:
             remark(f"{number_of(log.unknown, 'choice')} left out: not said how probable")
         if form == "json":

@@ -26,16 +26,14 @@ from otel_feedback.cli.console import (
 )
 from otel_feedback.cli.reading.selection import said_of
 from otel_feedback.cli.reading.source import answering, opened, source_of, tell, watched
+from otel_feedback.downstream.learning.gaps import words
 from otel_feedback.downstream.learning.gaps.exporting import MOST_ACTIONS, lines
-from otel_feedback.downstream.learning.gaps.finding import COLUMNS, LEAST_ACTIONS, find
-from otel_feedback.downstream.learning.gaps.gap import SORTS, Gap, Gaps, Slice, as_data
+from otel_feedback.downstream.learning.gaps.finding import COLUMNS, find
+from otel_feedback.downstream.learning.gaps.gap import SORTS, Gap, Gaps, as_data
 from otel_feedback.downstream.tables.selection import Selection
 from otel_feedback.version import VERSION
 
 __all__ = ["run"]
-
-LEAST_P = 1e-4
-MOST_NAMED = 10
 
 
 def run(
@@ -71,7 +69,7 @@ def run(
         if form == "json":
             print(json.dumps({"version": VERSION, "source": asked.said, **as_data(found)}, indent=2))
         elif form == "csv":
-            _write_csv(found.gaps)
+            csv.writer(sys.stdout, lineterminator="\n").writerows(words.table(found.gaps))
         else:
             _write(
                 open_console(), asked.said, selection, found, top, " ".join(f"--from {shlex.quote(s)}" for s in source)
@@ -91,20 +89,6 @@ def _exported(path: Path, actions: Sequence[bytes]) -> bool:
     return True
 
 
-def _write_csv(gaps: Sequence[Gap]) -> None:
-    names = [name for name in Gap.__struct_fields__ if name not in ("slices", "same_as", "examples")]
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["slice", *names, "same_as", "example_run_ids"])
-    for gap in gaps:
-        same = "; ".join(map(_named, gap.same_as))
-        runs = " ".join(each.run_id or each.event_id for each in gap.examples)
-        writer.writerow([_named(gap.slices), *(getattr(gap, name) for name in names), same, runs])
-
-
-def _named(slices: Sequence[Slice]) -> str:
-    return ", ".join(map(str, slices))
-
-
 # -- for people ----------------------------------------------------------------------------------------------------
 
 
@@ -112,18 +96,9 @@ def _write(console: Console, source: str, selection: Selection, found: Gaps, top
     since = "" if selection.since is None else f"since {moment(selection.since)}"
     said = ", ".join(each for each in (said_of(selection), since) if each)
     title = Text(source, "bold").append(f"  {said}" if said else "", "not bold")
-    looked = f"{number_of(found.actions, 'action')}, {number_of(found.tests, 'slice')} looked at"
-    if not found.tests:
-        what = f"too few actions to tell a gap from chance: a slice has {LEAST_ACTIONS} at least, and as many elsewhere"
-    else:
-        what = (
-            f"{number_of(len(found.gaps), 'gap')}"
-            if found.gaps
-            else "nothing is lower than elsewhere by more than chance"
-        )
-    write(console, title, Text(f"{what} ({looked})"))
+    write(console, title, Text(words.verdict(found)))
     shown = found.gaps[:top] if top else found.gaps
-    texts = [_lost(gap) for gap in shown]
+    texts = [words.lost(gap) for gap in shown]
     width = max(map(len, texts), default=1)
     for gap, text in zip(shown, texts, strict=True):
         write(console, *_lines(gap, text, width))
@@ -132,34 +107,21 @@ def _write(console: Console, source: str, selection: Selection, found: Gaps, top
             write_whole(console, Text(" " * (width + 2)).append(command, "dim"))
     if len(shown) < len(found.gaps):
         write(console, Text(f"\nand {number_of(len(found.gaps) - len(shown), 'more gap')}: --top 0 has all", "dim"))
-    if found.left_out:
-        parts = [f"{each.dimension} ({each.looked_at} of {each.values:,})" for each in found.left_out[:MOST_NAMED]]
-        parts += [f"and {len(found.left_out) - MOST_NAMED:,} more"] if len(found.left_out) > MOST_NAMED else []
-        write(console, Text(f"\nrare or too many values, not all looked at: {', '.join(parts)}", "dim"))
-
-
-def _lost(gap: Gap) -> str:
-    return f"{gap.lost:,.0f}" if gap.lost >= 10 else f"{gap.lost:,.1f}"
+    left_out = words.left_out(found)
+    if left_out is not None:
+        write(console, Text(f"\n{left_out}", "dim"))
 
 
 def _lines(gap: Gap, lost: str, width: int) -> list[RenderableType]:
-    head = Text(f"\n{lost:>{width}}  ").append(_named(gap.slices), "bold")
-    what = "more failures" if gap.metric == "success" else "points of quality less"
-    if gap.metric == "success":
-        rates = f"{gap.here:.1%} success, elsewhere {gap.elsewhere:.1%}"
-    else:
-        rates = f"quality {gap.here:.2f}, elsewhere {gap.elsewhere:.2f}"
+    head = Text(f"\n{lost:>{width}}  ").append(words.named(gap.slices), "bold")
     price = ", ".join([
         *([dollars(gap.cost)] if gap.cost else []), *([duration(gap.took_ms)] if gap.took_ms else []),
     ])  # fmt: skip
     parts = [
-        f"{what} than elsewhere" + (f", for {price}" if price else ""),
-        f"{rates}; {number_of(gap.actions, 'action')}, {number_of(gap.runs, 'run')}; {_likely(gap.p)}",
+        words.what(gap) + (f", for {price}" if price else ""),
+        f"{words.rates(gap)}; {number_of(gap.actions, 'action')}, {number_of(gap.runs, 'run')}; {words.likely(gap)}",
     ]
     below = [Text(parts[0], "red"), Text(parts[1])]
-    below += [Text(f"the same actions: {'; '.join(map(_named, gap.same_as))}", "dim")] if gap.same_as else []
+    same = words.same(gap)
+    below += [] if same is None else [Text(same, "dim")]
     return [head, *(Padding(line, (0, 0, 0, width + 2)) for line in below)]
-
-
-def _likely(p: float) -> str:
-    return f"p < {LEAST_P:g}" if p < LEAST_P else f"p = {p:.2g}"

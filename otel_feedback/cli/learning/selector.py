@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -17,7 +16,6 @@ from otel_feedback.cli.console import failed, moment, number_of, open_console, w
 from otel_feedback.learning.selector.state import (
     FOLLOWER,
     PROGRAMS,
-    Known,
     State,
     StateError,
     StateFile,
@@ -47,7 +45,7 @@ def show(file: str, *, as_json: bool) -> int:
     for title in ("Chosen", "Reward", "95 %", "Outcomes", "Feedback"):
         table.add_column(title, justify="right", no_wrap=True)
     for name, known in sorted(state.agents.items(), key=lambda each: (-each[1].probability, each[0])):
-        low, high = _interval(known)
+        low, high = known.interval
         table.add_row(
             Text(name), f"{known.probability:.1%}", f"{known.mean:.3f}", f"{low:.2f}-{high:.2f}", f"{known.outcomes:,}",
             f"{known.feedback:,}",
@@ -111,13 +109,6 @@ def _tried(work: Callable[[], State | None]) -> State | None:
     except StateError as exc:
         failed(str(exc), "see that it is there and may be read; `otel-feedback selector reset` begins anew")
     return None
-
-
-def _interval(known: Known) -> tuple[float, float]:
-    """Return where the mean reward lies with 95 %, about: the posterior's mean and 1.96 of its deviations."""
-    total = known.successes + known.failures + 2.0
-    spread = 1.96 * math.sqrt(known.mean * (1.0 - known.mean) / (total + 1.0))
-    return max(0.0, known.mean - spread), min(1.0, known.mean + spread)
 
 
 def _length(half_life_s: float) -> str:

@@ -41,6 +41,7 @@ def add_ui(commands: Any) -> None:
             jaeger=options.jaeger,
             rules=options.rules,
             state=options.state,
+            selectors=options.selector or (),
             opens=options.open,
             feedback_tokens=options.feedback_token or (),
             feedback_origins=options.feedback_origin or (),
@@ -49,7 +50,8 @@ def add_ui(commands: Any) -> None:
     parser = commands.add_parser(
         "ui",
         help="a page in the browser: live, runs, failures, cost, alerts",
-        description="Serve a page that shows what agents do: live, runs as trees, failures, cost, objectives, alerts.",
+        description="Serve a page that shows what agents do: live, runs as trees, failures, cost, choices, gaps, objectives, "
+        "alerts.",
         epilog=EXAMPLES,
     )
     parser.add_argument(
@@ -70,6 +72,10 @@ def add_ui(commands: Any) -> None:
     parser.add_argument("--jaeger", metavar="URL", help="Jaeger's page, to link traces to (OTEL_FEEDBACK_UI_JAEGER)")
     parser.add_argument("--rules", metavar="FILE", help="the alerts' rules (alerts.toml)")
     parser.add_argument("--state", metavar="FOLDER", help="where `alerts run` keeps its alerts")
+    parser.add_argument(
+        "--selector", action="append", type=Path, metavar="FILE",
+        help="a selector's file (AgentSelector's state), to show what it believes beside what it chose",
+    )  # fmt: skip
     parser.add_argument(
         "--feedback-token", action="append", nargs="?", const="", metavar="TOKEN",
         help="take feedback by POST /feedback from who has it; alone: from OTEL_FEEDBACK_UI_FEEDBACK_TOKEN, or asked for",

@@ -24,14 +24,16 @@ __all__ = ["opened", "shown_of", "source_for"]
 
 @contextmanager
 def opened(
-    source: Source, store: Path | None, jaeger: str | None, rules: str | None, state: str | None
+    source: Source, store: Path | None, jaeger: str | None, rules: str | None, state: str | None,
+    selectors: Sequence[Path] = (),
 ) -> Generator[Shown, None, None]:  # fmt: skip
     """Give what is shown, kept up until the end.
 
     Raises:
         ConfigError: A setting cannot be used.
     """
-    with shown_of(source, store, jaeger, _alerts(rules, state), objectives=find_objectives(rules)) as shown:
+    goals = find_objectives(rules)
+    with shown_of(source, store, jaeger, _alerts(rules, state), objectives=goals, selectors=selectors) as shown:
         yield shown
 
 
@@ -58,7 +60,7 @@ def _alerts(rules: str | None, state: str | None) -> Alerts | None:
 @contextmanager
 def shown_of(
     source: Source, store: Path | None, jaeger: str | None, alerts: Alerts | None = None, journals: Path | None = None,
-    objectives: Path | None = None,
+    objectives: Path | None = None, selectors: Sequence[Path] = (),
 ) -> Generator[Shown, None, None]:  # fmt: skip
     """Give what is shown of a source, kept up until the end.
 
@@ -69,9 +71,11 @@ def shown_of(
         alerts: What is kept of them.
         journals: Where the journals of the service are; None: as the settings say.
         objectives: Their file, which may come later; None: there are none.
+        selectors: Files that selectors share, which may come later, too.
     """
     from otel_feedback.downstream.store.folder import StoreFolder
     from otel_feedback.downstream.ui.app import Shown
+    from otel_feedback.downstream.ui.beliefs import Beliefs
     from otel_feedback.downstream.ui.goals import Goals
     from otel_feedback.downstream.ui.mirror import Mirror
     from otel_feedback.downstream.ui.pipeline import Pipeline
@@ -98,6 +102,7 @@ def shown_of(
                 mirror, source.kind, source.said, link, problem=lambda: None if host is None else host.problem,
                 behind=behind, alerts=None if alerts is None else alerts.told, pipeline=pipeline.told,
                 objectives=None if objectives is None else Goals(objectives, folder.path).told,
+                beliefs=Beliefs(selectors) if selectors else None,
             )  # fmt: skip
         finally:
             pipeline.close()

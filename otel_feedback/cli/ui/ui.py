@@ -31,7 +31,8 @@ __all__ = ["listen", "run", "show"]
 def run(
     *, source: Sequence[str], bootstrap_servers: str | None, store: Path | None, host: str | None, port: str | None,
     tokens: Sequence[str], token_files: Sequence[Path], hosts: Sequence[str], jaeger: str | None, rules: str | None,
-    state: str | None, opens: bool, feedback_tokens: Sequence[str] = (), feedback_origins: Sequence[str] = (),
+    state: str | None, opens: bool, selectors: Sequence[Path] = (), feedback_tokens: Sequence[str] = (),
+    feedback_origins: Sequence[str] = (),
 ) -> int:  # fmt: skip
     """Serve, and return the exit code.
 
@@ -48,6 +49,7 @@ def run(
         rules: The alerts' rules.
         state: Where alerts are kept.
         opens: Open a browser.
+        selectors: Files that selectors share.
         feedback_tokens: What lets front ends give feedback; empty: of the settings, or nobody may.
         feedback_origins: Sites whose pages may.
     """
@@ -63,7 +65,7 @@ def run(
         asked = source_for(source, bootstrap_servers)
         with (
             listening,
-            opened(asked, store, settings.jaeger, rules, state) as shown,
+            opened(asked, store, settings.jaeger, rules, state, selectors) as shown,
             opened_door(asked, door_tokens, origins, settings.feedback_rate) as door,
         ):
             show(listening, shown, access, door, opens=opens)

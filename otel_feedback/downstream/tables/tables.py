@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = [
-    "ALL_COLUMNS", "EVENT_TIME", "QUIET", "VIEWS", "WINDOW_S", "Answer", "SourceError", "Tables", "any_of", "columns_of",
-    "first_line", "highest", "quoted", "text_of",
+    "ALL_COLUMNS", "EVENT_TIME", "QUIET", "VIEWS", "WINDOW_S", "Answer", "SourceError", "Tables", "answer_of", "any_of",
+    "columns_of", "first_line", "highest", "quoted", "text_of",
 ]  # fmt: skip
 
 Result = TypeVar("Result")
@@ -253,7 +253,7 @@ class Tables:
         Raises:
             duckdb.Error: The query is wrong, or what it reads cannot be read.
         """
-        return self._mended(lambda: self._ask(text, parameters))
+        return self._mended(lambda: answer_of(self.connection, text, parameters))
 
     def _mended(self, work: Callable[[], Result]) -> Result:
         for _ in range(MENDED):
@@ -263,16 +263,6 @@ class Tables:
                 if self.mend is None or not may_be_harm(exc) or not self.mend():
                     raise
         return work()
-
-    def _ask(self, text: str, parameters: Sequence[object]) -> Answer:
-        relation = self.connection.sql(text, params=list(parameters) or None)
-        if relation is None:  # pyright: ignore[reportUnnecessaryComparison]  # nothing is asked, as by CREATE
-            return Answer([], [], [])
-        names, kinds = list(relation.columns), [str(kind) for kind in relation.types]
-        moments = [place for place, kind in enumerate(kinds) if kind == ZONED]
-        if any(ZONED in kind for kind in kinds):  # DuckDB makes moments with pytz, where that is installed
-            relation = relation.project(", ".join(_shown(place, kind) for place, kind in enumerate(kinds, 1)))
-        return Answer(names, kinds, _rows(relation, moments))
 
     def query(self, text: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Return the rows of a query."""
@@ -299,6 +289,22 @@ class Tables:
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def answer_of(connection: duckdb.DuckDBPyConnection, text: str, parameters: Sequence[object] = ()) -> Answer:
+    """Return the answer to a query of a connection.
+
+    Raises:
+        duckdb.Error: The query is wrong, or what it reads cannot be read.
+    """
+    relation = connection.sql(text, params=list(parameters) or None)
+    if relation is None:  # pyright: ignore[reportUnnecessaryComparison]  # nothing is asked, as by CREATE
+        return Answer([], [], [])
+    names, kinds = list(relation.columns), [str(kind) for kind in relation.types]
+    moments = [place for place, kind in enumerate(kinds) if kind == ZONED]
+    if any(ZONED in kind for kind in kinds):  # DuckDB makes moments with pytz, where that is installed
+        relation = relation.project(", ".join(_shown(place, kind) for place, kind in enumerate(kinds, 1)))
+    return Answer(names, kinds, _rows(relation, moments))
 
 
 def _shown(place: int, kind: str) -> str:

@@ -29,7 +29,9 @@ from starlette.types import ASGIApp
 from otel_feedback.downstream.ui import details, experiments, exporting, groups, picture
 from otel_feedback.downstream.ui.access import Access, Guard
 from otel_feedback.downstream.ui.asking import Asked, RefusedError, asked_of, choice_of, number_of
+from otel_feedback.downstream.ui.beliefs import Beliefs
 from otel_feedback.downstream.ui.door import PATH
+from otel_feedback.downstream.ui.learned import Learned
 from otel_feedback.downstream.ui.live import MOST_ROWS, Hub
 from otel_feedback.downstream.ui.mirror import Mirror
 from otel_feedback.downstream.ui.reader import Reader
@@ -40,7 +42,10 @@ from otel_feedback.version import VERSION
 __all__ = ["Shown", "make_app"]
 
 PAGE = Path(__file__).parent / "page"
-VIEWS = ("/", "/run/{run_id:path}", "/failures", "/cost", "/experiments", "/objectives", "/alerts", "/pipeline")
+VIEWS = (
+    "/", "/run/{run_id:path}", "/failures", "/cost", "/experiments", "/choices", "/gaps", "/objectives", "/alerts",
+    "/pipeline",
+)  # fmt: skip
 THREADS = 4
 """Answers that are made at a time; others wait."""
 MOST_LIMIT = 1_000
@@ -50,7 +55,7 @@ Work = Callable[[Reader], Any]
 
 
 class Shown(NamedTuple):
-    """What a page shows. `alerts`, `objectives`, `pipeline`: None where there are none.
+    """What a page shows. `alerts`, `objectives`, `beliefs`, `pipeline`: None where there are none.
 
     `problem` is what stands in the way of the source, `behind` how many records there are still to read.
     """
@@ -63,6 +68,7 @@ class Shown(NamedTuple):
     behind: Callable[[], int | None] = lambda: None
     alerts: Callable[[str | None], dict[str, Any]] | None = None
     objectives: Callable[[Reader], dict[str, Any]] | None = None
+    beliefs: Beliefs | None = None
     pipeline: Callable[[Reader, Asked], dict[str, Any]] | None = None
 
 
@@ -112,6 +118,7 @@ class _Endpoints:
             "failures": self.failures, "cost": self.cost, "objectives": self.objectives, "alerts": self.alerts,
             "pipeline": self.pipeline, "values": self.values, "export": self.export,
             **experiments.Compared(self._work).by_name(),
+            **Learned(self._work, self._shown.beliefs).by_name(),
         }  # fmt: skip
 
     async def _work(self, request: Request, work: Work, limiter: anyio.CapacityLimiter | None = None) -> Any:
@@ -243,7 +250,7 @@ class _Endpoints:
     async def export(self, request: Request) -> Response:
         given = request.query_params
         asked = asked_of(given.multi_items(), others=("format", "view", "by", *experiments.NAMES))
-        form = choice_of(given, "format", ("csv", "json"), "csv")
+        form = choice_of(given, "format", exporting.FORMS, "csv")
         view = choice_of(given, "view", exporting.VIEWS, "events")
         by = choice_of(given, "by", groups.BY, "tenant")
         stack = ExitStack()
@@ -257,7 +264,7 @@ class _Endpoints:
             if isinstance(exc, (FeedbackError, duckdb.Error, OSError)) and not isinstance(exc, RefusedError):
                 raise _unreadable(exc, request) from exc
             raise
-        media_type = "text/csv; charset=utf-8" if form == "csv" else "application/json"
+        media_type = exporting.FORMS[form]
         headers = {"content-disposition": f'attachment; filename="{view}.{form}"'}
         return StreamingResponse(_all(first, pieces, stack), media_type=media_type, headers=headers)
 

@@ -20,8 +20,8 @@ __all__ = ["FILTERS", "Asked", "RefusedError", "asked_of", "choice_of", "number_
 
 FILTERS: Mapping[str, str] = {
     "service": "service_name", "tenant": "tenant_id", "agent": "agent_name", "action": "action_type", "status": "status",
-    "model": "model", "user": "user_id", "session": "session_id", "workflow": "workflow_id", "error_type": "error_type",
-    "run": "run_id",
+    "model": "model", "tool": "tool_name", "user": "user_id", "session": "session_id", "workflow": "workflow_id",
+    "error_type": "error_type", "run": "run_id",
 }  # fmt: skip
 """By name in the query string: the column whose value it names; `-` is no value."""
 TIMES = ("since", "until")

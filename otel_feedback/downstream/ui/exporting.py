@@ -1,22 +1,24 @@
-"""What a browser saves: events, failures, costs or a comparison as CSV or JSON, some thousand rows at a time."""
+"""What a browser saves: events, failures, costs, a comparison, choices or gaps as CSV or JSON, some thousand rows at a time."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from otel_feedback.downstream.tables.columns import EVENT_COLUMNS
-from otel_feedback.downstream.ui.asking import Asked
+from otel_feedback.downstream.ui import choices, gaps
+from otel_feedback.downstream.ui.asking import Asked, RefusedError
 from otel_feedback.downstream.ui.groups import costs, failures
 from otel_feedback.downstream.ui.reader import Reader
 
-__all__ = ["VIEWS", "export"]
+__all__ = ["FORMS", "VIEWS", "export"]
 
-VIEWS = ("events", "failures", "cost", "experiments")
+VIEWS = ("events", "failures", "cost", "experiments", "choices", "gaps")
+FORMS = {"csv": "text/csv; charset=utf-8", "json": "application/json", "jsonl": "application/x-ndjson"}
 AT_ONCE = 2_000
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula."""
@@ -31,13 +33,19 @@ def export(
         reader: Of who asks; used until the last piece.
         asked: Which actions.
         view: Of VIEWS.
-        form: `csv`, or `json`: an array of objects.
+        form: `csv`, or `json`: an array of objects. `jsonl`, of gaps alone: their actions, a line each.
         by: What costs are told by.
         own: The names of columns, and then rows, of a view that makes them itself.
+
+    Raises:
+        RefusedError: There is nothing of the view in this form.
     """
-    pieces = (
-        own if own is not None else _events(reader, asked) if view == "events" else _groups(reader, asked, view, by)
-    )
+    if form == "jsonl":
+        if view != "gaps":
+            raise RefusedError(400, f"there are no lines of {view}", "use view=gaps, or format=json")
+        yield from gaps.actions(reader, asked)
+        return
+    pieces = _PIECES[view](reader, asked, by) if own is None else own
     names = next(pieces)
     if form == "csv":
         yield _csv([names])
@@ -52,7 +60,7 @@ def export(
     yield b"[]\n" if before == b"[\n" else b"\n]\n"
 
 
-def _events(reader: Reader, asked: Asked) -> Iterator[Sequence[Any]]:
+def _events(reader: Reader, asked: Asked, _by: str) -> Iterator[Sequence[Any]]:
     reader.open_stored(asked.since, asked.until)
     reader.open_feedback()
     kinds = {**EVENT_COLUMNS, "feedback_score": "DOUBLE", "feedback_count": "BIGINT"}
@@ -73,10 +81,18 @@ def _events(reader: Reader, asked: Asked) -> Iterator[Sequence[Any]]:
         yield rows
 
 
-def _groups(reader: Reader, asked: Asked, view: str, by: str) -> Iterator[Sequence[Any]]:
-    groups = failures(reader, asked)["groups"] if view == "failures" else costs(reader, asked, by, "day")["groups"]
+def _of(groups: Sequence[dict[str, Any]]) -> Iterator[Sequence[Any]]:
     yield list(groups[0]) if groups else []
     yield [list(group.values()) for group in groups]
+
+
+_PIECES: dict[str, Callable[[Reader, Asked, str], Iterator[Sequence[Any]]]] = {
+    "events": _events,
+    "failures": lambda reader, asked, _: _of(failures(reader, asked)["groups"]),
+    "cost": lambda reader, asked, by: _of(costs(reader, asked, by, "day")["groups"]),
+    "choices": lambda reader, asked, _: choices.table(reader, asked),
+    "gaps": lambda reader, asked, _: gaps.table(reader, asked),
+}
 
 
 def _csv(rows: Sequence[Sequence[Any]]) -> bytes:

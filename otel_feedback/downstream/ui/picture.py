@@ -15,7 +15,7 @@ from otel_feedback.downstream.ui.choosing import Chosen
 from otel_feedback.downstream.ui.measures import sql_of, told_of
 from otel_feedback.downstream.ui.reader import Reader
 
-__all__ = ["picture", "totals"]
+__all__ = ["picture", "step_s", "totals"]
 
 BUCKETS_S = (5, 10, 30, 60, 300, 900, 1_800, 3_600, 10_800, 21_600, 86_400)
 MOST_BUCKETS = 300
@@ -36,7 +36,7 @@ def picture(reader: Reader, asked: Asked) -> dict[str, Any]:
     """Return the answer of /api/now."""
     chosen = Chosen(reader, asked)
     begin = _begin(chosen)
-    bucket_s = _bucket_s((chosen.until - begin) / 1e3, chosen.least_s)
+    bucket_s = step_s((chosen.until - begin) / 1e3, chosen.least_s)
     now, before = _totals(chosen)
     compared = chosen.groups(["agent_name", "action_type", "is_now"])
     return {
@@ -74,12 +74,10 @@ def _begin(chosen: Chosen) -> int:
     return chosen.since if first is None else max(chosen.since, min(first, chosen.until - LEAST_MS))
 
 
-def _bucket_s(length_s: float, least: int) -> int:
-    return next((each for each in BUCKETS_S if each >= least and length_s / each <= MOST_BUCKETS), _many_days(length_s))
-
-
-def _many_days(length_s: float) -> int:
-    return 86_400 * (1 + int(length_s / 86_400 / MOST_BUCKETS))
+def step_s(length_s: float, least: int = 1, most: int = MOST_BUCKETS) -> int:
+    """Return how many seconds a piece of a picture stands for, of which there are so many at most."""
+    many_days = 86_400 * (1 + int(length_s / 86_400 / most))
+    return next((each for each in BUCKETS_S if each >= least and length_s / each <= most), many_days)
 
 
 def _series(chosen: Chosen, begin: int, bucket_ms: int) -> dict[str, list[Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 
@@ -16,7 +16,7 @@ from otel_feedback.downstream.store.folder import FEEDBACK
 from otel_feedback.downstream.tables.joining import make_joined
 from otel_feedback.downstream.tables.selection import SAID, WORDS
 from otel_feedback.downstream.tables.stored import feedback_rows, rows_of
-from otel_feedback.downstream.tables.tables import QUIET, quoted, text_of
+from otel_feedback.downstream.tables.tables import QUIET, answer_of, quoted, text_of
 from otel_feedback.errors import FeedbackError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Reader:
     def __init__(self, mirror: Mirror, tenant: str | None) -> None:
         self.mirror = mirror
         self.tenant = tenant
+        self._choices = 0
         self.cursor = mirror.connection.cursor()
         self.cursor.execute(QUIET)
         self._whose = "true" if tenant is None else f"tenant_id = {quoted(tenant)}"
@@ -53,6 +54,10 @@ class Reader:
         answer = self.cursor.execute(text, list(given))
         names = [each[0] for each in answer.description or []]
         return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+
+    def query(self, text: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of a query, as `Tables.query` does."""
+        return answer_of(self.cursor, text, parameters).rows
 
     def hours(self, days: Sequence[str]) -> str:
         """Return what to select from: the sums by the hour of these days, of those that there are.
@@ -128,6 +133,13 @@ class Reader:
         for name in views:
             self.cursor.execute(f"CREATE OR REPLACE TEMP TABLE {name}_kept AS FROM {name}")
             self.cursor.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS FROM {name}_kept")
+
+    def choose(self, condition: str) -> None:
+        """Leave in `outcomes`, after `open_stored` and `open_feedback`, those for which a condition holds."""
+        self._choices += 1
+        of = f"outcomes_{self._choices}"
+        self.cursor.execute(f"ALTER VIEW outcomes RENAME TO {of}")
+        self.cursor.execute(f"CREATE TEMP VIEW outcomes AS SELECT * FROM {of} WHERE {condition}")
 
     def _insist(self, opened: Callable[[], Opened]) -> Opened:
         """Open files again where one was made into another meanwhile, which the mirror sees in a moment."""

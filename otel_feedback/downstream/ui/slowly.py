@@ -24,9 +24,14 @@ MOST_KEPT = 64
 
 
 class Slowly:
-    """The answers of one kind."""
+    """The answers of one kind.
 
-    def __init__(self) -> None:
+    Args:
+        most_s: How long one is kept at most.
+    """
+
+    def __init__(self, most_s: float = MOST_S) -> None:
+        self._most_s = most_s
         self._turn = anyio.Lock()
         self._limiter = anyio.CapacityLimiter(1)
         self._kept: dict[Hashable, tuple[float, bytes]] = {}  # until when, what
@@ -48,7 +53,7 @@ class Slowly:
             began = time.monotonic()
             if began >= until:
                 body = await work(self._limiter)
-                until = time.monotonic() + min(MOST_S, max(LEAST_S, SHARE * (time.monotonic() - began)))
+                until = time.monotonic() + min(self._most_s, max(LEAST_S, SHARE * (time.monotonic() - began)))
             while len(self._kept) >= MOST_KEPT:
                 self._kept.pop(next(iter(self._kept)))
             self._kept[key] = until, body

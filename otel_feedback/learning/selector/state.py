@@ -13,6 +13,7 @@ process, of which those of dead ones would have to be added up by somebody, once
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import secrets
 import time
@@ -68,6 +69,13 @@ class Known(msgspec.Struct, frozen=True):
     failures: float = 0.0
     outcomes: int = 0
     feedback: int = 0
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Where the mean reward lies with 95 %, about: the posterior's mean and 1.96 of its deviations."""
+        total = self.successes + self.failures + 2.0
+        spread = 1.96 * math.sqrt(self.mean * (1.0 - self.mean) / (total + 1.0))
+        return max(0.0, self.mean - spread), min(1.0, self.mean + spread)
 
 
 class State(msgspec.Struct, frozen=True):

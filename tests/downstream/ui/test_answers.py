@@ -296,7 +296,8 @@ def test_what_cannot_be_asked(page: Server, query: str, remedy: str) -> None:
 def test_every_address_of_the_page_is_the_page(page: Server) -> None:
     index = page.ask("").text
     assert index.startswith("<!doctype html>")
-    for path in ("run/run-1", "failures", "cost", "experiments", "objectives", "alerts", "pipeline"):
+    views = "failures", "cost", "experiments", "choices", "gaps", "objectives", "alerts", "pipeline"
+    for path in ("run/run-1", *views):
         assert page.ask(path).text == index
     assert page.ask("static/index.html").headers["cache-control"] == "no-cache"
     assert page.ask("elsewhere").status_code == 404

@@ -14,7 +14,7 @@ import msgspec
 
 from otel_feedback.errors import FeedbackError
 
-__all__ = ["FORMS", "UNIFORM", "Policy", "PolicyError", "policy_of"]
+__all__ = ["FORMS", "UNIFORM", "Policy", "PolicyError", "policy_of", "usual"]
 
 FORMS = "always:AGENT, uniform, weights:AGENT=0.7,AGENT=0.3, or state:FILE"
 
@@ -37,6 +37,12 @@ class Policy(NamedTuple):
 
 
 UNIFORM = Policy("uniform", None)
+MOST_AGENTS = 20
+
+
+def usual(agents: Sequence[str]) -> list[Policy]:
+    """Return what is asked for where nobody names a policy: each agent always, of the first ones, and any."""
+    return [*(Policy(f"always:{name}", {name: 1.0}) for name in agents[:MOST_AGENTS]), UNIFORM]
 
 
 def policy_of(text: str) -> Policy:

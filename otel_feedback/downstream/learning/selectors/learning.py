@@ -1,7 +1,6 @@
-"""What a selector would know that had learned from all of these events, and how agents were chosen over time.
+"""What a selector would know that had learned from all of these events.
 
-    Tables ──► outcomes that were chosen, with what each is worth ──┬──► sums of each agent ──► Beliefs
-                                                                    └──► shares and means by time ──► a picture
+    Tables ──► outcomes that were chosen, with what each is worth ──► sums of each agent ──► Beliefs
 
 It is worked out and not kept: of each event its highest revision counts, with the feedback that there is by now, and whatever
 was killed meanwhile, the same events and the same moment give the same. For the thread of the tables.
@@ -9,16 +8,14 @@ was killed meanwhile, the same events and the same moment give the same. For the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from otel_feedback.downstream.tables.selection import Selection, literal
 from otel_feedback.downstream.tables.tables import Tables
 from otel_feedback.learning.reward import SUCCESS_OF, Reward
 from otel_feedback.learning.selector.beliefs import Belief, Beliefs
 
-__all__ = ["COLUMNS", "HALF_LIVES", "learned", "picture", "since_of"]
+__all__ = ["COLUMNS", "FEEDBACK", "HALF_LIVES", "learned", "since_of", "worth_of"]
 
 COLUMNS = (
     "agent_name", "quality_score", "cost_estimate", "latency_ms", "duration_ms", "choice_candidates", "choice_policy",
@@ -66,76 +63,19 @@ def learned(
     return beliefs
 
 
-def picture(
-    tables: Tables, objective: Reward, now: datetime, *, bucket_s: int, selection: Selection | None = None
-) -> dict[str, Any]:
-    """Return how agents were chosen over time, and what came of it, as data for a picture.
-
-    Args:
-        tables: With COLUMNS.
-        objective: What an outcome is worth.
-        now: What ended later is not in it.
-        bucket_s: Seconds that a point stands for; they begin at multiples of that since 1970.
-        selection: Which events; `since` says where it begins.
-
-    Returns:
-        `{"bucket_s", "objective": {"cost_weight", "latency_weight"}, "times": [epoch seconds, ascending], "chosen": [n],
-        "feedback": [share of outcomes that have any], "reward": [mean of all], "agents": [{"name", "chosen": [n], "share":
-        [0 to 1], "reward": [mean], "propensity": [mean]}]}`. Lists are as long as `times`; None where there is nothing. Agents
-        are ordered by how often they were chosen.
-    """
-    chosen = _chosen(tables, objective, now, selection or Selection())
-    answer = tables.ask(
-        f"SELECT CAST(floor(epoch(event_time) / {bucket_s}) * {bucket_s} AS BIGINT) AS at, agent_name, count(*), avg(reward),"
-        f" avg(choice_propensity), count(feedback) FROM ({chosen}) WHERE agent_name IS NOT NULL GROUP BY ALL ORDER BY ALL"
-    )
-    found = {(at, name): tuple(rest) for at, name, *rest in answer.rows}
-    seen = sorted({at for at, _ in found})
-    times = list(range(seen[0], seen[-1] + 1, bucket_s)) if seen else []
-    total = {name: sum(row[0] for (_, each), row in found.items() if each == name) for _, name in found}
-    names = sorted(total, key=lambda name: (-total[name], name))
-    of_all = [_of_all([found[at, name] for name in names if (at, name) in found]) for at in times]
-    return {
-        "bucket_s": bucket_s,
-        "objective": {"cost_weight": objective.cost_weight, "latency_weight": objective.latency_weight},
-        "times": times,
-        **{key: [each[key] for each in of_all] for key in ("chosen", "feedback", "reward")},
-        "agents": [_of_agent(name, [found.get((at, name)) for at in times], of_all) for name in names],
-    }
-
-
-def _of_all(rows: Sequence[tuple[Any, ...]]) -> Mapping[str, Any]:
-    chosen = sum(row[0] for row in rows)
-    if not chosen:
-        return {"chosen": 0, "feedback": None, "reward": None}
-    reward = sum(row[0] * row[1] for row in rows) / chosen
-    return {"chosen": chosen, "feedback": sum(row[3] for row in rows) / chosen, "reward": reward}
-
-
-def _of_agent(name: str, rows: Sequence[tuple[Any, ...] | None], of_all: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    chosen = [0 if row is None else row[0] for row in rows]
-    return {
-        "name": name,
-        "chosen": chosen,
-        "share": [n / each["chosen"] if each["chosen"] else None for n, each in zip(chosen, of_all, strict=True)],
-        "reward": [None if row is None else row[1] for row in rows],
-        "propensity": [None if row is None else row[2] for row in rows],
-    }
-
-
 def _chosen(tables: Tables, objective: Reward, now: datetime, selection: Selection) -> str:
     """Return the SELECT of the outcomes that count, each with what it is worth."""
     names = tables.ask("SELECT * FROM outcomes LIMIT 0").names
     feedback = FEEDBACK if FEEDBACK in names else "NULL::DOUBLE"
     which = "true" if selection.values.get("agent_name") else "choice_policy IS NOT NULL"
     return (
-        f"SELECT agent_name, event_time, choice_propensity, {feedback} AS feedback, {_worth(objective, feedback)} AS reward"
+        f"SELECT agent_name, event_time, choice_propensity, {feedback} AS feedback, {worth_of(objective, feedback)} AS reward"
         f" FROM outcomes WHERE {which} AND {selection.condition()} AND event_time <= {literal(now)} AND status <> 'pending'"
     )
 
 
-def _worth(objective: Reward, feedback: str) -> str:
-    """Return `Reward.of()` as SQL."""
+def worth_of(objective: Reward, feedback: str) -> str:
+    """Return `Reward.of()` as SQL, over `outcomes` that are not pending; `feedback` is SQL of what was said of one."""
     statuses = " ".join(f"WHEN '{status}' THEN {worth!r}::DOUBLE" for status, worth in SUCCESS_OF.items())
     return (
         f"least(1.0, greatest(0.0, CASE status {statuses} END * coalesce({feedback}, quality_score, 1.0)"

@@ -69,6 +69,16 @@ PLANTED = {
 }  # fmt: skip
 
 
+@pytest.mark.brief
+def test_a_slice_whose_actions_are_all_the_same_is_as_sure_as_it_is(tables: Tables) -> None:
+    """Its variance is none, and what sums leave of that in their last digits tells nothing of how its actions go together."""
+    quality = f"CASE WHEN action_type = 'write' THEN 0.1 ELSE 0.5 + 0.5 * {uniform('quality')} END"
+    for seed in range(8):
+        [gap] = found(tables, seed, 1_200 + 101 * seed, "0.05", quality).gaps
+        assert (gap.metric, str(gap.slices[0])) == ("quality", "action write")
+        assert gap.p < 1e-120
+
+
 @pytest.mark.parametrize("name", PLANTED)
 def test_what_is_planted_is_told_and_nothing_else(tables: Tables, name: str) -> None:
     """In nearly all logs what explains it, and that alone, never the twenty slices that it is seen in."""

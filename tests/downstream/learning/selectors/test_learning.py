@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from otel_feedback import AgentSelector, OutcomeEvent, OutcomeStatus, Reward
-from otel_feedback.downstream.learning.selectors.learning import COLUMNS, learned, picture, since_of
+from otel_feedback.downstream.learning.selectors.learning import COLUMNS, learned, since_of
 from otel_feedback.downstream.tables.opening import open_log
 from otel_feedback.downstream.tables.selection import Selection
 from otel_feedback.downstream.tables.tables import Tables
@@ -120,31 +119,3 @@ def test_only_what_ended_by_then_and_since_counts(tables: Tables) -> None:
     both = learned(tables, OBJECTIVE, None, NOW)
     for name in ("planner", "writer"):
         assert early.of[name].outcomes + late.of[name].outcomes == both.of[name].outcomes
-
-
-def test_the_picture_is_shares_and_means_by_time(tables: Tables, events: list[OutcomeEvent]) -> None:
-    shown = picture(tables, OBJECTIVE, NOW, bucket_s=1_800)
-    rewards: defaultdict[tuple[int, str], list[float]] = defaultdict(list)
-    for event in latest(events):
-        reward = OBJECTIVE.of(event)
-        if event.choice_policy and reward is not None:
-            rewards[int(event.timestamp.timestamp()) // 1_800 * 1_800, event.agent_name or ""].append(reward)
-    assert shown["times"] == sorted({at for at, _ in rewards})
-    assert [agent["name"] for agent in shown["agents"]] == ["planner", "writer"]
-    assert shown["objective"] == {"cost_weight": 3.0, "latency_weight": 0.02}
-    for place, at in enumerate(shown["times"]):
-        total = len(rewards[at, "planner"]) + len(rewards[at, "writer"])
-        assert (shown["chosen"][place], shown["feedback"][place]) == (total, 0.0)
-        for agent in shown["agents"]:
-            found = rewards[at, agent["name"]]
-            assert (agent["chosen"][place], agent["share"][place]) == (len(found), len(found) / total)
-            assert agent["reward"][place] == pytest.approx(sum(found) / len(found))
-            assert agent["propensity"][place] == 0.5
-
-
-def test_a_picture_has_gaps_where_nothing_was_chosen_and_nothing_where_nothing_is(tables: Tables) -> None:
-    shown = picture(tables, OBJECTIVE, NOW, bucket_s=1, selection=Selection(until=BEGIN + timedelta(minutes=5)))
-    assert len(shown["times"]) == len(shown["agents"][0]["share"]) > shown["chosen"].count(0) > 100
-    assert {share for share in shown["agents"][0]["share"] if share is None} == {None}
-    nothing = picture(tables, OBJECTIVE, BEGIN - timedelta(days=1), bucket_s=60)
-    assert (nothing["times"], nothing["agents"], nothing["chosen"]) == ([], [], [])

@@ -1,8 +1,10 @@
--- One slice, run by run: how many runs there are, and how much the actions of one go together.
+-- One slice, run by run: how many runs there are, and how much the actions of one go together; NULL as in clusters.sql.
 SELECT
     count(*) AS runs,
-    (sum(score * score) - 2 * mean * sum(score * actions) + mean * mean * sum(actions * actions))
-        / nullif(sum(squares) - sum(actions) * mean * mean, 0) AS factor
+    CASE
+        WHEN sum(squares) - sum(actions) * mean * mean > 1e-12 * sum(squares)
+        THEN (sum(score * score) - 2 * mean * sum(score * actions) + mean * mean * sum(actions * actions))
+            / (sum(squares) - sum(actions) * mean * mean) END AS factor
 FROM (
     SELECT *, sum(score) OVER () / sum(actions) OVER () AS mean
     FROM (

@@ -2,7 +2,7 @@
 
 export const FIELDS = ["service", "tenant", "agent", "action", "status", "model", "tag"];
 /** Filters that only links set; they show as the others do. */
-export const LINKED = ["user", "session", "workflow", "error_type", "run"];
+export const LINKED = ["tool", "user", "session", "workflow", "error_type", "run"];
 /** As a filter's value: those that have none. */
 export const NONE = "-";
 const TIMES = ["since", "until"];
@@ -14,7 +14,7 @@ export const DEFAULT_RANGE = "24h";
 
 export const VIEWS = [
   ["now", "/", "Now"], ["failures", "/failures", "Failures"], ["cost", "/cost", "Cost"],
-  ["experiments", "/experiments", "Experiments"],
+  ["experiments", "/experiments", "Experiments"], ["choices", "/choices", "Choices"], ["gaps", "/gaps", "Gaps"],
   ["objectives", "/objectives", "Objectives"], ["alerts", "/alerts", "Alerts"], ["pipeline", "/pipeline", "Pipeline"],
 ];
 

@@ -7,7 +7,7 @@ import * as format from "./format.js";
 import { keep, kept } from "./keeping.js";
 import { STATUSES } from "./status.js";
 
-const EXPORTS = { now: "events", failures: "failures", cost: "cost", experiments: "experiments" };
+const EXPORTS = { now: "events", failures: "failures", cost: "cost", experiments: "experiments", choices: "choices", gaps: "gaps" };
 const PAUSE_MS = 350; // of who types
 
 export class Filters {
@@ -164,15 +164,16 @@ export class Filters {
   }
 
   #exports() {
-    const link = (form) => {
+    const link = (form, name = form.toUpperCase()) => {
       const params = filtersOf(this.params);
       params.set("view", EXPORTS[this.view]);
       params.set("format", form);
       if (this.view === "cost") params.set("by", costBy(this.params));
       if (this.view === "experiments") for (const [name, value] of comparedOf(this.params)) params.append(name, value);
-      return h("a", { class: "button", href: `/api/export?${params}`, download: "" }, form.toUpperCase(), unseen(` of ${EXPORTS[this.view]}`));
+      return h("a", { class: "button", href: `/api/export?${params}`, download: "" }, name, unseen(` of ${EXPORTS[this.view]}`));
     };
-    return h("div", { class: "menu-body" }, h("p", { class: "muted" }, `All ${EXPORTS[this.view]} that these filters leave`), h("p", { class: "notice-actions" }, link("csv"), link("json")));
+    return h("div", { class: "menu-body" }, h("p", { class: "muted" }, `All ${EXPORTS[this.view]} that these filters leave`), h("p", { class: "notice-actions" }, link("csv"), link("json"), this.view === "gaps" && link("jsonl", "Actions")),
+      this.view === "gaps" && h("p", { class: "muted" }, "Actions: up to 1,000 of each that lost most, as JSON lines, for a data set"));
   }
 }
 

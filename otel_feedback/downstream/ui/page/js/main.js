@@ -10,15 +10,17 @@ import { themeSign, themeWords, turnTheme } from "./keeping.js";
 import { listen } from "./keyboard.js";
 import { notice, trouble } from "./parts.js";
 import * as alerts from "./views/alerts.js";
+import * as choices from "./views/choices.js";
 import * as cost from "./views/cost.js";
 import * as experiments from "./views/experiments.js";
 import * as failures from "./views/failures.js";
+import * as gaps from "./views/gaps.js";
 import * as now from "./views/now.js";
 import * as objectives from "./views/objectives.js";
 import * as pipeline from "./views/pipeline.js";
 import * as run from "./views/run.js";
 
-const SHOWN = { now, failures, cost, experiments, objectives, alerts, pipeline, run, unknown: { show: unknown } };
+const SHOWN = { now, failures, cost, experiments, choices, gaps, objectives, alerts, pipeline, run, unknown: { show: unknown } };
 const AGAIN_MS = 20_000; // views that the stream does not keep up
 const MANY = 3; // attempts after which it is no accident
 const STALE_S = 120; // behind what is written: something is slow or stands still

@@ -46,6 +46,12 @@ export function change(now, before, show, { worse = false } = {}) {
     unseen(delta > 0 ? "up " : "down "), `from ${show(before)}`);
 }
 
+/** A word that is chosen. */
+export function choice(label, values, chosen, told) {
+  return h("label", { class: "choice" }, h("span", {}, label), h("select", { on: { change: (event) => told(event.target.value) } },
+    values.map((value) => h("option", { value, selected: value === chosen }, value))));
+}
+
 /** Nothing to show: what that means, and what to do. `code` is a command that helps. */
 export function notice(title, words, { code = null, actions = [], kind = "empty" } = {}) {
   return h("div", { class: `notice notice-${kind}` }, h("p", { class: "notice-title" }, title), words && h("p", {}, words),

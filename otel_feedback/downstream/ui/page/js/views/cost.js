@@ -5,7 +5,7 @@ import { ask } from "../api.js";
 import { Chart } from "../charts.js";
 import { fill, h, said } from "../dom.js";
 import * as format from "../format.js";
-import { bar, into, notice, panel, table } from "../parts.js";
+import { bar, choice, into, notice, panel, table } from "../parts.js";
 
 const COLOURS = 8; // of the style sheet: as many keys as the server tells apart
 const MOST = 200;
@@ -42,11 +42,6 @@ export function show(main, ctx) {
   }, ctx.signal);
   again();
   return { back: again, again, dispose: () => chart.dispose() };
-}
-
-function choice(label, values, chosen, told) {
-  return h("label", { class: "choice" }, h("span", {}, label), h("select", { on: { change: (event) => told(event.target.value) } },
-    values.map((value) => h("option", { value, selected: value === chosen }, value))));
 }
 
 function drawn(groups, by, filters) {
