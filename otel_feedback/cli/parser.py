@@ -27,7 +27,7 @@ examples:
   otel-feedback demo                        a team at work, without any service
   otel-feedback demo --json | jq .summary   the same as data
   otel-feedback demo --ui                   the same on a page in the browser
-  otel-feedback demo --learn                there: outcomes choose the next agent
+  otel-feedback demo --learn                outcomes choose the next agent
   otel-feedback ui                          a page in the browser
   docker compose up -d                      Kafka, a collector, Jaeger
   otel-feedback topics --dry-run            which topics would be made
