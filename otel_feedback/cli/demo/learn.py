@@ -77,7 +77,8 @@ def run(*, seconds: float | None, port: str | None, opens: bool, shows_page: boo
                 return day.show(listening, opens=opens)
         finally:
             pipeline.shutdown(timeout_s=1.0)
-            shutil.rmtree(folder / "journal", ignore_errors=True)
+            is_empty = not (folder / "outcomes.jsonl").exists()
+            shutil.rmtree(folder if is_empty else folder / "journal", ignore_errors=True)
 
     return answering(work)
 
@@ -93,6 +94,8 @@ class _Day:
         self._console = open_console()
         self._desk = HelpDesk(second_s, folder / "selector.json")
         self._ended = threading.Event()
+        self._is_over = threading.Event()
+        self._is_told = False
         self._failed: BaseException | None = None
 
     def work(self) -> int:
@@ -123,10 +126,13 @@ class _Day:
                 show(listening, shown, opens=opens, then=begin)
         finally:
             self._ended.set()
-            if desk.ident is not None:
-                desk.join()
+            while desk.ident is not None and not self._is_over.is_set():
+                with contextlib.suppress(KeyboardInterrupt):  # once more: it is over in a moment
+                    self._is_over.wait()
         if self._failed is not None:
             raise self._failed
+        if not self._is_told:
+            self._summarize(interrupted=True)
         return 0
 
     def _feed(self) -> SharesFeed:
@@ -153,13 +159,15 @@ class _Day:
         try:
             with self._feed() as feed:
                 asyncio.run(self._play(feed))
-            self._summarize(interrupted=self._ended.is_set())
             if not self._ended.is_set():
+                self._summarize(interrupted=False)
                 write(self._console, Text("\nThe agents have ended; the page stays until Ctrl-C", "dim"))
                 sys.stdout.flush()
         except BaseException as exc:  # such as a reader who has seen enough
             self._failed = exc
             _thread.interrupt_main()  # the page ends, too
+        finally:
+            self._is_over.set()
 
     def _tell_views(self, address: str) -> None:
         write(self._console, Text("\nLook at", "bold"))
@@ -170,6 +178,7 @@ class _Day:
         print(flush=True)
 
     def _summarize(self, *, interrupted: bool) -> None:
+        self._is_told = True
         self._desk.selector.close()
         self._pipeline.force_flush(timeout_s=10.0)  # to a file of its own
         told = told_of(self._desk.decisions)

@@ -12,7 +12,7 @@ __all__ = ["NEWEST", "Share", "Told", "change_of", "newest", "told_of"]
 
 NEWEST = 200
 """How many decisions a share is of while it goes on."""
-FIRST_S = 10.0
+FIRST_S = 5.0
 LAST_S = 15.0
 
 

@@ -8,13 +8,14 @@ import re
 import shutil
 import signal
 import sys
+from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from otel_feedback.cli.demo.help_desk import AGENTS, CHANGE_S, LENGTH_S, Decision
+from otel_feedback.cli.demo.help_desk import AGENTS, CHANGE_S, FLOOR, LENGTH_S, Decision
 from otel_feedback.cli.demo.shares import newest, told_of
 from otel_feedback.cli.main import main
 from tests.support import run_cli
@@ -22,11 +23,13 @@ from tests.terminal import Terminal, needs_pty
 
 COMMAND = [sys.executable, "-m", "otel_feedback", "demo", "--learn", "--no-ui"]
 ESCAPE = "\x1b"
+WORTH = {agent.name: f"{agent.quality.worth:.2f}" for agent in AGENTS}
+CHANGED = f"{AGENTS[0].quality_at(CHANGE_S).worth:.2f}"
 
 
 @pytest.fixture(scope="module")
 def document(tmp_path_factory: pytest.TempPathFactory) -> Generator[dict[str, Any], None, None]:
-    """What a run says as data; its selector looks six times at what has come, since it does so once a second."""
+    """What a run says as data, of two minutes in six seconds."""
     done = run_cli(
         "demo", "--learn", "--json", "--seconds", "6", variables={"TMPDIR": str(tmp_path_factory.mktemp("tmp"))}
     )
@@ -53,13 +56,12 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_the_better_agent_is_found_and_another_one_when_it_gets_worse(document: dict[str, Any]) -> None:
-    """Were they chosen alike, 225 decisions of one agent would be 33 ± 3 %: these bounds are 9 of these away, and more."""
+    """Were they chosen alike, 200 decisions would bring an agent 33 ± 3 %: these bounds are 8 of these away, if it learns."""
     shares = {each["agent"]: each for each in document["summary"]["by_agent"]}
-    assert all(0.15 <= each["first"] <= 0.55 for each in shares.values()), "at first all alike"
+    assert shares["researcher"]["first"] < shares["researcher"]["before"]
     assert shares["researcher"]["before"] >= 0.6
     assert shares["writer"]["after"] >= 0.6
     assert shares["researcher"]["after"] <= 0.25
-    assert all(share > 0.0 for each in shares.values() for share in (each["before"], each["after"])), "the floor"
     reached, uniform, possible = (document["summary"][name] for name in ("reached", "uniform", "possible"))
     assert uniform + 0.25 * (possible - uniform) <= reached <= possible
 
@@ -71,6 +73,8 @@ def test_its_account_balances_and_each_decision_is_an_event(document: dict[str, 
     lines: list[dict[str, Any]] = [json.loads(line) for line in log.splitlines()]
     chosen = [line for line in lines if line.get("choice_policy")]
     assert len({line["event_id"] for line in chosen}) == document["summary"]["decisions"] > 900
+    times, rare = Counter(line["agent_name"] for line in chosen), len(chosen) * FLOOR / len(AGENTS)
+    assert min(times[agent.name] for agent in AGENTS) >= rare - 4 * rare**0.5, "the floor"
     assert {line["experiment"] for line in chosen} == {"length"}, "the experiment runs beside it"
     given = [line for line in lines if line.get("feedback_id")]
     assert 0.1 <= len(given) / len(chosen) <= 0.4
@@ -100,13 +104,13 @@ def test_in_a_pipe_it_is_plain_lines_and_needs_no_page(text: str) -> None:
     assert all(98 <= sum(map(int, shares)) <= 102 for _, *shares in rows)
     before, told, after = text.partition("Nobody told\nthe selector.")
     assert told
-    assert " of 0.52" not in before
-    assert " of 0.89" not in after.partition("Shares")[0]
+    assert f" of {CHANGED}" not in before
+    assert f" of {WORTH['researcher']}" not in after.partition("Shares")[0]
 
 
 def test_the_summary_has_shares_reward_and_what_each_command_says(text: str) -> None:
     summary = text[text.index("\nShares  ") :]
-    assert re.search(r"^  researcher  0\.89, then 0\.52 +\d+% +\d+% +\d+%$", summary, re.MULTILINE)
+    assert re.search(rf"^  researcher  {WORTH['researcher']}, then {CHANGED}( +\d+%){{3}}$", summary, re.MULTILINE)
     assert re.search(r"^  as the selector chose  0\.\d{3}  \d+% of what was possible$", summary, re.MULTILINE)
     for shown, said in (
         ("compare", "answer_customer  long"), ("gaps", "slices looked at"), ("evaluate-policy", "Value: doubly robust"),
@@ -121,7 +125,7 @@ def test_the_summary_has_shares_reward_and_what_each_command_says(text: str) -> 
 
 
 @needs_pty
-@pytest.mark.parametrize(("variables", "begun"), [({}, "█"), ({"NO_COLOR": "1"}, " of 0.65")])
+@pytest.mark.parametrize(("variables", "begun"), [({}, "█"), ({"NO_COLOR": "1"}, f" of {WORTH['template']}")])
 def test_ctrl_c_ends_cleanly_with_the_summary(variables: dict[str, str], begun: str, tmp_path: Path) -> None:
     terminal = Terminal([*COMMAND, "--seconds", "20"], columns=60, variables={"TMPDIR": str(tmp_path), **variables})
     terminal.read_until(begun)
@@ -135,7 +139,9 @@ def test_ctrl_c_ends_cleanly_with_the_summary(variables: dict[str, str], begun: 
     assert str(folder) in summary
     assert {path.name for path in folder.iterdir()} >= {"outcomes.jsonl", "selector.json"}
     assert not (folder / "journal").exists()
-    assert re.search(r"  writer      0\.81 +\d+% +(\d+%|-) +-\s*$", summary, re.MULTILINE), "what was not reached"
+    shares = re.search(rf"  writer      {WORTH['writer']} +\d+% +(\d+%|-) +(\S+)\s*$", summary, re.MULTILINE)
+    assert shares is not None
+    assert shares[2] == "-", "what was not reached"
 
 
 def test_shares_and_rewards_are_those_of_the_decisions() -> None:
@@ -147,9 +153,10 @@ def test_shares_and_rewards_are_those_of_the_decisions() -> None:
     ]
     told = told_of(decisions)
     assert [(each.first, each.before, each.after) for each in told.by_agent] == [
-        (0.4, 1.0, 0.0), (0.3, 0.0, 1.0), (0.3, 0.0, 0.0)
+        (0.4, 1.0, 0.0), (0.4, 0.0, 1.0), (0.2, 0.0, 0.0)
     ]  # fmt: skip
-    good, second, third, worse = 0.99 * 0.90, 0.99 * 0.82, 0.65, 0.95 * 0.55
+    good, second, third = (agent.quality.worth for agent in AGENTS)
+    worse = AGENTS[0].quality_at(CHANGE_S).worth
     assert told.reached == pytest.approx((10 * (good + second + third) + 30 * good + 60 * second) / 120)
     assert told.uniform == pytest.approx((60 * (good + second + third) + 60 * (worse + second + third)) / 360)
     assert told.possible == pytest.approx((60 * good + 60 * second) / 120)
