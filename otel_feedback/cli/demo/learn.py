@@ -161,6 +161,7 @@ class _Day:
                 asyncio.run(self._play(feed))
             if not self._ended.is_set():
                 self._summarize(interrupted=False)
+            if not self._ended.is_set():
                 write(self._console, Text("\nThe agents have ended; the page stays until Ctrl-C", "dim"))
                 sys.stdout.flush()
         except BaseException as exc:  # such as a reader who has seen enough

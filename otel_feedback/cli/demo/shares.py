@@ -45,10 +45,10 @@ def newest(decisions: Sequence[Decision]) -> dict[str, float]:
 
 def change_of(now_s: float) -> str:
     """Return in words whose quality changes half way, or has."""
-    agent, before, after = next((a, a.quality.worth, a.later.worth) for a in AGENTS if a.later is not None)
+    name = next(agent.name for agent in AGENTS if agent.later is not None)
     if now_s < CHANGE_S:
-        return f"At {CHANGE_S:.0f} s {agent.name} gets worse, and nobody tells the selector."
-    return f"Since {CHANGE_S:.0f} s {agent.name} is worse, {after:.2f} after {before:.2f}. Nobody told the selector."
+        return f"At {CHANGE_S:.0f} s {name} gets worse; nobody tells the selector."
+    return f"Since {CHANGE_S:.0f} s {name} is worse; nobody told the selector."
 
 
 def told_of(decisions: Sequence[Decision]) -> Told:

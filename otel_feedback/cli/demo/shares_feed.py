@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from otel_feedback.cli.console import can_write, write
-from otel_feedback.cli.demo.help_desk import AGENTS, CHANGE_S, LENGTH_S, Decision
+from otel_feedback.cli.demo.help_desk import AGENTS, CHANGE_S, LENGTH_S, Agent, Decision
 from otel_feedback.cli.demo.shares import NEWEST, change_of, newest
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ __all__ = ["LiveShares", "PlainShares", "SharesFeed", "SilentShares"]
 APART_S = 5.0
 """Between two lines, in nominal seconds."""
 MOST_BAR = 40
-AROUND_BAR = 34
+AROUND_BAR = 37
 """Columns of a line that are not its bar: the name before it, share and quality behind it."""
 NAMED = max(len(agent.name) for agent in AGENTS)
 
@@ -72,7 +72,9 @@ class PlainShares(SilentShares):
     def __enter__(self) -> Self:
         head = "".join(f"  {agent.name:<13}" for agent in AGENTS)
         note = Text(f"newest {NEWEST} decisions: share, and how good each really is", "dim")
-        write(self._console, self._title, note, "", Text(f"   Time{head}".rstrip(), "bold"))
+        write(
+            self._console, self._title, note, Text(change_of(0.0), "dim"), "", Text(f"   Time{head}".rstrip(), "bold")
+        )
         sys.stdout.flush()
         return self
 
@@ -114,15 +116,16 @@ class LiveShares:
         shares = newest(decisions)
         title = f"newest {NEWEST} decisions" if width >= 20 else "decisions"
         head = Text(f"  {'Agent':<{NAMED}}  {title:<{width}}  Share  Quality", "bold", no_wrap=True)
-        lines = [self._line(agent.name, shares[agent.name], width, now_s) for agent in AGENTS]
+        lines = [self._line(agent, shares[agent.name], width, now_s) for agent in AGENTS]
         state = Text(f"  {min(now_s, LENGTH_S):.0f} s of {LENGTH_S:.0f}  {len(decisions):,} decisions", "dim")
         change = Text(f"  {change_of(now_s)}", "yellow" if now_s >= CHANGE_S else "dim")
         self._live.update(Group(self._title, "", head, *lines, "", state, change), refresh=True)
 
-    def _line(self, name: str, share: float, width: int, now_s: float) -> Text:
-        worths = {agent.name: agent.quality_at(now_s).worth for agent in AGENTS}
-        is_best = worths[name] == max(worths.values())
+    def _line(self, agent: Agent, share: float, width: int, now_s: float) -> Text:
+        worth = agent.quality_at(now_s).worth
+        is_best = worth == max(each.quality_at(now_s).worth for each in AGENTS)
+        note = "  best" if is_best else f"  was {agent.quality.worth:.2f}" if worth != agent.quality.worth else ""
         bar = self._bar * round(width * share)
-        line = Text(f"  {name:<{NAMED}}  ", no_wrap=True)
+        line = Text(f"  {agent.name:<{NAMED}}  ", no_wrap=True)
         line.append(f"{bar:<{width}}", "green" if is_best else "dim")
-        return line.append(f"  {share:5.0%}  {worths[name]:.2f}{'  best' if is_best else ''}")
+        return line.append(f"  {share:5.0%}  {worth:.2f}{note}")

@@ -102,7 +102,7 @@ def test_in_a_pipe_it_is_plain_lines_and_needs_no_page(text: str) -> None:
     rows = re.findall(r"^ +(\d+) s +(\d+)% of 0\.\d\d +(\d+)% of 0\.\d\d +(\d+)% of 0\.\d\d$", text, re.MULTILINE)
     assert len(rows) >= 2
     assert all(98 <= sum(map(int, shares)) <= 102 for _, *shares in rows)
-    before, told, after = text.partition("Nobody told\nthe selector.")
+    before, told, after = text.partition("is worse; nobody told the selector.\n")
     assert told
     assert f" of {CHANGED}" not in before
     assert f" of {WORTH['researcher']}" not in after.partition("Shares")[0]
