@@ -99,7 +99,7 @@ class HelpDesk:
         """All so far, the oldest first."""
         self.selector = feedback.AgentSelector(
             {agent.name: _Candidate(agent, self) for agent in AGENTS},
-            half_life_s=HALF_LIFE_S * second_s, floor=FLOOR, state=state, seed=6,
+            half_life_s=HALF_LIFE_S * second_s, floor=FLOOR, state=state, seed=11,
         )  # fmt: skip
         self._dispatcher = feedback.create_dispatcher(enable_metrics=False)
         self._second_s = second_s
