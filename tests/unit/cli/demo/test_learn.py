@@ -110,7 +110,7 @@ def test_in_a_pipe_it_is_plain_lines_and_needs_no_page(text: str) -> None:
 
 def test_the_summary_has_shares_reward_and_what_each_command_says(text: str) -> None:
     summary = text[text.index("\nShares  ") :]
-    assert re.search(rf"^  researcher  {WORTH['researcher']}, then {CHANGED}( +\d+%){{3}}$", summary, re.MULTILINE)
+    assert re.search(rf"^  researcher  {WORTH['researcher']}, then {CHANGED}( +(\d+%|-)){{3}}$", summary, re.MULTILINE)
     assert re.search(r"^  as the selector chose  0\.\d{3}  \d+% of what was possible$", summary, re.MULTILINE)
     for shown, said in (
         ("compare", "answer_customer  long"), ("gaps", "slices looked at"), ("evaluate-policy", "Value: doubly robust"),
