@@ -77,6 +77,7 @@ _SLOW = (
     "tests/downstream/ui/",
     "tests/property/",
     "tests/replay/test_put_off.py",
+    "tests/unit/cli/demo/test_learn.py",
     "tests/unit/cli/reading/test_exploring.py",
     "tests/unit/cli/reading/test_feedback.py",
     "tests/unit/cli/reading/test_screens.py",

@@ -79,6 +79,10 @@ class PlainConsole(Console):
             else:
                 yield segment
 
+    def on_broken_pipe(self) -> None:
+        """Leave it to `main()` that a reader has seen enough, as `print()` does: Rich would call that a failure."""
+        raise BrokenPipeError
+
 
 def open_console() -> Console:
     """Return a console on stdout; `is_terminal` says whether it may move the cursor and use colours."""

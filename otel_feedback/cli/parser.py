@@ -27,6 +27,7 @@ examples:
   otel-feedback demo                        a team at work, without any service
   otel-feedback demo --json | jq .summary   the same as data
   otel-feedback demo --ui                   the same on a page in the browser
+  otel-feedback demo --learn                outcomes choose the next agent
   otel-feedback ui                          a page in the browser
   docker compose up -d                      Kafka, a collector, Jaeger
   otel-feedback topics --dry-run            which topics would be made
@@ -111,6 +112,13 @@ def make_parser() -> Parser:
 
 def _demo(commands: Any) -> None:
     def run(options: argparse.Namespace) -> int:
+        if options.learn:
+            from otel_feedback.cli.demo import learn
+
+            return learn.run(
+                seconds=options.seconds, port=options.port, opens=options.open, shows_page=options.ui is not False,
+                as_json=options.json,
+            )  # fmt: skip
         if options.ui:
             from otel_feedback.cli.demo import page
 
@@ -125,11 +133,18 @@ def _demo(commands: Any) -> None:
         description="Run a small team of agents in this process and show its outcomes as they arrive, then a summary.",
     )
     parser.add_argument(
-        "--seconds", type=seconds, metavar="N", help="how long the agents work (8; without a terminal 1)"
+        "--seconds", type=seconds, metavar="N", help="how long the agents work (8; without a terminal 1; --learn: 120)"
     )
     form = parser.add_mutually_exclusive_group()
     add_json(form, "write one JSON object: events, summary, account")
-    form.add_argument("--ui", action="store_true", help="show it on a page in the browser, until Ctrl-C")
+    form.add_argument(
+        "--ui", action=argparse.BooleanOptionalAction, help="show it on a page in the browser, until Ctrl-C"
+    )
+    parser.add_argument(
+        "--learn",
+        action="store_true",
+        help="let a selector find the better agent; on the page, or with --no-ui without",
+    )
     parser.add_argument("--port", metavar="N", help="of the page (4390)")
     parser.add_argument("--open", action="store_true", help="open a browser on the page")
     parser.set_defaults(run=run)

@@ -62,6 +62,8 @@ def source_of(given: Sequence[str], bootstrap_servers: str | None) -> Source:
         SourceUnknownError: Nothing is, or what is named is not there.
         ConfigError: A setting cannot be used.
     """
+    if given and list(given) not in ([TOPIC], [STORE]):  # whatever the settings are
+        return _of_paths([path for each in given for path in _named(each)])
     settings = get_settings(kafka_bootstrap_servers=bootstrap_servers)
     topic = Source(
         TOPIC, f"{settings.kafka.topic} on {', '.join(settings.kafka.bootstrap_servers)}", (), settings.kafka
@@ -69,10 +71,8 @@ def source_of(given: Sequence[str], bootstrap_servers: str | None) -> Source:
     if list(given) == [TOPIC] or (not given and bootstrap_servers):
         return topic
     store = get_store_settings().directory
-    if list(given) == [STORE]:
-        return Source(STORE, str(store), (store,))
     if given:
-        return _of_paths([path for each in given for path in _named(each)])
+        return Source(STORE, str(store), (store,))
     if (store / "manifest.json").exists():
         return Source(STORE, str(store), (store,))
     if settings.enable_kafka:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,9 +86,10 @@ def listen(settings: UISettings) -> socket.socket | None:
 
 
 def show(
-    listening: socket.socket, shown: Shown, access: Access | None = None, door: Door | None = None, *, opens: bool
-) -> None:
-    """Serve the page on a socket until a signal, and say where it is."""
+    listening: socket.socket, shown: Shown, access: Access | None = None, door: Door | None = None, *, opens: bool,
+    then: Callable[[str], None] | None = None,
+) -> None:  # fmt: skip
+    """Serve the page on a socket until a signal, and say where it is; `then` is told its address when that has been said."""
     from otel_feedback.downstream.ui.access import Access
     from otel_feedback.downstream.ui.app import make_app
     from otel_feedback.downstream.ui.serving import PageServer, address_of
@@ -98,6 +99,8 @@ def show(
     server = PageServer(*make_app(shown, access, listening.getsockname()[1], door), shown.mirror.interrupt)
     with stopped_by_signals(server.stop):
         _tell(address, shown.source, needs_token=bool(access.tokens), takes_feedback=door is not None)
+        if then is not None:
+            then(address)
         if opens:
             webbrowser.open(address)
         server.run(listening)

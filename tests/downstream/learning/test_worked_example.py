@@ -15,8 +15,12 @@ PAGE = ROOT / "docs" / "feedback.md"
 
 
 def test_from_the_first_event_to_a_better_choice(tmp_path: Path) -> None:
+    run, *commands = [block.text.strip() for block in blocks(PAGE, "sh")]
+    exported, ran_by = run.splitlines()
+    assert ran_by == "python agents.py"
+    # only what the page says is set, and where files go that would outlive the test
     variables = {
-        "OTEL_FEEDBACK_LOG_FILE": "outcomes.jsonl", "OTEL_TRACES_EXPORTER": "none", "COLUMNS": "100",
+        **dict(each.split("=", 1) for each in shlex.split(exported)[1:]), "COLUMNS": "100",
         "XDG_STATE_HOME": str(tmp_path / "state"), "XDG_DATA_HOME": str(tmp_path / "data"),
     }  # fmt: skip
     [program] = blocks(PAGE, "python")
@@ -27,7 +31,6 @@ def test_from_the_first_event_to_a_better_choice(tmp_path: Path) -> None:
     )  # fmt: skip
     assert (ran.returncode, ran.stderr) == (0, "")
 
-    commands = [block.text.strip() for block in blocks(PAGE, "sh")]
     shown = [block.text for block in blocks(PAGE, "text")]
     assert len(commands) == len(shown) == 5
     for command, lines in zip(commands, shown, strict=True):

@@ -206,6 +206,44 @@ def test_the_demo_on_the_page(tmp_path: Path) -> None:
         assert (code, err) == (0, "")
 
 
+def test_the_demo_that_learns_on_the_page(tmp_path: Path) -> None:
+    with command(tmp_path, "demo", "--learn", "--seconds", "4", TMPDIR=str(tmp_path)) as page:
+        assert page.process.stdout is not None
+        said = ""
+        while "the page stays until Ctrl-C" not in said:
+            line = page.process.stdout.readline()
+            assert line, said
+            said += line
+        links = [line.strip() for line in said.splitlines() if line.strip().startswith("http://")]
+        assert [link.partition("?")[0] for link in links] == [
+            f"{page.address}{view}" for view in ("choices", "experiments", "gaps")
+        ]
+        page.wait_for_rows(3_000)
+        agents = {agent["agent"] for agent in page.get("api/now")["agents"]}
+        assert agents == {"coordinator", "researcher", "writer", "template"}
+        assert page.end() == (0, "", "")
+    assert "what was possible" in said
+
+
+def test_the_demo_that_learns_is_stopped_on_the_page(tmp_path: Path) -> None:
+    with command(tmp_path, "demo", "--learn", "--seconds", "60", TMPDIR=str(tmp_path)) as page:
+        page.wait_for_rows(50)
+        code, out, err = page.end()
+        assert (code, err) == (0, "")
+        assert "stopped by Ctrl-C" in out
+        assert "worth: success x quality" in out, "what the last command says"
+
+
+def test_whoever_has_seen_enough_of_the_demo_ends_its_page(tmp_path: Path) -> None:
+    pipeline = f"{sys.executable} -m otel_feedback demo --learn --port 0 --seconds 20 | head -1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", pipeline], env=environment(TMPDIR=str(tmp_path)), capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (141, "")
+    assert done.stdout.startswith("http://127.0.0.1:")
+
+
 def test_a_page_without_what_it_needs(tmp_path: Path) -> None:
     """In an environment that has not got the extra it says what to do."""
     (tmp_path / "starlette.py").write_text(
