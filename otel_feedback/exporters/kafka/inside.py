@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from kafka.consumer.fetcher import ConsumerRecord
 from kafka.producer.producer_batch import ProducerBatch
 from kafka.structs import TopicPartition
 from kafka.version import __version__
@@ -97,6 +96,8 @@ def unpack_by(consumer: Any, unpacked: Callable[..., list[Any] | None]) -> None:
         return
     if config.get("isolation_level") != "read_uncommitted":
         return
+    from kafka.consumer.fetcher import ConsumerRecord
+
     make = ConsumerRecord._make
 
     class Records(theirs):
