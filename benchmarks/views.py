@@ -12,6 +12,7 @@ as many threads in both, and everything was just written, so all of it is read f
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from pathlib import Path
 from benchmarks.children import BenchmarkError, Child, environment, journal_directory
 from benchmarks.progress import say
 from benchmarks.report import Goal, Result, row
-from benchmarks.subjects.names import DEDUPLICATED, SAME_COLUMNS, WINDOWS
+from benchmarks.subjects.names import DEDUPLICATED, RATED, SAME_COLUMNS, WINDOWS
 
 __all__ = ["measure"]
 
@@ -39,7 +40,7 @@ print(duckdb.sql(f"SELECT count(COLUMNS(*)) FROM read_json('{sys.argv[1]}', form
 def measure(*, is_quick: bool) -> Result:
     """Write a log file and a store, and ask both."""
     turns, records = (2, 5_000) if is_quick else (7, 1_000_000)
-    windows: dict[str, list[float]] = {WINDOWS: [], DEDUPLICATED: []}
+    windows: dict[str, list[float]] = {WINDOWS: [], RATED: [], DEDUPLICATED: []}
     stats: list[float] = []
     plain: list[float] = []
     with journal_directory() as folder, Child("benchmarks.subjects.viewing", {"folder": str(folder)}) as child:
@@ -47,6 +48,9 @@ def measure(*, is_quick: bool) -> Result:
         say(f"views: a log file of {records:,} records, and a store of it")
         told = child.ask(do="fill", records=records)
         _run(folder, "-m", "otel_feedback", "store", "--store", str(store), "--from", str(log), "--once", "--json")
+        shutil.copytree(store, folder / "rated")
+        feedback = ("--from", str(folder / "feedback.jsonl"), "--once", "--json")
+        _run(folder, "-m", "otel_feedback", "store", "--store", str(folder / "rated"), *feedback)
         told |= child.ask(do="deduplicate")
         for turn in range(turns):
             say(f"views: turn {turn + 1} of {turns}, the windows, {turn // 2 + 1} of {(turns + 1) // 2}, stats")
@@ -57,7 +61,10 @@ def measure(*, is_quick: bool) -> Result:
                 plain.append(_run(folder, "-c", READ, str(log)))
     of = f"{records:,} records"
     rows = [
-        row("views", f"{WINDOWS}, {of}", DEDUPLICATED, "ms", windows[WINDOWS], windows[DEDUPLICATED], QUERY),
+        *(
+            row("views", f"{name}, {of}", DEDUPLICATED, "ms", windows[name], windows[DEDUPLICATED], QUERY)
+            for name in (WINDOWS, RATED)
+        ),
         row("views", f"stats over a log file, {of}", SAME_COLUMNS, "ms", stats, plain, STATS),
     ]
     return Result(rows, {"records": records, "windows": windows, "stats": stats, "plain": plain, **told})

@@ -6,7 +6,7 @@ from typing import Final
 
 __all__ = [
     "ACTION", "AT_START", "AWAY", "BARE", "BY_CONFLUENT", "CHOICE", "CHOICE_IN_CONTEXT", "CHOICE_LEARNED", "CONFIGURED", "CONSUMER", "CONTEXT", "CONVERTED", "DEDUPLICATED", "DEEP", "DIRECT", "DISPATCH", "EVENT",
-    "EVENT_JSON", "FAILING", "FORMER_NAMES", "FRAME", "IN_MEMORY", "MIXED", "NESTED", "NO_EXPORTER", "NO_START", "OURS", "PLAIN", "RAW", "RECORDED",
+    "EVENT_JSON", "FAILING", "FORMER_NAMES", "FRAME", "IN_MEMORY", "MIXED", "NESTED", "NO_EXPORTER", "NO_START", "OURS", "PLAIN", "RATED", "RAW", "RECORDED",
     "SAME_COLUMNS", "SET_ATTRIBUTE", "SET_ATTRIBUTE_FAILING", "SPAN_OF_NONE", "SPAN_OF_SIXTEEN", "STABLE_NAMES", "STORE", "TEN_ATTRIBUTES", "THERE", "WIDE", "WINDOWS", "WITH_HOOK", "WITH_LIMIT", "WITH_SELECTOR",
 ]  # fmt: skip
 
@@ -27,6 +27,7 @@ RAW: Final = "raw kafka-python"
 CONSUMER: Final = "OutcomeConsumer"
 STORE: Final = "store"
 WINDOWS: Final = "windows of a store"
+RATED: Final = "windows of a store with feedback on a tenth"
 DEDUPLICATED: Final = "the same SELECT, deduplicated Parquet"
 SAME_COLUMNS: Final = "DuckDB, the same columns"
 

@@ -13,9 +13,9 @@ from typing import Any, Final
 import msgspec
 
 from benchmarks.children import BenchmarkError, arguments, serve
-from benchmarks.subjects.names import DEDUPLICATED, WINDOWS
+from benchmarks.subjects.names import DEDUPLICATED, RATED, WINDOWS
 from benchmarks.subjects.workload import same_events
-from otel_feedback import OutcomeEvent, OutcomeStatus
+from otel_feedback import Feedback, OutcomeEvent, OutcomeStatus
 from otel_feedback.downstream.tables.stored import open_store
 from otel_feedback.downstream.tables.tables import Tables
 
@@ -66,9 +66,20 @@ def _pending(ended: OutcomeEvent) -> OutcomeEvent:
     )  # fmt: skip
 
 
+def _said(lot: random.Random, of: OutcomeEvent) -> Feedback:
+    target: dict[str, Any] = {"target": "event", "event_id": of.event_id}
+    if lot.random() < 0.1:
+        target = {"target": "run", "run_id": of.run_id}
+    return Feedback(
+        feedback_id=of.event_id, **target, tenant_id=of.tenant_id, timestamp=of.timestamp + timedelta(minutes=1),
+        name="user_rating", source="human", score=lot.random(),
+    )  # fmt: skip
+
+
 class _Asked:
     def __init__(self, folder: Path) -> None:
         self._log, self._store, self._plain = folder / "outcomes.jsonl", folder / "store", folder / "outcomes.parquet"
+        self._rated, self._feedback = folder / "rated", folder / "feedback.jsonl"
         self._answers: dict[str, int] = {}
 
     def answer(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -83,13 +94,15 @@ class _Asked:
                     rows = tables.query("SELECT * FROM windows")
                 took_ms = (time.perf_counter() - began_s) * 1e3
                 self._answers[name] = sum(row[4] for row in rows)
+                if name == RATED and not sum(row[-2] for row in rows):
+                    raise BenchmarkError("no feedback was joined")
                 if len(set(self._answers.values())) > 1:
                     raise BenchmarkError(f"the answers differ: {self._answers} executions")
                 return {"ms": took_ms, "rows": len(rows)}
 
     def _opened(self, name: str) -> Tables:
-        if name == WINDOWS:
-            return open_store(self._store)
+        if name in (WINDOWS, RATED):
+            return open_store(self._store if name == WINDOWS else self._rated)
         assert name == DEDUPLICATED
         tables = Tables()
         outcomes = f"SELECT * FROM read_parquet('{self._plain}')"
@@ -97,9 +110,12 @@ class _Asked:
         return tables
 
     def _fill(self, count: int) -> Mapping[str, Any]:
-        with self._log.open("wb") as file:
+        lot = random.Random(count)
+        with self._log.open("wb") as file, self._feedback.open("wb") as feedback:
             for _, record in zip(range(count), records(count), strict=False):
                 file.write(record.to_json().encode() + b"\n")
+                if record.revision == 1 and lot.random() < 0.1:
+                    feedback.write(_said(lot, record).to_json().encode() + b"\n")
         return {"log_mb": self._log.stat().st_size / 1e6}
 
     def _deduplicate(self) -> Mapping[str, Any]:

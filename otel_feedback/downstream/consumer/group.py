@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from otel_feedback.downstream.topic.unpacking import unpacked
 from otel_feedback.errors import ExportError, describe
 from otel_feedback.exporters.kafka.connection import FIRST_WAIT_MS, MOST_WAIT_MS, most_telling
 from otel_feedback.exporters.kafka.library import import_kafka
@@ -186,6 +187,7 @@ class GroupMember:
             from kafka.errors import KafkaConfigurationError
 
             from otel_feedback.downstream.consumer.rebalance import listener
+            from otel_feedback.exporters.kafka.inside import unpack_by
             from otel_feedback.exporters.kafka.sockets import closed_on_failure
         quieten(self._config.client_id)
         options: dict[str, Any] = {
@@ -213,6 +215,7 @@ class GroupMember:
                 heard_too = heard_since(self._config.client_id, began_s)  # by kafka-python's own thread
                 raise unavailable(exc, why=most_telling([*heard, *heard_too])) from exc
         self._is_connecting = False
+        unpack_by(consumer, unpacked)
         topic = self._config.topic
         is_many = is_per_tenant(topic)
         consumer.subscribe(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from otel_feedback.downstream.topic.unpacking import unpacked
 from otel_feedback.exporters.kafka.connection import most_telling
 from otel_feedback.exporters.kafka.library import import_kafka
 from otel_feedback.exporters.kafka.quiet import hearing, quieten
@@ -29,6 +30,7 @@ def open_consumer(config: KafkaConfig, group: str | None) -> Any:
     import_kafka()
     from kafka import KafkaConsumer
 
+    from otel_feedback.exporters.kafka.inside import unpack_by
     from otel_feedback.exporters.kafka.sockets import closed_on_failure
 
     quieten(config.client_id)
@@ -46,6 +48,8 @@ def open_consumer(config: KafkaConfig, group: str | None) -> Any:
     with hearing() as heard:
         try:
             with closed_on_failure(options) as opening:
-                return KafkaConsumer(**opening)
+                consumer = KafkaConsumer(**opening)
+            unpack_by(consumer, unpacked)
+            return consumer
         except Exception as exc:
             raise unavailable(exc, why=most_telling(heard)) from exc

@@ -23,7 +23,7 @@ another file has the same again, or a higher revision. So outcomes are the newes
 
 class DataFile(msgspec.Struct, frozen=True):
     """One Parquet file: its path below the store, rows, size, the first and last time of its events, what it holds, and
-    whether each of its rows has KEY_COLUMNS: of the newest, those that older versions wrote lack it."""
+    whether each of its rows has KEY_COLUMNS: what was sorted out and is not outdated, but by older versions."""
 
     path: str
     rows: int

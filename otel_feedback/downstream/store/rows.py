@@ -9,6 +9,7 @@ DuckDB refuses is a whole batch that it refuses. Pure functions; safe on any thr
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
@@ -72,9 +73,10 @@ def row_of_record(
     if producer_id is None or sequence is None or not _is_number(sequence):
         whose = b""
     else:
-        whose = b'"producer_id":%b,"sequence":%b,' % (_encode(producer_id.decode("utf-8", "replace")), sequence)
-    place = b'"source":%b,"source_partition":%d,"source_position":%d' % (topic, partition, offset)
-    return b'{%b%b,"e":%b}\n' % (whose, place, _encode(event))
+        whose = b'"producer_id":%b,"sequence":%b,' % (_said(producer_id), sequence)
+    return b'{%b"source":%b,"source_partition":%d,"source_position":%d,"e":%b}\n' % (
+        whose, topic, partition, offset, _encode(event),
+    )  # fmt: skip
 
 
 def row_of_line(line: bytes, path: bytes, position: int) -> bytes:
@@ -90,6 +92,11 @@ def row_of_line(line: bytes, path: bytes, position: int) -> bytes:
     """
     event = event_in(line, None, _Row, _decode)
     return b'{"source":%b,"source_position":%d,"e":%b}\n' % (path, position, _encode(event))
+
+
+@lru_cache(1_024)
+def _said(text: bytes) -> bytes:
+    return _encode(text.decode("utf-8", "replace"))
 
 
 def _is_number(text: bytes) -> bool:

@@ -34,9 +34,13 @@ PLACE_COLUMNS: Mapping[str, str] = MappingProxyType(
 """Where a row came from: DuckDB's types by name."""
 
 KEY_COLUMNS: Mapping[str, str] = MappingProxyType(
-    {"event_key_a": "md5_number_upper(event_id)", "event_key_b": "md5_number_lower(event_id)"}
+    {
+        # not md5_number_upper and md5_number_lower, which take seven times as long
+        "event_key_a": "(md5_number(event_id) & 18446744073709551615)::UBIGINT",
+        "event_key_b": "(md5_number(event_id) >> 64)::UBIGINT",
+    }
 )
-"""What a store's files of the newest have beside the event, for who looks events up in them: the halves of the id's MD5, little-endian,
+"""What a store's files have beside the event once they are sorted out, for who looks events up in them: the halves of the id's MD5, little-endian,
 and how DuckDB makes them. Read and compared in a fifth of the time that ids take; one half could be of two events, both cannot."""
 KEY_TYPE = "UBIGINT"
 

@@ -1,11 +1,13 @@
 """Feedback joined to what it is about: views around `outcomes` and `windows`, whose own texts know nothing of it.
 
-    feedback_records ──► feedback_latest ──► feedback_counted ──► feedback
-                            newest of an id     for which action      │
-    outcomes_alone ─────────────────────────────────┴──► outcomes ◄───┘ score, count
-    windows_alone  ────────────────────────────────────► windows        score, count, coverage
+    feedback_records ──► feedback_latest ──► feedback_counted ──┬─► feedback
+                            newest of an id     for which action └─► ratings, one row an action that has any
+    every_outcome ──────────────────────────────────┘                     │
+      └─ those chosen ──► outcomes_alone ──────────────────► outcomes ◄───┤ score, count
+                            └──► windows_alone ────────────► windows  ◄───┘ score, count, coverage
 
-Where there is no feedback these are the views without it, with columns that say so: they cost nothing.
+Of the few actions of which something was said a window gets the sums; nothing is joined to the others for it. Where there is
+no feedback these are the views without it, with columns that say so: they cost nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ def make_joined(
     connection: duckdb.DuckDBPyConnection, records: str | None, feedback: str, windows: str | None = None,
     window_s: int = WINDOW, *, kind: str = "VIEW",
 ) -> None:  # fmt: skip
-    """Make `outcomes`, `feedback`, `feedback_latest` and `windows`, of `outcomes_alone`.
+    """Make `outcomes_alone`, `outcomes`, `feedback`, `feedback_latest`, `ratings` and `windows`, of `every_outcome`.
 
     Args:
         connection: In which that is.
@@ -53,18 +55,21 @@ def make_joined(
         text = (_AROUND / f"{name}.sql").read_text(encoding="utf-8")
         return re.sub(rf"\b{WINDOW}\b", str(window_s), text)
 
+    view("outcomes_alone", "FROM every_outcome")
     if records is None:
         view("outcomes", f"SELECT *, {_UNKNOWN} FROM outcomes_alone")
+        view("ratings", select_nothing({"counts_for": "VARCHAR"}))
         view("feedback_latest", select_nothing(FEEDBACK_COLUMNS))
         view("feedback", select_nothing({**FEEDBACK_COLUMNS, **_ADDED}))
     else:
         view("feedback_records", records)
         for name in ("latest", "counted"):
             view(f"feedback_{name}", around(name))
+        view("ratings", around("ratings"))
         view("outcomes", around("outcomes"))
         view("feedback", feedback)
     if windows is not None:
-        view("windows_alone", windows)
+        view("windows_alone", f"WITH outcomes AS (FROM outcomes_alone)\n{windows}")
         nobody = "CASE WHEN executions > 0 THEN 0::DOUBLE END AS feedback_coverage"
         view("windows", f"SELECT *, {_UNKNOWN}, {nobody} FROM windows_alone" if records is None else around("windows"))
 

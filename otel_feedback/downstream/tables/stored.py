@@ -46,6 +46,8 @@ _KNOWN_BY = {
         (KEYED, KEY_COLUMNS, KEY_TYPE), (NEWEST, ("event_id",), "VARCHAR"), (RECORDS, ("event_id",), "VARCHAR"),
     )
 }  # fmt: skip
+_KNOWN_BY[RECORDS] |= dict.fromkeys(KEY_COLUMNS, KEY_TYPE)
+_KEYS = dict.fromkeys(KEY_COLUMNS, KEY_TYPE)
 _WITHOUT_KEYS = f" EXCLUDE ({', '.join(KEY_COLUMNS)})"
 
 
@@ -145,10 +147,8 @@ class _Stored:
             feedback = "SELECT * FROM stored_feedback" if given else None
             self._tables.make_views("SELECT * FROM stored_events", "SELECT * FROM stored_outcomes", pipeline, feedback)
         self._view("stored_events", " UNION ALL ".join(scans.values()) or nothing)
-        if KEYED in scans:
-            scans[KEYED] = _timed(
-                _select(by_kind[KEYED], there[KEYED], {**columns, **dict.fromkeys(KEY_COLUMNS, KEY_TYPE)})
-            )
+        for kind in scans.keys() & {KEYED, RECORDS}:
+            scans[kind] = _timed(_select(by_kind[kind], there[kind], {**columns, **_KEYS}))
         known = {kind: _select(by_kind[kind], there[kind], _KNOWN_BY[kind]) for kind in scans if kind in _KNOWN_BY}
         self._view("stored_outcomes", _outcomes(scans, known) or nothing)
         self._has_views = True
@@ -274,7 +274,9 @@ def _outcomes(scans: Mapping[str, str], known: Mapping[str, str]) -> str | None:
         known: By kind the SELECT of what events are known by, and revisions.
     """
     records = scans.get(RECORDS)
-    keyed = f"SELECT *, {', '.join(f'{key} AS {name}' for name, key in KEY_COLUMNS.items())} FROM"
+    # those that were sorted out once have theirs: to make one takes as long as to read a row
+    made = ", ".join(f"coalesce({name}, {key}) AS {name}" for name, key in KEY_COLUMNS.items())
+    keyed = f"SELECT * REPLACE ({made}) FROM"
     parts: list[str] = []
     others = ""
     for kind, excluded in ((KEYED, _WITHOUT_KEYS), (NEWEST, "")):

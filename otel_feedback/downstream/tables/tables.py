@@ -164,7 +164,7 @@ class Tables:
             feedback: The SELECT of all records of feedback; None: there are none, and nothing is joined.
         """
         self.connection.execute(f"CREATE OR REPLACE VIEW events AS {events}")
-        self.connection.execute(f"CREATE OR REPLACE VIEW outcomes_alone AS {outcomes or highest('FROM main.events')}")
+        self.connection.execute(f"CREATE OR REPLACE VIEW every_outcome AS {outcomes or highest('FROM main.events')}")
         for name, columns in PIPELINE_COLUMNS.items():
             self.connection.execute(f"CREATE OR REPLACE VIEW {name} AS {pipeline.get(name, select_nothing(columns))}")
         self._make_views(feedback)
@@ -225,12 +225,12 @@ class Tables:
             self.connection.execute("DELETE FROM lines WHERE NOT is_event")
 
     def choose(self, condition: str, columns: Iterable[str] | None = None) -> None:
-        """Leave in `outcomes`, and so in the views on it, only those for which a condition holds; and in `feedback` what was
-        said of these, where the columns are kept by nobody.
+        """Leave in `outcomes`, and so in the views on it, only those for which a condition holds.
 
         Args:
-            condition: SQL, of which the values are quoted.
-            columns: Keep these columns of them, and in memory; None: all, and look again each time.
+            condition: SQL, of which the values are quoted; where no columns are kept, on columns of events alone.
+            columns: Keep these columns of them, and in memory; `windows` and `feedback` stay those of all. None: keep nothing,
+                look again each time, and leave in `windows` and `feedback`, too, only what is about these.
         """
         if columns is not None:
             names = ", ".join(f'"{name}"' for name in sorted({*columns, "event_time"}))
@@ -238,12 +238,12 @@ class Tables:
             self._mended(lambda: self.connection.execute(made))
             self.connection.execute("CREATE OR REPLACE VIEW outcomes AS SELECT * FROM chosen")
         elif condition != "true":
-            for view, chosen in (
-                ("outcomes", condition),
-                ("feedback", "counts_for IN (SELECT event_id FROM outcomes)"),
-            ):
+            chosen = f"SELECT * FROM every_outcome WHERE {condition}"
+            self.connection.execute(f"CREATE OR REPLACE VIEW outcomes_alone AS {chosen}")
+            for view in ("ratings", "feedback"):
                 self.connection.execute(f"ALTER VIEW {view} RENAME TO all_{view}")
-                self.connection.execute(f"CREATE VIEW {view} AS SELECT * FROM all_{view} WHERE {chosen}")
+                about = f"SELECT f.* FROM all_{view} AS f SEMI JOIN outcomes_alone AS o ON f.counts_for = o.event_id"
+                self.connection.execute(f"CREATE VIEW {view} AS {about}")
 
     # -- questions -----------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, cast
 
+from otel_feedback.downstream.topic.unpacking import unpacked
 from otel_feedback.downstream.topic.values import TopicValues
 from otel_feedback.errors import FeedbackError
 from otel_feedback.exporters.kafka.library import import_kafka
@@ -107,6 +108,7 @@ def open_reader(config: KafkaConfig, purpose: str, progress: Progress) -> Genera
     import_kafka()
     from kafka import KafkaConsumer
 
+    from otel_feedback.exporters.kafka.inside import unpack_by
     from otel_feedback.exporters.kafka.sockets import closed_on_failure
 
     options: dict[str, Any] = {
@@ -121,6 +123,7 @@ def open_reader(config: KafkaConfig, purpose: str, progress: Progress) -> Genera
     }
     with closed_on_failure(options) as opening:
         consumer = KafkaConsumer(**opening)
+    unpack_by(consumer, unpacked)
     try:
         yield TopicReader(consumer, TopicValues(config.registry), progress)
     finally:

@@ -6,6 +6,7 @@ Input: a record as kafka-python has it. Output: `ReceivedEvent`. Pure; safe on a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -85,6 +86,7 @@ class ReceivedEvent(OutcomeEvent, frozen=True, omit_defaults=True, gc=True, dict
 _decode = msgspec.json.Decoder(ReceivedEvent).decode
 
 
+@lru_cache(32)
 def major_of(version: str) -> int:
     """Return the major version that a schema's version says.
 

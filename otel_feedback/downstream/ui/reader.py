@@ -122,7 +122,7 @@ class Reader:
             if files:
                 text = feedback_rows(self.cursor, [self.mirror.folder.path / path for path in files])
                 self.cursor.execute(f"DESCRIBE {text}")
-            self.cursor.execute(f"CREATE OR REPLACE TEMP VIEW outcomes_alone AS {text_of('outcomes')}")
+            self.cursor.execute(f"CREATE OR REPLACE TEMP VIEW every_outcome AS {text_of('outcomes')}")
             whose = "" if self.tenant is None else " WHERE counts_for IS NOT NULL"  # outcomes are the tenant's alone
             make_joined(self.cursor, text, f"SELECT * FROM ({text_of('feedback')}){whose}", kind="TEMP VIEW")
 

@@ -1,5 +1,5 @@
-"""The one place that touches names of kafka-python that are not public: a whole batch goes to its sender at once; and a
-member of a group that has begun to join it goes on until it has.
+"""The one place that touches names of kafka-python that are not public: a whole batch goes to its sender at once, and comes
+apart at once; and a member of a group that has begun to join it goes on until it has.
 
 kafka-python's public `send()` takes one record. It checks and measures it, asks for the topic's partitions, formats two
 log lines that nobody reads, encodes it byte by byte, and makes a future for it: some 45 µs a record. A batch that is
@@ -10,7 +10,7 @@ version is one that was not looked at, `Inside.of()` says None, and records go b
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from kafka.producer.producer_batch import ProducerBatch
@@ -19,7 +19,7 @@ from kafka.version import __version__
 
 from otel_feedback.exporters.kafka.batches import MAGIC, BatchAnswer, BatchRecords
 
-__all__ = ["Inside", "join_to_the_end"]
+__all__ = ["Inside", "join_to_the_end", "unpack_by"]
 
 KNOWN_VERSIONS = ("3.0.",)
 """Beginnings of the versions whose insides are as they are expected here."""
@@ -78,3 +78,70 @@ def join_to_the_end(consumer: Any) -> None:
     request = getattr(getattr(consumer, "_coordinator", None), "request_rejoin", None)
     if request is not None:
         request()
+
+
+def unpack_by(consumer: Any, unpacked: Callable[..., list[Any] | None]) -> None:
+    """Have a consumer's batches taken apart by another function than kafka-python's own, where its inside is as expected.
+
+    Args:
+        consumer: One without deserializers and metrics; others go on as they are.
+        unpacked: Takes what `otel_feedback.downstream.topic.unpacking.unpacked` takes; None: kafka-python is to do it.
+    """
+    fetcher: Any = getattr(consumer, "_fetcher", None)
+    theirs: Any = getattr(fetcher, "PartitionRecords", None)
+    if not __version__.startswith(KNOWN_VERSIONS) or not hasattr(theirs, "_unpack_records"):
+        return
+    config = fetcher.config
+    if any(config.get(name) for name in ("key_deserializer", "value_deserializer", "metrics")):
+        return
+    if config.get("isolation_level") != "read_uncommitted":
+        return
+    from kafka.consumer.fetcher import ConsumerRecord
+
+    make = ConsumerRecord._make
+
+    class Records(theirs):
+        def _unpack_records(self, tp: Any, records: Any, *deserializers: None) -> Iterator[Any]:
+            last: Any = None
+            while (batch := records.next_batch()) is not None:
+                packed = batch._buffer
+                found = None
+                if (
+                    batch.magic == MAGIC
+                    and not batch.is_control_batch
+                    and (not self.check_crcs or batch.validate_crc())
+                ):
+                    batch._maybe_uncompress()
+                    stamp_ms = batch.max_timestamp if batch.timestamp_type else None
+                    found = unpacked(
+                        bytes(memoryview(batch._buffer)[batch._pos :]), batch.records_count,
+                        (tp.topic, tp.partition, batch.leader_epoch), batch.base_offset, batch.first_timestamp,
+                        (stamp_ms, batch.timestamp_type), make,
+                    )  # fmt: skip
+                if found is None:
+                    anew = batch if batch.magic != MAGIC else type(batch)(packed)
+                    yield from super()._unpack_records(tp, _Rest(anew, records), *deserializers)
+                    return
+                self.leader_epoch = batch.leader_epoch
+                for record in found:
+                    self.next_fetch_offset = record.offset + 1
+                    yield record
+                last = batch
+            if last is not None:  # compaction may have taken the last records of a batch
+                self.next_fetch_offset = last.next_offset
+            self.drain()
+
+    fetcher.PartitionRecords = Records
+
+
+class _Rest:
+    """Batches of which the first was looked at already."""
+
+    def __init__(self, first: Any, others: Any) -> None:
+        self._first = first
+        self._others = others
+
+    def next_batch(self) -> Any:
+        """Return the next one; None at the end."""
+        first, self._first = self._first, None
+        return self._others.next_batch() if first is None else first

@@ -241,3 +241,22 @@ def test_what_there_is_to_draw_of_a_run_and_of_an_agent(tmp_path: Path) -> None:
     assert nothing == {
         "score": None, "count": 0, "rated": 0, "ended": 0, "coverage": None, "names": [], "given": []
     }  # fmt: skip
+
+
+def test_those_that_are_chosen_keep_what_was_said_of_them(
+    records: list[OutcomeEvent], given: list[Feedback], log: Path
+) -> None:
+    """What is said of a run counts for its outermost action, also where that is not among them."""
+    counts = givens.counted(records, given)
+    groups: dict[tuple[Any, ...], list[OutcomeEvent]] = defaultdict(list)
+    for event in made.outcomes(records):
+        if event.agent_name == "planner" and event.tenant_id is not None:
+            start = math.floor((event.end_time or event.timestamp).timestamp() / 300) * 300
+            groups[start, event.tenant_id, event.agent_name, event.action_type].append(event)
+    with open_log([log]) as tables:
+        tables.choose("agent_name = 'planner' AND tenant_id IS NOT NULL")
+        found = grouped(tables, "windows", "epoch(window_start), tenant_id, agent_name, action_type")
+        [(told,)] = tables.query("SELECT count(*) FROM feedback")
+        [(counted,)] = tables.query("SELECT sum(feedback_count) FROM outcomes")
+    assert found == {key: close_to(givens.measures(group, counts)) for key, group in groups.items()}
+    assert told == counted == sum(len(counts[event.event_id]) for group in groups.values() for event in group) > 0

@@ -55,9 +55,7 @@ def test_windows_equal_a_plain_recomputation(records: list[OutcomeEvent], log: P
 def test_a_bucket_of_the_order_of_arrival_would_be_wrong(records: list[OutcomeEvent], log: Path) -> None:
     """What the view is for: counted without the highest revision, nearly no window is right."""
     with open_log([log], columns_of(text_of("windows"))) as tables:
-        tables.connection.execute(
-            "CREATE OR REPLACE VIEW outcomes AS SELECT *, NULL AS feedback_score, 0 AS feedback_count FROM events"
-        )
+        tables.connection.execute("CREATE OR REPLACE VIEW outcomes_alone AS SELECT * FROM events")
         found = windows_of(tables)
     expected = made.windows(records)
     assert sum(found[key]["executions"] != window["executions"] for key, window in expected.items()) > len(expected) / 2

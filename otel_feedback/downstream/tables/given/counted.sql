@@ -1,27 +1,22 @@
 -- For which action each one counts: the one that it names; of a run the outermost one, of several the one that ended last.
 -- Never for another tenant's, whoever names it. What is about an action that is not here is not here either.
-WITH actions AS (
-    SELECT event_id, run_id, tenant_id, agent_name, action_type, event_time,
-        coalesce(root_event_id, event_id) = event_id AS is_outermost,
-        CASE WHEN status <> 'pending' THEN event_time END AS ended
-    FROM outcomes_alone
-),
-named AS (
-    SELECT f.*, a.event_id AS counts_for, a.agent_name, a.action_type, a.ended
+WITH named AS (
+    SELECT f.*, a.event_id AS counts_for, a.agent_name, a.action_type, a.tenant_id AS whose, a.event_time, a.status
     FROM feedback_latest AS f
-    JOIN actions AS a ON f.event_id = a.event_id
+    JOIN every_outcome AS a ON f.event_id = a.event_id
     WHERE f.target = 'event' AND (f.tenant_id IS NULL OR f.tenant_id IS NOT DISTINCT FROM a.tenant_id)
 ),
 of_runs AS (
-    SELECT f.*, a.event_id AS counts_for, a.agent_name, a.action_type, a.ended
+    SELECT f.*, a.event_id AS counts_for, a.agent_name, a.action_type, a.tenant_id AS whose, a.event_time, a.status
     FROM feedback_latest AS f
-    JOIN actions AS a ON f.run_id = a.run_id
+    JOIN every_outcome AS a ON f.run_id = a.run_id
     WHERE f.target = 'run' AND (f.tenant_id IS NULL OR f.tenant_id IS NOT DISTINCT FROM a.tenant_id)
     QUALIFY row_number() OVER (
-        PARTITION BY f.feedback_id, f.tenant_id ORDER BY a.is_outermost DESC, a.event_time DESC, a.event_id DESC
+        PARTITION BY f.feedback_id, f.tenant_id
+        ORDER BY coalesce(a.root_event_id, a.event_id) = a.event_id DESC, a.event_time DESC, a.event_id DESC
     ) = 1
 )
-SELECT * EXCLUDE (ended), (epoch_us("timestamp") - epoch_us(ended)) / 1e6 AS delay_s
+SELECT *, CASE WHEN status <> 'pending' THEN (epoch_us("timestamp") - epoch_us(event_time)) / 1e6 END AS delay_s
 FROM (FROM named UNION ALL FROM of_runs)
 -- one that said first whose it is, and then did not, is one rater
 QUALIFY row_number() OVER (PARTITION BY feedback_id, counts_for ORDER BY "timestamp" DESC, tenant_id NULLS LAST) = 1

@@ -2,6 +2,4 @@
 -- where nothing was said, which tells nothing.
 SELECT o.*, r.feedback_score, coalesce(r.feedback_count, 0) AS feedback_count
 FROM outcomes_alone AS o
-LEFT JOIN (
-    SELECT counts_for, avg(score) AS feedback_score, count(*) AS feedback_count FROM feedback_counted GROUP BY counts_for
-) AS r ON r.counts_for = o.event_id
+LEFT JOIN ratings AS r ON r.counts_for = o.event_id
