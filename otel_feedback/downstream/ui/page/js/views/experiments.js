@@ -107,8 +107,7 @@ class Experiments {
     const counts = Object.entries(action.actions).map(([variant, count], place) => [place > 0 && ", ", said(variant, 40), ` ${format.plural(count, "action")}`]);
     return panel(action.action_type.slice(0, 120), [
       table(`Metrics of ${action.action_type}`, [
-        { label: "Metric", cell: (row) => (row.isFirst ? name(row) : unseen(name(row))) },
-        { label: "Variant", cell: (row) => said(row.variant, 60) },
+        { label: "Metric and variant", cell: (row) => h("span", { class: "metric" }, h("span", {}, row.isFirst ? name(row) : unseen(name(row))), said(row.variant, 60)) },
         { label: "Mean", num: true, cell: (row) => [h("b", {}, row.mean), row.coverage < 0.995 && h("span", { class: "muted" }, ` (${format.share(row.coverage)})`)] },
         { label: "Difference", num: true, cell: (row) => row.difference, kind: "p2" },
         { label: "Interval", num: true, cell: (row) => row.interval, kind: "p2" },
