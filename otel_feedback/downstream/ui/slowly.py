@@ -3,7 +3,7 @@
     request ──► its turn ──is it still there?──► kept ───────────────────────► an answer
                                                   └──► a thread of their own ──┘
 
-So they never take the threads of the views that are live, nor more than one part in so many of the time. For one event loop.
+So they take none of the threads of the views that are live, and little of the time. For one event loop.
 """
 
 from __future__ import annotations
