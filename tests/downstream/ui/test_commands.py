@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -218,7 +219,9 @@ def test_the_demo_that_learns_on_the_page(tmp_path: Path) -> None:
         assert [link.partition("?")[0] for link in links] == [
             f"{page.address}{view}" for view in ("choices", "experiments", "gaps")
         ]
-        page.wait_for_rows(3_000)
+        decided = re.search(r"([0-9,]+) decisions, by how good", said)
+        assert decided is not None
+        page.wait_for_rows(2 * int(decided[1].replace(",", "")))
         agents = {agent["agent"] for agent in page.get("api/now")["agents"]}
         assert agents == {"coordinator", "researcher", "writer", "template"}
         assert page.end() == (0, "", "")
