@@ -27,6 +27,7 @@ LEAST_S = 900
 MOST_DECISIONS = 20_000
 """Of a policy, the newest: it takes a second to say what others would have brought of these."""
 
+CHOSEN = "choice_policy IS NOT NULL"
 _COLUMNS = ("agent", "share", *MEASURES)
 
 
@@ -56,7 +57,7 @@ def choices(reader: Reader, asked: Asked, reward: Reward | None, beliefs: Belief
     states: States = [] if beliefs is None or reader.tenant is not None else beliefs.states()
     known = [state for _, state, _ in states if state is not None]
     objective = reward or (known[0].objective if len(known) == 1 else Reward())
-    open_newest(reader, asked)
+    open_newest(reader, asked, only=CHOSEN)
     told = choices_of(
         reader, objective, lambda length_s: step_s(max(length_s, LEAST_S), most=MOST_POINTS), asked.until_ms
     )
@@ -72,7 +73,7 @@ def values(
 
     `refused`: why nothing can be said of any.
     """
-    open_newest(reader, asked)
+    open_newest(reader, asked, only=CHOSEN)
     reader.choose(of_policy(policy, candidates))
     cut = reader.query(f"SELECT event_time FROM outcomes ORDER BY event_time DESC LIMIT 1 OFFSET {MOST_DECISIONS}")
     if cut:

@@ -14,7 +14,9 @@ __all__ = ["open_newest"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
-def open_newest(reader: Reader, asked: Asked, most: int | None = None, condition: str = "true") -> Asked:
+def open_newest(
+    reader: Reader, asked: Asked, most: int | None = None, condition: str = "true", only: str = "true"
+) -> Asked:
     """Make `outcomes` those that are asked for, and return from when on that is.
 
     Args:
@@ -22,12 +24,14 @@ def open_newest(reader: Reader, asked: Asked, most: int | None = None, condition
         asked: Which.
         most: How many of them, about; None: all.
         condition: Which of them count for that, on columns of the mirror's `hot`.
+        only: Those that are needed, on columns that no revision changes: of others nothing more is read, unless feedback on a
+            run may be about one of them.
     """
     if most is not None:
         asked = _later(reader, asked, most, condition)
-    reader.open_stored(asked.since, asked.until)
+    reader.open_stored(asked.since, asked.until, "true" if reader.has_feedback else only)
     reader.open_feedback()
-    reader.choose(asked.whole_condition)
+    reader.choose(f"{asked.whole_condition} AND {only}")
     return asked
 
 
