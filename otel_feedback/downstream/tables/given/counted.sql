@@ -1,15 +1,23 @@
 -- For which action each one counts: the one that it names; of a run the outermost one, of several the one that ended last.
 -- Never for another tenant's, whoever names it. What is about an action that is not here is not here either.
-WITH named AS (
+WITH said AS MATERIALIZED (FROM feedback_latest),
+-- all outcomes are read once, for the few that something is said of
+actions AS MATERIALIZED (
+    SELECT event_id, run_id, root_event_id, tenant_id, agent_name, action_type, event_time, status
+    FROM every_outcome
+    WHERE event_id IN (SELECT event_id FROM said WHERE target = 'event')
+        OR run_id IN (SELECT run_id FROM said WHERE target = 'run')
+),
+named AS (
     SELECT f.*, a.event_id AS counts_for, a.agent_name, a.action_type, a.tenant_id AS whose, a.event_time, a.status
-    FROM feedback_latest AS f
-    JOIN every_outcome AS a ON f.event_id = a.event_id
+    FROM said AS f
+    JOIN actions AS a ON f.event_id = a.event_id
     WHERE f.target = 'event' AND (f.tenant_id IS NULL OR f.tenant_id IS NOT DISTINCT FROM a.tenant_id)
 ),
 of_runs AS (
     SELECT f.*, a.event_id AS counts_for, a.agent_name, a.action_type, a.tenant_id AS whose, a.event_time, a.status
-    FROM feedback_latest AS f
-    JOIN every_outcome AS a ON f.run_id = a.run_id
+    FROM said AS f
+    JOIN actions AS a ON f.run_id = a.run_id
     WHERE f.target = 'run' AND (f.tenant_id IS NULL OR f.tenant_id IS NOT DISTINCT FROM a.tenant_id)
     QUALIFY row_number() OVER (
         PARTITION BY f.feedback_id, f.tenant_id
