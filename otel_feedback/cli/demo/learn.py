@@ -122,7 +122,8 @@ class _Day:
             desk.start()
 
         try:
-            with shown_of(source, None, None, journals=self._folder / "journal") as shown:
+            selectors = [self._folder / "selector.json"]
+            with shown_of(source, None, None, journals=self._folder / "journal", selectors=selectors) as shown:
                 show(listening, shown, opens=opens, then=begin)
         finally:
             self._ended.set()

@@ -219,9 +219,13 @@ def test_the_demo_that_learns_on_the_page(tmp_path: Path) -> None:
         assert [link.partition("?")[0] for link in links] == [
             f"{page.address}{view}" for view in ("choices", "experiments", "gaps")
         ]
+        assert [httpx.get(link, timeout=60).status_code for link in links] == [200] * 3
         decided = re.search(r"([0-9,]+) decisions, by how good", said)
         assert decided is not None
         page.wait_for_rows(2 * int(decided[1].replace(",", "")))
+        [policy] = page.get("api/choices?since=15m")["policies"]
+        assert set(policy["candidates"]) == {"researcher", "writer", "template"}
+        assert policy["belief"] is not None, "what the selector believes stands beside it"
         agents = {agent["agent"] for agent in page.get("api/now")["agents"]}
         assert agents == {"coordinator", "researcher", "writer", "template"}
         assert page.end() == (0, "", "")
