@@ -113,7 +113,7 @@ def make_parser() -> Parser:
 def _demo(commands: Any) -> None:
     def run(options: argparse.Namespace) -> int:
         if options.learn:
-            from otel_feedback.cli.demo import learn
+            from otel_feedback.cli.demo.learning import learn
 
             return learn.run(
                 seconds=options.seconds, port=options.port, opens=options.open, shows_page=options.ui is not False,

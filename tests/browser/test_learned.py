@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from otel_feedback import AgentSelector, OutcomeStatus
 from otel_feedback.downstream.store.folder import StoreFolder
-from otel_feedback.downstream.ui.beliefs import Beliefs
+from otel_feedback.downstream.ui.learning.beliefs import Beliefs
 from tests.browser.serving import barriers, opened, overflow
 from tests.downstream.learning.policies.learners import AGENTS
 from tests.downstream.ui.serve import Server, served, write

@@ -75,8 +75,8 @@ def shown_of(
     """
     from otel_feedback.downstream.store.folder import StoreFolder
     from otel_feedback.downstream.ui.app import Shown
-    from otel_feedback.downstream.ui.beliefs import Beliefs
     from otel_feedback.downstream.ui.goals import Goals
+    from otel_feedback.downstream.ui.learning.beliefs import Beliefs
     from otel_feedback.downstream.ui.mirror import Mirror
     from otel_feedback.downstream.ui.pipeline import Pipeline
 

@@ -26,12 +26,13 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from otel_feedback.downstream.ui import details, experiments, exporting, groups, picture
+from otel_feedback.downstream.ui import details, exporting, groups, picture
 from otel_feedback.downstream.ui.access import Access, Guard
 from otel_feedback.downstream.ui.asking import Asked, RefusedError, asked_of, choice_of, number_of
-from otel_feedback.downstream.ui.beliefs import Beliefs
 from otel_feedback.downstream.ui.door import PATH
-from otel_feedback.downstream.ui.learned import Learned
+from otel_feedback.downstream.ui.learning import experiments
+from otel_feedback.downstream.ui.learning.beliefs import Beliefs
+from otel_feedback.downstream.ui.learning.learned import Learned
 from otel_feedback.downstream.ui.live import MOST_ROWS, Hub
 from otel_feedback.downstream.ui.mirror import Mirror
 from otel_feedback.downstream.ui.reader import Reader

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from otel_feedback.downstream.tables.columns import EVENT_COLUMNS
-from otel_feedback.downstream.ui import choices, gaps
 from otel_feedback.downstream.ui.asking import Asked, RefusedError
 from otel_feedback.downstream.ui.groups import costs, failures
+from otel_feedback.downstream.ui.learning import choices, gaps
 from otel_feedback.downstream.ui.reader import Reader
 
 __all__ = ["FORMS", "VIEWS", "export"]

@@ -27,10 +27,10 @@ from otel_feedback.downstream.learning.selectors.choices import choices, of_poli
 from otel_feedback.downstream.store.folder import StoreFolder
 from otel_feedback.downstream.tables.stored import open_store
 from otel_feedback.downstream.tables.tables import Tables
-from otel_feedback.downstream.ui import choices as page_choices
-from otel_feedback.downstream.ui import gaps as page_gaps
 from otel_feedback.downstream.ui.access import Token
-from otel_feedback.downstream.ui.beliefs import Beliefs
+from otel_feedback.downstream.ui.learning import choices as page_choices
+from otel_feedback.downstream.ui.learning import gaps as page_gaps
+from otel_feedback.downstream.ui.learning.beliefs import Beliefs
 from otel_feedback.downstream.ui.picture import step_s
 from tests.downstream.learning.policies.learners import AGENTS
 from tests.downstream.tables import made

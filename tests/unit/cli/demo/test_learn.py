@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from otel_feedback.cli.demo.help_desk import AGENTS, CHANGE_S, FLOOR, LENGTH_S, Decision
-from otel_feedback.cli.demo.shares import newest, told_of
+from otel_feedback.cli.demo.learning.help_desk import AGENTS, CHANGE_S, FLOOR, LENGTH_S, Decision
+from otel_feedback.cli.demo.learning.shares import newest, told_of
 from otel_feedback.cli.main import main
 from tests.support import run_cli
 from tests.terminal import Terminal, needs_pty

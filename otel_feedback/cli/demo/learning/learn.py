@@ -27,10 +27,10 @@ import otel_feedback as feedback
 from otel_feedback import FeedbackPipeline
 from otel_feedback.cli.console import open_console, write, write_whole
 from otel_feedback.cli.demo.demo import INTERRUPTED, configure
-from otel_feedback.cli.demo.help_desk import LENGTH_S, HelpDesk
-from otel_feedback.cli.demo.learn_report import commands_on, write_report
-from otel_feedback.cli.demo.shares import told_of
-from otel_feedback.cli.demo.shares_feed import LiveShares, PlainShares, SharesFeed, SilentShares
+from otel_feedback.cli.demo.learning.feed import LiveShares, PlainShares, SharesFeed, SilentShares
+from otel_feedback.cli.demo.learning.help_desk import LENGTH_S, HelpDesk
+from otel_feedback.cli.demo.learning.report import commands_on, write_report
+from otel_feedback.cli.demo.learning.shares import told_of
 from otel_feedback.cli.reading.source import LOG, Source, answering
 from otel_feedback.settings.ui import get_ui_settings
 

@@ -11,7 +11,7 @@ from otel_feedback.downstream.learning.gaps.exporting import lines
 from otel_feedback.downstream.learning.gaps.finding import find
 from otel_feedback.downstream.learning.gaps.gap import SORTS, Gap, Gaps, Slice, as_data
 from otel_feedback.downstream.ui.asking import FILTERS, Asked
-from otel_feedback.downstream.ui.newest import open_newest
+from otel_feedback.downstream.ui.learning.newest import open_newest
 from otel_feedback.downstream.ui.reader import Reader
 
 __all__ = ["MOST_ACTIONS", "actions", "gaps", "table"]

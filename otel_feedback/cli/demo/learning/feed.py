@@ -15,8 +15,8 @@ from rich.live import Live
 from rich.text import Text
 
 from otel_feedback.cli.console import can_write, write
-from otel_feedback.cli.demo.help_desk import AGENTS, CHANGE_S, LENGTH_S, Agent, Decision
-from otel_feedback.cli.demo.shares import NEWEST, change_of, newest
+from otel_feedback.cli.demo.learning.help_desk import AGENTS, CHANGE_S, LENGTH_S, Agent, Decision
+from otel_feedback.cli.demo.learning.shares import NEWEST, change_of, newest
 
 if TYPE_CHECKING:
     from typing_extensions import Self

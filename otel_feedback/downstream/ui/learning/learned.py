@@ -14,11 +14,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from otel_feedback.downstream.learning.gaps.gap import SORTS
-from otel_feedback.downstream.ui import choices, gaps
 from otel_feedback.downstream.ui.asking import asked_of, choice_of
-from otel_feedback.downstream.ui.beliefs import Beliefs
+from otel_feedback.downstream.ui.learning import choices, gaps
+from otel_feedback.downstream.ui.learning.beliefs import Beliefs
+from otel_feedback.downstream.ui.learning.slowly import Slowly
 from otel_feedback.downstream.ui.reader import Reader
-from otel_feedback.downstream.ui.slowly import Slowly
 
 __all__ = ["Learned"]
 

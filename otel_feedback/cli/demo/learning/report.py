@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from otel_feedback.cli.console import UNKNOWN, percent, size, write, write_whole
-from otel_feedback.cli.demo.help_desk import EXPERIMENT
-from otel_feedback.cli.demo.shares import FIRST_S, LAST_S, Share, Told
+from otel_feedback.cli.demo.learning.help_desk import EXPERIMENT
+from otel_feedback.cli.demo.learning.shares import FIRST_S, LAST_S, Share, Told
 
 __all__ = ["commands_on", "write_report"]
 

@@ -11,8 +11,8 @@ from otel_feedback.downstream.learning.policies.valuing import as_data, value_of
 from otel_feedback.downstream.learning.selectors.choices import MEASURES, of_policy
 from otel_feedback.downstream.learning.selectors.choices import choices as choices_of
 from otel_feedback.downstream.ui.asking import Asked, RefusedError
-from otel_feedback.downstream.ui.beliefs import Beliefs, States, belief_of
-from otel_feedback.downstream.ui.newest import open_newest
+from otel_feedback.downstream.ui.learning.beliefs import Beliefs, States, belief_of
+from otel_feedback.downstream.ui.learning.newest import open_newest
 from otel_feedback.downstream.ui.picture import step_s
 from otel_feedback.downstream.ui.reader import Reader
 from otel_feedback.errors import FeedbackError

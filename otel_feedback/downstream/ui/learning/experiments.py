@@ -30,9 +30,9 @@ from otel_feedback.downstream.tables.selection import Selection
 from otel_feedback.downstream.tables.stored import open_store
 from otel_feedback.downstream.tables.tables import Tables, quoted
 from otel_feedback.downstream.ui.asking import Asked, RefusedError, asked_of, choice_of
+from otel_feedback.downstream.ui.learning.slowly import Slowly
 from otel_feedback.downstream.ui.reader import Reader
 from otel_feedback.downstream.ui.rows import milliseconds
-from otel_feedback.downstream.ui.slowly import Slowly
 from otel_feedback.logger import number_of
 
 __all__ = ["NAMES", "Compared", "compared", "listed", "question_of", "table"]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from otel_feedback.cli.demo.help_desk import AGENTS, CHANGE_S, Decision
+from otel_feedback.cli.demo.learning.help_desk import AGENTS, CHANGE_S, Decision
 
 __all__ = ["NEWEST", "Share", "Told", "change_of", "newest", "told_of"]
 

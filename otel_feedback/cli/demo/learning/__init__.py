@@ -1,0 +1,1 @@
+"""`otel-feedback demo --learn`: a selector at work, and what came of it."""

@@ -1,0 +1,1 @@
+"""What outcomes teach, as the page has it: what takes long, beside what is live."""
