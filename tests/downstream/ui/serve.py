@@ -51,6 +51,11 @@ def write(
         writer.close()
 
 
+def kept_from(day: datetime) -> Limits:
+    """Return the limits of a store that keeps a day and what is later, whatever time it is now."""
+    return Limits(retention_days=(datetime.now(timezone.utc) - day.replace(hour=1)) / timedelta(days=1))
+
+
 class Server:
     """A page that is served."""
 

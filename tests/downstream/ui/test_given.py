@@ -15,12 +15,11 @@ import pytest
 from otel_feedback import Feedback, OutcomeEvent, OutcomeStatus
 from otel_feedback.downstream.store import erasures
 from otel_feedback.downstream.store.folder import StoreFolder
-from otel_feedback.downstream.store.keeping import Limits
 from otel_feedback.downstream.ui.access import Token
 from otel_feedback.downstream.ui.mirror import Mirror
 from tests.downstream.tables import given as givens
 from tests.downstream.tables import made
-from tests.downstream.ui.serve import TOKEN, Server, ms, served, token_of, write
+from tests.downstream.ui.serve import TOKEN, Server, kept_from, ms, served, token_of, write
 from tests.downstream.ui.test_answers import FILTERS, OUTCOMES, RECORDS, SINCE, UNTIL, asked, at, chosen, close
 from tests.stack.waiting import wait_until
 
@@ -106,9 +105,8 @@ def test_what_is_said_of_a_run_counts_for_what_is_left_of_it(tmp_path: Path) -> 
         write(folder, [outer, inner], given=[said])
         mirror.look()
         assert in_memory(mirror) == {"outer": (0.5, 1)}
-        age = datetime.now(timezone.utc) - day
         other = msgspec.structs.replace(inner, event_id="other", run_id="run-2", root_event_id=None)
-        write(folder, [other], limits=Limits(retention_days=age.days - 0.6))
+        write(folder, [other], limits=kept_from(later))
         mirror.look()
         assert in_memory(mirror) == {"inner": (0.5, 1)}
     finally:

@@ -16,14 +16,13 @@ from otel_feedback import OutcomeEvent, OutcomeStatus
 from otel_feedback.downstream.store import erasures
 from otel_feedback.downstream.store import manifest as manifests
 from otel_feedback.downstream.store.folder import StoreError, StoreFolder
-from otel_feedback.downstream.store.keeping import Limits
 from otel_feedback.downstream.store.parquet import ParquetFiles
 from otel_feedback.downstream.ui.asking import asked_of
 from otel_feedback.downstream.ui.mirror import Mirror
 from otel_feedback.downstream.ui.picture import totals
 from tests.downstream.store.stores import Store, append, lines
 from tests.downstream.tables import made
-from tests.downstream.ui.serve import Server, served, write
+from tests.downstream.ui.serve import Server, kept_from, served, write
 from tests.stack.waiting import wait_until
 
 RECORDS = made.events(1_200)
@@ -108,8 +107,7 @@ def test_what_expires_is_gone(folder: StoreFolder) -> None:
     mirror = Mirror(folder)
     try:
         mirror.look()
-        age = datetime.now(timezone.utc) - made.BEGIN
-        write(folder, later, limits=Limits(retention_days=age.days - 0.6))
+        write(folder, later, limits=kept_from(made.BEGIN + timedelta(days=1)))
         mirror.look()
         assert kept(mirror) == right(later)
     finally:
