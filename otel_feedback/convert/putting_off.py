@@ -69,7 +69,7 @@ class Notes(Protocol):
         ...
 
 
-class _PutOff(msgspec.Struct):
+class _PutOff(msgspec.Struct, gc=False):
     node: Node
     span: FinishedSpan
     reading: Reading

@@ -173,6 +173,22 @@ def test_what_it_says_that_it_cost(attributes: dict[str, Any]):
     check(attributes, {"own_cost": 0.5, "cost_estimate": 0.5})
 
 
+def test_what_a_trace_and_its_observation_both_say():
+    """Whom it was for is what the trace says, everything else what the observation does."""
+    trace, own = "langfuse.trace.metadata.", "langfuse.observation.metadata."
+    event = event_of(
+        {
+            "langfuse.observation.type": "tool",
+            f"{own}tenant": '"b"',
+            f"{own}step": "2",
+            f"{trace}tenant": '"a"',
+            f"{trace}step": "1",
+            f"{trace}plan": '"x"',
+        }
+    )
+    assert (event.tenant_id, event.metadata) == ("a", {"step": 2, "plan": "x", "instrumentation": "someone"})
+
+
 def test_attributes_are_read_the_same_whatever_stands_beside_and_before_them():
     """What is to be read is remembered by the names of a span's attributes, which may be any, and new each time."""
     said = {

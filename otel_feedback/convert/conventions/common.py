@@ -66,18 +66,38 @@ def add_metadata(reading: Reading, given: object) -> None:
         _take(reading, found)
 
 
-def add_associations(reading: Reading, attributes: Mapping[str, Any], prefix: str, *, is_json: bool = False) -> None:
-    """Take the attributes with a prefix as metadata: what the program said of its own span."""
-    named = _with_prefix(tuple(attributes), prefix)
-    if named:
-        found = {key: attributes[name] for name, key in named}
-        _take(reading, {key: unquoted(value) for key, value in found.items()} if is_json else found)
+def add_associations(reading: Reading, attributes: Mapping[str, Any], *prefixes: str, is_json: bool = False) -> None:
+    """Take the attributes with a prefix as metadata: what the program said of its own span.
+
+    Where two prefixes say the same, an identifier is that of the first, metadata that of the last.
+    """
+    identifiers, others = _with_prefix(tuple(attributes), prefixes)
+    for field, name in identifiers:
+        if getattr(reading, field) is None:
+            value = attributes[name]
+            if (value := text(unquoted(value) if is_json else value)) is not None:
+                setattr(reading, field, value)
+    said: dict[str, Any] = {}
+    for name, key in others:
+        value = unquoted(attributes[name]) if is_json else attributes[name]
+        if isinstance(value, _SCALARS):
+            said[key] = value
+    if said:
+        reading.metadata = {**reading.metadata, **said} if reading.metadata else said
 
 
 @lru_cache(maxsize=256)
-def _with_prefix(names: tuple[str, ...], prefix: str) -> tuple[tuple[str, str], ...]:
-    """Return the names with a prefix, each also without it."""
-    return tuple((name, name[len(prefix) :]) for name in names if name.startswith(prefix))
+def _with_prefix(
+    names: tuple[str, ...], prefixes: tuple[str, ...]
+) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]:
+    """Return which of the names with a prefix are identifiers, each with its field, and the others, each with its key."""
+    identifiers: list[tuple[str, str]] = []
+    others: list[tuple[str, str]] = []
+    for prefix in prefixes:
+        keys = {name[len(prefix) :]: name for name in names if name.startswith(prefix)}
+        identifiers += [(field, keys[key]) for field, known in _FROM_METADATA for key in known if key in keys]
+        others += [(name, key) for key, name in keys.items() if key not in _IDENTIFIERS]
+    return tuple(identifiers), tuple(others)
 
 
 def _take(reading: Reading, found: Mapping[str, Any]) -> None:
@@ -93,11 +113,8 @@ def _take(reading: Reading, found: Mapping[str, Any]) -> None:
 
 
 def _scalars(found: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: value
-        for key, value in found.items()
-        if isinstance(value, (str, bool, int, float)) and key not in _IDENTIFIERS
-    }
+    return {key: value for key, value in found.items() if isinstance(value, _SCALARS) and key not in _IDENTIFIERS}
 
 
+_SCALARS: Final = (str, bool, int, float)
 _IDENTIFIERS: Final = frozenset(name for _, names in _FROM_METADATA for name in names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from otel_feedback.convert.conventions import common
 from otel_feedback.convert.reading import CallUsage, Reading, Table
@@ -16,6 +16,13 @@ __all__ = ["LangfuseConvention"]
 
 _P: Final = "langfuse.observation."
 _TYPE: Final = f"{_P}type"
+# put together once: a text that is made anew has to be hashed for each span
+_USAGE: Final = f"{_P}usage_details"
+_COST: Final = f"{_P}cost_details"
+_LEVEL: Final = f"{_P}level"
+_ANSWERING: Final = f"{_P}completion_start_time"
+_REASON: Final = f"{_P}finish_reason"
+_METADATA: Final = ("langfuse.trace.metadata.", f"{_P}metadata.")
 
 KINDS: Final = {
     "agent": "agent",
@@ -63,15 +70,18 @@ class LangfuseConvention:
             reading.tool_name = common.stripped(span.name)
         if kind not in ("llm", "embedding"):
             reading.usage_of = CallUsage.TOTAL
-        reading.usage = _usage(json_map(attributes.get(f"{_P}usage_details")))
-        reading.cost = _cost(json_map(attributes.get(f"{_P}cost_details")))
-        reading.level = _LEVELS.get(str(attributes.get(f"{_P}level", "")).upper())
-        started = moment_ns(attributes.get(f"{_P}completion_start_time"))
-        if started is not None and started >= span.start_ns:
-            reading.first_token_ms = (started - span.start_ns) / 1e6
-        common.add_associations(reading, attributes, "langfuse.trace.metadata.", is_json=True)
-        common.add_associations(reading, attributes, f"{_P}metadata.", is_json=True)
-        if reading.finish_reasons == () and isinstance(reason := json_value(attributes.get(f"{_P}finish_reason")), str):
+        if _USAGE in attributes:
+            reading.usage = _usage(json_map(attributes[_USAGE]))
+        if _COST in attributes:
+            reading.cost = _cost(json_map(attributes[_COST]))
+        if _LEVEL in attributes:
+            reading.level = _LEVELS.get(str(attributes[_LEVEL]).upper())
+        if _ANSWERING in attributes:
+            started = moment_ns(attributes[_ANSWERING])
+            if started is not None and started >= span.start_ns:
+                reading.first_token_ms = (started - span.start_ns) / 1e6
+        common.add_associations(reading, attributes, *_METADATA, is_json=True)
+        if _REASON in attributes and isinstance(reason := json_value(attributes[_REASON]), str):
             reading.finish_reasons = (reason,)
         return reading
 
@@ -80,36 +90,67 @@ def _usage(details: Mapping[str, Any]) -> TokenUsage | None:
     """Add up the buckets: they are disjoint, so cached input is beside `input`, unless the total says otherwise."""
     if not details:
         return None
-    given, gotten = _sums(details, ("input", "prompt")), _sums(details, ("output", "completion"))
+    found = _buckets(tuple(details))
+    given, gotten = _sums(details, found.given), _sums(details, found.gotten)
     if given is None and gotten is None:
         return None
-    total = _first(details, "total", "total_tokens")
+    total = _first(details, found.total)
     whole = (given or (0, 0))[0] + (gotten or (0, 0))[0]
     at = 0 if whole and total == whole else 1
-    # its wrapper of a client library passes on what that says, with the parts in maps of their own
-    inside = json_map(details.get("prompt_tokens_details") or details.get("input_tokens_details"))
-    thought = json_map(details.get("completion_tokens_details") or details.get("output_tokens_details"))
+    read, thought = details, details
+    if found.has_parts:
+        # its wrapper of a client library passes on what that says, with the parts in maps of their own
+        read = {**json_map(details.get("prompt_tokens_details") or details.get("input_tokens_details")), **details}
+        thought = {
+            **json_map(details.get("completion_tokens_details") or details.get("output_tokens_details")), **details
+        }  # fmt: skip
+        found = found._replace(cached=_CACHED, thought=_THOUGHT)
     return TokenUsage(
         given and given[at], gotten and gotten[at],
-        _first({**inside, **details} if inside else details, "cached_tokens", "input_cached_tokens", "cache_read_input_tokens", "input_cache_read"),
-        _first(details, "input_cache_creation", "cache_creation_input_tokens", "input_cache_write"),
-        _first({**thought, **details} if thought else details, "reasoning_tokens", "output_reasoning_tokens", "output_reasoning"),
+        _first(read, found.cached), _first(details, found.written), _first(thought, found.thought),
     )  # fmt: skip
 
 
+_TOTAL: Final = ("total", "total_tokens")
+_CACHED: Final = ("cached_tokens", "input_cached_tokens", "cache_read_input_tokens", "input_cache_read")
+_WRITTEN: Final = ("input_cache_creation", "cache_creation_input_tokens", "input_cache_write")
+_THOUGHT: Final = ("reasoning_tokens", "output_reasoning_tokens", "output_reasoning")
+_PARTS: Final = frozenset({
+    "prompt_tokens_details", "input_tokens_details", "completion_tokens_details", "output_tokens_details",
+})  # fmt: skip
+
+
+class _Buckets(NamedTuple):
+    """Which of the names of some details say what; of a side's, whether it is that of the side itself."""
+
+    given: tuple[tuple[str, bool], ...]
+    gotten: tuple[tuple[str, bool], ...]
+    total: tuple[str, ...]
+    cached: tuple[str, ...]
+    written: tuple[str, ...]
+    thought: tuple[str, ...]
+    has_parts: bool
+
+
 @lru_cache(maxsize=64)
-def _of_sides(names: tuple[str, ...], sides: tuple[str, ...]) -> tuple[tuple[str, bool], ...]:
-    """Return the names of one side, and whether each is that of the side itself; these first, in the order of `sides`."""
+def _buckets(names: tuple[str, ...]) -> _Buckets:
+    kinds = [tuple(name for name in kind if name in names) for kind in (_TOTAL, _CACHED, _WRITTEN, _THOUGHT)]
+    sides = _of_side(names, ("input", "prompt")), _of_side(names, ("output", "completion"))
+    return _Buckets(*sides, *kinds, has_parts=not _PARTS.isdisjoint(names))
+
+
+def _of_side(names: tuple[str, ...], sides: tuple[str, ...]) -> tuple[tuple[str, bool], ...]:
+    """Return the names of one side; those of the side itself first, in the order of `sides`."""
     own = [name for side in sides for name in (side, f"{side}_tokens") if name in names]
     others = [name for name in names if name not in own and any(side in name for side in sides)]
     return (*((name, True) for name in own), *((name, False) for name in others))
 
 
-def _sums(details: Mapping[str, Any], sides: tuple[str, ...]) -> tuple[int, int] | None:
+def _sums(details: Mapping[str, Any], names: tuple[tuple[str, bool], ...]) -> tuple[int, int] | None:
     """Return the bucket of the side itself, and the sum of all of that side."""
     own: int | None = None
     total: int | None = None
-    for name, is_own in _of_sides(tuple(details), sides):
+    for name, is_own in names:
         if (number := count(details[name])) is not None:
             total = number + (total or 0)
             if is_own and own is None:
@@ -117,7 +158,7 @@ def _sums(details: Mapping[str, Any], sides: tuple[str, ...]) -> tuple[int, int]
     return None if total is None else (own or 0, total)
 
 
-def _first(details: Mapping[str, Any], *names: str) -> int | None:
+def _first(details: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
     for name in names:
         if name in details and (number := count(details[name])) is not None:
             return number
