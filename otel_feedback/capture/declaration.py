@@ -20,6 +20,7 @@ from otel_feedback.redaction.redaction import Redaction
 __all__ = ["Declaration"]
 
 MOST_KEPT = 1_000
+MOST_KEPT_TAGS = 8  # of one action
 
 
 class Declaration(msgspec.Struct, eq=False):
@@ -102,7 +103,12 @@ class Declaration(msgspec.Struct, eq=False):
                 if tag.__class__ is not str or tag not in known:
                     break
             else:
-                self.tags = tuple(tags) if len(tags) == 1 else tuple(dict.fromkeys(tags))
+                made = tuple(tags) if len(tags) == 1 else tuple(dict.fromkeys(tags))
+                kept = self.redaction.known_tags
+                if len(kept) >= MOST_KEPT:  # tags that are made up as it goes
+                    kept.clear()
+                # the collector looks at a new tuple, and at each dict that has it; not at one that it knows
+                self.tags = kept.setdefault(made, made) if len(made) <= MOST_KEPT_TAGS else made
                 return
         self.tags = self.redaction.tags(tags, self._notes)
 

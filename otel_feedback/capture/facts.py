@@ -7,6 +7,7 @@ all actions share; the rest belongs to whoever starts and ends the action.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from threading import get_ident
 from time import thread_time_ns
 from typing import Any
@@ -167,9 +168,14 @@ class Facts(Said):
             self._quality, self._confidence,
             None if metadata is declared.metadata or metadata is NOTHING else metadata,
             None if tags is self.started.get(semconv.OUTCOME_TAGS, ()) else tags,
-            None if priced is None else (priced.source, priced.version),
+            None if priced is None else _origin_of(priced.source, priced.version),
             failure, reason, self._noted,
         )  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def _origin_of(source: str, version: str | None) -> tuple[str, str | None]:
+    return source, version  # the same for all, so that the garbage collector has less to look at
 
 
 NOTHING: dict[str, Any] = {}

@@ -76,6 +76,8 @@ class Redaction:
         """Keys of metadata that may stay and whose values are nothing special."""
         self.declared: dict[tuple[str | None, ...], Any] = {}
         """What callers declared of actions under these rules, by the names that they gave; theirs to fill."""
+        self.known_tags: dict[tuple[str, ...], tuple[str, ...]] = {}
+        """Clean tags of actions, the same tuple for all that have them; theirs to fill, too."""
 
     def text(self, text: str) -> str:
         """Return the text without secrets."""
