@@ -37,8 +37,7 @@ _Made = TypeVar("_Made")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 _WRITTEN = "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE 30720)"
-"""DuckDB's own size of a row group, 122,880, has 170 MB of events in memory at a time; its own level takes half as long again
-for 1 % fewer bytes."""
+"""DuckDB's own size of a row group has 170 MB of events in memory; its own level takes half as long again for 1 % fewer bytes."""
 _LEAST_OBJECT_BYTES = 1 << 20
 _KEYS, _KEY_NAMES = ", ".join(f"{key} AS {name}" for name, key in KEY_COLUMNS.items()), ", ".join(KEY_COLUMNS)
 _SAME_KEYS = " AND ".join(f"known.{name} = sorted.{name}" for name in KEY_COLUMNS)
@@ -202,10 +201,7 @@ class ParquetFiles:
         told = sum(file.rows for file in files), *_bounds(files)
         table, day, holds = files[0].table, files[0].day, files[0].holds
         if table != EVENTS or holds != RECORDS or told[0] > MOST_SORTED:
-            is_newest = holds == NEWEST
-            return [
-                self._make(table, f"SELECT * FROM {self._rows_of(files)}", day, told, holds=holds, has_keys=is_newest)
-            ]
+            return [self._make(table, f"SELECT * FROM {self._rows_of(files)}", day, told, holds=holds)]
         made: list[DataFile] = []
         try:
             self._sort_out(files, newest)
@@ -221,9 +217,8 @@ class ParquetFiles:
                     f"SELECT * EXCLUDE (filename, file_row_number) FROM {self._rows_of(files, with_places=True)} "
                     f"{which} AS others USING (filename, file_row_number)"
                 )
-                order = BY_TENANT if holds == NEWEST else ""
-                # outdated ones nobody looks up
-                made.append(self._make(table, chosen, day, told, [holds], holds, order, has_keys=holds != OUTDATED))
+                order, is_looked_up = BY_TENANT if holds == NEWEST else "", holds != OUTDATED
+                made.append(self._make(table, chosen, day, told, [holds], holds, order, is_looked_up))
         except BaseException:
             for file in made:
                 (self._folder.path / file.path).unlink(missing_ok=True)
@@ -276,10 +271,7 @@ class ParquetFiles:
         condition, given = self._about(file.table, rules, erased)
         kept = f"FROM {self._rows_of([file])} WHERE NOT {condition}"
         [told] = self._run(f"SELECT {FORMS[file.table].told} {kept}", given)
-        if not told[0]:
-            return None
-        has_keys = file.has_keys or file.holds == NEWEST
-        return self._make(file.table, f"SELECT * {kept}", file.day, told, given, file.holds, has_keys=has_keys)
+        return self._make(file.table, f"SELECT * {kept}", file.day, told, given, file.holds) if told[0] else None
 
     def with_sums(self, manifest: Manifest, day: str) -> Manifest:
         """Write the sums of a day, and return the manifest with them.
@@ -313,8 +305,9 @@ class ParquetFiles:
 
     def _make(
         self, table: str, query: str, day: str, told: Sequence[int], given: Sequence[object] = (), holds: Any = RECORDS,
-        order: str = "", *, has_keys: bool = False,
+        order: str = "", has_keys: bool = False,
     ) -> DataFile:  # fmt: skip
+        has_keys |= holds == NEWEST
         place = self._written(table, (_with_keys(query) if has_keys else query) + order, day, ".parquet", given)
         rows, first_us, last_us = told
         path = str(place.relative_to(self._folder.path))
