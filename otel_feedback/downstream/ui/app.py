@@ -246,7 +246,10 @@ class _Endpoints:
 
     def _news(self, reader: Reader) -> dict[str, Any]:
         state = self._state(reader)
-        return {"as_of": int(time.time() * 1e3), **{name: state[name] for name in ("newest", "behind_s", "problem")}}
+        return {
+            "as_of": int(time.time() * 1e3),
+            **{name: state[name] for name in ("rows", "newest", "behind_s", "problem")},
+        }
 
     async def export(self, request: Request) -> Response:
         given = request.query_params

@@ -43,7 +43,7 @@ def test_rows_come_and_change(folder: StoreFolder) -> None:
         server.wait_for_rows(1)
         with server.stream() as messages:
             kind, tick = next(iter(messages))
-            assert (kind, tick["totals"]["actions"]) == ("tick", 1)
+            assert (kind, tick["totals"]["actions"], tick["rows"]) == ("tick", 1, 1)
             write(folder, [event(1, status=OutcomeStatus.PENDING, revision=0)])
             [row] = next_rows(messages)["rows"]
             assert (row["event_id"], row["status"], row["end"]) == ("event-1", "pending", None)
@@ -53,6 +53,7 @@ def test_rows_come_and_change(folder: StoreFolder) -> None:
             assert (row["event_id"], row["status"], row["revision"]) == ("event-1", "success", 1)
             tick = next(data for name, data in messages if name == "tick" and data["totals"]["actions"] == 2)
             assert tick["totals"]["pending"] == 0
+            assert tick["rows"] > 1, "the foot of the page says how many there are by now"
         assert [row["event_id"] for row in server.get("api/feed")["events"]] == ["event-1", "event-0"]
 
 

@@ -94,7 +94,7 @@ addEventListener("popstate", () => showAddress({ isBack: true }));
 const live = new Live({
   rows: (told) => isFollowed() && current.part?.rows?.(told.rows, told),
   tick: (tick) => {
-    state = { ...state, newest: tick.newest, behind_s: tick.behind_s, ...("problem" in tick ? { problem: tick.problem } : {}) };
+    state = { ...state, rows: tick.rows, newest: tick.newest, behind_s: tick.behind_s, ...("problem" in tick ? { problem: tick.problem } : {}) };
     connection();
     if (isFollowed()) current.part?.tick?.(tick);
   },
