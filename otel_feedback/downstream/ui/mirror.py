@@ -226,14 +226,15 @@ class Mirror:
                 self._given.forget()
                 self._run("ROLLBACK")
                 raise
+            is_change = added or is_less or is_given
+            if is_change:  # before the rest says that it is there: who asks from then on has its number
+                self.seen += 1
+                self.given = self.seen if is_given else self.given
             self.manifest, self.begin, self._version = manifest, begin, version
             self._known = {file.path: file for file in manifest.files}
             self.newest = max((file.last for file in manifest.files), default=None)
-            if added or is_less or is_given:
-                self.seen += 1
-                self.given = self.seen if is_given else self.given
-                for listener in self._listeners:
-                    listener()
+            for listener in self._listeners if is_change else ():
+                listener()
         elif self.begin is not None and self.begin != self._midnight():
             self._version = None  # another day
         self.problem = None if self.begin is None else self.days.take(self.manifest, self.begin.strftime("%Y-%m-%d"))

@@ -162,9 +162,9 @@ def test_who_comes_again_is_told_what_has_gone_or_that_it_is_not_known(
         with server.stream(f"?status=pending&after={mark}") as messages:
             assert next_rows(messages)["gone"] == ["event-1"]
         monkeypatch.setattr("otel_feedback.downstream.ui.mirror.MOST_PAST", 1)
-        known = server.mirror.whole
-        write(folder, [event(2), event(3)])
-        wait_until(lambda: server.mirror.whole > known, timeout_s=60, what="more than is kept")
+        known = server.mirror.mark
+        write(folder, [event(2), event(3)])  # more than is kept
+        wait_until(lambda: server.mirror.mark != known, timeout_s=60, what="the change")
         with server.stream(f"?status=pending&after={mark}") as messages:
             assert next_rows(messages)["skipped"] is None
 
