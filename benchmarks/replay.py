@@ -1,7 +1,8 @@
 """How fast the journal of a dead process is delivered, against a plain producer that sends the same events.
 
 Method: a process fills its journal with a million events for a Kafka that it never reaches, with the note of each start
-as it is by default, and is killed. A new one of the same service adopts the journal and delivers it: the clock runs
+as it is by default, and is killed. A new one of the same service adopts the journal and delivers it, by kafka-python, and another
+journal by confluent-kafka: the clock runs
 from before `configure()` until the last event is acknowledged. Then the account, the topic's end offsets, and an empty
 directory must say that everything was delivered once. Compression is zstd. The journal was just written, so it is read
 from the page cache.
@@ -21,38 +22,41 @@ from benchmarks.broker import Broker
 from benchmarks.children import BenchmarkError, Child, journal_directory
 from benchmarks.progress import say
 from benchmarks.report import Goal, Result, row
-from benchmarks.subjects.names import OURS, RAW
+from benchmarks.subjects.names import BY_CONFLUENT, OURS, RAW
 
 __all__ = ["measure"]
 
 GOAL = Goal("ours", 20_000.0, at_least=True)
+GOAL_OF_CONFLUENT = Goal("ratio", 1.0, at_least=True)
 
 
 def measure(broker: Broker, *, is_quick: bool) -> Result:
-    """A plain producer; fill, kill, replay; a plain producer."""
+    """A plain producer; fill, kill, replay, by each client; a plain producer."""
     events = 10_000 if is_quick else 1_000_000
     given: dict[str, Any] = {
         "bootstrap_servers": broker.bootstrap_servers, "compression": "zstd", "began_s": time.time()
     }  # fmt: skip
     raw = [_raw(broker, {**given, "first": 0, "events": events // 2})]
     ours = _ours(broker, {**given, "events": events})
+    by_confluent = _ours(broker, {**given, "events": events, "client": "confluent"})
     raw.append(_raw(broker, {**given, "first": events // 2, "events": events // 2}))
     rows = [
         row(
             "replay",
-            f"{events:,} events of a dead process, zstd: {name}",
+            f"{events:,} events of a dead process, zstd{by}: {name}",
             RAW,
             unit,
-            [ours[figure]] * len(raw),
+            [told[figure]] * len(raw),
             [figures[figure] for figures in raw],
-            goal,
+            None if goal is None else share,
         )
+        for by, told, share in (("", ours, GOAL), (", by confluent-kafka", by_confluent, GOAL_OF_CONFLUENT))
         for figure, name, unit, goal in (
             ("events_a_second", "acknowledged", "events/s", GOAL),
             ("cpu_us", "CPU of the process an event", "µs", None),
         )
     ]
-    return Result(rows, {"events": events, "compression": "zstd", OURS: ours, RAW: raw})
+    return Result(rows, {"events": events, "compression": "zstd", OURS: ours, BY_CONFLUENT: by_confluent, RAW: raw})
 
 
 def _raw(broker: Broker, given: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""A process that sends one burst of events as fast as it can: our actions, or records by a plain producer.
+"""A process that sends one burst of events as fast as it can: our actions, also for a Kafka that is away, or records by a plain
+producer.
 
 The plain producer sends what a burst of ours left on a topic: the same values, keys, headers, partitions and
 timestamps, in the same order, read before the clock starts. Both connect, and send some events, before it does.
@@ -7,18 +8,24 @@ timestamps, in the same order, read before the clock starts. Both connect, and s
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from opentelemetry.sdk.trace import TracerProvider
+
 from benchmarks.children import arguments, serve
-from benchmarks.subjects.names import RAW
+from benchmarks.subjects.names import AWAY, RAW
 from benchmarks.subjects.producing import (
     FLUSH_TIMEOUT_S,
     configure,
     flush,
+    kafka_away,
     kafka_config,
     new_producer,
+    record,
     require_acknowledged,
+    require_journal,
 )
 from benchmarks.subjects.watch import Watch
 from benchmarks.subjects.workload import EVENTS_A_RUN, one_action, run_of, tenant_of
@@ -37,6 +44,17 @@ class _Ours:
         flush(self._pipeline, end)
 
 
+class _Away:
+    def __init__(self) -> None:
+        logging.disable()  # that nothing was delivered
+        self._pipeline = record(TracerProvider(), kafka_away())
+
+    def burst(self, first: int, end: int) -> None:
+        for number in range(first, end):
+            one_action(run_of(number))
+        require_journal(self._pipeline, "disk")
+
+
 class _Raw:
     def __init__(self, given: dict[str, Any]) -> None:
         count = given["warm_up"] + given["events"]
@@ -44,8 +62,7 @@ class _Raw:
         self._producer = new_producer(kafka_config(given))
         self._topic = given["topic"]
         self._ready: Sequence[tuple[Any, ...]] = [
-            (record.value, record.key, list(record.headers), record.partition, record.timestamp_ms)
-            for record in records
+            (sent.value, sent.key, list(sent.headers), sent.partition, sent.timestamp_ms) for sent in records
         ]
 
     def burst(self, first: int, end: int) -> None:
@@ -65,7 +82,7 @@ def _sequence(record: Record) -> int:
 def _main() -> None:
     given = arguments()
     warm_up, events = given["warm_up"], given["events"]
-    subject = _Raw(given) if given["subject"] == RAW else _Ours(given)
+    subject = _Raw(given) if given["subject"] == RAW else _Away() if given["subject"] == AWAY else _Ours(given)
 
     def answer(_request: Mapping[str, Any]) -> Mapping[str, float]:
         subject.burst(0, warm_up)

@@ -130,11 +130,15 @@ class Answering(Protocol):
 
 @runtime_checkable
 class Asked(Protocol):
-    """An exporter that says nothing by itself, and knows how soon asking it may be worth while."""
+    """An exporter that has to be asked whether there are answers, and knows how soon that may be worth while."""
 
     @property
     def ask_s(self) -> float:
-        """How long to wait before its receipts are asked again, in seconds."""
+        """How long to wait before it is asked again, in seconds."""
+        ...
+
+    def ask(self) -> bool:
+        """Take in what the destination says; True when a receipt may have something new to tell."""
         ...
 
 

@@ -3,8 +3,8 @@
     receipts ──► poll ──► delivered: together, a cursor at a time
                       └─► refused: one by one
 
-Used on the worker's thread; the exporter says on any thread that there is an answer. Where it does, it is asked then,
-and now and then besides; else as often as it wants to be, or every few milliseconds.
+Used on the worker's thread; the exporter says on any thread, or when it is asked, that there is an answer. Where it does, the
+receipts are asked then, and now and then besides; else every few milliseconds.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class InFlight:
 
     @property
     def poll_s(self) -> float:
-        """How long to wait before the receipts are asked again, in seconds."""
+        """How long to wait before there may be answers, in seconds."""
         return self._poll_s if self._asked is None else self._asked.ask_s
 
     def add(self, receipt: Receipt, source: Cursor) -> None:
@@ -103,10 +103,12 @@ class InFlight:
         Raises:
             ExportError: Something failed in a way that may pass; what is known is settled nevertheless.
         """
+        if self._asked is not None and self._receipts and self._asked.ask():
+            self._has_answers = True
         if self._is_told and not self._has_answers and time.monotonic() < self._look_at:
             return False
         self._has_answers = False  # before we look: what comes after it is said again
-        self._look_at = time.monotonic() + self.poll_s
+        self._look_at = time.monotonic() + self._poll_s
         delivered: dict[Cursor, list[int]] = {}
         try:
             for receipt, source in self._receipts:

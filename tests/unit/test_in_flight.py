@@ -32,10 +32,17 @@ class TellingExporter(ScriptedExporter):
         self.tell = answered
 
 
-class AskedExporter(ScriptedExporter):
-    """Knows how soon it wants to be asked."""
+class AskedExporter(TellingExporter):
+    """Has to be asked whether there are answers, and knows how soon it wants to be."""
 
     ask_s = 0.25
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_news = False
+
+    def ask(self) -> bool:
+        return self.has_news
 
 
 class Later:
@@ -105,6 +112,31 @@ def test_one_that_does_not_tell_is_asked_each_time() -> None:
     for _ in range(3):
         following.collect(no_refusal, set())
     assert receipt.polls == 3
+
+
+def test_of_one_that_is_asked_the_receipts_are_looked_at_where_there_is_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(in_flight.time, "monotonic", lambda: now)
+    exporter = AskedExporter()
+    following = InFlight(exporter, lambda: None)
+    _, cursor = journal_of(2)
+    receipts = [Later(cursor.lease(1)), Later(cursor.lease(1))]
+    for receipt in receipts:
+        following.add(receipt, cursor)
+
+    def collect() -> list[int]:
+        following.collect(no_refusal, set())
+        return [receipt.polls for receipt in receipts]
+
+    assert (collect(), collect()) == ([1, 1], [1, 1])
+    exporter.has_news = True
+    assert collect() == [2, 2]
+    exporter.has_news = False
+    assert collect() == [2, 2]
+    exporter.tell()
+    assert collect() == [3, 3], "something was refused where it was handed over"
+    now += in_flight.TOLD_POLL_S
+    assert collect() == [4, 4], "it may be too late"
 
 
 def test_an_answer_wakes_the_worker() -> None:

@@ -30,7 +30,7 @@ from otel_feedback.downstream.topic.letters import INVALID, DeadLetter, DeadLett
 from otel_feedback.downstream.topic.reading import partitions_of
 from otel_feedback.downstream.topic.values import TopicValues
 from otel_feedback.errors import ConfigError, ExportError, SchemaError, describe
-from otel_feedback.exporters.kafka.security import secured
+from otel_feedback.exporters.kafka.asking import admin_client
 from otel_feedback.exporters.kafka.topics import is_per_tenant, tenant_of
 from otel_feedback.retry import Backoff
 from otel_feedback.settings.kafka import KafkaConfig
@@ -166,21 +166,8 @@ class TopicSource:
 
     def _identify(self) -> None:
         """Make sure that this is the cluster that the store was written from."""
-        from kafka import KafkaAdminClient
-
-        from otel_feedback.exporters.kafka.sockets import closed_on_failure
-
-        options: dict[str, Any] = {
-            "bootstrap_servers": list(self._config.bootstrap_servers),
-            "client_id": f"{self._config.client_id}-store",
-            **secured(self._config.client_options),
-        }
-        with closed_on_failure(options) as opening:
-            admin: Any = KafkaAdminClient(**opening)
-        try:
+        with admin_client(self._config, "store", ANSWER_MS) as admin:
             found: str | None = admin.describe_cluster().get("cluster_id")
-        finally:
-            admin.close()
         if self._cluster not in (None, found) and found is not None:
             raise StoreError(
                 f"{self._config.topic} is now on another cluster ({found}) than this store was written from "

@@ -79,7 +79,7 @@ class Wire(Protocol):
         """Give up the producer with all that is in flight."""
         ...
 
-    def ask(self) -> None:
+    def ask(self) -> bool:
         """Have the client say what it knows of what is in flight."""
         ...
 

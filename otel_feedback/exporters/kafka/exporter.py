@@ -141,7 +141,7 @@ class OutcomeExporter:
         if refused:
             self._answered()
         give_up_at = time.monotonic() + self._give_up_s
-        return KafkaReceipt(sent, refused, self._judge, give_up_at, self._pace.acknowledge, self.ask)
+        return KafkaReceipt(sent, refused, self._judge, give_up_at, self._pace.acknowledge)
 
     def send(self, records: Sequence[Record], *, more: bool = False) -> tuple[list[Portion], list[Result]]:
         """Hand records to the producer; those that it does not even take are refused."""
@@ -163,8 +163,13 @@ class OutcomeExporter:
         """Return the partition that a record goes to."""
         return self._ready_line().partition_of(record)
 
-    def ask(self) -> None:
-        """Have the client say what it knows of what is in flight; nothing where it says so by itself."""
+    def ask(self) -> bool:
+        """Have the client say what it knows of what is in flight, where it does not by itself; True when that was anything."""
+        return False
+
+    def call_when_answered(self, answered: Callable[[], None]) -> None:
+        """Call this, perhaps from another thread, when something became known of what is in flight."""
+        self._answered = answered
 
     def learn(self, failure: Exception, record: Record) -> bool:
         """Take over the limits that a refusal is about; True when that may be all that was wrong."""
@@ -288,10 +293,6 @@ class KafkaExporter(OutcomeExporter):
         self, config: KafkaConfig, *, connected: Callable[[], None] = lambda: None, give_up_s: float = GIVE_UP_S
     ) -> None:
         super().__init__(config, KafkaConnection(config, connected), give_up_s)
-
-    def call_when_answered(self, answered: Callable[[], None]) -> None:
-        """Call this, from another thread, when something became known of what is in flight."""
-        self._answered = answered
 
     def _line_into(self, producer: Any, topic: str, partitions: Sequence[int], values: Values, keys: int) -> Line:
         # here, since this imports kafka-python, which is slow

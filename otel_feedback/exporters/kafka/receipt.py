@@ -138,7 +138,7 @@ class KafkaReceipt:
         judge: Judge,
         give_up_at: float,
         acknowledge: Callable[[int], None] = lambda _count: None,
-        ask: Callable[[], None] = lambda: None,
+        ask: Callable[[], object] = lambda: None,
     ) -> None:
         self._acknowledge = acknowledge
         self._ask = ask

@@ -19,10 +19,8 @@ from typing import Any, NamedTuple
 from otel_feedback.errors import ExportError
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Refusal
-from otel_feedback.exporters.kafka.library import import_kafka
-from otel_feedback.exporters.kafka.quiet import quieten
+from otel_feedback.exporters.kafka.asking import admin_client
 from otel_feedback.exporters.kafka.receipt import unavailable
-from otel_feedback.exporters.kafka.security import secured
 from otel_feedback.exporters.kafka.topics import is_topic_of, shared_topic, tenant_topic
 from otel_feedback.logger import get_logger
 from otel_feedback.redaction.scrubbing import scrub
@@ -50,8 +48,6 @@ GRACE_S = 5.0
 LOOK_S = 1.0
 AGAIN_S = 30.0
 """How often to look, while records wait for a topic, and while they are refused."""
-
-ANSWER_MS = 5_000
 
 _UNKNOWN_TOPIC, _NOT_ALLOWED, _EXISTS = 3, 29, 36
 
@@ -205,26 +201,9 @@ def look_at(config: KafkaConfig, names: Sequence[str]) -> Mapping[str, Looked]:
     Raises:
         ExportError: It does not answer.
     """
-    import_kafka()
-    from kafka import KafkaAdminClient
-
-    from otel_feedback.exporters.kafka.sockets import closed_on_failure
-
-    quieten(config.client_id)
-    options: dict[str, Any] = {
-        "bootstrap_servers": list(config.bootstrap_servers),
-        "client_id": f"{config.client_id}-topics",
-        "bootstrap_timeout_ms": ANSWER_MS,
-        "request_timeout_ms": ANSWER_MS,
-        **secured(config.client_options),
-    }
     try:
-        with closed_on_failure(options) as opening:
-            admin: Any = KafkaAdminClient(**opening)
-        try:
+        with admin_client(config, "topics") as admin:
             return _look(config, admin, names)
-        finally:
-            admin.close()
     except Exception as exc:
         raise unavailable(exc, why="how the topics of tenants are") from exc
 

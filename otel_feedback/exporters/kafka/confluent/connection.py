@@ -29,9 +29,6 @@ ASK_S = 0.005
 MOST_ASK_S = 0.1
 """How soon to ask what became of what is in flight: at first, and at last while there is no answer."""
 
-AT_ONCE_S = 0.001
-"""Each question gives the interpreter lock away, and several receipts ask at once."""
-
 LEAST_BATCH_BYTES = 1_024
 
 
@@ -49,7 +46,6 @@ class ConfluentConnection:
         self._heard = Heard()
         self._wait_ms = FIRST_WAIT_MS
         self._begun_s: float | None = None  # monotonic: while a producer is built
-        self._asked_s = 0.0  # monotonic
         self._producer: ConfluentProducer | None = None
         self._of_parent: list[ConfluentProducer] = []
         self.batch_bytes = config.producer_batch_bytes
@@ -89,13 +85,11 @@ class ConfluentConnection:
             raise
         return producer
 
-    def ask(self) -> None:
-        """Have librdkafka say what became of what is in flight: at once after something was sent, then ever less often."""
-        now_s = time.monotonic()
-        if self._producer is not None and now_s - self._asked_s >= AT_ONCE_S:
-            is_news = self._producer.ask()
-            self._asked_s = time.monotonic()
-            self.ask_s = ASK_S if is_news else min(MOST_ASK_S, self.ask_s * 1.5)
+    def ask(self) -> bool:
+        """Have librdkafka say what became of what is in flight; True when that was anything. If not, later the next time."""
+        is_news = self._producer is not None and self._producer.ask()
+        self.ask_s = ASK_S if is_news else min(MOST_ASK_S, self.ask_s * 1.5)
+        return is_news
 
     def trouble(self, since_s: float) -> str | None:
         """Return what stands in the way, or has since then, by the monotonic clock, with the brokers' addresses."""

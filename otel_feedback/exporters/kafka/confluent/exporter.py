@@ -2,7 +2,7 @@
 
     lease ──► produce() ──► librdkafka ──► broker        idempotent, without gaps: nothing passes what was refused
                                 │
-    receipts ──► ask() ◄────────┘ says nothing by itself; asked while something is in flight, ever less often
+      worker ──► ask() ◄────────┘ says nothing by itself; asked while something is in flight, ever less often
 
 What a topic takes is asked when it has refused something, since librdkafka does not hand on what the broker says of that.
 """
@@ -62,8 +62,8 @@ class ConfluentExporter(OutcomeExporter):
         finally:
             self._client.ask_s = ASK_S
 
-    def ask(self) -> None:
-        self._client.ask()
+    def ask(self) -> bool:
+        return self._client.ask()
 
     def learn(self, failure: Exception, record: Record) -> bool:
         reason = REFUSED_NAMES.get(type(failure).__name__)

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from otel_feedback.exporters.kafka.library import import_kafka
-from otel_feedback.exporters.kafka.quiet import quieten
-from otel_feedback.exporters.kafka.security import secured
+from otel_feedback.exporters.kafka.asking import admin_client
 from otel_feedback.settings.kafka import KafkaConfig
 
 __all__ = ["TopicLimits", "ask_limits"]
 
-ANSWER_MS = 5_000
 _ENDLESS_MS = 2**60
 
 
@@ -28,27 +25,11 @@ class TopicLimits(NamedTuple):
 
 def ask_limits(config: KafkaConfig, topic: str) -> TopicLimits | None:
     """Return a topic's limits; None where they cannot be had."""
-    import_kafka()
-    from kafka import KafkaAdminClient
-    from kafka.admin import ConfigResource, ConfigResourceType
-
-    from otel_feedback.exporters.kafka.sockets import closed_on_failure
-
-    quieten(config.client_id)
-    options: dict[str, Any] = {
-        "bootstrap_servers": list(config.bootstrap_servers),
-        "client_id": f"{config.client_id}-limits",
-        "bootstrap_timeout_ms": ANSWER_MS,
-        "request_timeout_ms": ANSWER_MS,
-        **secured(config.client_options),
-    }
     try:
-        with closed_on_failure(options) as opening:
-            admin: Any = KafkaAdminClient(**opening)
-        try:
+        with admin_client(config, "limits") as admin:
+            from kafka.admin import ConfigResource, ConfigResourceType
+
             told = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all")
-        finally:
-            admin.close()
         return _limits(told, topic)
     except Exception:  # not allowed, or away: then it is found out by trying
         return None

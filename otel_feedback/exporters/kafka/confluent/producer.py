@@ -66,13 +66,13 @@ class ConfluentProducer:
     """
 
     def __init__(self, config: KafkaConfig, heard: Heard, batch_bytes: int, wait_s: float) -> None:
-        self._wait_s = wait_s
+        self._wait_s, self._servers = wait_s, ",".join(config.bootstrap_servers)
         self._seen = ClusterSeen(None, [])
         self._partitions: dict[str, Collection[int]] = {}
         self._cause: Exception | None = None  # the first error that is one by itself
         with_context(config.client_options)  # says which setting is wrong, in the same words
         properties: dict[str, Any] = {
-            "bootstrap.servers": ",".join(config.bootstrap_servers),
+            "bootstrap.servers": self._servers,
             "client.id": config.client_id,
             "acks": "all",
             "enable.idempotence": True,
@@ -106,7 +106,7 @@ class ConfluentProducer:
         with contextlib.suppress(Exception):
             self.partitions_for(topic, until=lambda: bool(self._seen.brokers))
         if not self._seen.brokers:
-            raise KafkaConnectionError(f"no broker answered within {self._wait_s:g} s")
+            raise KafkaConnectionError(f"no broker answered at {self._servers} within {self._wait_s:g} s")
 
     def partitions_for(self, topic: str, until: Callable[[], bool] = lambda: False) -> Collection[int]:
         """Return the partitions of a topic, asked for once: librdkafka itself notices those that are added.
