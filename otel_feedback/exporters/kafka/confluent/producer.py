@@ -38,8 +38,9 @@ __all__ = ["ConfluentProducer"]
 import_host_lookup()
 import_module("confluent_kafka.admin")  # as list_topics() would, at any time
 
-LOOK_S = 0.3
-"""How long to wait for metadata at a time: in between it is heard what stands in the way."""
+LOOK_S, MOST_LOOK_S = 0.3, 5.0
+"""How long to wait for metadata at a time, at first and at most: in between it is heard what stands in the way. Each time twice
+as long, since what comes later than that is thrown away, and a slow line would never be heard."""
 
 PURGE_S = 1.0
 """How long to wait at most until all that is given up has been taken out."""
@@ -118,9 +119,10 @@ class ConfluentProducer:
         if known is not None:
             return known
         until_s = time.monotonic() + self._wait_s
+        look_s = LOOK_S
         while True:
             try:
-                told = self._client.list_topics(topic, timeout=LOOK_S)
+                told = self._client.list_topics(topic, timeout=look_s)
                 self._seen = ClusterSeen(told.cluster_id, [f"{one.host}:{one.port}" for one in told.brokers.values()])
                 found = told.topics[topic]
                 if found.error is None and found.partitions:
@@ -140,6 +142,7 @@ class ConfluentProducer:
             if time.monotonic() >= until_s or type(failure).__name__ not in _NOT_YET or until():
                 raise failure
             time.sleep(LOOK_S / 3)
+            look_s = min(2 * look_s, MOST_LOOK_S)
 
     def cluster_seen(self) -> ClusterSeen:
         """Return what the cluster says of itself, as far as it has said so yet."""
