@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -62,7 +63,7 @@ GIVE_UP_S = 60.0
 """How long a record may stay unacknowledged before the producer is built anew, in seconds."""
 
 
-class OutcomeExporter:
+class OutcomeExporter(ABC):
     """Sends records to one topic, or to one for each tenant. The producer is built, and blocks, on the worker's thread only.
 
     Args:
@@ -254,9 +255,9 @@ class OutcomeExporter:
             raise ExportError("another_cluster", detail, retryable=True)
         self._met = producer, seen.cluster_id
 
+    @abstractmethod
     def _line_into(self, producer: Any, topic: str, partitions: Sequence[int], values: Values, keys: int) -> Line:
         """Return the way into a producer; `keys`: whose place is remembered."""
-        raise NotImplementedError
 
     def abandon(self) -> None:
         if self._tenants is not None:

@@ -7,6 +7,7 @@ Used on the worker's thread only.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import Any, Protocol
 
@@ -95,7 +96,7 @@ class Line(Protocol):
         ...
 
 
-class OneByOne:
+class OneByOne(ABC):
     """Each record by itself, with less text where it is too large."""
 
     def __init__(self, dates: RecordDates, trimmed: Trimmed) -> None:
@@ -118,9 +119,9 @@ class OneByOne:
                 portions.append(taken)
         return portions, refused
 
+    @abstractmethod
     def send_as(self, record: Record, payload: bytes, date_ms: int) -> Portion | Refusal:
         """Hand one record over, with another payload, or dated otherwise."""
-        raise NotImplementedError
 
     def _send_smaller(self, record: Record, date_ms: int, refusal: Refusal) -> Portion | Refusal:
         for payload in smaller_forms(record.payload):
