@@ -25,6 +25,7 @@ FILES = frozenset(
         "--rules",
         "--savepoint",
         "--secrets",
+        "--selector",
         "--slo",
         "--state",
         "--store",
