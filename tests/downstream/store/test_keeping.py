@@ -73,8 +73,8 @@ def test_the_oldest_days_go_when_the_store_is_too_large(log: Path, store: Store)
         append(log, of_day(number, 2 - number, metadata={"text": random.Random(number).randbytes(100_000).hex()}))
         store.once()
     size = store.manifest().bytes
-    newest = max(store.manifest().files, key=lambda file: file.day)
-    told = store.once("--max-bytes", str(size - newest.bytes))
+    oldest = min(store.manifest().files, key=lambda file: file.day)
+    told = store.once("--max-bytes", str(size - oldest.bytes))
     assert (told["rows"], told["expired"]) == (2, 1)
     assert store.ids() == ids(range(1, 3))
 
