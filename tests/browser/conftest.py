@@ -22,6 +22,7 @@ name = "errors"
 kind = "errors"
 above = 0.02
 min_count = 2
+window = "3h"
 """
 
 
