@@ -31,26 +31,21 @@ Configure = Callable[..., FeedbackPipeline]
 
 
 @pytest.fixture(autouse=True, scope="session")
-def clean_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No setting of the machine that runs the tests, nor a journal that somebody left there, may change what they see."""
+def clean_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No journal that somebody left on the machine may change what several tests share."""
     with pytest.MonkeyPatch.context() as patch:
-        _without_settings(patch)
-        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))  # for what several tests share
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    """What a test leaves, and the processes that it starts, is its own."""
-    _without_settings(monkeypatch)
-    monkeypatch.setenv("OTEL_FEEDBACK_LOG_FILE", str(tmp_path / "outcomes.log"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-
-
-def _without_settings(patch: pytest.MonkeyPatch) -> None:
+    """No setting of the machine that runs the tests may change what they see."""
     for variable in list(os.environ):
         if variable.startswith(("OTEL_", "KAFKA_", "ENABLE_", "SCHEMA_REGISTRY_")):
-            patch.delenv(variable)
+            monkeypatch.delenv(variable)
+    monkeypatch.setenv("OTEL_FEEDBACK_LOG_FILE", str(tmp_path / "outcomes.log"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))  # also of the processes that a test starts
 
 
 @pytest.fixture(autouse=True)
