@@ -10,18 +10,16 @@ import contextlib
 import errno
 import os
 import re
+import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
-from otel_feedback.events.feedback import trace_and_span
-from otel_feedback.events.model import SCHEMA_VERSION, Moment
 from otel_feedback.events.record import Origin, Record
 from otel_feedback.journal.files import append, open_private, write_locked
-from otel_feedback.journal.frames import ECHO, FEEDBACK, PACKED, SAMPLED, Frame, Kind, Scan, key_and_event, scan
+from otel_feedback.journal.frames import Frame, Kind, Scan, key_and_event, scan
+from otel_feedback.journal.held import record_from
 
 __all__ = ["Segment", "SegmentReader", "SegmentWriter", "list_segments", "record_of", "scan_segment"]
 
@@ -132,53 +130,13 @@ class SegmentWriter:
         self.size += len(frame)
 
 
-class _Envelope(msgspec.Struct, gc=False):
-    """The fields of an event that a record carries beside its payload."""
-
-    event_id: str
-    revision: int
-    timestamp: Moment
-    trace_id: str | None = None
-    span_id: str | None = None
-    tenant_id: str | None = None
-    schema_version: str = SCHEMA_VERSION
-
-
-class _FeedbackEnvelope(msgspec.Struct, gc=False):
-    """The same of feedback."""
-
-    feedback_id: str
-    timestamp: Moment
-    event_id: str | None = None
-    tenant_id: str | None = None
-    schema_version: str = SCHEMA_VERSION
-
-
-_envelope = msgspec.json.Decoder(_Envelope)
-_feedback_envelope = msgspec.json.Decoder(_FeedbackEnvelope)
-
-
 def record_of(frame: Frame, origin: Origin) -> Record | None:
     """Return the record that an EVENT frame holds; None when there is no event in it."""
-    sampled = bool(frame.flags & SAMPLED)
     try:
         key, payload = key_and_event(frame.payload)
-        if frame.flags & PACKED:
-            return Record(origin, frame.sequence, key, payload, sampled, "", True).whole()
-        if frame.flags & FEEDBACK:
-            told = _feedback_envelope.decode(payload)
-            return Record(
-                origin, frame.sequence, key, payload, sampled, told.feedback_id, False, 1, told.timestamp,
-                *trace_and_span(told.event_id), told.tenant_id, told.schema_version, True, bool(frame.flags & ECHO),
-            )  # fmt: skip
-        head = _envelope.decode(payload)
-    except Exception:  # whatever it is: one record must not hold up all others
+    except struct.error:
         return None
-    return Record(
-        origin, frame.sequence, key, payload, sampled,
-        head.event_id, False, head.revision, head.timestamp, head.trace_id, head.span_id, head.tenant_id,
-        head.schema_version,
-    )  # fmt: skip
+    return record_from(origin, frame.sequence, (key, payload, frame.flags))
 
 
 def scan_segment(segment: Segment, damage: Damage, start: int = 0) -> Iterable[Frame]:
