@@ -8,12 +8,13 @@ r"""The bytes of a segment: frames, one after the other, each able to prove that
 
     kind  1 HEAD   the first frame of a segment: version, producer, cursors, as in the cursors file (JSON)
           2 EVENT  key length (2), key, event (JSON); flag 1: its trace is sampled; flag 2: not the event, but what its
-                   action left, of which the event is made (JSON); flag 4: not an event, but feedback (JSON); flag 8: which
+                   action left, of which the event is made (MessagePack); flag 4: not an event, but feedback (JSON); flag 8: which
                    came as a log record
           3 START  an action began, or a span of others ended that is converted later (JSON); sequence: the next event's
           4 FORGET an action that began ended without an event, or a span was converted: its id
 
-ff and f5 never occur in UTF-8, so after damage the next frame is found by looking for the mark. Zeros may follow the last
+ff and f5 never occur in UTF-8, and seldom one after the other in MessagePack, so after damage the next frame is found by looking
+for the mark; the checksum tells it from what looks like one. Zeros may follow the last
 frame of a segment: room for the next ones, which readers do not look at. Pure functions.
 """
 

@@ -20,7 +20,7 @@ from otel_feedback.convert.putting_off import LONG_S
 from otel_feedback.convert.rules import Rules
 from otel_feedback.errors import ConfigError, SchemaError
 from otel_feedback.events import codec
-from otel_feedback.events.ended import MOST_MORE, EndedAction, pack
+from otel_feedback.events.ended import MOST_MORE, MOST_TIMES, EndedAction, pack
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
 from otel_feedback.events.started import StartedAction
 from otel_feedback.exporters.interface import Exporter, Notices
@@ -151,7 +151,7 @@ class FeedbackPipeline:
             packed = pack(ended)
         except Exception:  # what cannot be written is seen to there
             return self.accept(ended.event(), key, sampled, True, is_clean=True)
-        if screen.has_hooks or len(packed) + MOST_MORE > screen.max_bytes or self.closed:
+        if screen.has_hooks or len(packed) * MOST_TIMES + MOST_MORE > screen.max_bytes or self.closed:
             return self.accept(ended.event(), key, sampled, True, is_clean=True)
         self._ring.append(packed)
         if not self._delivery.append(key, packed, ended, sampled):

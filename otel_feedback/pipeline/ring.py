@@ -9,14 +9,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-import msgspec
-
 from otel_feedback.events.ended import unpack
 from otel_feedback.events.model import OutcomeEvent
 
 __all__ = ["Ring"]
-
-_text = msgspec.json.Encoder().encode
 
 
 class Ring:
@@ -45,7 +41,7 @@ class Ring:
 
     def find(self, event_id: str | None, run_id: str | None) -> OutcomeEvent | None:
         """Return the newest event of this id, or of this run; None where it is not here any more."""
-        words = [_text(wanted)[1:-1] for wanted in (event_id, run_id) if wanted is not None]
+        words = [wanted.encode(errors="replace") for wanted in (event_id, run_id) if wanted is not None]
         for recorded in reversed(self._snapshot()):
             if isinstance(recorded, bytes) and not any(word in recorded for word in words):
                 continue  # a run without a name has that of its trace, with which the event's id begins

@@ -344,7 +344,7 @@ def test_a_stream_says_what_became_of_it(flavour: str, name: str, pipeline: Feed
         assert drive(work()(function), seen, kind, script) == plain
     events = pipeline.get_recent_events(count=100)[plain_events:]
     if expected is None and flavour.startswith("function"):  # which has run, though what it gave has not
-        assert [(event.status, event.metadata) for event in events if event is not outer.event] == [
+        assert [(event.status, event.metadata) for event in events if event != outer.event] == [
             (ABANDONED.status, ABANDONED.metadata)
         ]
         return

@@ -278,7 +278,7 @@ def check(
     assert Ending(event.status, event.severity, event.error_type, said) == expected
     assert (event.agent_name, event.revision) == ("worker", 1)
     assert seen.act is not None
-    assert seen.act.event is event
+    assert seen.act.event == event
 
     assert seen.caught is seen.raised, "the user's exception comes out as the same object"
     if seen.caught is not None:

@@ -156,7 +156,7 @@ def test_anything_at_all_gives_an_event_that_round_trips(tags: Any, metadata: An
         act.set_metadata(metadata)
         act.tag(amount)
     recent = get_feedback_pipeline().get_recent_events(1)
-    assert act.event is recent[0]
+    assert act.event == recent[0]
     assert feedback.OutcomeEvent.from_json(recent[0].to_json()) == recent[0]
 
 

@@ -83,7 +83,7 @@ def test_what_hooks_are_given(kind: str, dispatcher: ActionDispatcher, pipeline:
     result = run(lambda: dispatcher.dispatch(agent, "x", "input", context))
     [event] = pipeline.get_recent_events()
     assert given == [(agent, "input", context), (agent, result, event)]
-    assert given[1][2] is event, "the finished event itself"
+    assert given[1][2] == event, "the finished event"
     assert (event.status, event.end_time is not None) == ("success", True)
     assert dispatcher.hook_failures == {"pre": 0, "post": 0}
 

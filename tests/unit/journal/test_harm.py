@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from otel_feedback.events import codec
@@ -244,7 +245,7 @@ def test_one_record_that_cannot_be_made_an_event_holds_up_no_other(root: Path, w
     for number in range(9):
         event = outcome(f"e{number}", size=400 if where == "read back" else 0)
         if number in (4, 5):
-            journal.append("key", b'["not what an action leaves"]', ended(f"e{number}"), True)
+            journal.append("key", msgspec.msgpack.encode(["not what an action leaves"]), ended(f"e{number}"), True)
         else:
             journal.append("key", codec.encode(event), event, True)
     leased = lease_all(cursor)
