@@ -1,9 +1,9 @@
 // Estimates with their intervals as actions came, by uPlot: a line in a band for each variant. What stands under the pointer, else
 // the newest, is a legend of text.
 
-import { all, token } from "./charts.js";
 import { fill, h } from "./dom.js";
 import * as format from "./format.js";
+import { AXIS, key, Plot, token } from "./plots.js";
 
 const EARLY = 0.2; // of the points: where intervals are so wide that nothing else would be seen
 const ROOM = 0.08;
@@ -14,44 +14,17 @@ const ROOM = 0.08;
  * lines: [{key, label, colour: a custom property of the style sheet, estimate, low, high}], values by place in `actions`, which counts
  * those so far, as `until` has the moments in ms; null is not known. `show` formats a value; `zero` draws where nothing differs.
  */
-export class Bands {
+export class Bands extends Plot {
   constructor({ title, note, height, show, zero = false }) {
-    Object.assign(this, { title, height, show, zero });
-    this.plot = null;
-    this.legend = h("ul", { class: "legend" });
-    this.place = h("div", { class: "plot", role: "img" });
-    this.element = h("figure", { class: "chart" }, h("figcaption", {}, h("h3", {}, title, " ", h("span", { class: "muted" }, note)), this.legend), this.place);
-    this.sizes = new ResizeObserver(() => this.#size());
-    this.sizes.observe(this.place);
-    all.add(this);
+    super({ title, note, height });
+    Object.assign(this, { show, zero });
   }
 
   set({ actions, until, lines }) {
     Object.assign(this, { actions, until, lines });
-    const data = [actions, ...lines.flatMap((one) => [one.low, one.high, one.estimate])];
-    const shape = lines.map((one) => one.key).join("\n");
-    if (this.plot && shape !== this.shape) this.#drop();
-    this.shape = shape;
-    if (this.plot) this.plot.setData(data);
-    else this.plot = new globalThis.uPlot(this.#options(), data, this.place);
+    const words = lines.map((one) => `${one.label} ${this.#words(one, actions.length - 1)}`);
+    this.draw([actions, ...lines.flatMap((one) => [one.low, one.high, one.estimate])], lines.map((one) => one.key), words);
     this.#read(null);
-    this.place.setAttribute("aria-label", `${this.title}: ${lines.map((one) => `${one.label} ${this.#words(one, actions.length - 1)}`).join(", ")}`);
-  }
-
-  dispose() {
-    this.sizes.disconnect();
-    this.#drop();
-    all.delete(this);
-  }
-
-  #drop() {
-    this.plot?.destroy();
-    this.plot = null;
-  }
-
-  #size() {
-    const width = Math.floor(this.place.clientWidth);
-    if (this.plot && width && width !== this.plot.width) this.plot.setSize({ width, height: this.height });
   }
 
   #words(one, place) {
@@ -70,19 +43,14 @@ export class Bands {
     return [low - room, high + room];
   }
 
-  #options() {
-    const axis = {
-      stroke: () => token("--muted"), font: "11px Inter, system-ui, sans-serif",
-      grid: { stroke: () => token("--line"), width: 1 }, ticks: { show: false },
-    };
+  options() {
     const edge = { stroke: null, width: 0, points: { show: false } };
     return {
-      width: Math.max(120, Math.floor(this.place.clientWidth)), height: this.height, legend: { show: false }, padding: [8, 20, 0, 0],
       cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
       scales: { x: { time: false, range: (_plot, low, high) => [low, Math.max(high, low + 1)] }, y: { range: () => this.#range() } },
       axes: [
-        { ...axis, size: 28, space: 64, grid: { show: false }, values: (_plot, splits) => splits.map(format.count) },
-        { ...axis, size: 62, space: 34, values: (_plot, splits) => splits.map((value) => this.show(value)) },
+        { ...AXIS, size: 28, space: 64, grid: { show: false }, values: (_plot, splits) => splits.map(format.count) },
+        { ...AXIS, size: 62, space: 34, values: (_plot, splits) => splits.map((value) => this.show(value)) },
       ],
       series: [{}, ...this.lines.flatMap((one) => [edge, edge, {
         stroke: () => token(one.colour), width: 1.75, spanGaps: true, points: { show: false },
@@ -96,7 +64,7 @@ export class Bands {
     const known = place !== null && place !== undefined && this.actions[place] !== undefined;
     const at = known ? place : this.actions.length - 1;
     fill(this.legend, h("li", { class: "muted" }, format.plural(this.actions[at], "action"), known && `, ${format.time(this.until[at])}`), this.lines.map((one) =>
-      h("li", {}, h("span", { class: "key", style: { "--key": `var(${one.colour})` } }), h("bdi", {}, one.label), h("b", {}, this.#words(one, at)))));
+      h("li", {}, key(one.colour), h("bdi", {}, one.label), h("b", {}, this.#words(one, at)))));
   }
 }
 
