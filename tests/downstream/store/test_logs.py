@@ -16,16 +16,6 @@ from tests.downstream.topics import event
 from tests.stack.waiting import wait_until
 
 
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "outcomes.jsonl"
-
-
-@pytest.fixture
-def store(tmp_path: Path, log: Path) -> Store:
-    return Store(tmp_path / "store", "--from", str(log))
-
-
 def renamed(log: Path) -> None:
     log.rename(f"{log}.1")
 
