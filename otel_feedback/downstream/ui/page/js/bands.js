@@ -3,7 +3,7 @@
 
 import { fill, h } from "./dom.js";
 import * as format from "./format.js";
-import { AXIS, key, Plot, token } from "./plots.js";
+import { alone, aloneIn, AXIS, key, Plot, token, WHOLE } from "./plots.js";
 
 const EARLY = 0.2; // of the points: where intervals are so wide that nothing else would be seen
 const ROOM = 0.08;
@@ -33,6 +33,12 @@ export class Bands extends Plot {
     return low === null ? this.show(estimate) : `${this.show(estimate)} (${this.show(low)} to ${this.show(high)})`;
   }
 
+  /** One point stands in the middle; of its own accord uPlot would put it beside twice as many. */
+  #actions() {
+    const [first, last] = [this.actions[0], this.actions.at(-1)];
+    return first === last ? [first - 1, first + 1] : [first, last];
+  }
+
   #range() {
     const from = Math.floor(this.actions.length * EARLY);
     const values = this.lines.flatMap((one) => [one.low, one.high, one.estimate].flatMap((each) => each.slice(from))).filter((value) => value !== null);
@@ -47,16 +53,16 @@ export class Bands extends Plot {
     const edge = { stroke: null, width: 0, points: { show: false } };
     return {
       cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
-      scales: { x: { time: false, range: (_plot, low, high) => [low, Math.max(high, low + 1)] }, y: { range: () => this.#range() } },
+      scales: { x: { time: false, range: () => this.#actions() }, y: { range: () => this.#range() } },
       axes: [
-        { ...AXIS, size: 28, space: 64, grid: { show: false }, values: (_plot, splits) => splits.map(format.count) },
+        { ...AXIS, size: 28, space: 64, incrs: WHOLE, grid: { show: false }, values: (_plot, splits) => splits.map(format.count) },
         { ...AXIS, size: 62, space: 34, values: (_plot, splits) => splits.map((value) => this.show(value)) },
       ],
       series: [{}, ...this.lines.flatMap((one) => [edge, edge, {
-        stroke: () => token(one.colour), width: 1.75, spanGaps: true, points: { show: false },
+        stroke: () => token(one.colour), width: 1.75, spanGaps: true, points: { ...alone, fill: () => token(one.colour) },
       }])],
       bands: this.lines.map((one, place) => ({ series: [3 * place + 2, 3 * place + 1], fill: () => token(one.colour, 18) })),
-      hooks: { setCursor: [(plot) => this.#read(plot.cursor.idx)], drawAxes: [(plot) => this.zero && nothing(plot)] },
+      hooks: { setCursor: [(plot) => this.#read(plot.cursor.idx)], drawAxes: [(plot) => this.zero && nothing(plot)], draw: [(plot) => this.lines.forEach((one) => intervals(plot, one))] },
     };
   }
 
@@ -71,13 +77,26 @@ export class Bands extends Plot {
 /** A line where there is no difference. */
 function nothing(plot) {
   const at = Math.round(plot.valToPos(0, "y", true));
+  line(plot, [plot.bbox.left, at], [plot.bbox.left + plot.bbox.width, at], "--muted", [4, 4]);
+}
+
+/** The interval of an estimate with none beside it, of which there would be no band. */
+function intervals(plot, { estimate, low, high, colour }) {
+  for (const place of aloneIn(estimate)) {
+    if (low[place] === null || low[place] === undefined) continue;
+    const at = Math.round(plot.valToPos(plot.data[0][place], "x", true)) + 0.5; // on pixels, not between them
+    line(plot, [at, plot.valToPos(low[place], "y", true)], [at, plot.valToPos(high[place], "y", true)], colour);
+  }
+}
+
+function line(plot, from, to, colour, dash = []) {
   plot.ctx.save();
-  plot.ctx.strokeStyle = token("--muted");
+  plot.ctx.strokeStyle = token(colour);
   plot.ctx.lineWidth = 1;
-  plot.ctx.setLineDash([4, 4]);
+  plot.ctx.setLineDash(dash);
   plot.ctx.beginPath();
-  plot.ctx.moveTo(plot.bbox.left, at);
-  plot.ctx.lineTo(plot.bbox.left + plot.bbox.width, at);
+  plot.ctx.moveTo(...from);
+  plot.ctx.lineTo(...to);
   plot.ctx.stroke();
   plot.ctx.restore();
 }

@@ -2,9 +2,8 @@
 // Dragging over a picture chooses that time.
 
 import { fill, h } from "./dom.js";
-import { AXIS, key, Plot, token } from "./plots.js";
+import { alone, AXIS, key, Plot, token, WHOLE } from "./plots.js";
 
-const WHOLE = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat(); // there is no half of an action
 const dayFormat = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 const clockFormat = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const secondFormat = new Intl.DateTimeFormat("en-GB", { minute: "2-digit", second: "2-digit" });
@@ -54,7 +53,7 @@ export class Chart extends Plot {
         ...(this.sync && { sync: { key: this.sync } }),
       },
       scales: {
-        x: { range: (_plot, low, high) => [low, high + this.step] },
+        x: { range: () => [this.t[0], this.t.at(-1) + this.step] }, // of its own accord uPlot gives one moment years
         y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.08 : 1] },
       },
       axes: [
@@ -72,7 +71,7 @@ export class Chart extends Plot {
   #drawn(one, bars) {
     const colour = () => token(one.colour);
     if (this.stacked) return { stroke: colour, fill: one.hollow ? () => token("--surface") : colour, width: one.hollow ? 1.5 : 0, paths: bars, points: { show: false } };
-    return { stroke: colour, width: one.thin ? 1 : 1.75, points: { show: true, size: 4, fill: colour, filter: alone }, spanGaps: false };
+    return { stroke: colour, width: one.thin ? 1 : 1.75, points: { ...alone, fill: colour }, spanGaps: false };
   }
 
   #select(plot) {
@@ -93,12 +92,6 @@ export class Chart extends Plot {
       this.legend.prepend(h("li", { class: "muted" }, this.step >= 86_400 ? dayFormat.format(at) : `${dayFormat.format(at)} ${clockFormat.format(at)}`));
     }
   }
-}
-
-/** Values with none beside them, of which there would be no line. */
-function alone(plot, number, isShown) {
-  const values = plot.data[number];
-  return isShown ? values.flatMap((value, place) => (value != null && values[place - 1] == null && values[place + 1] == null ? [place] : [])) : null;
 }
 
 function stack(series) {

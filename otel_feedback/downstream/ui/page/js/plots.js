@@ -23,6 +23,14 @@ export const AXIS = {
   grid: { stroke: () => token("--line"), width: 1 }, ticks: { show: false },
 };
 
+/** Steps of an axis that counts: there is no half of an action. */
+export const WHOLE = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat();
+
+/** Points of values with none beside them, of which there would be no line. */
+export const alone = { show: true, size: 4, filter: (plot, number, isShown) => (isShown ? aloneIn(plot.data[number]) : null) };
+
+export const aloneIn = (values) => values.flatMap((value, place) => (value != null && values[place - 1] == null && values[place + 1] == null ? [place] : []));
+
 /** The colour beside a name in a legend. */
 export const key = (colour) => h("span", { class: "key", style: { "--key": `var(${colour})` } });
 
@@ -43,7 +51,7 @@ export class Plot {
   /** Draw these: anew where the lines, by their keys, are others; `words` is what they come to, for who cannot see them. */
   draw(data, keys, words) {
     const shape = keys.join("\n");
-    if (shape !== this.shape) this.#drop();
+    if (shape !== this.shape || !data[0].length) this.#drop();
     this.shape = shape;
     if (this.plot) this.plot.setData(data);
     else if (data[0].length) {
