@@ -9,9 +9,9 @@ from datetime import datetime, timezone
 
 import msgspec
 
-from otel_feedback.events.ended import EndedAction, unpack
+from otel_feedback.events.ended import EndedAction
 from otel_feedback.events.feedback import Feedback
-from otel_feedback.events.model import SCHEMA_VERSION, OutcomeEvent, encode
+from otel_feedback.events.model import SCHEMA_VERSION, OutcomeEvent
 
 __all__ = ["Origin", "Record", "Recordable"]
 
@@ -44,8 +44,6 @@ class Record(msgspec.Struct, gc=False):
     payload: bytes
     sampled: bool
     event_id: str
-    is_packed: bool = False
-    """Whether the payload is what an action left, of which its event, and what follows, is to be made: see `whole()`."""
     revision: int = 1
     timestamp: datetime = datetime.fromtimestamp(0, timezone.utc)
     trace_id: str | None = None
@@ -63,18 +61,7 @@ class Record(msgspec.Struct, gc=False):
         """Return the record of an event, or of feedback, and its encoded form."""
         is_feedback = isinstance(event, Feedback)
         return cls(
-            origin, sequence, key, payload, sampled, event.feedback_id if is_feedback else event.event_id, False,
+            origin, sequence, key, payload, sampled, event.feedback_id if is_feedback else event.event_id,
             event.revision, event.timestamp, event.trace_id, event.span_id, event.tenant_id, event.schema_version,
             is_feedback, is_feedback and event.is_echo,
         )  # fmt: skip
-
-    def whole(self) -> Record:
-        """Return the record with the event as its payload, as destinations want it.
-
-        Raises:
-            msgspec.DecodeError: That is not what an action left.
-        """
-        if not self.is_packed:
-            return self
-        event = unpack(self.payload).event()
-        return Record.of(event, self.origin, self.sequence, self.key, encode(event), sampled=self.sampled)

@@ -20,26 +20,17 @@ from pathlib import Path
 
 import msgspec
 
-from otel_feedback.events.ended import EndedAction
 from otel_feedback.events.record import Origin, Record, Recordable
 from otel_feedback.journal.cursor import CursorState, JournalCursor, Reader
 from otel_feedback.journal.folder import Folder
-from otel_feedback.journal.frames import (
-    ECHO,
-    FEEDBACK,
-    MAX_KEY,
-    MAX_PAYLOAD,
-    PACKED,
-    SAMPLED,
-    Kind,
-    event_frame,
-    frame,
-)
+from otel_feedback.journal.frames import FEEDBACK, MAX_KEY, MAX_PAYLOAD, PACKED, Kind, event_frame, frame
+from otel_feedback.journal.held import Held, flags_of
 from otel_feedback.journal.interface import CLOSED, StartedAction
 from otel_feedback.journal.limits import DiskLimits
 from otel_feedback.journal.memory import FORGET_AT_ONCE, LOST_RETENTION
 from otel_feedback.journal.quarantine import Quarantine
-from otel_feedback.journal.segments import Segment, SegmentReader, SegmentWriter
+from otel_feedback.journal.reading import SegmentReader
+from otel_feedback.journal.segments import Segment, SegmentWriter, cut_room
 from otel_feedback.journal.state import VERSION, JournalState, encode_state
 from otel_feedback.journal.tail import Tail
 
@@ -72,7 +63,7 @@ class AppendingJournal:
         # re-entrant: a signal handler or a finaliser may record an action in the middle of an append
         self._lock = threading.RLock()
         self._sync_lock = threading.Lock()
-        self._tail = Tail()  # guarded by self._lock for writing
+        self._tail = Tail(self.origin)  # guarded by self._lock for writing
         self._end = 0  # guarded by self._lock for writing
         self._written = 0  # guarded by self._lock for writing: records below are on disk, or lost
         self._synced = 0  # guarded by self._sync_lock for writing: records below are on the platter
@@ -83,7 +74,9 @@ class AppendingJournal:
         self._segments: tuple[Segment, ...] = ()  # guarded by self._lock for writing; the newest is written to
         self._sealed: dict[int, int] = {}  # guarded by self._lock: the sizes of all but the one that is written to
         self._sealed_bytes = 0  # guarded by self._lock for writing: their sum
-        self._retired: list[int] = []  # files to be synced and closed; guarded by self._lock
+        self._retired: list[
+            tuple[int, int]
+        ] = []  # files to be synced and closed, and their sizes; guarded by self._lock
         self._has_new_names = False  # files that were made since folders were synced; guarded by self._lock
         self._cursors: tuple[JournalCursor, ...] = ()
         self._saved = 0  # times that the cursors were written down
@@ -98,26 +91,20 @@ class AppendingJournal:
     # -- on the agent's thread -----------------------------------------------------------------------------
 
     def append(self, key: str, payload: bytes, event: Recordable, sampled: bool) -> int:
-        if isinstance(event, EndedAction):
-            record, is_end = Record(self.origin, 0, key, payload, sampled, event.event_id, True), True
-        else:
-            record = Record.of(event, self.origin, 0, key, payload, sampled=sampled)
-            is_end = event.revision != 0
-        tail, size = self._tail, len(payload)
+        flags = flags_of(event, sampled)
+        held, tail, size = (key, payload, flags), self._tail, len(payload)
         with self._lock:
             if self._is_closed:
                 return CLOSED
             # nothing is called in these lines, so nothing interrupts them: afterwards the record has its place
-            sequence = record.sequence = self._end
-            tail.records[sequence] = record
+            sequence = self._end
+            tail.records[sequence] = held
             self._end = sequence + 1
             tail.bytes += size
-            if is_end:
-                self._open_actions.pop(record.event_id, None)
+            if flags & PACKED or (not flags & FEEDBACK and event.revision):
+                self._open_actions.pop(event.event_id, None)  # type: ignore[arg-type]
             if sequence == self._written:
-                self._write_event(record)
-                writer = self._writer
-                if writer is not None and writer.size >= writer.full_at:
+                if self._write_event(sequence, held) and (writer := self._writer) and writer.size >= writer.full_at:
                     self._begin_segment()
             elif sequence - self._written < WRITE_AT_ONCE:  # else the disk has just healed, and tend() is at it
                 self._write_events()
@@ -151,21 +138,18 @@ class AppendingJournal:
     def _write_events(self, most: int = WRITE_AT_ONCE) -> None:
         """Write up to `most` records that are in memory only."""
         for sequence in range(self._written, min(self._end, self._written + most)):
-            record = self._tail.get(sequence)
-            if record is None:
+            held = self._tail.get(sequence)
+            if held is None:
                 self._written = sequence + 1
-            elif not self._write_event(record):
+            elif not self._write_event(sequence, held):
                 return
         self._end_full_segment()
 
-    def _write_event(self, record: Record) -> bool:
+    def _write_event(self, sequence: int, held: Held) -> bool:
         """Write the lowest record that is not on disk yet; False where the disk does not take it."""
-        sequence, payload = record.sequence, record.payload
+        key, payload, flags = held
         if len(payload) < MOST_WRITTEN:
-            flags = (SAMPLED if record.sampled else 0) | (PACKED if record.is_packed else 0)
-            if record.is_feedback:
-                flags |= FEEDBACK | (ECHO if record.is_echo else 0)
-            data = event_frame(record.key, payload, sequence, flags)
+            data = event_frame(key, payload, sequence, flags)
             writer = self._writer
             if (writer is None or not writer.took(data)) and not self._write(data):
                 return False
@@ -227,7 +211,7 @@ class AppendingJournal:
         self._segments = (*(segment for segment in self._segments if segment.first != first), writer.segment)
 
     def _retire(self, writer: SegmentWriter) -> None:
-        self._retired.append(writer.file)  # syncing it is not for the agent's thread
+        self._retired.append((writer.file, writer.size))  # syncing it is not for the agent's thread
         self._sealed[writer.segment.first] = writer.size
         self._sealed_bytes += writer.size
 
@@ -274,8 +258,11 @@ class AppendingJournal:
                 writer, written = self._writer, self._written
                 new_in, self._has_new_names = self._folder if self._has_new_names else None, False
             try:
-                for file in [*retired, *([] if writer is None else [writer.file])]:
+                for file, size in retired:
+                    cut_room(file, size)
                     os.fsync(file)
+                if writer is not None:
+                    os.fsync(writer.file)
                 if new_in is not None:
                     new_in.sync_names()
             except OSError as exc:
@@ -283,7 +270,7 @@ class AppendingJournal:
                     self._stop_writing(exc)
                 return
             finally:
-                for file in retired:
+                for file, _ in retired:
                     os.close(file)
             self._synced = written
 
@@ -315,7 +302,11 @@ class AppendingJournal:
 
     def segment_reader(self) -> SegmentReader:
         """Make a reader of what is on disk."""
-        return SegmentReader(self.segments, self.origin, self._quarantine.note_damage)
+        return SegmentReader(self.segments, self.origin, self._quarantine.note_damage, self._end_of)
+
+    def _end_of(self, segment: Segment) -> int | None:
+        writer = self._writer
+        return writer.size if writer is not None and writer.segment is segment else self._sealed.get(segment.first)
 
     def forget_settled(self) -> None:
         more = True

@@ -11,9 +11,9 @@ import secrets
 import threading
 from collections.abc import Sequence
 
-from otel_feedback.events.ended import EndedAction
 from otel_feedback.events.record import Origin, Record, Recordable
 from otel_feedback.journal.cursor import CursorState, JournalCursor, Reader
+from otel_feedback.journal.held import flags_of
 from otel_feedback.journal.interface import Adopted, CloseAction, Elsewhere, JournalHealth, Recognize, StartedAction
 from otel_feedback.journal.tail import Tail
 
@@ -32,7 +32,7 @@ class MemoryJournal:
         self.origin = Origin(secrets.token_hex(16), service_name)
         self._max_bytes = max_bytes
         self._lock = threading.RLock()  # re-entrant: a signal handler or a finaliser may record an action, too
-        self._tail = Tail()  # guarded by self._lock for writing
+        self._tail = Tail(self.origin)  # guarded by self._lock for writing
         self._end = 0  # guarded by self._lock for writing
         self._cursors: tuple[JournalCursor, ...] = ()
 
@@ -41,16 +41,13 @@ class MemoryJournal:
         return self._end
 
     def append(self, key: str, payload: bytes, event: Recordable, sampled: bool) -> int:
-        if isinstance(event, EndedAction):
-            record = Record(self.origin, 0, key, payload, sampled, event.event_id, True)
-        else:
-            record = Record.of(event, self.origin, 0, key, payload, sampled=sampled)
+        held = key, payload, flags_of(event, sampled)
         tail, size = self._tail, len(payload)
         with self._lock:
             # nothing is called in these lines, so nothing interrupts them: afterwards the record has its place
-            sequence = record.sequence = self._end
+            sequence = self._end
             if self._cursors:
-                tail.records[sequence] = record
+                tail.records[sequence] = held
             else:
                 tail.first = sequence + 1  # nobody will ever read it
             self._end = sequence + 1

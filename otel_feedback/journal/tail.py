@@ -1,13 +1,14 @@
 """The newest records of a journal, in memory: what workers that keep up are served from.
 
+Held as they stand in a frame: what is made of one, and is some times as large, is made when it is taken. Memory that a
+record takes is new to the processor, which costs an agent more than the instructions that put the record there.
 Written with the journal's lock held; a read of one record is atomic and needs no lock.
 """
 
 from __future__ import annotations
 
-import contextlib
-
-from otel_feedback.events.record import Record
+from otel_feedback.events.record import Origin, Record
+from otel_feedback.journal.held import Held, record_from
 
 __all__ = ["Tail"]
 
@@ -15,28 +16,29 @@ __all__ = ["Tail"]
 class Tail:
     """Records by sequence, from `first` on; some may be missing. Appends put them in, without a call."""
 
-    __slots__ = ("bytes", "first", "get", "records")
+    __slots__ = ("_origin", "bytes", "first", "get", "records")
 
-    def __init__(self, first: int = 0) -> None:
-        self.records: dict[int, Record] = {}
+    def __init__(self, origin: Origin) -> None:
+        self._origin = origin
+        self.records: dict[int, Held] = {}
         self.get = self.records.get
-        self.first = first
+        self.first = 0
         self.bytes = 0
 
     def drop_first(self) -> None:
         """Forget the oldest record."""
-        record = self.records.pop(self.first, None)
-        if record is not None:
-            self.bytes -= len(record.payload)
+        held = self.records.pop(self.first, None)
+        if held is not None:
+            self.bytes -= len(held[1])
         self.first += 1
 
     def forget_below(self, sequence: int, most: int) -> bool:
         """Forget at most `most` records below `sequence`; True if there are more."""
         pop, freed, end = self.records.pop, 0, min(sequence, self.first + most)
         for number in range(self.first, end):
-            record = pop(number, None)
-            if record is not None:
-                freed += len(record.payload)
+            held = pop(number, None)
+            if held is not None:
+                freed += len(held[1])
         self.bytes -= freed
         self.first = max(self.first, end)
         return self.first < sequence
@@ -47,12 +49,13 @@ class Tail:
         One that cannot be read back is left out: it must not hold up all others.
         """
         taken: list[Record] = []
-        get = self.get
+        get, origin = self.get, self._origin
         while start < end and len(taken) < most:
-            record = get(start)
-            if record is None:
+            held = get(start)
+            if held is None:
                 break
+            record = record_from(origin, start, held)
+            if record is not None:
+                taken.append(record)
             start += 1
-            with contextlib.suppress(Exception):
-                taken.append(record.whole())
         return taken, start

@@ -152,7 +152,7 @@ class FeedbackPipeline:
             return self.accept(ended.event(), key, sampled, True, is_clean=True)
         if screen.has_hooks or len(packed) + MOST_MORE > screen.max_bytes or self.closed:
             return self.accept(ended.event(), key, sampled, True, is_clean=True)
-        self._ring.append(ended)
+        self._ring.append(packed)
         if not self._delivery.append(key, packed, ended, sampled):
             self._reject_late(ended.event_id)
             return None

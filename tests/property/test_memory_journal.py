@@ -9,11 +9,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
+from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, encode
 from otel_feedback.journal.cursor import JournalCursor
 from otel_feedback.journal.memory import MemoryJournal
 
 EVENT = OutcomeEvent(action_type="a", status=OutcomeStatus.SUCCESS)
+PAYLOAD = encode(EVENT)
 
 
 class Model:
@@ -27,7 +28,7 @@ class Model:
 
 
 class JournalMachine(RuleBasedStateMachine):
-    @initialize(cap=st.integers(20, 400))
+    @initialize(cap=st.integers(20, 6 * len(PAYLOAD)))
     def start(self, cap: int) -> None:
         self.cap = cap
         self.journal = MemoryJournal(max_bytes=cap)
@@ -41,9 +42,9 @@ class JournalMachine(RuleBasedStateMachine):
         end = len(self.sizes)
         self.cursors.append((self.journal.cursor(f"x{len(self.cursors)}", "there", durable=True), Model(end)))
 
-    @rule(size=st.integers(1, 60))
+    @rule(size=st.integers(len(PAYLOAD), len(PAYLOAD) + 60))
     def append(self, size: int) -> None:
-        sequence = self.journal.append("key", b"p" * size, EVENT, sampled=True)
+        sequence = self.journal.append("key", PAYLOAD.ljust(size), EVENT, sampled=True)
         assert sequence == len(self.sizes)
         self.sizes.append(size)
         if not self.cursors:
@@ -133,7 +134,7 @@ def test_appends_from_many_threads_get_one_sequence_each() -> None:
     seen: list[list[int]] = [[] for _ in range(8)]
 
     def append(mine: list[int]) -> None:
-        mine.extend(journal.append("k", b"x", EVENT, sampled=False) for _ in range(500))
+        mine.extend(journal.append("k", PAYLOAD, EVENT, sampled=False) for _ in range(500))
 
     threads = [threading.Thread(target=append, args=(mine,)) for mine in seen]
     for thread in threads:

@@ -149,5 +149,6 @@ def test_children_forked_under_load_do_not_hang(tmp_path: Path) -> None:
         {"OTEL_TRACES_EXPORTER": "none"},
     )
     assert done.returncode == 0, done.stderr
-    names = [event["action_type"] for event in lines_in(tmp_path / "log")]
+    logs = tmp_path.glob("log*")  # a machine that is quick fills more than one
+    names = [event["action_type"] for log in logs for event in lines_in(log)]
     assert sorted(name for name in names if name != "busy") == sorted(f"child-{n}" for n in range(40))
