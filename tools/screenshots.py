@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
@@ -92,9 +92,10 @@ def _views(run: OutcomeEvent) -> Iterator[tuple[str, str]]:
 
 def _interesting(events: list[OutcomeEvent]) -> OutcomeEvent:
     """Return a failed search of the longest run that was given up in the last hours."""
-    failed = [event for event in events if event.status is OutcomeStatus.FAILURE]
+    since = events[-1].timestamp - timedelta(hours=6)
+    failed = [event for event in events if event.status is OutcomeStatus.FAILURE and event.timestamp > since]
     searched = {event.run_id: event for event in failed if event.tool_name == "web_search"}
-    given_up = [event for event in failed if event.depth == 0 and event.run_id in searched][-40:]
+    given_up = [event for event in failed if event.depth == 0 and event.run_id in searched]
     counts = Counter(event.run_id for event in events)
     return searched[max(given_up, key=lambda event: counts[event.run_id]).run_id]
 

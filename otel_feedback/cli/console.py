@@ -99,6 +99,10 @@ def progress_console() -> Console | None:
     return PlainConsole(stderr=True, no_color=bool(os.environ.get("NO_COLOR")))
 
 
+CORRECT_IT = "correct it in the environment, in .env or among the arguments"
+"""What to do about a setting that some commands take as an argument, too."""
+
+
 def failed(found: str, todo: str) -> None:
     """Say on stderr why a command cannot do its work, and what to do."""
     console = PlainConsole(stderr=True)

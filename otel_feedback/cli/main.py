@@ -7,8 +7,6 @@ import os
 import sys
 from collections.abc import Sequence
 
-from otel_feedback.cli.parser import make_parser
-
 __all__ = ["main"]
 
 INTERRUPTED = 130
@@ -25,6 +23,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: What follows the program's name; default: those of the process.
     """
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:  # also where the command was not even known yet
+        return INTERRUPTED
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    from otel_feedback.cli.parser import make_parser
+
     parser = make_parser()
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
@@ -37,8 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = options.run(options)
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except ModuleNotFoundError as exc:
         if exc.name not in OF_EXTRAS:
             raise

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from otel_feedback.cli import env_file
-from otel_feedback.cli.console import failed, moment, number_of, open_console, progress_console, write
+from otel_feedback.cli.console import CORRECT_IT, failed, moment, number_of, open_console, progress_console, write
 from otel_feedback.cli.kafka.admin import check_network, open_admin
 from otel_feedback.cli.kafka.problem import KafkaSetupError
 from otel_feedback.cli.listening import listening
@@ -54,7 +54,7 @@ def run(*, since: datetime | None, as_json: bool, bootstrap_servers: str | None)
             pass
         reports = _read(config, since)
     except ConfigError as exc:
-        failed(str(exc), "correct it in the environment or in .env")
+        failed(str(exc), CORRECT_IT)
     except KafkaSetupError as exc:
         failed(f"Kafka: {exc.found}", exc.todo)
     except TopicMissingError as exc:

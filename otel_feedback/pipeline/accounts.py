@@ -1,22 +1,36 @@
-"""What became of the records of each exporter: for `metrics()`, and for the log at the end."""
+"""What became of the records of each way out: for `metrics()`, and for the log at the end."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from otel_feedback.exporters.interface import Redirecting
 from otel_feedback.logger import get_logger, number_of
 from otel_feedback.pipeline.destinations import address_of, shown
 from otel_feedback.pipeline.worker import Worker
 
-__all__ = ["accounts_of", "say_what_is_left"]
+if TYPE_CHECKING:
+    from otel_feedback.pipeline.delivery import Delivery
+
+__all__ = ["account_of", "say_what_is_left"]
 
 logger = get_logger(__name__)
 
 
-def accounts_of(workers: Iterable[Worker]) -> dict[str, Any]:
-    """Return the account of each exporter, by its name, as `metrics()` shows it."""
+def account_of(delivery: Delivery) -> dict[str, Any]:
+    """Return the account of one way out, as `FeedbackPipeline.metrics()` shows it."""
+    return {
+        "producer_id": delivery.journal.origin.producer_id,
+        "recorded": delivery.journal.end,
+        "exporters": _by_exporter(delivery.workers),
+        "journal": delivery.journal.health()._asdict(),
+        "adopted": delivery.ledger.adopted(),
+        "elsewhere": delivery.elsewhere.as_data(),
+    }
+
+
+def _by_exporter(workers: Iterable[Worker]) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for worker in workers:
         exporter, account = worker.exporter, worker.cursor.account()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from otel_feedback.events.feedback import Feedback
 from otel_feedback.exporters.interface import Exporter
 from otel_feedback.journal.interface import Journal
-from otel_feedback.pipeline.accounts import accounts_of
+from otel_feedback.pipeline.accounts import account_of
 from otel_feedback.pipeline.delivery import Delivery
 from otel_feedback.pipeline.listening import Listeners
 from otel_feedback.sdk.forks import HERE, begin_anew
@@ -123,16 +123,7 @@ class FeedbackLane:
     def metrics(self) -> dict[str, Any]:
         """Return the account, as `FeedbackPipeline.metrics()` has that of events; nothing where none was given."""
         delivery = self.delivery
-        if delivery is None:
-            return {}
-        return {
-            "producer_id": delivery.journal.origin.producer_id,
-            "recorded": delivery.journal.end,
-            "exporters": accounts_of(delivery.workers),
-            "journal": delivery.journal.health()._asdict(),
-            "adopted": delivery.ledger.adopted(),
-            "elsewhere": delivery.elsewhere.as_data(),
-        }
+        return {} if delivery is None else account_of(delivery)
 
     def leave_to_parent(self) -> None:
         """In a forked child: let go of what is the parent's; the next one that is given begins anew."""

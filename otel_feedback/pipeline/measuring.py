@@ -33,6 +33,8 @@ MOST_WAITING = 4_096
 MOST_HELD = 1_000
 """Events of others' spans that may still be corrected."""
 MOST_LEFT_OUT = 10_000
+MOST_WAIT_S = 5.0
+"""For another thread that measures; after that it is in the next collection."""
 
 Callback = Callable[[CallbackOptions], list[Observation]]
 
@@ -99,10 +101,17 @@ class Measuring:
     # -- on other threads ----------------------------------------------------------------------------------
 
     def drain(self, *, is_collected: bool = False) -> None:
-        """Measure what waits; with what may still be corrected, where it `is_collected` now."""
-        if not self._queue and not (is_collected and self._held):
+        """Measure what waits; with what may still be corrected, where it `is_collected` now.
+
+        Then it waits for another thread that is in the middle of this, also where nothing is in the queue any more: what that
+        has taken out is not counted yet.
+        """
+        if not self._queue and not is_collected:
             return
-        with self._lock:
+        # not for ever: who collects has a lock of the SDK's, which a meter may want that is being made there
+        if not self._lock.acquire(timeout=MOST_WAIT_S):
+            return
+        try:
             queue = self._queue
             for _ in range(len(queue)):  # and not what comes meanwhile, or it might never end
                 try:
@@ -120,6 +129,8 @@ class Measuring:
                     self._instruments.flush()
             except Exception as exc:  # a meter is somebody else's code
                 _log.warning("flush", "the metrics of outcomes could not be added up: %r", exc)
+        finally:
+            self._lock.release()
 
     def _see_to(self, recorded: EndedAction | OutcomeEvent, sampled: bool, is_told: bool) -> None:
         event_id, revision = recorded.event_id, recorded.revision

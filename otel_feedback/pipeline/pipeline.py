@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from otel_feedback.capture.handle import open_actions
-from otel_feedback.capture.runtime import unrecorded
 from otel_feedback.convert.conventions.builtin import CONVENTIONS
 from otel_feedback.convert.outcomes import Outcomes
 from otel_feedback.convert.putting_off import LONG_S
@@ -25,7 +24,7 @@ from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
 from otel_feedback.events.started import StartedAction
 from otel_feedback.exporters.interface import Exporter, Notices
 from otel_feedback.journal.interface import Journal
-from otel_feedback.pipeline.accounts import accounts_of
+from otel_feedback.pipeline.accounts import account_of
 from otel_feedback.pipeline.delivery import Refused
 from otel_feedback.pipeline.end import PipelineEnd
 from otel_feedback.pipeline.listening import Listeners
@@ -101,7 +100,7 @@ class FeedbackPipeline:
         self._ring = Ring(ring_size)
         self.measuring = measuring or Measuring()
         """The OpenTelemetry metrics of the outcomes, once they are offered and the program has a MeterProvider."""
-        self.unrecorded = Unrecorded()
+        self.unrecorded = Unrecorded(is_off=not enabled)
         """What was not recorded, and what failed on the way."""
         self.screen = new_screen(self.unrecorded.note_hook_failure)
         """What everything goes through before it is recorded."""
@@ -233,8 +232,7 @@ class FeedbackPipeline:
 
     def reject(self, reason: str, message: str, *args: object) -> None:
         """Count an outcome that could not be recorded, and say so at most once a minute."""
-        if self.enabled:
-            self.unrecorded.reject(reason, message, *args)
+        self.unrecorded.reject(reason, message, *args)
 
     # -- out -----------------------------------------------------------------------------------------------
 
@@ -269,11 +267,11 @@ class FeedbackPipeline:
     def metrics(self) -> dict[str, Any]:
         """Return the account: what was recorded, and for each exporter what became of it.
 
-        Shape: `{"producer_id", "recorded", "not_recorded": {reason: n}, "hook_failures": {"redact" or "filter": n},
-        "sampled_out", "exporters": {name: {"destination", "appended", "delivered", "pending", "lost": {reason: n},
-        "retries", "healthy", "last_error"}}, "journal": {"kind": "disk" or "memory", "path", "bytes", "segments", "problem",
-        "open_actions", "damaged_bytes"}, "adopted": {producer_id: {"service_name", "exporters": {name: …}}}, "elsewhere":
-        [{"exporter", "destination", "address", "journals", "events", "command"}], "notices": {"sent", "pending", "lost"},
+        Shape: `{"producer_id", "recorded", "exporters": {name: {"destination", "appended", "delivered", "pending",
+        "lost": {reason: n}, "retries", "healthy", "last_error"}}, "journal": {"kind": "disk" or "memory", "path", "bytes",
+        "segments", "problem", "open_actions", "damaged_bytes"}, "adopted": {producer_id: {"service_name", "exporters":
+        {name: …}}}, "elsewhere": [{"exporter", "destination", "address", "journals", "events", "command"}], "not_recorded":
+        {reason: n}, "hook_failures": {"redact" or "filter": n}, "sampled_out", "notices": {"sent", "pending", "lost"},
         "feedback": the same of feedback, from `producer_id` to `elsewhere`, once some was given}`.
         Where tenants have topics of their own Kafka's exporter has `"redirected": {"name": n, "limit": n}`, too: events of
         tenants that went to the shared topic. `elsewhere` is what dead processes left for destinations that are none of these,
@@ -282,29 +280,18 @@ class FeedbackPipeline:
         if not HERE[0]:
             begin_anew()
         self.outcomes.catch_up(LONG_S)
-        delivery = self._delivery
         return {
-            "producer_id": self.producer_id,
-            "recorded": delivery.journal.end,
-            "not_recorded": self._count_not_recorded(),
+            **account_of(self._delivery),
+            "not_recorded": self.unrecorded.by_reason(),
             "hook_failures": self.unrecorded.hook_failures(),
             "sampled_out": self.unrecorded.sampled_out,
-            "exporters": accounts_of(delivery.workers),
-            "journal": delivery.journal.health()._asdict(),
-            "adopted": delivery.ledger.adopted(),
-            "elsewhere": delivery.elsewhere.as_data(),
             "notices": {} if self._ways_out.notices is None else dict(self._ways_out.notices.account()),
             "feedback": self.feedback.metrics(),
         }
 
     def observe(self) -> None:
         """Offer the account, and how delivery is, to OpenTelemetry metrics, under the names `otel_feedback.*`."""
-        observe(Observed(lambda: self._ways_out.all, self._count_not_recorded, self._ways_out.notices))
-
-    def _count_not_recorded(self) -> dict[str, int]:
-        not_recorded = self.unrecorded.by_reason()
-        early = unrecorded() if self.enabled else 0
-        return {**not_recorded, "before_configure": early} if early else not_recorded
+        observe(Observed(lambda: self._ways_out.all, self.unrecorded.by_reason, self._ways_out.notices))
 
     def force_flush(self, timeout_s: float = 30.0) -> bool:
         """Deliver what was recorded so far; wait at most `timeout_s` seconds.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import traceback
 
+from otel_feedback.capture.runtime import unrecorded
 from otel_feedback.logger import get_logger
 from otel_feedback.throttle import ThrottledLog
 
@@ -17,9 +18,14 @@ logger = get_logger(__name__)
 
 
 class Unrecorded:
-    """The counts of one pipeline."""
+    """The counts of one pipeline.
 
-    def __init__(self) -> None:
+    Args:
+        is_off: Everything is switched off: what comes then is nobody's loss, and nothing is said of it.
+    """
+
+    def __init__(self, *, is_off: bool = False) -> None:
+        self._is_off = is_off
         self.renew_after_fork()
 
     def renew_after_fork(self) -> None:
@@ -37,8 +43,9 @@ class Unrecorded:
 
     def reject(self, reason: str, message: str, *args: object) -> None:
         """Count an outcome that could not be recorded, and say so at most once a minute."""
-        self.count(reason)
-        self._log.warning(reason, message, *args)
+        if not self._is_off:
+            self.count(reason)
+            self._log.warning(reason, message, *args)
 
     def warn(self, kind: str, message: str, *args: object) -> None:
         """Say, at most once a minute, that something was recorded, and not all of it."""
@@ -69,9 +76,11 @@ class Unrecorded:
             )
 
     def by_reason(self) -> dict[str, int]:
-        """Return how many outcomes were not recorded, by reason."""
+        """Return how many outcomes were not recorded, by reason; those that came before there was a pipeline among them."""
         with self._lock:
-            return dict(self._by_reason)
+            counted = dict(self._by_reason)
+        early = 0 if self._is_off else unrecorded()
+        return {**counted, "before_configure": early} if early else counted
 
     def hook_failures(self) -> dict[str, int]:
         """Return how often a user's functions failed, by function."""

@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 PAGE_BYTES = 4_096
 FULL = "No space left on device"
 
 
 class SmallDisk:
-    """A file system of 2 MB."""
+    """A file system of 2 MB: a context manager that makes and mounts it, and takes it away."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.ballast = path / "ballast"
         self.is_mounted = False
+
+    def __enter__(self) -> Self:
+        self.path.mkdir()
+        self.mount()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.unmount()
 
     def mount(self, *options: str) -> None:
         command = ["mount", "-t", "tmpfs", "-o", ",".join(["size=2m", *options]), "tmpfs", str(self.path)]

@@ -39,11 +39,8 @@ LIMITS = SMALL._replace(segment_bytes=64 * 1024, tail_bytes=64 * 1024)
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    made = SmallDisk(tmp_path / "disk")
-    made.path.mkdir()
-    made.mount()
-    yield made
-    made.unmount()
+    with SmallDisk(tmp_path / "disk") as made:
+        yield made
 
 
 @pytest.fixture

@@ -140,7 +140,7 @@ def test_topics_that_the_broker_refuses(secured: Secured, tmp_path: Path) -> Non
     assert done.stdout.count("refused: topic authorization failed") == len(topic_names(KafkaConfig()))
     done = cli(tmp_path, "topics", **secured.as_user("guest", "wrong"))
     assert done.returncode == 1
-    error, todo = done.stdout.splitlines()
+    error, todo = done.stderr.splitlines()
     # which of the two depends on whether the broker's answer is read before it closes the connection
     assert error.removeprefix("error: Kafka: ") in (
         "Authentication failed: Invalid username or password",

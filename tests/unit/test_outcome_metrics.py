@@ -361,6 +361,33 @@ metrics.get_meter_provider().shutdown()
     assert last_collected(PERIODIC + program) == {("late", "success")}
 
 
+def test_what_another_thread_is_measuring_is_in_what_is_collected_meanwhile() -> None:
+    """The journal's thread stands still between taking an outcome and counting it: whoever collects waits for it."""
+    found = run(
+        """
+        with feedback.action("answer"):
+            pass
+        assert measuring.wait(30)
+        """,
+        begin=f"""
+from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter
+
+measuring = threading.Event()
+
+class Slow(AlwaysOffExemplarFilter):
+    def should_sample(self, *args):
+        if threading.current_thread().name == "otel-feedback-journal":
+            measuring.set()
+            time.sleep(0.2)
+        return super().should_sample(*args)
+
+{CONFIGURE}
+metrics.set_meter_provider(MeterProvider([reader], exemplar_filter=Slow()))
+""",
+    )
+    assert values(found, "agent.outcomes", "action") == {"answer": 1}
+
+
 def test_a_second_pipeline_of_a_process_goes_on_where_the_first_ended() -> None:
     found = run(
         """

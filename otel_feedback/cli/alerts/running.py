@@ -22,7 +22,7 @@ from otel_feedback.cli.alerts.place import (
     read_rules,
     sees_nothing,
 )
-from otel_feedback.cli.console import failed, remark
+from otel_feedback.cli.console import CORRECT_IT, failed, remark
 from otel_feedback.downstream.alerts.channels import missing_variables
 from otel_feedback.downstream.alerts.observing import Observation
 from otel_feedback.downstream.alerts.publishing import Publisher
@@ -107,7 +107,7 @@ def run(
     except NoEventsError as exc:
         failed(str(exc), "name a store or log files with --from, or set OTEL_FEEDBACK_LOG_FILE")
     except ConfigError as exc:
-        failed(str(exc), "correct it in the environment or in .env")
+        failed(str(exc), CORRECT_IT)
     except StateError as exc:
         failed(str(exc), "see to it, or name another folder with --state")
     else:

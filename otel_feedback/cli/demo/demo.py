@@ -20,10 +20,11 @@ from rich.console import Console
 from rich.text import Text
 
 import otel_feedback as feedback
-from otel_feedback import FeedbackPipeline
+from otel_feedback import FeedbackPipeline, OutcomeEvent
 from otel_feedback.cli.console import open_console, write
-from otel_feedback.cli.demo.feed import Feed, LiveFeed, PlainFeed, SilentFeed
+from otel_feedback.cli.demo.feed import LiveFeed, PlainFeed
 from otel_feedback.cli.demo.report import Report
+from otel_feedback.cli.demo.showing import Feed, Silent
 from otel_feedback.cli.demo.summary import origins, summarize
 from otel_feedback.cli.demo.workflow import NOMINAL_S, TREE_RUN, SupportTeam
 
@@ -104,16 +105,16 @@ def _run(pipeline: FeedbackPipeline, console: Console, seconds: float, *, as_jso
     return INTERRUPTED if interrupted else 0
 
 
-def _feed(console: Console, *, as_json: bool) -> Feed:
+def _feed(console: Console, *, as_json: bool) -> Feed[OutcomeEvent]:
     if as_json:
-        return SilentFeed()
+        return Silent()
     title = Text("otel-feedback demo", "bold").append(
         "  a team of agents answers six customers; no service runs", "not bold dim"
     )
     return LiveFeed(console, title) if console.is_terminal else PlainFeed(console, title)
 
 
-async def _play(pipeline: FeedbackPipeline, feed: Feed, second_s: float) -> None:
+async def _play(pipeline: FeedbackPipeline, feed: Feed[OutcomeEvent], second_s: float) -> None:
     team = asyncio.create_task(SupportTeam(second_s).serve_customers())
     began = time.monotonic()
     try:

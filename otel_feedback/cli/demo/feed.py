@@ -7,38 +7,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.text import Text
 
 from otel_feedback import OutcomeEvent
 from otel_feedback.cli.console import count, dollars, duration, write
+from otel_feedback.cli.demo.showing import Screen, Silent
 from otel_feedback.cli.outcomes import NARROW, Column, Rows, tally
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Feed", "LiveFeed", "PlainFeed", "SilentFeed"]
+__all__ = ["LiveFeed", "PlainFeed"]
 
 AROUND_TABLE = 6
 """Lines of the live view that are not outcomes: title, head, tally, the blank ones, and the cursor's own."""
-
-
-class Feed(Protocol):
-    """Shows outcomes while they arrive."""
-
-    def show(self, events: Sequence[OutcomeEvent], elapsed_s: float) -> None:
-        """Show these events, among which are those of the last call, or later revisions of them."""
-        ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None: ...
 
 
 COLUMNS = (
@@ -52,22 +37,7 @@ COLUMNS = (
 )
 
 
-class SilentFeed:
-    """Shows nothing."""
-
-    def show(self, events: Sequence[OutcomeEvent], elapsed_s: float) -> None:
-        """Nothing: the events are written at the end."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        """Nothing was opened."""
-
-
-class PlainFeed(SilentFeed):
+class PlainFeed(Silent[OutcomeEvent]):
     """Writes each outcome once, as a line of text."""
 
     def __init__(self, console: Console, title: Text) -> None:
@@ -79,34 +49,25 @@ class PlainFeed(SilentFeed):
         write(self._rows.console, self._title, "", self._rows.head())
         return self
 
-    def show(self, events: Sequence[OutcomeEvent], elapsed_s: float) -> None:
-        for event in events:
+    def show(self, so_far: Sequence[OutcomeEvent], at_s: float) -> None:
+        for event in so_far:
             if event.event_id not in self._shown:
                 self._shown.add(event.event_id)
                 write(self._rows.console, self._rows.row(event))
         sys.stdout.flush()
 
 
-class LiveFeed:
+class LiveFeed(Screen):
     """Keeps the newest outcomes in view, as many as the terminal is high."""
 
     def __init__(self, console: Console, title: Text) -> None:
+        super().__init__(console)
         self._rows = Rows(console, COLUMNS)
         self._title = title
-        self._live = Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
 
-    def __enter__(self) -> Self:
-        self._live.__enter__()
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self._live.__exit__(exc_type, exc, tb)
-
-    def show(self, events: Sequence[OutcomeEvent], elapsed_s: float) -> None:
+    def show(self, so_far: Sequence[OutcomeEvent], at_s: float) -> None:
         rows = self._rows
         room = max(3, rows.console.height - AROUND_TABLE)
-        lines = [rows.row(event) for event in events[-room:]]
-        view = Group(self._title, "", rows.head(), *lines, "", tally(events, rows.marks, elapsed_s))
-        self._live.update(view, refresh=True)
+        lines = [rows.row(event) for event in so_far[-room:]]
+        view = Group(self._title, "", rows.head(), *lines, "", tally(so_far, rows.marks, at_s))
+        self.draw(view)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from otel_feedback.cli import env_file
-from otel_feedback.cli.console import open_console
+from otel_feedback.cli.console import CORRECT_IT, failed, open_console
 from otel_feedback.cli.kafka.admin import Admin, check_network, open_admin
 from otel_feedback.cli.kafka.problem import KafkaSetupError, refusal
 from otel_feedback.errors import ConfigError
@@ -109,11 +109,11 @@ def run(
             return _create(console, config, admin, names, partitions, replication_factor, dry_run=dry_run)
     except ConfigError as exc:
         is_ours = exc.variable == "kafka_bootstrap_servers"
-        where = "correct --bootstrap-servers" if is_ours else "correct it in the environment or in .env"
+        where = "correct --bootstrap-servers" if is_ours else CORRECT_IT
         where = "correct it" if exc.variable == "--tenant" else where
-        return _failed(console, str(exc), where)
+        return _failed(str(exc), where)
     except KafkaSetupError as exc:
-        return _failed(console, f"Kafka: {exc.found}", exc.todo)
+        return _failed(f"Kafka: {exc.found}", exc.todo)
 
 
 def _create(
@@ -145,15 +145,15 @@ def _create(
         if created and not dry_run:
             admin.client.wait_for_topics(created, timeout_ms=LEADERS_WAIT_MS)
     except Exception as exc:
-        return _failed(console, f"Kafka: {' '.join(str(exc).split())[:200]}", "look at the broker's log")
+        return _failed(f"Kafka: {' '.join(str(exc).split())[:200]}", "look at the broker's log")
     width = max(map(len, names))
     for name, line in said.items():
         text = Text(f"  {line.symbol} ", line.style).append(f"{name:<{width}}  ", "none").append(line.text, line.style)
         console.print(text, soft_wrap=True)
-    failed = any(line.failed for line in said.values())
-    if failed and replication_factor > len(admin.brokers):
+    has_failed = any(line.failed for line in said.values())
+    if has_failed and replication_factor > len(admin.brokers):
         console.print(Text(f"  this cluster has {len(admin.brokers)} broker(s): --replication-factor can be no more"))
-    return 1 if failed else 0
+    return 1 if has_failed else 0
 
 
 def _say(result: dict[str, Any], wanted: int, there: int, *, dry_run: bool) -> _Said:
@@ -171,7 +171,6 @@ def _partitions(number: int) -> str:
     return "1 partition" if number == 1 else f"{number} partitions"
 
 
-def _failed(console: Console, found: str, todo: str) -> int:
-    console.print(Text("error: ", "bold red").append(found, "none"), soft_wrap=True)
-    console.print(Text(f"  -> {todo}"), soft_wrap=True)
+def _failed(found: str, todo: str) -> int:
+    failed(found, todo)
     return 1

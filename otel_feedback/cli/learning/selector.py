@@ -88,7 +88,10 @@ def reset(file: str, to: str | None) -> int:
         version = max(begun.version, 0 if known is None else known.version) + 1  # versions are not told twice
         return msgspec.structs.replace(begun, version=version, epoch=new_epoch(), learned_from=PROGRAMS)
 
-    if _tried(lambda: StateFile(file).update(anew, discards=True)) is None:
+    if (
+        _tried(lambda: StateFile(file).update(anew, discards=True), "see that it may be written, or name another file")
+        is None
+    ):
         return 1
     known = "nothing" if kept is None else f"{number_of(len(kept.agents), 'agent')} of {to}"
     print(f"{file} begins anew, with {known}")
@@ -97,17 +100,17 @@ def reset(file: str, to: str | None) -> int:
 
 def known_of(file: str) -> State | None:
     """Return what is in a file; None where that is not to be had, which is said on stderr."""
-    state = _tried(StateFile(file).read)
+    state = _tried(StateFile(file).read, "see that it may be read; `otel-feedback selector reset` begins anew")
     if state is None and not Path(file).exists():
         failed(f"there is no {file}", "name the file that an AgentSelector was given: AgentSelector(…, state=FILE)")
     return state
 
 
-def _tried(work: Callable[[], State | None]) -> State | None:
+def _tried(work: Callable[[], State | None], todo: str) -> State | None:
     try:
         return work()
     except StateError as exc:
-        failed(str(exc), "see that it is there and may be read; `otel-feedback selector reset` begins anew")
+        failed(str(exc), todo)
     return None
 
 

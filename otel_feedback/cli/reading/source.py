@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from otel_feedback.cli import env_file
-from otel_feedback.cli.console import failed, number_of, progress_console, remark
+from otel_feedback.cli.console import CORRECT_IT, failed, number_of, progress_console, remark
 from otel_feedback.cli.kafka.admin import check_network, open_admin
 from otel_feedback.cli.kafka.problem import KafkaSetupError
 from otel_feedback.cli.listening import listening
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Source", "SourceUnknownError", "answering", "connected", "opened", "source_of", "tell", "watched"]
 
 Result = TypeVar("Result")
+MORE = "give it more memory or disk, or ask for less: --since, filters"
 LOOK_S = 0.1
 INTERRUPTS = 30
 INTERRUPTED = 130
@@ -219,7 +220,7 @@ def answering(work: Callable[[], int]) -> int:
     try:
         return work()
     except ConfigError as exc:
-        failed(str(exc), "correct it in the environment or in .env")
+        failed(str(exc), CORRECT_IT)
     except SourceUnknownError as exc:
         failed(str(exc), "say where the events are: --from topic, --from STORE_FOLDER, or --from 'outcomes.jsonl*'")
     except KafkaSetupError as exc:
@@ -231,7 +232,9 @@ def answering(work: Callable[[], int]) -> int:
     except Exception as exc:  # of others, of which each has a class
         whose = type(exc).__module__.partition(".")[0].strip("_")
         if whose == "duckdb":
-            failed(f"DuckDB: {str(exc).strip()}", "give it more memory or disk, or ask for less: --since, filters")
+            is_of_a_file = type(exc).__name__ == "IOException"  # DuckDB is not imported where nothing needs it
+            todo = "see that the file may be used, and that its disk has room" if is_of_a_file else MORE
+            failed(f"DuckDB: {str(exc).strip()}", todo)
         elif whose == "kafka":
             failed(f"Kafka: {describe(exc)}", "look at the broker's log; `otel-feedback doctor` looks at permissions")
         else:

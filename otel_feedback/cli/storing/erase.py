@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from otel_feedback.cli import env_file
-from otel_feedback.cli.console import failed, moment, number_of, remark
+from otel_feedback.cli.console import CORRECT_IT, failed, moment, number_of, remark
 from otel_feedback.downstream.store import erasures
 from otel_feedback.downstream.store import manifest as manifests
 from otel_feedback.downstream.store.erasures import Rule
@@ -57,7 +57,7 @@ def run(
         rule = erasures.add(folder, "user_id" if tenant is None else "tenant_id", _an_id(tenant or user), until, now)
         erased = _have_it_obeyed(folder, rule)
     except ConfigError as exc:
-        failed(str(exc), "correct it in the environment, in .env or among the arguments")
+        failed(str(exc), CORRECT_IT)
     except StoreError as exc:
         failed(str(exc), "correct --store or OTEL_FEEDBACK_STORE_DIR; nothing was erased")
     except OSError as exc:

@@ -20,7 +20,7 @@ from rich.live import Live
 from rich.text import Text
 
 from otel_feedback.cli import env_file
-from otel_feedback.cli.console import PlainConsole, failed, number_of, progress_console, size
+from otel_feedback.cli.console import CORRECT_IT, PlainConsole, failed, number_of, progress_console, size
 from otel_feedback.cli.kafka.admin import check_network, open_admin
 from otel_feedback.cli.kafka.problem import KafkaSetupError
 from otel_feedback.downstream.store import manifest as manifests
@@ -71,7 +71,7 @@ def run(
                 manifests.save(folder, Manifest())
             return _follow(folder, settings, source, once=once, as_json=as_json)
     except ConfigError as exc:
-        failed(str(exc), "correct it in the environment, in .env or among the arguments")
+        failed(str(exc), CORRECT_IT)
     except KafkaSetupError as exc:
         failed(f"Kafka: {exc.found}", exc.todo)
     except StoreBusyError as exc:
@@ -97,7 +97,7 @@ def _make_source(logs: Sequence[Path], once: bool, bootstrap_servers: str | None
     if logs:
         for path in logs:
             if once and not path.exists():
-                raise StoreError(f"{path}: there is no such file")
+                raise StoreError(f"there is no {path}: --from takes the file that events are logged to")
             if path.is_dir():
                 raise StoreError(f"{path} is a folder: --from takes the file that events are logged to")
         return lambda positions, stop, say: LogSource(logs, positions, stop, say)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from otel_feedback.cli import env_file
-from otel_feedback.cli.console import failed
+from otel_feedback.cli.console import CORRECT_IT, failed
 from otel_feedback.cli.kafka.admin import check_network
 from otel_feedback.cli.kafka.problem import KafkaSetupError
 from otel_feedback.cli.storing.store import stopped_by_signals
@@ -100,11 +100,7 @@ def _place(given: str | None, variable: str, default: str, name: str) -> Path:
 
 
 def _wrong(exc: ConfigError) -> int:
-    where = (
-        "give another --ttl"
-        if exc.variable == "ttl"
-        else "correct it in the environment, in .env or among the arguments"
-    )
+    where = "give another --ttl" if exc.variable == "ttl" else CORRECT_IT
     failed(str(exc), where)
     return 1
 

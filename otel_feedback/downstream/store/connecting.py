@@ -15,6 +15,8 @@ from otel_feedback.settings.kafka import KafkaConfig
 __all__ = ["CLOSE_MS", "open_consumer"]
 
 CLOSE_MS = 5_000
+CONNECT_MS = 10_000
+"""Nothing interrupts that, and who is told to end has often 30 s: after it, it is tried again."""
 
 
 def open_consumer(config: KafkaConfig, group: str | None) -> Any:
@@ -37,6 +39,7 @@ def open_consumer(config: KafkaConfig, group: str | None) -> Any:
     options: dict[str, Any] = {
         "bootstrap_servers": list(config.bootstrap_servers),
         "client_id": f"{config.client_id}-store",
+        "bootstrap_timeout_ms": CONNECT_MS,
         "group_id": group,
         "enable_auto_commit": False,
         "auto_offset_reset": "none",  # what is not there any more is to be said

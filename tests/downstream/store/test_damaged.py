@@ -35,16 +35,6 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "outcomes.jsonl"
-
-
-@pytest.fixture
-def store(tmp_path: Path, log: Path) -> Store:
-    return Store(tmp_path / "store", "--from", str(log))
-
-
 def filled(store: Store, log: Path, files: int) -> list[Path]:
     """Write so many files, and return them in the order in which they were written."""
     for number in range(files):

@@ -7,21 +7,9 @@ import signal
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-import pytest
-
 from tests.downstream.store.stores import Store, append, ended, ids, line, lines
 from tests.downstream.topics import event
 from tests.support import run_cli
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "outcomes.jsonl"
-
-
-@pytest.fixture
-def store(tmp_path: Path, log: Path) -> Store:
-    return Store(tmp_path / "store", "--from", str(log))
 
 
 def erase(store: Store, *arguments: str) -> int:

@@ -48,16 +48,6 @@ def write(log: Path, *records: OutcomeEvent | Feedback) -> None:
     append(log, "".join(record.to_json() + "\n" for record in records).encode())
 
 
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "outcomes.jsonl"
-
-
-@pytest.fixture
-def store(tmp_path: Path, log: Path) -> Store:
-    return Store(tmp_path / "store", "--from", str(log))
-
-
 def ids(store: Store) -> list[str]:
     return sorted(row[0] for row in store.select("coalesce(event_id, run_id)", "feedback"))
 

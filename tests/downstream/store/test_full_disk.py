@@ -18,11 +18,8 @@ from tests.support import run_cli
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    made = SmallDisk(tmp_path / "disk")
-    made.path.mkdir()
-    made.mount()
-    yield made
-    made.unmount()
+    with SmallDisk(tmp_path / "disk") as made:
+        yield made
 
 
 def test_a_full_disk_is_said_and_waited_out(disk: SmallDisk, tmp_path: Path) -> None:

@@ -22,16 +22,6 @@ from tests.support import run_cli
 NOW = datetime.now(timezone.utc)
 
 
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "outcomes.jsonl"
-
-
-@pytest.fixture
-def store(tmp_path: Path, log: Path) -> Store:
-    return Store(tmp_path / "store", "--from", str(log))
-
-
 def of_day(number: int, days_ago: float, **fields: Any) -> bytes:
     return line(event(number, end_time=NOW - timedelta(days=days_ago), timestamp=NOW, **fields))
 

@@ -14,16 +14,7 @@ from otel_feedback.exporters.log_file import LogFile
 from tests.downstream.store.stores import Store, append, ended, ids, line, lines
 from tests.downstream.topics import event
 from tests.stack.waiting import wait_until
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "outcomes.jsonl"
-
-
-@pytest.fixture
-def store(tmp_path: Path, log: Path) -> Store:
-    return Store(tmp_path / "store", "--from", str(log))
+from tests.support import run_cli
 
 
 def renamed(log: Path) -> None:
@@ -175,6 +166,12 @@ def test_logging_handlers_of_python_are_followed(log: Path, store: Store) -> Non
     handler.close()
     store.once()
     assert store.ids() == ids(range(60))
+
+
+def test_a_log_that_is_not_there_has_nothing_to_read_once(log: Path, store: Store) -> None:
+    done = run_cli("store", "--store", str(store.path), "--from", str(log), "--once")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: there is no {log}: --from takes the file that events are logged to\n")
 
 
 def test_a_log_that_is_not_there_yet_is_waited_for(log: Path, store: Store) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import duckdb
 import msgspec
-import pytest
 
 from otel_feedback import OutcomeEvent
 from otel_feedback.downstream.store import manifest as manifests
@@ -18,16 +17,6 @@ from tests.downstream.tables import made
 from tests.support import run_cli
 
 EVERY = "event_id, revision, own_tokens, own_cost, status, event_time"
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "outcomes.jsonl"
-
-
-@pytest.fixture
-def store(tmp_path: Path, log: Path) -> Store:
-    return Store(tmp_path / "store", "--from", str(log))
 
 
 def require_right(store: Store, records: list[OutcomeEvent]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,18 @@ def topic(kafka_broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch) -> Topic:
 @pytest.fixture
 def store(topic: Topic, tmp_path: Path) -> Store:
     return Store.of(topic, tmp_path / "store")
+
+
+def test_told_to_end_while_a_broker_says_nothing_it_ends_in_time(tmp_path: Path) -> None:
+    """Who tells it, an orchestrator of containers for one, waits 30 s before it kills."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        store = Store(tmp_path / "store", KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{silent.getsockname()[1]}")
+        writer = store.follow()
+        silent.accept()  # it is connecting
+        told_s = time.monotonic()
+        code, _, said = ended(writer, signal.SIGTERM)
+    assert (code, "Traceback" in said) == (0, False)
+    assert time.monotonic() - told_s < 25  # a busy machine does not make it longer: it waits for an answer
 
 
 def produce(topic: Topic, *values: bytes, **headers: str) -> None:

@@ -169,6 +169,8 @@ def test_what_it_does_not_begin_with(
     assert done.returncode == 1
     assert found in done.stderr
     assert len(done.stderr.splitlines()) == 2, "what is wrong, and what to do"
+    if "--port" in arguments:
+        assert done.stderr.splitlines()[1].endswith("among the arguments")
 
 
 @pytest.mark.brief

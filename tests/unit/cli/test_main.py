@@ -10,7 +10,7 @@ import pytest
 
 import otel_feedback
 from otel_feedback.cli.main import main
-from tests.support import environment, run_cli
+from tests.support import environment, run_cli, run_python
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,6 +54,23 @@ def test_arguments_that_cannot_be_used(arguments: list[str], message: str, capsy
     assert message in capsys.readouterr().err
 
 
+def test_ctrl_c_before_the_command_is_known_ends_it_without_a_word() -> None:
+    program = """
+import os, signal, sys
+from otel_feedback.cli.main import main
+
+class Interrupting:
+    def find_spec(self, name, path, target=None):
+        if name == "otel_feedback.cli.parser":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+sys.exit(main(["stats"]))
+"""
+    done = run_python(program)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_help_and_version_import_neither_rich_nor_kafka_nor_the_sdk() -> None:
     """Each command brings what it needs; asking what there is must not."""
     program = (
@@ -73,7 +90,7 @@ def test_the_installed_script_and_the_module_are_the_same_command() -> None:
     assert (done.returncode, done.stdout) == (0, f"otel-feedback {otel_feedback.__version__}\n")
 
 
-@pytest.mark.parametrize("command", [["demo"], ["doctor"], ["topics"], ["journal", "inspect"]])
+@pytest.mark.parametrize("command", [["demo"], ["doctor"], ["schema", "json"], ["journal", "inspect"]])
 @pytest.mark.parametrize(("stdout", "why"), [("/dev/full", "No space left on device"), ("&-", "it is closed")])
 def test_where_nothing_can_be_written_one_line_says_so(
     command: list[str], stdout: str, why: str, tmp_path: Path

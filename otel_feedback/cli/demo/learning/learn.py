@@ -27,10 +27,11 @@ import otel_feedback as feedback
 from otel_feedback import FeedbackPipeline
 from otel_feedback.cli.console import open_console, write, write_whole
 from otel_feedback.cli.demo.demo import INTERRUPTED, configure
-from otel_feedback.cli.demo.learning.feed import LiveShares, PlainShares, SharesFeed, SilentShares
-from otel_feedback.cli.demo.learning.help_desk import LENGTH_S, HelpDesk
+from otel_feedback.cli.demo.learning.feed import LiveShares, PlainShares
+from otel_feedback.cli.demo.learning.help_desk import LENGTH_S, Decision, HelpDesk
 from otel_feedback.cli.demo.learning.report import commands_on, write_report
 from otel_feedback.cli.demo.learning.shares import told_of
+from otel_feedback.cli.demo.showing import Feed, Silent
 from otel_feedback.cli.reading.source import LOG, Source, answering
 from otel_feedback.settings.ui import get_ui_settings
 
@@ -136,13 +137,13 @@ class _Day:
             self._summarize(interrupted=True)
         return 0
 
-    def _feed(self) -> SharesFeed:
+    def _feed(self) -> Feed[Decision]:
         if self._as_json:
-            return SilentShares()
+            return Silent()
         title = Text("otel-feedback demo --learn", "bold").append("  a selector chooses the agent", "not bold dim")
         return LiveShares(self._console, title) if self._console.is_terminal else PlainShares(self._console, title)
 
-    async def _play(self, feed: SharesFeed) -> None:
+    async def _play(self, feed: Feed[Decision]) -> None:
         desk = asyncio.create_task(self._desk.serve())
         try:
             while not desk.done() and not self._ended.is_set():

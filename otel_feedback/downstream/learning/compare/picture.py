@@ -101,7 +101,8 @@ def _of_two(
 
 
 def _latest(parts: Sequence[Counted], until: datetime) -> Counted | None:
-    return max((one for one in parts if one.until <= until), key=lambda one: one.until, default=None)
+    # of several at one moment that with all that came then
+    return max((one for one in parts if one.until <= until), key=lambda one: (one.until, one.actions), default=None)
 
 
 def _point(

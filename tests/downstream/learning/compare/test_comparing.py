@@ -367,6 +367,20 @@ def test_each_point_of_the_picture_is_what_one_saw_then(tmp_path: Path) -> None:
             ]
 
 
+def test_of_actions_that_end_at_one_moment_the_picture_shows_what_all_of_them_come_to(tmp_path: Path) -> None:
+    events = [event for event in mixed() if event.action_type == "answer"]
+    at = events[0].timestamp
+    path = write(tmp_path / "log.jsonl", [changed(event, timestamp=at, end_time=at) for event in events])
+    with open_log([path]) as tables:
+        (action,) = picture(tables, QUESTION, Selection(), points=7)["actions"]
+    with open_log([path]) as tables:
+        (expected,) = metric(compare(tables, QUESTION, Selection()), "success").differences
+    (point,) = action["metrics"]["success"]["differences"]["b"]
+    assert (point["estimate"], point["low"], point["high"]) == pytest.approx(
+        (expected.estimate, expected.low, expected.high)
+    )
+
+
 def _moment(text: str) -> Any:
     from datetime import datetime
 

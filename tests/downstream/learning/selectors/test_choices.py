@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import random
 import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -17,44 +15,29 @@ from otel_feedback import Feedback, OutcomeEvent, OutcomeStatus, Reward
 from otel_feedback.downstream.learning.selectors.choices import COLUMNS, choices, of_policy
 from otel_feedback.downstream.tables.opening import open_log
 from otel_feedback.downstream.tables.tables import Tables
-from tests.downstream.learning.selectors.test_learning import latest
+from tests.downstream.learning.selectors.decisions import BEGIN, LENGTH, Chosen, decided, latest
 
-BEGIN = datetime(2026, 3, 2, 9, 0, tzinfo=timezone.utc)
-END = BEGIN + timedelta(hours=3)
+END = BEGIN + LENGTH
 OBJECTIVE = Reward(cost_weight=3.0, latency_weight=0.02)
 STEP_S = 600
 POLICIES = {"thompson": ("planner", "writer", "ghost"), "by hand": ("planner", "o'Neill")}
 Key = tuple[str, tuple[str, ...]]
 
 
-def made(number: int = 900, seed: int = 2) -> list[OutcomeEvent]:
-    """Decisions of two policies, one of which has versions; revisions, some under way, and actions that nobody chose for."""
-    lot = random.Random(seed)
-    events: list[OutcomeEvent] = []
-    for place in range(number):
-        at = BEGIN + timedelta(hours=3) * place / number
-        policy = lot.choice([*POLICIES, None])
-        candidates = list(POLICIES.get(policy or "", ()))
-        lot.shuffle(candidates)
-        name = lot.choice([one for one in candidates if one != "ghost"] or ["other"])
-        version = f"{policy}:{place}+{place % 3}" if policy == "thompson" and place % 2 else f"{policy}:{place}"
-        event = OutcomeEvent(
-            event_id=f"{place:032x}-{place:016x}", action_type="answer", agent_name=name, timestamp=at, end_time=at,
-            status=lot.choice([*[OutcomeStatus.SUCCESS] * 5, *OutcomeStatus]),
-            quality_score=lot.choice([None, lot.random()]), cost_estimate=lot.choice([None, lot.uniform(0, 0.1)]),
-            latency_ms=lot.choice([None, lot.uniform(0, 9_000)]), duration_ms=lot.uniform(0, 5_000),
-            choice_candidates=tuple(candidates), choice_policy=None if policy is None else version if policy == "thompson" else policy,
-            choice_propensity=None if policy is None else lot.choice([None, lot.uniform(0.05, 1.0)]),
-        )  # fmt: skip
-        events.append(event)
-        if lot.random() < 0.1:
-            changed = {**event.to_dict(), "revision": 2, "cost_estimate": 0.2}
-            events.append(OutcomeEvent.from_json(json.dumps(changed)))
-    lot.shuffle(events)
-    return events
+def _chosen(lot: random.Random, place: int) -> Chosen:
+    """One of two policies, one of which has versions, or nobody, decides."""
+    policy = lot.choice([*POLICIES, None])
+    if policy is None:
+        return Chosen("other")
+    candidates = list(POLICIES[policy])
+    lot.shuffle(candidates)
+    name = lot.choice([one for one in candidates if one != "ghost"])
+    version = f"{policy}:{place}+{place % 3}" if place % 2 else f"{policy}:{place}"
+    propensity = lot.choice([None, lot.uniform(0.05, 1.0)])
+    return Chosen(name, tuple(candidates), version if policy == "thompson" else policy, propensity)
 
 
-EVENTS = made()
+EVENTS = decided(900, 2, _chosen)
 RATED = {event.event_id: 0.25 for event in latest(EVENTS)[::7]}
 
 

@@ -16,6 +16,7 @@ from otel_feedback import AgentSelector, OutcomeEvent, OutcomeStatus, Reward
 from otel_feedback.learning.selector.state import FOLLOWER, State, StateFile
 from tests.downstream.tables.test_opening import StoreFolder
 from tests.downstream.topics import Topic
+from tests.fault.small_disk import SmallDisk
 from tests.pace import Patience
 from tests.stack.kafka import KafkaBroker
 from tests.support import environment, run_cli
@@ -97,6 +98,17 @@ def test_a_harmed_file_is_named_and_can_be_begun_anew(path: Path) -> None:
     assert state_in(path).agents == {}
     done = run_cli("selector", "show", "no-such.json")
     assert "there is no no-such.json" in done.stderr
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with SmallDisk(tmp_path / "disk") as disk:
+        disk.fill()
+        done = run_cli("selector", "reset", str(disk.path / "selector.json"))
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"error: {disk.path}/selector.json cannot be written: No space left on device",
+        "  -> see that it may be written, or name another file",
+    ]
 
 
 def test_it_learns_from_what_there_is_and_programs_go_on_from_there(tmp_path: Path) -> None:

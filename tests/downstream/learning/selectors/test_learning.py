@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import random
-from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta, timezone
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,48 +15,22 @@ from otel_feedback.downstream.tables.opening import open_log
 from otel_feedback.downstream.tables.selection import Selection
 from otel_feedback.downstream.tables.tables import Tables
 from otel_feedback.learning.selector.beliefs import Beliefs
+from tests.downstream.learning.selectors.decisions import BEGIN, LENGTH, Chosen, decided, latest
 
-BEGIN = datetime(2026, 3, 2, 9, 0, tzinfo=timezone.utc)
-NOW = BEGIN + timedelta(hours=3)
+NOW = BEGIN + LENGTH
 OBJECTIVE = Reward(cost_weight=3.0, latency_weight=0.02)
 HALF_LIFE_S = 1_800.0
 
 
-def made(number: int = 600, seed: int = 1) -> list[OutcomeEvent]:
-    """Events of two agents that were chosen and one that could have been, of one that was not; revisions, and some under way."""
-    lot = random.Random(seed)
-    events: list[OutcomeEvent] = []
-    for place in range(number):
-        at = BEGIN + timedelta(hours=3) * place / number
-        name = lot.choice(["planner", "planner", "writer", "other"])
-        is_chosen = name != "other"
-        event = OutcomeEvent(
-            event_id=f"{place:032x}-{place:016x}", action_type="answer", agent_name=name, timestamp=at, end_time=at,
-            status=lot.choice([*[OutcomeStatus.SUCCESS] * 5, *OutcomeStatus]),
-            quality_score=lot.choice([None, lot.random()]), cost_estimate=lot.choice([None, lot.uniform(0, 0.1)]),
-            latency_ms=lot.choice([None, lot.uniform(0, 9_000)]), duration_ms=lot.uniform(0, 5_000),
-            choice_candidates=("ghost", "planner", "writer") if is_chosen else (),
-            choice_policy="thompson:3" if is_chosen else None, choice_propensity=0.5 if is_chosen else None,
-        )  # fmt: skip
-        events.append(event)
-        if lot.random() < 0.1:
-            changed = {**event.to_dict(), "revision": 2, "cost_estimate": 0.2}
-            events.append(OutcomeEvent.from_json(json.dumps(changed)))
-    lot.shuffle(events)
-    return events
-
-
-def latest(events: Sequence[OutcomeEvent]) -> list[OutcomeEvent]:
-    found: dict[str, OutcomeEvent] = {}
-    for event in events:
-        if event.event_id not in found or event.revision > found[event.event_id].revision:
-            found[event.event_id] = event
-    return list(found.values())
+def _chosen(lot: random.Random, place: int) -> Chosen:
+    """Two agents are chosen, one could have been, and of one nobody decides."""
+    name = lot.choice(["planner", "planner", "writer", "other"])
+    return Chosen(name) if name == "other" else Chosen(name, ("ghost", "planner", "writer"), "thompson:3", 0.5)
 
 
 @pytest.fixture(scope="module")
 def events() -> list[OutcomeEvent]:
-    return made()
+    return decided(600, 1, _chosen)
 
 
 @pytest.fixture(scope="module")

@@ -38,8 +38,8 @@ def test_the_outcome_topic_and_those_beside_it_are_named_by_the_setting() -> Non
 )  # fmt: skip
 def test_what_is_wrong_and_what_to_do(tmp_path: Path, variables: dict[str, str], found: str, todo: str) -> None:
     done = run_cli("topics", variables=variables, folder=tmp_path)
-    assert (done.returncode, done.stderr) == (1, "")
-    error, advice = done.stdout.splitlines()
+    assert (done.returncode, done.stdout) == (1, "")
+    error, advice = done.stderr.splitlines()
     assert error.startswith("error: ")
     assert found in error
     assert advice.startswith("  -> ")
@@ -53,10 +53,10 @@ def test_something_that_listens_and_never_answers(tmp_path: Path) -> None:
         done = run_cli("topics", "--bootstrap-servers", address, folder=tmp_path)
         assert time.monotonic() - began < 10 * slowness()
     assert done.returncode == 1
-    assert "does not answer" in done.stdout
-    assert (done.stderr, "Traceback" in done.stdout) == ("", False)
+    assert "does not answer" in done.stderr
+    assert (done.stdout, "Traceback" in done.stderr) == ("", False)
 
 
 def test_an_option_that_cannot_be_used_is_what_has_to_be_corrected(tmp_path: Path) -> None:
     done = run_cli("topics", "--bootstrap-servers", "here", folder=tmp_path)
-    assert done.stdout.splitlines()[1] == "  -> correct --bootstrap-servers"
+    assert done.stderr.splitlines()[1] == "  -> correct --bootstrap-servers"

@@ -14,6 +14,7 @@ from otel_feedback.cli.reading.selection import selection_of
 from otel_feedback.downstream.tables.opening import open_log
 from otel_feedback.downstream.tables.selection import Selection
 from tests.downstream.tables import made
+from tests.support import run_cli
 
 
 def selection(*arguments: str) -> Selection:
@@ -93,3 +94,14 @@ def test_a_period_that_ends_before_it_begins_is_refused(capsys: pytest.CaptureFi
         main(["stats", "--since", "1h", "--until", "2h"])
     assert exited.value.code == 2
     assert "is not before --until" in capsys.readouterr().err
+
+
+def test_a_file_that_a_question_cannot_write_is_what_has_to_be_mended(tmp_path: Path) -> None:
+    log = tmp_path / "outcomes.jsonl"
+    log.touch()
+    asked = f"COPY (SELECT event_id FROM outcomes) TO '{tmp_path}/nowhere/events.csv'"
+    done = run_cli("sql", asked, "--from", str(log))
+    assert done.returncode == 1
+    error, *_, todo = done.stderr.splitlines()
+    assert f"{tmp_path}/nowhere/events.csv" in error
+    assert todo == "  -> see that the file may be used, and that its disk has room"

@@ -73,6 +73,20 @@ export function withFilter(params, field, value) {
   return changed;
 }
 
+/** A query in which this has one value; none where it is empty. */
+export function withOnly(params, name, value) {
+  const changed = new URLSearchParams(params);
+  if (value === "") changed.delete(name);
+  else changed.set(name, value);
+  return changed;
+}
+
+/** The same of this time alone, in seconds. */
+export function between(params, from_s, to_s) {
+  const iso = (seconds) => new Date(Math.round(seconds * 1e3)).toISOString();
+  return withOnly(withOnly(params, "since", iso(from_s)), "until", iso(to_s));
+}
+
 export function withoutFilter(params, field, value) {
   const changed = new URLSearchParams();
   for (const [name, each] of params) if (!(name === field && (value === undefined || each === value))) changed.append(name, each);

@@ -1,9 +1,9 @@
 // Estimates with their intervals as actions came, by uPlot: a line in a band for each variant. What stands under the pointer, else
 // the newest, is a legend of text.
 
-import { all, token } from "./charts.js";
 import { fill, h } from "./dom.js";
 import * as format from "./format.js";
+import { alone, aloneIn, AXIS, key, Plot, token, WHOLE } from "./plots.js";
 
 const EARLY = 0.2; // of the points: where intervals are so wide that nothing else would be seen
 const ROOM = 0.08;
@@ -14,50 +14,29 @@ const ROOM = 0.08;
  * lines: [{key, label, colour: a custom property of the style sheet, estimate, low, high}], values by place in `actions`, which counts
  * those so far, as `until` has the moments in ms; null is not known. `show` formats a value; `zero` draws where nothing differs.
  */
-export class Bands {
+export class Bands extends Plot {
   constructor({ title, note, height, show, zero = false }) {
-    Object.assign(this, { title, height, show, zero });
-    this.plot = null;
-    this.legend = h("ul", { class: "legend" });
-    this.place = h("div", { class: "plot", role: "img" });
-    this.element = h("figure", { class: "chart" }, h("figcaption", {}, h("h3", {}, title, " ", h("span", { class: "muted" }, note)), this.legend), this.place);
-    this.sizes = new ResizeObserver(() => this.#size());
-    this.sizes.observe(this.place);
-    all.add(this);
+    super({ title, note, height });
+    Object.assign(this, { show, zero });
   }
 
   set({ actions, until, lines }) {
     Object.assign(this, { actions, until, lines });
-    const data = [actions, ...lines.flatMap((one) => [one.low, one.high, one.estimate])];
-    const shape = lines.map((one) => one.key).join("\n");
-    if (this.plot && shape !== this.shape) this.#drop();
-    this.shape = shape;
-    if (this.plot) this.plot.setData(data);
-    else this.plot = new globalThis.uPlot(this.#options(), data, this.place);
+    const words = lines.map((one) => `${one.label} ${this.#words(one, actions.length - 1)}`);
+    this.draw([actions, ...lines.flatMap((one) => [one.low, one.high, one.estimate])], lines.map((one) => one.key), words);
     this.#read(null);
-    this.place.setAttribute("aria-label", `${this.title}: ${lines.map((one) => `${one.label} ${this.#words(one, actions.length - 1)}`).join(", ")}`);
-  }
-
-  dispose() {
-    this.sizes.disconnect();
-    this.#drop();
-    all.delete(this);
-  }
-
-  #drop() {
-    this.plot?.destroy();
-    this.plot = null;
-  }
-
-  #size() {
-    const width = Math.floor(this.place.clientWidth);
-    if (this.plot && width && width !== this.plot.width) this.plot.setSize({ width, height: this.height });
   }
 
   #words(one, place) {
     const [estimate, low, high] = [one.estimate[place], one.low[place], one.high[place]];
     if (estimate === null || estimate === undefined) return format.UNKNOWN;
     return low === null ? this.show(estimate) : `${this.show(estimate)} (${this.show(low)} to ${this.show(high)})`;
+  }
+
+  /** One point stands in the middle; of its own accord uPlot would put it beside twice as many. */
+  #actions() {
+    const [first, last] = [this.actions[0], this.actions.at(-1)];
+    return first === last ? [first - 1, first + 1] : [first, last];
   }
 
   #range() {
@@ -70,25 +49,20 @@ export class Bands {
     return [low - room, high + room];
   }
 
-  #options() {
-    const axis = {
-      stroke: () => token("--muted"), font: "11px Inter, system-ui, sans-serif",
-      grid: { stroke: () => token("--line"), width: 1 }, ticks: { show: false },
-    };
+  options() {
     const edge = { stroke: null, width: 0, points: { show: false } };
     return {
-      width: Math.max(120, Math.floor(this.place.clientWidth)), height: this.height, legend: { show: false }, padding: [8, 20, 0, 0],
       cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
-      scales: { x: { time: false, range: (_plot, low, high) => [low, Math.max(high, low + 1)] }, y: { range: () => this.#range() } },
+      scales: { x: { time: false, range: () => this.#actions() }, y: { range: () => this.#range() } },
       axes: [
-        { ...axis, size: 28, space: 64, grid: { show: false }, values: (_plot, splits) => splits.map(format.count) },
-        { ...axis, size: 62, space: 34, values: (_plot, splits) => splits.map((value) => this.show(value)) },
+        { ...AXIS, size: 28, space: 64, incrs: WHOLE, grid: { show: false }, values: (_plot, splits) => splits.map(format.count) },
+        { ...AXIS, size: 62, space: 34, values: (_plot, splits) => splits.map((value) => this.show(value)) },
       ],
       series: [{}, ...this.lines.flatMap((one) => [edge, edge, {
-        stroke: () => token(one.colour), width: 1.75, spanGaps: true, points: { show: false },
+        stroke: () => token(one.colour), width: 1.75, spanGaps: true, points: { ...alone, fill: () => token(one.colour) },
       }])],
       bands: this.lines.map((one, place) => ({ series: [3 * place + 2, 3 * place + 1], fill: () => token(one.colour, 18) })),
-      hooks: { setCursor: [(plot) => this.#read(plot.cursor.idx)], drawAxes: [(plot) => this.zero && nothing(plot)] },
+      hooks: { setCursor: [(plot) => this.#read(plot.cursor.idx)], drawAxes: [(plot) => this.zero && nothing(plot)], draw: [(plot) => this.lines.forEach((one) => intervals(plot, one))] },
     };
   }
 
@@ -96,20 +70,33 @@ export class Bands {
     const known = place !== null && place !== undefined && this.actions[place] !== undefined;
     const at = known ? place : this.actions.length - 1;
     fill(this.legend, h("li", { class: "muted" }, format.plural(this.actions[at], "action"), known && `, ${format.time(this.until[at])}`), this.lines.map((one) =>
-      h("li", {}, h("span", { class: "key", style: { "--key": `var(${one.colour})` } }), h("bdi", {}, one.label), h("b", {}, this.#words(one, at)))));
+      h("li", {}, key(one.colour), h("bdi", {}, one.label), h("b", {}, this.#words(one, at)))));
   }
 }
 
 /** A line where there is no difference. */
 function nothing(plot) {
   const at = Math.round(plot.valToPos(0, "y", true));
+  line(plot, [plot.bbox.left, at], [plot.bbox.left + plot.bbox.width, at], "--muted", [4, 4]);
+}
+
+/** The interval of an estimate with none beside it, of which there would be no band. */
+function intervals(plot, { estimate, low, high, colour }) {
+  for (const place of aloneIn(estimate)) {
+    if (low[place] === null || low[place] === undefined) continue;
+    const at = Math.round(plot.valToPos(plot.data[0][place], "x", true)) + 0.5; // on pixels, not between them
+    line(plot, [at, plot.valToPos(low[place], "y", true)], [at, plot.valToPos(high[place], "y", true)], colour);
+  }
+}
+
+function line(plot, from, to, colour, dash = []) {
   plot.ctx.save();
-  plot.ctx.strokeStyle = token("--muted");
+  plot.ctx.strokeStyle = token(colour);
   plot.ctx.lineWidth = 1;
-  plot.ctx.setLineDash([4, 4]);
+  plot.ctx.setLineDash(dash);
   plot.ctx.beginPath();
-  plot.ctx.moveTo(plot.bbox.left, at);
-  plot.ctx.lineTo(plot.bbox.left + plot.bbox.width, at);
+  plot.ctx.moveTo(...from);
+  plot.ctx.lineTo(...to);
   plot.ctx.stroke();
   plot.ctx.restore();
 }

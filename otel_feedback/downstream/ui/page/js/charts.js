@@ -2,27 +2,11 @@
 // Dragging over a picture chooses that time.
 
 import { fill, h } from "./dom.js";
+import { alone, AXIS, key, Plot, token, WHOLE } from "./plots.js";
 
-const WHOLE = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat(); // there is no half of an action
-const HIDDEN_LEGEND = { show: false };
-/** All pictures that are shown: {plot}. */
-export const all = new Set();
 const dayFormat = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 const clockFormat = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const secondFormat = new Intl.DateTimeFormat("en-GB", { minute: "2-digit", second: "2-digit" });
-
-const probe = document.body.appendChild(h("span", { hidden: true }));
-
-/** A colour of the style sheet as a canvas takes it, in light or dark; of less than all of it one sees through. */
-export function token(name, percent = 100) {
-  probe.style.setProperty("color", percent === 100 ? `var(${name})` : `color-mix(in srgb, var(${name}) ${percent}%, transparent)`);
-  return getComputedStyle(probe).color;
-}
-
-/** Colours have changed: draw all pictures anew. */
-export function redraw() {
-  for (const chart of all) chart.plot?.redraw(false, true);
-}
 
 function moments(_plot, splits, _axis, _space, step) {
   let day = null;
@@ -42,18 +26,10 @@ function moments(_plot, splits, _axis, _space, step) {
  * series: [{key, label, colour: a custom property of the style sheet, values, mark: an element or null, total, show: for
  * its own values}], the lowest first where stacked. `isWhole`: it counts. `show` formats a value, `t` is in seconds, `chosen(from_s, to_s)` is told of a drag.
  */
-export class Chart {
+export class Chart extends Plot {
   constructor({ title, note, height, stacked = false, isWhole = false, show, chosen, sync }) {
-    Object.assign(this, { height, stacked, isWhole, show, chosen, sync, title });
-    this.plot = null;
-    this.legend = h("ul", { class: "legend" });
-    this.place = h("div", { class: "plot", role: "img" });
-    this.note = h("span", { class: "muted" }, note ?? "");
-    this.element = h("figure", { class: "chart" },
-      h("figcaption", {}, h("h3", {}, title, " ", this.note), this.legend), this.place);
-    this.sizes = new ResizeObserver(() => this.#size());
-    this.sizes.observe(this.place);
-    all.add(this);
+    super({ title, note, height });
+    Object.assign(this, { stacked, isWhole, show, chosen, sync });
   }
 
   /** Show these; the picture is made anew only where the series are others. */
@@ -64,52 +40,25 @@ export class Chart {
     if (note !== undefined) this.note.textContent = note;
     const sums = this.stacked ? stack(series) : series.map((one) => one.values);
     const drawn = this.stacked ? sums.slice().reverse() : sums; // the tallest first, the lower ones over it
-    const shape = series.map((one) => one.key).join("\n");
-    if (this.plot && shape !== this.shape) this.#drop();
-    this.shape = shape;
-    if (this.plot) this.plot.setData([t, ...drawn]);
-    else if (t.length) this.plot = new globalThis.uPlot(this.#options(), [t, ...drawn], this.place);
+    this.draw([t, ...drawn], series.map((one) => one.key), series.map((one) => `${one.label} ${one.total}`));
     this.#read(null);
-    this.place.setAttribute("aria-label", `${this.title}: ${series.map((one) => `${one.label} ${one.total}`).join(", ")}`);
   }
 
-  dispose() {
-    this.sizes.disconnect();
-    this.#drop();
-    all.delete(this);
-  }
-
-  #drop() {
-    this.plot?.destroy();
-    this.plot = null;
-  }
-
-  #size() {
-    const width = Math.floor(this.place.clientWidth);
-    if (this.plot && width && width !== this.plot.width) this.plot.setSize({ width, height: this.height });
-  }
-
-  #options() {
+  options() {
     const ordered = this.stacked ? this.series.slice().reverse() : this.series;
     const bars = globalThis.uPlot.paths.bars({ size: [0.82, 36], align: 1 });
-    const axis = {
-      stroke: () => token("--muted"), font: "11px Inter, system-ui, sans-serif",
-      grid: { stroke: () => token("--line"), width: 1 }, ticks: { show: false },
-    };
     return {
-      width: Math.max(120, Math.floor(this.place.clientWidth)), height: this.height, legend: HIDDEN_LEGEND,
-      padding: [8, 20, 0, 0],
       cursor: {
         y: false, points: { show: !this.stacked, size: 6 }, drag: { x: true, y: false, setScale: false },
         ...(this.sync && { sync: { key: this.sync } }),
       },
       scales: {
-        x: { range: (_plot, low, high) => [low, high + this.step] },
+        x: { range: () => [this.t[0], this.t.at(-1) + this.step] }, // of its own accord uPlot gives one moment years
         y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.08 : 1] },
       },
       axes: [
-        { ...axis, values: moments, space: 64, size: 28, grid: { show: false } },
-        { ...axis, size: 52, space: 34, ...(this.isWhole && { incrs: WHOLE }), values: (_plot, splits) => splits.map((value) => this.show(value)) },
+        { ...AXIS, values: moments, space: 64, size: 28, grid: { show: false } },
+        { ...AXIS, size: 52, space: 34, ...(this.isWhole && { incrs: WHOLE }), values: (_plot, splits) => splits.map((value) => this.show(value)) },
       ],
       series: [{}, ...ordered.map((one) => this.#drawn(one, bars))],
       hooks: {
@@ -122,7 +71,7 @@ export class Chart {
   #drawn(one, bars) {
     const colour = () => token(one.colour);
     if (this.stacked) return { stroke: colour, fill: one.hollow ? () => token("--surface") : colour, width: one.hollow ? 1.5 : 0, paths: bars, points: { show: false } };
-    return { stroke: colour, width: one.thin ? 1 : 1.75, points: { show: true, size: 4, fill: colour, filter: alone }, spanGaps: false };
+    return { stroke: colour, width: one.thin ? 1 : 1.75, points: { ...alone, fill: colour }, spanGaps: false };
   }
 
   #select(plot) {
@@ -136,19 +85,13 @@ export class Chart {
   #read(place) {
     const known = place !== null && place !== undefined;
     fill(this.legend, this.series.map((one) =>
-      h("li", {}, one.mark ? one.mark() : h("span", { class: "key", style: { "--key": `var(${one.colour})` } }),
+      h("li", {}, one.mark ? one.mark() : key(one.colour),
         h("span", {}, one.label), h("b", {}, known ? (one.show ?? this.show)(one.values[place]) : one.total))));
     if (known && this.t[place] !== undefined) {
       const at = new Date(this.t[place] * 1e3);
       this.legend.prepend(h("li", { class: "muted" }, this.step >= 86_400 ? dayFormat.format(at) : `${dayFormat.format(at)} ${clockFormat.format(at)}`));
     }
   }
-}
-
-/** Values with none beside them, of which there would be no line. */
-function alone(plot, number, isShown) {
-  const values = plot.data[number];
-  return isShown ? values.flatMap((value, place) => (value != null && values[place - 1] == null && values[place + 1] == null ? [place] : [])) : null;
 }
 
 function stack(series) {

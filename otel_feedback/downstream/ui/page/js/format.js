@@ -77,4 +77,7 @@ export function ago(ms, now = Date.now()) {
   return seconds < 172_800 ? `${Math.floor(seconds / 3_600)} h ago` : `${Math.floor(seconds / 86_400)} days ago`;
 }
 
+/** A name as it stands in a legend. */
+export const short = (name, most = 28) => (name.length > most ? `${name.slice(0, most - 1)}…` : name);
+
 export const plural = (n, one, many = `${one}s`) => `${exact(n)} ${n === 1 ? one : many}`;

@@ -2,13 +2,13 @@
 
 import { filtersOf, query, read, viewPath, VIEWS } from "./address.js";
 import { ask, Live } from "./api.js";
-import { redraw } from "./charts.js";
 import { announce, fill, h } from "./dom.js";
 import { Filters } from "./filters.js";
 import * as format from "./format.js";
 import { themeSign, themeWords, turnTheme } from "./keeping.js";
 import { listen } from "./keyboard.js";
 import { notice, trouble } from "./parts.js";
+import { redraw } from "./plots.js";
 import * as alerts from "./views/alerts.js";
 import * as choices from "./views/choices.js";
 import * as cost from "./views/cost.js";

@@ -92,4 +92,13 @@ export async function into(place, what, work, signal) {
   }
 }
 
+/** A view of one answer: it stands below a heading, and is asked for again where the stream was away, and from time to time. */
+export function answered(main, heading, what, work, signal) {
+  const place = h("div");
+  fill(main, heading, place);
+  const again = () => into(place, what, work, signal);
+  again();
+  return { back: again, again };
+}
+
 export const tokens = (value) => h("span", {}, count(value), value === null || value === undefined ? null : h("span", { class: "unit" }, " tok"));

@@ -2,20 +2,17 @@
 
 import { filtersOf, query, runPath, withFilter } from "../address.js";
 import { ask } from "../api.js";
-import { fill, h, said } from "../dom.js";
+import { h, said } from "../dom.js";
 import * as format from "../format.js";
-import { into, notice, panel, sentence, table } from "../parts.js";
+import { answered, notice, panel, sentence, table } from "../parts.js";
 import { pill } from "../status.js";
 
 const MEANING = { firing: "failure", flapping: "partial", resolved: "success", expired: "cancelled" };
 
 export function show(main, ctx) {
   const filters = filtersOf(ctx.params);
-  const place = h("div");
-  fill(main, h("h1", {}, "Alerts"), place);
-  const again = () => into(place, "alerts", async () => drawn(await ask("/api/alerts", filters, ctx.signal), filters), ctx.signal);
-  again();
-  return { alertsChanged: again, back: again };
+  const { back } = answered(main, h("h1", {}, "Alerts"), "alerts", async () => drawn(await ask("/api/alerts", filters, ctx.signal), filters), ctx.signal);
+  return { alertsChanged: back, back }; // the stream says when there is something else to see
 }
 
 export const about = (one) => [["tenant", one.tenant], ["agent", one.agent], ["action", one.action]].filter(([, value]) => value != null);

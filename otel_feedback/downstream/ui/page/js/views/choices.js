@@ -1,6 +1,6 @@
 // Choices: whom selectors chose, how that changed, what came of it, and what another policy would have brought.
 
-import { filtersOf, NONE, query, withFilter } from "../address.js";
+import { between, filtersOf, NONE, query, withFilter, withOnly } from "../address.js";
 import { ask } from "../api.js";
 import { Chart } from "../charts.js";
 import { fill, h, said } from "../dom.js";
@@ -64,16 +64,9 @@ class Choices {
   #worth(reward) {
     if (this.worth.contains(document.activeElement)) return;
     const weight = (name, words) => h("label", { class: "choice" }, h("span", {}, words), h("input", {
-      type: "number", min: 0, step: "any", inputmode: "decimal", value: String(reward[name]), on: { change: (event) => this.#weigh(name, event.target.value) },
+      type: "number", min: 0, step: "any", inputmode: "decimal", value: String(reward[name]), on: { change: (event) => this.ctx.go(withOnly(this.ctx.params, name, event.target.value)) },
     }));
     fill(this.worth, weight("cost_weight", "Off a reward, per dollar"), weight("latency_weight", "per second"));
-  }
-
-  #weigh(name, value) {
-    const params = new URLSearchParams(this.ctx.params);
-    if (value === "") params.delete(name);
-    else params.set(name, value);
-    this.ctx.go(params);
   }
 }
 
@@ -87,8 +80,9 @@ const nothing = (filters) => notice("No choices", `No event in this time${[...fi
 class Policy {
   constructor(one, view) {
     this.view = view;
-    this.chart = new Chart({ title: "Share of decisions", height: 240, stacked: true, show: format.share, chosen: (from, to) => view.ctx.go(between(view.ctx.params, from, to)) });
-    this.rewards = new Chart({ title: "Reward", height: 240, show: (value) => (Number.isFinite(value) ? value.toFixed(2) : format.UNKNOWN), chosen: (from, to) => view.ctx.go(between(view.ctx.params, from, to)) });
+    const chosen = (from, to) => view.ctx.go(between(view.ctx.params, from, to));
+    this.chart = new Chart({ title: "Share of decisions", height: 240, stacked: true, show: format.share, chosen });
+    this.rewards = new Chart({ title: "Reward", height: 240, show: format.score, chosen });
     this.head = h("div");
     this.agents = h("div");
     this.values = h("div");
@@ -132,17 +126,12 @@ class Policy {
 
 const reward = (value) => (Number.isFinite(value) ? value.toFixed(value >= 0.9995 ? 2 : 3) : format.UNKNOWN);
 
-function between(params, from, to) {
-  const iso = (seconds) => new Date(seconds * 1e3).toISOString();
-  return withFilter(withFilter(params, "since", iso(from)), "until", iso(to));
-}
-
 /** What the pictures draw: the agents in the order of their names, so that each keeps its colour; those chosen least as one. */
 function linesOf(agents) {
   const most = [...agents].sort((one, other) => other.chosen - one.chosen).slice(0, agents.length > COLOURS ? COLOURS - 1 : COLOURS);
   const rest = agents.filter((agent) => !most.includes(agent));
   const lines = agents.filter((agent) => most.includes(agent)).map((agent, number) => ({
-    key: `${number} ${agent.agent}`, label: short(agent.agent ?? "no agent"), colour: `--key-${number}`, agent, share: agent.share, chosen: (place) => agent.series.chosen[place],
+    key: `${number} ${agent.agent}`, label: format.short(agent.agent ?? "no agent"), colour: `--key-${number}`, agent, share: agent.share, chosen: (place) => agent.series.chosen[place],
   }));
   if (!rest.length) return lines;
   return [...lines, {
@@ -162,8 +151,6 @@ function together({ outcomes, reward: means }) {
 }
 
 const steps = (seconds) => `each ${format.step(seconds)}`;
-
-const short = (name) => (name.length > 28 ? `${name.slice(0, 27)}…` : name);
 
 function summary(one) {
   const { belief } = one;

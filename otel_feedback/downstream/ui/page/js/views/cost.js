@@ -1,11 +1,11 @@
 // Cost: who and what it was spent on, by the hour or day. What has no known price is told, not counted as nothing.
 
-import { COST_BY, costBy, filtersOf, NONE, query, withFilter } from "../address.js";
+import { COST_BY, costBy, filtersOf, NONE, query, withFilter, withOnly } from "../address.js";
 import { ask } from "../api.js";
 import { Chart } from "../charts.js";
-import { fill, h, said } from "../dom.js";
+import { h, said } from "../dom.js";
 import * as format from "../format.js";
-import { bar, choice, into, notice, panel, table } from "../parts.js";
+import { answered, bar, choice, notice, panel, table } from "../parts.js";
 
 const COLOURS = 8; // of the style sheet: as many keys as the server tells apart
 const MOST = 200;
@@ -15,19 +15,14 @@ export function show(main, ctx) {
   const by = costBy(ctx.params);
   const bucket = ctx.params.get("bucket") === "day" ? "day" : "hour";
   const chart = new Chart({ title: "Cost", note: `a${bucket === "hour" ? "n" : ""} ${bucket}`, height: 240, stacked: true, show: format.money });
-  const place = h("div");
   const picture = h("div", { class: "pictures pictures-one", hidden: true }, chart.element);
-  const change = (name, value) => {
-    const params = new URLSearchParams(ctx.params);
-    params.set(name, value);
-    ctx.go(params);
-  };
-  fill(main, h("div", { class: "title-row" }, h("h1", {}, "Cost"),
-    choice("By", COST_BY, by, (value) => change("by", value)), choice("Each bar", ["hour", "day"], bucket, (value) => change("bucket", value))), picture, place);
+  const chosen = (name) => (value) => ctx.go(withOnly(ctx.params, name, value));
+  const heading = h("div", { class: "title-row" }, h("h1", {}, "Cost"),
+    choice("By", COST_BY, by, chosen("by")), choice("Each bar", ["hour", "day"], bucket, chosen("bucket")));
   const asked = new URLSearchParams(filters);
   asked.set("by", by);
   asked.set("bucket", bucket);
-  const again = () => into(place, "cost", async () => {
+  const view = answered(main, [heading, picture], "cost", async () => {
     const { groups, series } = await ask("/api/cost", asked, ctx.signal);
     if (!groups.length) {
       picture.hidden = true;
@@ -35,13 +30,12 @@ export function show(main, ctx) {
     }
     picture.hidden = false;
     chart.set({ t: series.t.map((ms) => ms / 1e3), step: bucket === "day" ? 86_400 : 3_600, series: series.keys.map((key, number) => ({
-      key: `${number} ${key}`, label: key === null ? `no ${by}` : key.length > 28 ? `${key.slice(0, 27)}…` : key, values: series.cost[number], colour: number < COLOURS ? `--key-${number}` : "--key-other",
+      key: `${number} ${key}`, label: key === null ? `no ${by}` : format.short(key), values: series.cost[number], colour: number < COLOURS ? `--key-${number}` : "--key-other",
       total: format.money(series.cost[number].reduce((sum, value) => sum + (value ?? 0), 0)),
     })) });
     return drawn(groups, by, filters);
   }, ctx.signal);
-  again();
-  return { back: again, again, dispose: () => chart.dispose() };
+  return { ...view, dispose: () => chart.dispose() };
 }
 
 function drawn(groups, by, filters) {

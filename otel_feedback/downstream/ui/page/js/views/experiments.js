@@ -85,7 +85,7 @@ class Experiments {
   #drawn(told) {
     const title = told.experiment ?? `${told.compare.replace("metadata.", "")}: ${told.values.join(" against ")}`;
     const against = told.variants.length > 1 && h("label", { class: "choice" }, h("span", {}, "Against"), h("select", { on: { change: (event) => this.#against(told, event.target.value) } },
-      told.variants.map((name) => h("option", { value: name, selected: name === told.baseline }, name.length > 40 ? `${name.slice(0, 39)}…` : name))));
+      told.variants.map((name) => h("option", { value: name, selected: name === told.baseline }, format.short(name, 40)))));
     return [
       h("section", { class: "comparison", "aria-label": "Comparison" },
         h("div", { class: "title-row" }, h("h2", {}, said(title, 120)), against),
@@ -140,7 +140,7 @@ class Experiments {
     chart.set({
       until,
       actions: until.map((_, place) => aligned.reduce((most, [, one]) => (isOfBoth ? Math.max(most, one.actions[place] ?? 0) : most + (one.actions[place] ?? 0)), 0)),
-      lines: aligned.map(([name, one]) => ({ key: name, label: name.length > 28 ? `${name.slice(0, 27)}…` : name, colour: `--key-${colours.indexOf(name) % 8}`, estimate: one.estimate, low: one.low, high: one.high })),
+      lines: aligned.map(([name, one]) => ({ key: name, label: format.short(name), colour: `--key-${colours.indexOf(name) % 8}`, estimate: one.estimate, low: one.low, high: one.high })),
     });
     return chart.element;
   }

@@ -2,20 +2,16 @@
 
 import { filtersOf, NONE, query, runPath, withFilter } from "../address.js";
 import { ask } from "../api.js";
-import { fill, h, said } from "../dom.js";
+import { h, said } from "../dom.js";
 import * as format from "../format.js";
-import { bar, into, notice, panel } from "../parts.js";
+import { answered, bar, notice, panel } from "../parts.js";
 import { badge, errorKind } from "../status.js";
 
 const MOST = 200;
 
 export function show(main, ctx) {
   const filters = filtersOf(ctx.params);
-  const place = h("div");
-  fill(main, h("h1", {}, "Failures"), place);
-  const again = () => into(place, "failures", async () => drawn((await ask("/api/failures", filters, ctx.signal)).groups, filters), ctx.signal);
-  again();
-  return { back: again, again };
+  return answered(main, h("h1", {}, "Failures"), "failures", async () => drawn((await ask("/api/failures", filters, ctx.signal)).groups, filters), ctx.signal);
 }
 
 function drawn(groups, filters) {

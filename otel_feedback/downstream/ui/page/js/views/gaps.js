@@ -1,10 +1,10 @@
 // Gaps: where less comes out than elsewhere, by more than chance, and what that costs: what to improve next.
 
-import { filtersOf, query, runPath, withFilter } from "../address.js";
+import { filtersOf, query, runPath, withFilter, withOnly } from "../address.js";
 import { ask } from "../api.js";
-import { fill, h, said } from "../dom.js";
+import { h, said } from "../dom.js";
 import * as format from "../format.js";
-import { bar, choice, into, notice, panel, sentence } from "../parts.js";
+import { answered, bar, choice, notice, panel, sentence } from "../parts.js";
 
 const SORTS = ["lost", "cost", "time"];
 const BEGIN = 'with feedback.action("answer", agent="planner", tags=["beta"], metadata={"plan": "free"}) as act:\n    act.score(quality=0.8)';
@@ -12,18 +12,9 @@ const BEGIN = 'with feedback.action("answer", agent="planner", tags=["beta"], me
 export function show(main, ctx) {
   const filters = filtersOf(ctx.params);
   const sort = SORTS.includes(ctx.params.get("sort")) ? ctx.params.get("sort") : "lost";
-  const place = h("div");
-  const change = (value) => {
-    const params = new URLSearchParams(ctx.params);
-    params.set("sort", value);
-    ctx.go(params);
-  };
-  fill(main, h("div", { class: "title-row" }, h("h1", {}, "What to improve next"), choice("Most", SORTS, sort, change)), place);
-  const asked = new URLSearchParams(filters);
-  asked.set("sort", sort);
-  const again = () => into(place, "gaps", async () => drawn(await ask("/api/gaps", asked, ctx.signal), filters), ctx.signal);
-  again();
-  return { back: again, again };
+  const heading = h("div", { class: "title-row" }, h("h1", {}, "What to improve next"), choice("Most", SORTS, sort, (value) => ctx.go(withOnly(ctx.params, "sort", value))));
+  const asked = withOnly(filters, "sort", sort);
+  return answered(main, heading, "gaps", async () => drawn(await ask("/api/gaps", asked, ctx.signal), filters), ctx.signal);
 }
 
 function drawn(told, filters) {

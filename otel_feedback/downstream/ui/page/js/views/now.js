@@ -1,6 +1,6 @@
 // Now: how it goes, who is in trouble, what is open, what got worse, and what happens this moment.
 
-import { DEFAULT_RANGE, filtersOf, NONE, query, RANGES, withFilter } from "../address.js";
+import { between, DEFAULT_RANGE, filtersOf, NONE, query, RANGES, withFilter } from "../address.js";
 import { ask } from "../api.js";
 import { Chart } from "../charts.js";
 import { announce, fill, h, said, unseen } from "../dom.js";
@@ -207,7 +207,7 @@ class Now {
   }
 
   #charts() {
-    const chosen = (from, to) => this.ctx.go(withFilter(withFilter(this.ctx.params, "since", iso(from)), "until", iso(to)));
+    const chosen = (from, to) => this.ctx.go(between(this.ctx.params, from, to));
     const common = { chosen, sync: "now" };
     return [
       new Chart({ ...common, title: "Outcomes", height: 220, stacked: true, isWhole: true, show: format.count }),
@@ -291,7 +291,6 @@ class Now {
 }
 
 const before = (params) => (params.get("until") ? "time" : (RANGES.find(([value]) => value === (params.get("since") ?? DEFAULT_RANGE))?.[1] ?? "time"));
-const iso = (seconds) => new Date(Math.round(seconds * 1e3)).toISOString();
 
 function withLimit(filters, limit) {
   const asked = new URLSearchParams(filters);

@@ -2,24 +2,20 @@
 
 import { filtersOf } from "../address.js";
 import { ask } from "../api.js";
-import { fill, h, said } from "../dom.js";
+import { h, said } from "../dom.js";
 import * as format from "../format.js";
-import { figure, into, notice, sentence } from "../parts.js";
+import { answered, figure, notice, sentence } from "../parts.js";
 import { pill } from "../status.js";
 
 const MEANING = { met: "success", "at risk": "timeout", missed: "failure" };
 
 export function show(main, ctx) {
   const filters = filtersOf(ctx.params);
-  const place = h("div");
-  fill(main, h("h1", {}, "Objectives"), place);
-  const again = () => into(place, "objectives", async () => {
+  return answered(main, h("h1", {}, "Objectives"), "objectives", async () => {
     const { objectives, remedy } = await ask("/api/objectives", filters, ctx.signal);
     if (!objectives.length) return notice("No objectives yet", sentence(remedy) ?? "Say in slo.toml what is good enough; this page then shows how much of the budget is left.");
     return h("ul", { class: "cards cards-wide" }, objectives.map((one) => h("li", {}, objective(one))));
   }, ctx.signal);
-  again();
-  return { back: again, again };
 }
 
 function objective(one) {

@@ -2,18 +2,14 @@
 
 import { filtersOf } from "../address.js";
 import { ask } from "../api.js";
-import { fill, h, said } from "../dom.js";
+import { h, said } from "../dom.js";
 import * as format from "../format.js";
-import { figure, figures, into, notice, panel, sentence, table } from "../parts.js";
+import { answered, figure, figures, notice, panel, sentence, table } from "../parts.js";
 import { pill } from "../status.js";
 
 export function show(main, ctx) {
   const filters = filtersOf(ctx.params);
-  const place = h("div");
-  fill(main, h("h1", {}, "Pipeline"), place);
-  const again = () => into(place, "the pipeline", async () => drawn(await ask("/api/pipeline", filters, ctx.signal)), ctx.signal);
-  again();
-  return { back: again, again };
+  return answered(main, h("h1", {}, "Pipeline"), "the pipeline", async () => drawn(await ask("/api/pipeline", filters, ctx.signal)), ctx.signal);
 }
 
 function drawn(told) {
