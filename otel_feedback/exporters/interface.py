@@ -19,6 +19,7 @@ __all__ = [
     "Exporter",
     "Identifying",
     "Notices",
+    "Packing",
     "Receipt",
     "Redirecting",
     "Refusal",
@@ -192,6 +193,13 @@ class Redirecting(Protocol):
     def redirected(self) -> Mapping[str, int] | None:
         """How many, by why; None where that cannot be. Safe from any thread."""
         ...
+
+
+@runtime_checkable
+class Packing(Protocol):
+    """An exporter that takes records packed, as the journal has them, and makes their events elsewhere."""
+
+    takes_packed: bool
 
 
 class Notices(Protocol):
