@@ -23,20 +23,13 @@ from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.record import Origin, Record
 from otel_feedback.journal.appending import LOST_DAMAGED
 from otel_feedback.journal.cursor import CursorState, JournalCursor, Reader
-from otel_feedback.journal.files import open_private
 from otel_feedback.journal.folder import Folder
 from otel_feedback.journal.frames import SAMPLED, Frame, Kind, event_body, frame
 from otel_feedback.journal.interface import CloseAction, Cursor, Elsewhere, Recognize, StartedAction
 from otel_feedback.journal.memory import LOST_RETENTION
 from otel_feedback.journal.quarantine import Quarantine
-from otel_feedback.journal.segments import (
-    Segment,
-    SegmentReader,
-    SegmentWriter,
-    list_segments,
-    record_of,
-    scan_segment,
-)
+from otel_feedback.journal.reading import SegmentReader, record_of, scan_segment
+from otel_feedback.journal.segments import Segment, SegmentWriter, cut_left, list_segments
 from otel_feedback.journal.state import VERSION, JournalState, decode_state, load_state, save_state
 from otel_feedback.logger import get_logger
 from otel_feedback.redaction.scrubbing import scrub
@@ -94,6 +87,7 @@ class AdoptedJournal:
         if not segments and written_down is None:  # its owner died before the first event
             folder.remove()
             return None
+        cut_left(segments)
         newest = Newest.read(segments[-1]) if segments else Newest()
         state = believed(written_down, newest.state) or _assumed(folder.path.name, segments, destinations)
         end = max(state.end, newest.end)
@@ -132,12 +126,11 @@ class AdoptedJournal:
             return
         died = datetime.fromtimestamp(max(segment.modified for segment in self._segments), timezone.utc)
         try:
-            file = open_private(self._segments[-1].path, os.O_WRONLY | os.O_APPEND)
+            writer = SegmentWriter.reopen(self._segments[-1])
         except OSError:
             self.has_unclosed = True
             return
         try:
-            writer = SegmentWriter(self._segments[-1], file)
             for action in newest.open_actions:
                 try:
                     event = close_action(action, died)
@@ -155,7 +148,7 @@ class AdoptedJournal:
         except OSError:  # a full disk: deliver first; whoever comes next can close them
             self.has_unclosed = True
         finally:
-            os.close(file)
+            os.close(writer.file)
 
     def _closing_event(self, event: OutcomeEvent) -> OutcomeEvent:
         if event.service_name is not None:

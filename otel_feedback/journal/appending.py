@@ -29,7 +29,8 @@ from otel_feedback.journal.interface import CLOSED, StartedAction
 from otel_feedback.journal.limits import DiskLimits
 from otel_feedback.journal.memory import FORGET_AT_ONCE, LOST_RETENTION
 from otel_feedback.journal.quarantine import Quarantine
-from otel_feedback.journal.segments import Segment, SegmentReader, SegmentWriter
+from otel_feedback.journal.reading import SegmentReader
+from otel_feedback.journal.segments import Segment, SegmentWriter, cut_room
 from otel_feedback.journal.state import VERSION, JournalState, encode_state
 from otel_feedback.journal.tail import Tail
 
@@ -73,7 +74,9 @@ class AppendingJournal:
         self._segments: tuple[Segment, ...] = ()  # guarded by self._lock for writing; the newest is written to
         self._sealed: dict[int, int] = {}  # guarded by self._lock: the sizes of all but the one that is written to
         self._sealed_bytes = 0  # guarded by self._lock for writing: their sum
-        self._retired: list[int] = []  # files to be synced and closed; guarded by self._lock
+        self._retired: list[
+            tuple[int, int]
+        ] = []  # files to be synced and closed, and their sizes; guarded by self._lock
         self._has_new_names = False  # files that were made since folders were synced; guarded by self._lock
         self._cursors: tuple[JournalCursor, ...] = ()
         self._saved = 0  # times that the cursors were written down
@@ -211,7 +214,7 @@ class AppendingJournal:
         self._segments = (*(segment for segment in self._segments if segment.first != first), writer.segment)
 
     def _retire(self, writer: SegmentWriter) -> None:
-        self._retired.append(writer.file)  # syncing it is not for the agent's thread
+        self._retired.append((writer.file, writer.size))  # syncing it is not for the agent's thread
         self._sealed[writer.segment.first] = writer.size
         self._sealed_bytes += writer.size
 
@@ -258,8 +261,11 @@ class AppendingJournal:
                 writer, written = self._writer, self._written
                 new_in, self._has_new_names = self._folder if self._has_new_names else None, False
             try:
-                for file in [*retired, *([] if writer is None else [writer.file])]:
+                for file, size in retired:
+                    cut_room(file, size)
                     os.fsync(file)
+                if writer is not None:
+                    os.fsync(writer.file)
                 if new_in is not None:
                     new_in.sync_names()
             except OSError as exc:
@@ -267,7 +273,7 @@ class AppendingJournal:
                     self._stop_writing(exc)
                 return
             finally:
-                for file in retired:
+                for file, _ in retired:
                     os.close(file)
             self._synced = written
 
@@ -299,7 +305,11 @@ class AppendingJournal:
 
     def segment_reader(self) -> SegmentReader:
         """Make a reader of what is on disk."""
-        return SegmentReader(self.segments, self.origin, self._quarantine.note_damage)
+        return SegmentReader(self.segments, self.origin, self._quarantine.note_damage, self._end_of)
+
+    def _end_of(self, segment: Segment) -> int | None:
+        writer = self._writer
+        return writer.size if writer is not None and writer.segment is segment else self._sealed.get(segment.first)
 
     def forget_settled(self) -> None:
         more = True

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from otel_feedback.events.record import Record
 from otel_feedback.journal.adopted import AdoptedJournal, together
+from otel_feedback.journal.ahead import Ahead, bring_in
 from otel_feedback.journal.appending import WRITE_AT_ONCE, AppendingJournal
 from otel_feedback.journal.files import free_bytes
 from otel_feedback.journal.folder import Folder, folders
@@ -64,6 +65,7 @@ class DiskJournal(AppendingJournal):
         self._steady = SteadyTime(self._limits.max_age_s)
         self._sync_due = self._heal_due = self._caps_due = 0.0
         self._saved_marks: list[tuple[int, int, str]] = []
+        self._ahead = Ahead()
         self._adopted: list[AdoptedJournal] = []
         self._elsewhere: Sequence[Elsewhere] = ()
         self._damaged_before = 0  # bytes, in adopted journals that were let go of
@@ -84,6 +86,7 @@ class DiskJournal(AppendingJournal):
                 self._keep_to_caps()
             self._save_cursors()
             self._remove_settled()
+            self._go_ahead()
         return self._problem is not None or self._synced < self._written or self._marks() != self._saved_marks
 
     def _heal(self) -> None:
@@ -217,6 +220,19 @@ class DiskJournal(AppendingJournal):
     def quarantine(self, record: Record, exporter: str, reason: str, detail: str) -> bool:
         return self._quarantine.keep_refused(record, exporter, reason, detail)
 
+    def _go_ahead(self) -> None:
+        """Have pages in memory for what is written next: for an agent, to come by one takes longer than all the rest."""
+        with self._sync_lock:  # so that nobody closes it meanwhile
+            writer = self._writer
+            if writer is None:
+                return
+            begin, length = self._ahead.room(writer)
+            if length > begin:
+                with self._lock:
+                    if writer is self._writer:
+                        writer.lengthen(length)
+                bring_in(writer.file, begin, length)
+
     # -- other processes' journals -------------------------------------------------------------------------
 
     def _others(self) -> list[Path]:
@@ -309,7 +325,7 @@ class DiskJournal(AppendingJournal):
         files, self._retired = self._retired, []
         writer, self._writer = self._writer, None
         folder, self._folder = self._folder, None
-        for file in [*files, *([] if writer is None else [writer.file])]:
+        for file in [*(file for file, _ in files), *([] if writer is None else [writer.file])]:
             with contextlib.suppress(OSError):
                 os.close(file)
         if folder is not None:

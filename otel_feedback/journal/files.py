@@ -16,7 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-__all__ = ["append", "free_bytes", "make_private", "open_private", "read_private", "require_ours", "write_locked"]
+__all__ = [
+    "append", "free_bytes", "lengthen_locked", "make_private", "open_private", "read_private", "require_ours", "write_locked",
+]  # fmt: skip
 
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -37,11 +39,21 @@ _write, write_locked = _c_writes()
 -1. For less than 2 GiB, as all frames are."""
 
 
-def append(file: int, data: bytes) -> None:
-    """Write all of `data` where the file ends, or raise OSError; then a part of it may be there.
+def lengthen_locked(file: int, length: int) -> bool:
+    """Make a file so many bytes long, with the interpreter lock held; False where that cannot be.
 
-    The file must have been opened with O_APPEND.
+    For the journal's thread, while it has the lock that an agent may wait for: it must not wait for the interpreter then.
     """
+    done: int = _truncate(file, length)
+    return done == 0
+
+
+_truncate = ctypes.PyDLL(None)["ftruncate"]
+_truncate.argtypes = (ctypes.c_int, ctypes.c_long)
+
+
+def append(file: int, data: bytes) -> None:
+    """Write all of `data` where the descriptor stands, or raise OSError; then a part of it may be there."""
     while (written := _write(file, data, len(data))) != len(data):
         if written <= 0:
             number = ctypes.get_errno() if written else errno.ENOSPC

@@ -13,7 +13,8 @@ r"""The bytes of a segment: frames, one after the other, each able to prove that
           3 START  an action began, or a span of others ended that is converted later (JSON); sequence: the next event's
           4 FORGET an action that began ended without an event, or a span was converted: its id
 
-ff and f5 never occur in UTF-8, so after damage the next frame is found by looking for the mark. Pure functions.
+ff and f5 never occur in UTF-8, so after damage the next frame is found by looking for the mark. Zeros may follow the last
+frame of a segment: room for the next ones, which readers do not look at. Pure functions.
 """
 
 from __future__ import annotations

@@ -25,7 +25,8 @@ from otel_feedback.journal.cursor import CursorState
 from otel_feedback.journal.files import append, make_private, open_private, read_private
 from otel_feedback.journal.folder import LOCK, QUARANTINE, Folder, folders, is_producer, lock_file
 from otel_feedback.journal.frames import FEEDBACK, SAMPLED, Frame, Kind, event_body, frame
-from otel_feedback.journal.segments import SegmentWriter, record_of
+from otel_feedback.journal.reading import record_of
+from otel_feedback.journal.segments import SegmentWriter
 from otel_feedback.journal.sequences import SequenceSet
 from otel_feedback.journal.state import VERSION, JournalState, encode_state, load_state, save_state
 

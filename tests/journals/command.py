@@ -15,7 +15,8 @@ from otel_feedback.journal.folder import CURSORS
 from otel_feedback.journal.frames import Frame
 from otel_feedback.journal.interface import Cursor
 from otel_feedback.journal.limits import DiskLimits
-from otel_feedback.journal.segments import list_segments, scan_segment
+from otel_feedback.journal.reading import scan_segment
+from otel_feedback.journal.segments import list_segments
 from tests.journals.disk import append_many, crash, deliver_all, folder_of, journal_in, segments, started
 
 ROOMY = DiskLimits(min_free_bytes=0)

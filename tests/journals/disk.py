@@ -160,9 +160,22 @@ def segments(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.seg"))
 
 
+def segment_size(segment: Path) -> int:
+    """What is in a segment, without the room behind what was written last."""
+    return len(segment.read_bytes().rstrip(b"\0"))
+
+
+def write_behind(segment: Path, data: bytes) -> None:
+    """Write behind the last frame, as its owner does."""
+    end = segment_size(segment)
+    with segment.open("r+b") as file:
+        file.seek(end)
+        file.write(data)
+
+
 def segment_bytes(folder: Path) -> int:
-    """What the segments take."""
-    return sum(path.stat().st_size for path in segments(folder))
+    """What is in the segments."""
+    return sum(map(segment_size, segments(folder)))
 
 
 def folder_of(journal: DiskJournal) -> Path:

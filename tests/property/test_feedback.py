@@ -14,7 +14,7 @@ from otel_feedback.events.model import encode
 from otel_feedback.events.record import Origin, Record
 from otel_feedback.events.trim import smaller_forms
 from otel_feedback.journal.frames import ECHO, FEEDBACK, SAMPLED, event_frame, scan
-from otel_feedback.journal.segments import record_of
+from otel_feedback.journal.reading import record_of
 from otel_feedback.testing import captured_events
 from tests.property.test_trim import long_texts, texts
 

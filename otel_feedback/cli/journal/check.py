@@ -18,7 +18,8 @@ from otel_feedback.journal.adopted import believed
 from otel_feedback.journal.files import read_private
 from otel_feedback.journal.folder import CURSORS
 from otel_feedback.journal.frames import Kind, scan
-from otel_feedback.journal.segments import Segment, list_segments, scan_segment
+from otel_feedback.journal.reading import scan_segment
+from otel_feedback.journal.segments import Segment, list_segments
 from otel_feedback.journal.sequences import SequenceSet
 from otel_feedback.journal.state import VERSION, JournalState, decode_state, load_state
 

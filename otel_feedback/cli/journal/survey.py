@@ -20,7 +20,8 @@ from otel_feedback.journal.cursor import CursorState
 from otel_feedback.journal.files import open_private
 from otel_feedback.journal.folder import QUARANTINE, is_owned
 from otel_feedback.journal.interface import Account
-from otel_feedback.journal.segments import Segment, SegmentReader, list_segments
+from otel_feedback.journal.reading import SegmentReader
+from otel_feedback.journal.segments import Segment, list_segments
 from otel_feedback.journal.sequences import SequenceSet
 from otel_feedback.journal.state import JournalState, load_state
 

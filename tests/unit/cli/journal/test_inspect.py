@@ -13,7 +13,8 @@ from otel_feedback.cli.journal.survey import Owner, survey
 from otel_feedback.events.record import Origin
 from otel_feedback.journal.adopted import Newest
 from otel_feedback.journal.folder import LOCK
-from otel_feedback.journal.segments import Segment, record_of
+from otel_feedback.journal.reading import record_of
+from otel_feedback.journal.segments import Segment
 from tests.journals.command import (
     dead,
     frames_of,

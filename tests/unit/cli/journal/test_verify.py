@@ -17,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_feedback.cli.journal.check import check_journal
-from otel_feedback.journal import segments as segments_module
+from otel_feedback.journal import reading
 from otel_feedback.journal.folder import CURSORS
 from otel_feedback.journal.frames import HEADER_BYTES, Kind, frame
 from tests.journals.command import dead, flip, frames_of, living, only_segment, run, run_json, spoil_event, verified
-from tests.journals.disk import KAFKA, SMALL, crash, segments
+from tests.journals.disk import KAFKA, SMALL, crash, segment_size, segments, write_behind
 from tests.support import environment
 
 
@@ -40,7 +40,7 @@ def test_a_whole_journal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         "segments": [
             {
                 "name": made_path.name,
-                "bytes": made_path.stat().st_size,
+                "bytes": segment_size(made_path),
                 "version": 1,
                 "frames": {"head": 1, "event": 3, "start": 2, "forget": 0},
                 "damaged_bytes": 0,
@@ -95,9 +95,7 @@ def test_a_torn_end_is_damage_where_the_owner_is_dead(tmp_path: Path, capsys: py
 
 def test_what_a_living_owner_is_writing_is_no_damage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = living(tmp_path, KAFKA, events=3)
-    half = frame(Kind.EVENT, 3, bytes(100))[:50]
-    with only_segment(made).open("ab") as file:
-        file.write(half)
+    write_behind(only_segment(made), frame(Kind.EVENT, 3, b"x" * 100)[:50])
     code, journal = verified(capsys, made)
     (segment,) = journal["segments"]
     assert (code, segment["damaged_bytes"], segment["unfinished_bytes"]) == (0, 0, 50)
@@ -113,8 +111,7 @@ def test_damage_before_what_a_living_owner_is_writing_is_damage(
     path = only_segment(made)
     *_, last = frames_of(path)
     flip(path, last.offset + HEADER_BYTES + 1)
-    with path.open("ab") as file:
-        file.write(frame(Kind.EVENT, 3, bytes(100))[:50])
+    write_behind(path, frame(Kind.EVENT, 3, b"x" * 100)[:50])
     code, journal = verified(capsys, made)
     (segment,) = journal["segments"]
     assert (code, segment["unfinished_bytes"]) == (1, 50)
@@ -200,24 +197,22 @@ def test_each_byte_is_of_a_frame_or_damaged(hits: list[int], chunk: int) -> None
         made = dead(Path(directory), KAFKA, events=6)
         path = only_segment(made)
         for hit in hits:
-            flip(path, hit % path.stat().st_size)
+            flip(path, hit % segment_size(path))
         frames = frames_of(path)
-        patch.setattr(segments_module, "CHUNK_BYTES", chunk)
+        patch.setattr(reading, "CHUNK_BYTES", chunk)
         checked = check_journal(made.folder)
         assert checked is not None
         (segment,) = checked.segments
         assert sum(segment.frames.values()) == len(frames)
         assert segment.damaged_bytes + sum(frame.end - frame.offset for frame in frames) == segment.bytes
         assert segment.damaged_bytes == sum(length for _, length in segment.damaged)
-        assert checked.is_whole == (path.stat().st_size == sum(frame.end - frame.offset for frame in frames))
+        assert checked.is_whole == (segment_size(path) == sum(frame.end - frame.offset for frame in frames))
 
 
 def test_a_large_journal_is_not_held_in_memory(tmp_path: Path) -> None:
     made = dead(tmp_path, KAFKA, events=0, open_actions=1)
-    with only_segment(made).open("ab") as file:
-        for sequence in range(520):
-            file.write(frame(Kind.EVENT, sequence, bytes(64 * 1024)))
-    size = only_segment(made).stat().st_size
+    write_behind(only_segment(made), b"".join(frame(Kind.EVENT, n, b"x" * (64 * 1024)) for n in range(520)))
+    size = segment_size(only_segment(made))
     read: list[int] = []
     tracemalloc.start()
     try:
@@ -268,7 +263,7 @@ def test_of_many_segments_only_the_damaged_have_lines_of_their_own(
     paths = segments(made.folder)
     assert len(paths) > 25
     assert len(run(capsys, "verify", tmp_path)[1].splitlines()) < 12
-    flip(paths[3], paths[3].stat().st_size - 10)
+    flip(paths[3], segment_size(paths[3]) - 10)
     out = run(capsys, "verify", tmp_path)[1]
     assert paths[3].name in out
     assert paths[4].name not in out
