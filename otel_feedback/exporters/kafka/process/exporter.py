@@ -54,6 +54,9 @@ MOST_LEASES = 8
 ASK_S, MOST_ASK_S = 0.005, 0.1
 """How soon to look for answers: at first, and at last while there are none. Each look takes the interpreter from an agent."""
 
+SOON_MS = 100
+"""A linger of more than this is cut short by a lease that is full, as of any exporter: then one is as large as it is told."""
+
 LOOK_S = 1.0
 """How long a sender may say nothing before it is spoken to."""
 
@@ -85,7 +88,8 @@ class ProcessExporter:
         self._config, self._connected = config, connected
         self._give_up_s, self._hung_s = give_up_s, hung_s
         self.linger_s = config.linger_ms / 1e3
-        self.lease_events = max(LEASE_EVENTS, config.batch_size)
+        least = LEASE_EVENTS if config.linger_ms <= SOON_MS else 1
+        self.lease_events = max(least, config.batch_size)
         self._where = KafkaDestination(config.bootstrap_servers, config.topic)
         self._log = ThrottledLog(logger)
         interpreter()  # says now that there is none
@@ -229,7 +233,7 @@ class ProcessExporter:
         if runs_greenlets():  # since configure() has looked
             raise ExportError("unavailable", f"KAFKA_SENDER is to be {NO_PROCESS_IN_GREENLETS}", retryable=True)
         level = max(logging.getLogger("otel_feedback").getEffectiveLevel(), logging.DEBUG)
-        begin = Begin(pickle.dumps(self._config), self._give_up_s, level, self._seen)
+        begin = Begin(self._epoch, pickle.dumps(self._config), self._give_up_s, level, self._seen)
         sender = self._sender = SenderProcess(begin, self._hung_s)
         self._connected()
         return sender

@@ -38,6 +38,7 @@ Seen = tuple[str | None, Sequence[str]]
 class Begin(Message):
     """The first message: where and how to send (a pickled `KafkaConfig`), what it logs, and which cluster it was, if that is known."""
 
+    epoch: int
     config: bytes
     give_up_s: float
     log_level: int

@@ -88,7 +88,14 @@ class Sender:
         threading.Thread(target=self._listen, name="otel-feedback-listener", daemon=True).start()
         begin = self._inbox.get()
         assert isinstance(begin, Begin)
-        exporter = self._begin(begin)
+        self._epoch = begin.epoch
+        try:
+            exporter = self._begin(begin)
+        except Exception as exc:  # an option that cannot be imported here
+            self._fail(
+                ExportError("unavailable", f"the process that sends cannot begin: {describe(exc)}", retryable=True)
+            )
+            raise
         while True:
             for message in self._received(exporter):
                 if isinstance(message, Close):
