@@ -181,7 +181,10 @@ class Telling(Protocol):
     """An exporter that knows what it waits for before that has failed."""
 
     def trouble(self, since_s: float) -> str | None:
-        """Return what has stood in the way since then, by the monotonic clock, or does now. Safe from any thread."""
+        """Return what has stood in the way since then, by the monotonic clock, or does now. Safe from any thread.
+
+        Empty where what was handed over is not on its way yet, so that no answer is none to be missed: an error will say more.
+        """
         ...
 
 

@@ -46,6 +46,7 @@ from otel_feedback.exporters.kafka.process.messages import (
     ToSender,
     encode,
 )
+from otel_feedback.exporters.kafka.process.waiting import Waiting, runs_of
 
 if TYPE_CHECKING:
     from otel_feedback.exporters.kafka.exporter import OutcomeExporter
@@ -77,10 +78,11 @@ class Sender:
         self._asked: Asked | None = None
         self._epoch = 0
         self._has_failed = False  # everything until it is abandoned is of before
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[Waiting] = deque()
         self._in_flight: list[tuple[Receipt, int]] = []  # with the number of the lease
         self._defects = Defects()
         self._has_answers = False
+        self._is_handing_over = False  # which waits for a broker, or a topic, and says what is wrong in the end
         self._look_at = 0.0  # monotonic
 
     def run(self) -> None:
@@ -103,7 +105,9 @@ class Sender:
                     return
                 self._take(exporter, message)
             try:
+                self._is_handing_over = True
                 self._export(exporter)
+                self._is_handing_over = False
                 self._collect()
             except ExportError as exc:
                 self._fail(exc)
@@ -128,8 +132,7 @@ class Sender:
             while True:
                 for message in self._channel.receive():
                     if isinstance(message, Look):
-                        exporter = self._exporter
-                        self.say(Told(None if exporter is None else exporter.trouble(message.since_s)))
+                        self.say(Told(self._trouble(message.since_s)))
                     else:
                         self._inbox.put(message)
         except (EOFError, OSError):
@@ -137,6 +140,12 @@ class Sender:
         except BaseException:
             traceback.print_exc()
             os._exit(1)
+
+    def _trouble(self, since_s: float) -> str | None:
+        exporter = self._exporter
+        if exporter is None:
+            return ""
+        return exporter.trouble(since_s) or ("" if self._is_handing_over else None)
 
     def watch_parent(self) -> None:
         """End when the parent is not there any more."""
@@ -183,7 +192,7 @@ class Sender:
     def _take(self, exporter: OutcomeExporter, message: Message) -> None:
         if isinstance(message, Lease):
             if not self._has_failed:
-                self._waiting.append(_Waiting(message))
+                self._waiting.append(Waiting(message))
         elif isinstance(message, Abandon):
             self._forget()
             self._has_failed, self._epoch = False, message.epoch
@@ -268,40 +277,11 @@ class Sender:
         redirected = None if self._exporter is None else self._exporter.redirected
         data = bytearray()
         for number in sorted({*delivered, *refused}):
-            runs = _runs(delivered.get(number, ()))
+            runs = runs_of(delivered.get(number, ()))
             encode(
                 Answers(number, runs, refused.get(number, []), None if redirected is None else dict(redirected)), data
             )
         self._write(data)
-
-
-class _Waiting:
-    """A lease of the parent's, of which some has been exported."""
-
-    def __init__(self, message: Lease) -> None:
-        self.number = message.number
-        self._origin = message.origin
-        self.producer_id = message.origin.producer_id
-        self._records = message.records
-        self._at = 0
-
-    def __bool__(self) -> bool:
-        return self._at < len(self._records)
-
-    def next(self, most: int) -> tuple[list[Record], list[tuple[int, str, str]]]:
-        """Return the next records, whole, and those of them that cannot be read."""
-        lease: list[Record] = []
-        unreadable: list[tuple[int, str, str]] = []
-        for one in self._records[self._at : self._at + most]:
-            try:
-                # all of the parent's are of the same origin
-                record = Record(self._origin, *one, "", is_packed=True) if isinstance(one, tuple) else one
-                lease.append(record.whole())
-            except Exception as exc:
-                sequence = one[0] if isinstance(one, tuple) else one.sequence
-                unreadable.append((sequence, "damaged", describe(exc)))
-        self._at += most
-        return lease, unreadable
 
 
 class _Handler(logging.Handler):
@@ -314,21 +294,6 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(Exception):
             self._sender.say(Said(record.name, record.levelno, self.format(record)))
-
-
-def _runs(sequences: Iterable[int]) -> list[tuple[int, int]]:
-    """Return sequences as runs `[first, end)`, in order."""
-    runs: list[tuple[int, int]] = []
-    first = end = -1
-    for sequence in sorted(sequences):
-        if sequence != end:
-            if end >= 0:
-                runs.append((first, end))
-            first = sequence
-        end = sequence + 1
-    if end >= 0:
-        runs.append((first, end))
-    return runs
 
 
 def main(file: int, parent: int) -> None:
