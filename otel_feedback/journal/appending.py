@@ -92,7 +92,6 @@ class AppendingJournal:
 
     def append(self, key: str, payload: bytes, event: Recordable, sampled: bool) -> int:
         flags = flags_of(event, sampled)
-        is_end = bool(flags & PACKED) or (not flags & FEEDBACK and event.revision != 0)
         held, tail, size = (key, payload, flags), self._tail, len(payload)
         with self._lock:
             if self._is_closed:
@@ -102,12 +101,10 @@ class AppendingJournal:
             tail.records[sequence] = held
             self._end = sequence + 1
             tail.bytes += size
-            if is_end:
+            if flags & PACKED or (not flags & FEEDBACK and event.revision):
                 self._open_actions.pop(event.event_id, None)  # type: ignore[arg-type]
             if sequence == self._written:
-                self._write_event(sequence, held)
-                writer = self._writer
-                if writer is not None and writer.size >= writer.full_at:
+                if self._write_event(sequence, held) and (writer := self._writer) and writer.size >= writer.full_at:
                     self._begin_segment()
             elif sequence - self._written < WRITE_AT_ONCE:  # else the disk has just healed, and tend() is at it
                 self._write_events()

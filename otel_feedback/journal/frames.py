@@ -103,7 +103,7 @@ class Scan(NamedTuple):
 def frame(kind: int, sequence: int, payload: bytes, flags: int = 0) -> bytes:
     """Return one frame."""
     head = _pack_head(MARK, kind, flags, len(payload), sequence)
-    return b"".join((head, _pack_crc(crc32(head, crc32(payload))), payload))
+    return head + _pack_crc(crc32(head, crc32(payload))) + payload
 
 
 def event_body(key: str, event: bytes) -> bytes:
@@ -114,10 +114,13 @@ def event_body(key: str, event: bytes) -> bytes:
 
 def event_frame(key: str, event: bytes, sequence: int, flags: int) -> bytes:
     """Return the EVENT frame of an event, as `frame(EVENT, …, event_body(key, event))` does."""
-    key_bytes = key.encode("utf-8", "replace")[:MAX_KEY]
-    key_part = _pack_key(len(key_bytes)) + key_bytes
-    head = _pack_head(MARK, _EVENT, flags, len(key_part) + len(event), sequence)
-    return b"".join((head, _pack_crc(crc32(head, crc32(event, crc32(key_part)))), key_part, event))
+    key_bytes = key.encode("utf-8", "replace")
+    length = len(key_bytes)
+    if length > MAX_KEY:
+        return frame(_EVENT, sequence, event_body(key, event), flags)
+    body = _pack_key(length) + key_bytes + event
+    head = _pack_head(MARK, _EVENT, flags, length + 2 + len(event), sequence)
+    return head + _pack_crc(crc32(head, crc32(body))) + body
 
 
 def key_and_event(payload: bytes) -> tuple[str, bytes]:

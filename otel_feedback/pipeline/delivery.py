@@ -122,8 +122,10 @@ class Delivery:
             return False
         end += 1
         for worker in self.workers:
-            worker.notify(end)
-        self._keeper.notify()
+            if worker.is_idle or end % worker.wakes_at == 0:
+                worker.notify()
+        if self._keeper.is_idle:
+            self._keeper.notify()
         return True
 
     def note_ended(self, left: StartedAction) -> bool:

@@ -52,7 +52,8 @@ class Keeper:
         self._start_lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._wake = Wake()
-        self._is_idle = False
+        self.is_idle = True
+        """Whether it is to be notified of what is appended; at first, to start it."""
         self.is_rescanning = False
         """Whether it looks for journals of dead processes now: one that it has taken may not be seen yet."""
         self._rescan_now = threading.Event()
@@ -68,7 +69,7 @@ class Keeper:
         """Say that something was appended. On the agent's thread: cheap, and never waits."""
         if self._thread is None:
             self.start()
-        elif self._is_idle and not self._wake.is_set():
+        elif not self._wake.is_set():
             self._wake.set()
 
     def start(self) -> None:
@@ -117,15 +118,15 @@ class Keeper:
             thread.join(timeout_s)
 
     def _run(self) -> None:
+        self.is_idle = False
         locks = _thread.allocate_lock
         due = time.monotonic() + self._first_s
         with suppress_instrumentation():
             while not self._stop.is_set():
                 if locks is not _thread.allocate_lock:
                     if self._is_alone():
-                        self._thread = (
-                            None  # what is recorded next starts it anew, as a thread of gevent's or eventlet's
-                        )
+                        # what is recorded next starts it anew, as a thread of gevent's or eventlet's
+                        self.is_idle, self._thread = True, None
                         return
                     locks = _thread.allocate_lock
                     logger.error(
@@ -143,11 +144,11 @@ class Keeper:
                     self._rescanned.set()
                 if self._look_after(self._tend) > TICK_S:
                     self._wake.clear()
-                    self._is_idle = True
+                    self.is_idle = True
                     wanted_s = self._look_after(self._tend)  # again: an append may have come between
                     if not self._rescan_now.is_set() and not self._stop.is_set():
                         self._wake.wait(min(wanted_s, due - time.monotonic()))
-                    self._is_idle = False
+                    self.is_idle = False
                     if locks is not _thread.allocate_lock:
                         continue
                 self._stop.wait(0.0 if self._rescan_now.is_set() else TICK_S)

@@ -82,19 +82,21 @@ class Worker:
         self._in_flight = InFlight(exporter, self._wake.set)
         self._defects = Defects()
         self._refuses = False  # records for good, and has taken none since
-        self._idle = False  # an append wakes us
         self._gathering = Gathering(exporter)
-        self._wakes_at = self._gathering.wakes_at
+        self.is_idle = True
+        """Whether an append is to wake it; at first, to start it."""
+        self.wakes_at = self._gathering.wakes_at
+        """An append that makes the journal's end a multiple of this is to wake it in any case."""
         self._hurry_to = 0  # records below this one do not wait for company
         self._stopping, self._stop_by = False, 0.0
 
     # -- from any thread -----------------------------------------------------------------------------------
 
-    def notify(self, end: int) -> None:
-        """Say that the journal now ends at `end`. On the agent's thread: cheap, and never waits."""
+    def notify(self) -> None:
+        """Say that there is a record for it. On the agent's thread: cheap, and never waits."""
         if self._thread is None:
             self._start()
-        if (self._idle or end % self._wakes_at == 0) and not self._wake.is_set():
+        if not self._wake.is_set():
             self._wake.set()
 
     def add(self, cursor: Cursor) -> None:
@@ -184,6 +186,7 @@ class Worker:
     # -- the worker's thread -------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        self.is_idle = False
         try:
             with suppress_instrumentation():
                 self._gathering.begin()
@@ -240,13 +243,13 @@ class Worker:
         return None
 
     def _wait_for_append(self) -> None:
-        self._idle = True
+        self.is_idle = True
         # what came before this was said is seen here, what comes after it wakes us
         if self.cursor.available() <= 0 and self._due() is None and not self._stopping and not self._is_curious:
             self._sleep(None)
         if self.cursor.available() > 0:
             self._gathering.begin()
-        self._idle = False
+        self.is_idle = False
 
     def _sleep(self, most_s: float | None) -> None:
         """Sleep until somebody wakes us, or it is time to look at what is in flight."""
