@@ -1,7 +1,8 @@
 """How many events a second go from `action()` to acknowledged by a real broker, against a plain kafka-python producer.
 
 Method: each round is a process of its own that sends one burst and stops the clock when the broker has acknowledged
-everything; ours, by kafka-python and by confluent-kafka, and the plain producer take turns. Of ours the clock covers all: the action, its span, the event, the
+everything; ours, by kafka-python and by confluent-kafka, each from a thread and from a process beside the agents', and the plain producer
+take turns. CPU is that of the agents' process: without the other, where there is one. Of ours the clock covers all: the action, its span, the event, the
 journal on disk (the default, with the note of each start), the worker, the producer. What the worker falls behind with
 is read back from disk. Afterwards our account and the topic's end offsets must both say the count.
 
@@ -15,13 +16,14 @@ other. Spans are made and not exported; exporting them would measure the OTLP ex
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from benchmarks.broker import Broker
 from benchmarks.children import Child
 from benchmarks.progress import say
 from benchmarks.report import Goal, Result, row
-from benchmarks.subjects.names import AWAY, BY_CONFLUENT, OURS, RAW
+from benchmarks.subjects.names import AWAY, BESIDE, BY_CONFLUENT, BY_CONFLUENT_BESIDE, OURS, RAW
 
 __all__ = ["measure"]
 
@@ -31,40 +33,61 @@ SHARE_OF_CONFLUENT = Goal("ratio", 1.0, at_least=True)
 RATE = Goal("ours", 10_000.0, at_least=True)
 
 
+class _Way(NamedTuple):
+    """One way of ours to send: what it is called in a row, its settings, and which share of the plain producer's it is to have."""
+
+    by: str
+    settings: Mapping[str, str]
+    share: Goal
+
+
+WAYS: Mapping[str, _Way] = {
+    OURS: _Way("", {}, SHARE),
+    BY_CONFLUENT: _Way(", by confluent-kafka", {"client": "confluent"}, SHARE_OF_CONFLUENT),
+    BESIDE: _Way(", from a process of its own", {"sender": "process"}, SHARE),
+    BY_CONFLUENT_BESIDE: _Way(
+        ", by confluent-kafka from a process of its own",
+        {"client": "confluent", "sender": "process"},
+        SHARE_OF_CONFLUENT,
+    ),
+}
+
+
 def measure(broker: Broker, *, is_quick: bool) -> Result:
     """Run all rounds with each compression."""
     turns, events, warm_up = (1, 2_000, 200) if is_quick else (5, 40_000, 2_000)
     rounds: dict[str, dict[str, list[dict[str, float]]]] = {
-        name: {OURS: [], BY_CONFLUENT: [], RAW: [], AWAY: []} for name in COMPRESSIONS
+        name: {subject: [] for subject in (*WAYS, RAW, AWAY)} for name in COMPRESSIONS
     }
     for turn in range(turns):
         for compression, found in rounds.items():
-            say(
-                f"throughput: turn {turn + 1} of {turns}, {events:,} events with {compression}, ours by each client, and raw"
-            )
-            with broker.topic() as topic, broker.topic() as another, broker.topic() as other:
-                given = {
-                    "bootstrap_servers": broker.bootstrap_servers, "compression": compression,
-                    "events": events, "warm_up": warm_up,
-                }  # fmt: skip
+            say(f"throughput: turn {turn + 1} of {turns}, {events:,} events with {compression}, ours each way, and raw")
+            given = {
+                "bootstrap_servers": broker.bootstrap_servers, "compression": compression,
+                "events": events, "warm_up": warm_up,
+            }  # fmt: skip
+            with broker.topic() as topic, broker.topic() as other:
                 found[OURS].append(_burst(broker, given, OURS, topic))
-                found[BY_CONFLUENT].append(_burst(broker, {**given, "client": "confluent"}, BY_CONFLUENT, another))
+                for subject, way in WAYS.items():
+                    if subject != OURS:
+                        with broker.topic() as another:
+                            found[subject].append(_burst(broker, {**given, **way.settings}, subject, another))
                 found[RAW].append(_burst(broker, {**given, "source": topic}, RAW, other))
             found[AWAY].append(_send({**given, "subject": AWAY}))
     rows = [
         row(
             "throughput",
-            f"{compression}{by}, journal on disk: {name}",
+            f"{compression}{way.by}, journal on disk: {name}",
             RAW,
             unit,
             [figures[figure] for figures in found[subject]],
             [figures[figure] for figures in found[RAW]],
             goal,
         )
-        for subject, by, share in ((OURS, "", SHARE), (BY_CONFLUENT, ", by confluent-kafka", SHARE_OF_CONFLUENT))
+        for subject, way in WAYS.items()
         for compression, found in rounds.items()
         for figure, name, unit, goal in (
-            ("events_a_second", "acknowledged, our share", "events/s", share),
+            ("events_a_second", "acknowledged, our share", "events/s", way.share),
             ("events_a_second", "acknowledged", "events/s", RATE),
             ("cpu_us", "CPU of the process an event", "µs", None),
         )

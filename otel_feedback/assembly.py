@@ -22,7 +22,7 @@ from otel_feedback.pipeline.measuring import Measuring
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.pipeline.screen import EventRedactor, Screen
 from otel_feedback.redaction.redaction import Redaction
-from otel_feedback.settings.kafka import KafkaConfig, require_avro, require_client, require_codec
+from otel_feedback.settings.kafka import KafkaConfig, require_avro, require_client, require_codec, require_sender
 from otel_feedback.settings.settings import Settings, feedback_settings
 
 __all__ = ["assemble", "build_exporters", "build_pipeline", "build_prices"]
@@ -73,6 +73,7 @@ def build_exporters(
         require_tokens(settings.kafka.client_options)
         require_avro(settings.kafka)
         require_client(settings.kafka)
+        require_sender(settings.kafka)
         exporters.append(_kafka_exporter(settings.kafka, connected))
     if settings.enable_otlp:
         from otel_feedback.exporters.otlp.exporter import OtlpExporter
@@ -86,6 +87,10 @@ def build_exporters(
 
 
 def _kafka_exporter(config: KafkaConfig, connected: Callable[[], None]) -> Exporter:
+    if config.sender == "process":
+        from otel_feedback.exporters.kafka.process.exporter import ProcessExporter
+
+        return ProcessExporter(config, connected=connected)
     if config.client == "confluent":
         from otel_feedback.exporters.kafka.confluent.exporter import ConfluentExporter
 

@@ -40,10 +40,12 @@ def clean_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    """No setting of the machine that runs the tests may change what they see."""
+    """No setting of the machine that runs the tests may change what they see, but who sends, if that is asked for."""
     for variable in list(os.environ):
         if variable.startswith(("OTEL_", "KAFKA_", "ENABLE_", "SCHEMA_REGISTRY_")):
             monkeypatch.delenv(variable)
+    if sender := os.environ.get("TESTS_KAFKA_SENDER"):
+        monkeypatch.setenv("KAFKA_SENDER", sender)
     monkeypatch.setenv("OTEL_FEEDBACK_LOG_FILE", str(tmp_path / "outcomes.log"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))  # also of the processes that a test starts
 

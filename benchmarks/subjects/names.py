@@ -5,9 +5,53 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
-    "ACTION", "AT_START", "AWAY", "BARE", "BY_CONFLUENT", "CHOICE", "CHOICE_IN_CONTEXT", "CHOICE_LEARNED", "CONFIGURED", "CONSUMER", "CONTEXT", "CONVERTED", "DEDUPLICATED", "DEEP", "DIRECT", "DISPATCH", "EVENT",
-    "EVENT_JSON", "FAILING", "FORMER_NAMES", "FRAME", "IN_MEMORY", "MIXED", "NESTED", "NO_EXPORTER", "NO_START", "OURS", "PLAIN", "RATED", "RAW", "RECORDED",
-    "SAME_COLUMNS", "SET_ATTRIBUTE", "SET_ATTRIBUTE_FAILING", "SPAN_OF_NONE", "SPAN_OF_SIXTEEN", "STABLE_NAMES", "STORE", "TEN_ATTRIBUTES", "THERE", "WIDE", "WINDOWS", "WITH_HOOK", "WITH_LIMIT", "WITH_SELECTOR",
+    "ACTION",
+    "AT_START",
+    "AWAY",
+    "BARE",
+    "BESIDE",
+    "BY_CONFLUENT",
+    "BY_CONFLUENT_BESIDE",
+    "CHOICE",
+    "CHOICE_IN_CONTEXT",
+    "CHOICE_LEARNED",
+    "CONFIGURED",
+    "CONSUMER",
+    "CONTEXT",
+    "CONVERTED",
+    "DEDUPLICATED",
+    "DEEP",
+    "DIRECT",
+    "DISPATCH",
+    "EVENT",
+    "EVENT_JSON",
+    "FAILING",
+    "FORMER_NAMES",
+    "FRAME",
+    "IN_MEMORY",
+    "MIXED",
+    "NESTED",
+    "NO_EXPORTER",
+    "NO_START",
+    "OURS",
+    "PLAIN",
+    "RATED",
+    "RAW",
+    "RECORDED",
+    "SAME_COLUMNS",
+    "SET_ATTRIBUTE",
+    "SET_ATTRIBUTE_FAILING",
+    "SPAN_OF_NONE",
+    "SPAN_OF_SIXTEEN",
+    "STABLE_NAMES",
+    "STORE",
+    "TEN_ATTRIBUTES",
+    "THERE",
+    "WIDE",
+    "WINDOWS",
+    "WITH_HOOK",
+    "WITH_LIMIT",
+    "WITH_SELECTOR",
 ]  # fmt: skip
 
 SET_ATTRIBUTE: Final = "set_attribute"
@@ -23,6 +67,8 @@ THERE: Final = "Kafka there"
 
 OURS: Final = "ours"
 BY_CONFLUENT: Final = "ours, by confluent-kafka"
+BESIDE: Final = "ours, from a process of its own"
+BY_CONFLUENT_BESIDE: Final = "ours, by confluent-kafka from a process of its own"
 RAW: Final = "raw kafka-python"
 CONSUMER: Final = "OutcomeConsumer"
 STORE: Final = "store"

@@ -38,7 +38,7 @@ def kafka_config(given: Mapping[str, Any]) -> feedback.KafkaConfig:
     return feedback.KafkaConfig(
         bootstrap_servers=tuple(given["bootstrap_servers"].split(",")),
         topic=given["topic"],
-        **{name: given[name] for name in ("compression", "client") if name in given},
+        **{name: given[name] for name in ("compression", "client", "sender") if name in given},
     )
 
 

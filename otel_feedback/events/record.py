@@ -9,9 +9,9 @@ from datetime import datetime, timezone
 
 import msgspec
 
-from otel_feedback.events.ended import EndedAction
+from otel_feedback.events.ended import EndedAction, unpack
 from otel_feedback.events.feedback import Feedback
-from otel_feedback.events.model import SCHEMA_VERSION, OutcomeEvent
+from otel_feedback.events.model import SCHEMA_VERSION, OutcomeEvent, encode
 
 __all__ = ["Origin", "Record", "Recordable"]
 
@@ -53,6 +53,8 @@ class Record(msgspec.Struct, gc=False):
     is_feedback: bool = False
     is_echo: bool = False
     """Whether it is feedback that somebody gave as a log record, which OTLP has from there."""
+    is_packed: bool = False
+    """Whether the payload is what an action left. Only sequence and key are known then, and whether it is sampled."""
 
     @classmethod
     def of(
@@ -65,3 +67,14 @@ class Record(msgspec.Struct, gc=False):
             event.revision, event.timestamp, event.trace_id, event.span_id, event.tenant_id, event.schema_version,
             is_feedback, is_feedback and event.is_echo,
         )  # fmt: skip
+
+    def whole(self) -> Record:
+        """Return the record with the event as its payload, as destinations want it.
+
+        Raises:
+            msgspec.DecodeError: That is not what an action left.
+        """
+        if not self.is_packed:
+            return self
+        event = unpack(self.payload).event()
+        return Record.of(event, self.origin, self.sequence, self.key, encode(event), sampled=self.sampled)

@@ -19,6 +19,7 @@ __all__ = [
     "Exporter",
     "Identifying",
     "Notices",
+    "Packing",
     "Receipt",
     "Redirecting",
     "Refusal",
@@ -180,7 +181,10 @@ class Telling(Protocol):
     """An exporter that knows what it waits for before that has failed."""
 
     def trouble(self, since_s: float) -> str | None:
-        """Return what has stood in the way since then, by the monotonic clock, or does now. Safe from any thread."""
+        """Return what has stood in the way since then, by the monotonic clock, or does now. Safe from any thread.
+
+        Empty where what was handed over is not on its way yet, so that no answer is none to be missed: an error will say more.
+        """
         ...
 
 
@@ -192,6 +196,13 @@ class Redirecting(Protocol):
     def redirected(self) -> Mapping[str, int] | None:
         """How many, by why; None where that cannot be. Safe from any thread."""
         ...
+
+
+@runtime_checkable
+class Packing(Protocol):
+    """An exporter that takes records packed, as the journal has them, and makes their events elsewhere."""
+
+    takes_packed: bool
 
 
 class Notices(Protocol):

@@ -292,13 +292,13 @@ class AppendingJournal:
         """Return the segments, the newest last. Safe from any thread."""
         return self._segments
 
-    def read(self, reader: SegmentReader, start: int, most: int) -> tuple[list[Record], int]:
+    def read(self, reader: SegmentReader, start: int, most: int, packed: bool) -> tuple[list[Record], int]:
         """Return records from memory where they are there, else from disk; see `Reader`."""
         tail = self._tail
-        taken, after = tail.take(start, most, self._end)
+        taken, after = tail.take(start, most, self._end, packed)
         if taken or start >= self._written:
             return taken, after
-        return reader.read(start, most, max(start + 1, min(self._written, tail.first)))
+        return reader.read(start, most, max(start + 1, min(self._written, tail.first)), packed)
 
     def segment_reader(self) -> SegmentReader:
         """Make a reader of what is on disk."""
@@ -336,6 +336,6 @@ class _DiskReader:
         self._journal = journal
         self._reader = journal.segment_reader()
 
-    def read(self, start: int, most: int) -> tuple[list[Record], int, str]:
-        records, after = self._journal.read(self._reader, start, most)
+    def read(self, start: int, most: int, packed: bool = False) -> tuple[list[Record], int, str]:
+        records, after = self._journal.read(self._reader, start, most, packed)
         return records, after, LOST_DAMAGED

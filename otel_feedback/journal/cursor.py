@@ -43,7 +43,7 @@ class CursorState(msgspec.Struct, frozen=True):
 class Reader(Protocol):
     """Reads records of a journal in order; keeps its place. Used by one thread."""
 
-    def read(self, start: int, most: int) -> tuple[list[Record], int, str]:
+    def read(self, start: int, most: int, packed: bool = False) -> tuple[list[Record], int, str]:
         """Return up to `most` records from `start` on, where to go on, and why those between are missing."""
         ...
 
@@ -103,20 +103,20 @@ class JournalCursor:
     def available(self) -> int:
         return self._source.end - max(self._next, self._low)
 
-    def lease(self, most: int) -> Sequence[Record]:
+    def lease(self, most: int, *, packed: bool = False) -> Sequence[Record]:
         leased: list[Record] = []
         while len(leased) < most and self.available() > 0:  # some of what is read may be settled, or missing
             before = self._next
-            leased += self._lease_next(most - len(leased))
+            leased += self._lease_next(most - len(leased), packed)
             if self._next == before:
                 break
         return leased
 
-    def _lease_next(self, most: int) -> list[Record]:
+    def _lease_next(self, most: int, packed: bool) -> list[Record]:
         with self._lock:
             self._catch_up()
             start = self._next = self._ahead.first_missing(max(self._next, self._low))
-        records, after, reason = self._reader.read(start, most)
+        records, after, reason = self._reader.read(start, most, packed)
         leased: list[Record] = []
         with self._lock:
             self._catch_up()

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import msgspec
 
-from otel_feedback.events.ended import EndedAction, unpack
+from otel_feedback.events.ended import EndedAction
 from otel_feedback.events.feedback import Feedback, trace_and_span
-from otel_feedback.events.model import SCHEMA_VERSION, Moment, encode
+from otel_feedback.events.model import SCHEMA_VERSION, Moment
 from otel_feedback.events.record import Origin, Record, Recordable
 from otel_feedback.journal.frames import ECHO, FEEDBACK, PACKED, SAMPLED
 
@@ -57,14 +57,14 @@ _envelope = msgspec.json.Decoder(_Envelope)
 _feedback_envelope = msgspec.json.Decoder(_FeedbackEnvelope)
 
 
-def record_from(origin: Origin, sequence: int, held: Held) -> Record | None:
-    """Return the record as destinations want it; None when there is no event in it."""
+def record_from(origin: Origin, sequence: int, held: Held, packed: bool = False) -> Record | None:
+    """Return the record as destinations want it, or `packed` where it is; None when there is no event in it."""
     key, payload, flags = held
     sampled = bool(flags & SAMPLED)
     try:
         if flags & PACKED:
-            event = unpack(payload).event()
-            return Record.of(event, origin, sequence, key, encode(event), sampled=sampled)
+            record = Record(origin, sequence, key, payload, sampled, "", is_packed=True)
+            return record if packed else record.whole()
         if flags & FEEDBACK:
             told = _feedback_envelope.decode(payload)
             return Record(

@@ -116,8 +116,12 @@ class Cursor(Protocol):
         """Return how many records can be leased now."""
         ...
 
-    def lease(self, most: int) -> Sequence[Record]:
-        """Take up to `most` records, in order; each is leased once until `rewind()`."""
+    def lease(self, most: int, *, packed: bool = False) -> Sequence[Record]:
+        """Take up to `most` records, in order; each is leased once until `rewind()`.
+
+        Args:
+            packed: Of what an action left no event is made: see `Record.is_packed`.
+        """
         ...
 
     def settle(self, sequence: int, lost: str | None = None) -> bool:

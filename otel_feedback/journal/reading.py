@@ -29,13 +29,13 @@ Damage = Callable[[Path, int, bytes], None]
 """Told of bytes that belong to no whole frame, with the offset at which they begin."""
 
 
-def record_of(frame: Frame, origin: Origin) -> Record | None:
+def record_of(frame: Frame, origin: Origin, packed: bool = False) -> Record | None:
     """Return the record that an EVENT frame holds; None when there is no event in it."""
     try:
         key, payload = key_and_event(frame.payload)
     except struct.error:
         return None
-    return record_from(origin, frame.sequence, (key, payload, frame.flags))
+    return record_from(origin, frame.sequence, (key, payload, frame.flags), packed)
 
 
 def scan_segment(segment: Segment, damage: Damage, start: int = 0) -> Iterable[Frame]:
@@ -91,7 +91,7 @@ class SegmentReader:
         self._is_hindered = False  # for a moment, as by too many open files
         self._frames: list[Frame] = []  # read and not given out yet, the next one last
 
-    def read(self, start: int, most: int, end: int) -> tuple[list[Record], int]:
+    def read(self, start: int, most: int, end: int, packed: bool = False) -> tuple[list[Record], int]:
         """Return up to `most` events of `[start, end)`, all of which were written, and where to go on.
 
         Those between that are not returned could not be read.
@@ -111,7 +111,7 @@ class SegmentReader:
                 self._frames.append(frame)
                 self._next = end
                 break
-            record = record_of(frame, self._origin)
+            record = record_of(frame, self._origin, packed)
             if record is not None:
                 records.append(record)
             self._next = frame.sequence + 1

@@ -43,7 +43,7 @@ class Tail:
         self.first = max(self.first, end)
         return self.first < sequence
 
-    def take(self, start: int, most: int, end: int) -> tuple[list[Record], int]:
+    def take(self, start: int, most: int, end: int, packed: bool = False) -> tuple[list[Record], int]:
         """Return up to `most` records from `start` on that follow each other, and where they end.
 
         One that cannot be read back is left out: it must not hold up all others.
@@ -54,7 +54,7 @@ class Tail:
             held = get(start)
             if held is None:
                 break
-            record = record_from(origin, start, held)
+            record = record_from(origin, start, held, packed)
             if record is not None:
                 taken.append(record)
             start += 1

@@ -85,7 +85,7 @@ class InFlight:
         told = self._telling.trouble(self._since_s if is_late else math.inf)
         if told is None and self._is_silent():
             told = "no answer so far"
-        return None if told is None else f"unavailable: {told}"
+        return f"unavailable: {told}" if told else None
 
     def _is_silent(self) -> bool:
         return bool(self._receipts) and time.monotonic() - self._since_s > SILENT_S

@@ -19,10 +19,10 @@ from collections.abc import Callable, Sequence
 
 from otel_feedback.errors import ExportError, describe
 from otel_feedback.events.record import Record
-from otel_feedback.exporters.interface import Exporter, Identifying, Refusal
+from otel_feedback.exporters.defects import Defects
+from otel_feedback.exporters.interface import Exporter, Identifying, Packing, Refusal
 from otel_feedback.journal.interface import Cursor
 from otel_feedback.logger import get_logger
-from otel_feedback.pipeline.defects import Defects
 from otel_feedback.pipeline.gathering import SOON_S, Gathering
 from otel_feedback.pipeline.in_flight import InFlight
 from otel_feedback.pipeline.wake import Wake
@@ -68,6 +68,7 @@ class Worker:
         self.last_error: str | None = None  # written by the worker's thread
         self._refused, self._identified = refused, identified
         self._unidentified = exporter if isinstance(exporter, Identifying) else None
+        self._takes_packed = isinstance(exporter, Packing)
         self._is_curious = False  # asked to find out where this leads
         self._begun, self._moved = begun, moved
         self._backoff = backoff or Backoff()
@@ -205,7 +206,7 @@ class Worker:
                 return
             if source is not None:
                 most = self._defects.most(source, self.exporter.lease_events)
-                lease = source.lease(most)
+                lease = source.lease(most, packed=self._takes_packed)
                 if source is self.cursor:
                     self._gathering.took(most)
                 if lease:

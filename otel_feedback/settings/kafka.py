@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,11 +24,16 @@ from otel_feedback.settings.registry import RegistryConfig
 from otel_feedback.settings.table import BY_NAME, KAFKA_SECURITY, SETTINGS, read_one
 from otel_feedback.settings.values import require
 
-__all__ = ["PER_TENANT", "KafkaConfig", "kafka_config", "require_avro", "require_client", "require_codec"]
+__all__ = [
+    "NO_PROCESS_IN_GREENLETS", "PER_TENANT", "KafkaConfig", "kafka_config", "require_avro", "require_client", "require_codec",
+    "require_sender",
+]  # fmt: skip
 
 FEEDBACK_TOPIC = "agent-feedback"
 PER_TENANT = ".{tenant}"
 """What the name of a topic ends with that is one for each tenant."""
+
+NO_PROCESS_IN_GREENLETS = "thread, since gevent or eventlet has patched this process"
 
 _KAFKA_FIELDS = {
     "kafka_bootstrap_servers": "bootstrap_servers",
@@ -36,6 +43,7 @@ _KAFKA_FIELDS = {
     "kafka_compression": "compression",
     "kafka_linger_ms": "linger_ms",
     "kafka_client": "client",
+    "kafka_sender": "sender",
     "kafka_client_id": "client_id",
     "kafka_value_format": "value_format",
 }
@@ -63,6 +71,7 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
     compression: str = "gzip"
     linger_ms: int = 75
     client: str = "kafka-python"
+    sender: str = "thread"
     client_id: str = "otel-feedback"
     value_format: str = "json"
     registry: RegistryConfig | None = None
@@ -185,3 +194,25 @@ def require_client(config: KafkaConfig) -> None:
         raise ConfigError("KAFKA_CLIENT", "confluent", expected)
     if config.client_options.get("sasl_mechanism") == "GSSAPI":
         require_gssapi()
+
+
+def require_sender(config: KafkaConfig) -> None:
+    """Check that another process can send, where that is wanted.
+
+    Raises:
+        ConfigError: It cannot here, or an option cannot be handed to it.
+    """
+    if config.sender != "process":
+        return
+    if os.name != "posix":
+        raise ConfigError("KAFKA_SENDER", "process", "thread on this platform")
+    if runs_greenlets():
+        raise ConfigError("KAFKA_SENDER", "process", NO_PROCESS_IN_GREENLETS)
+    for name, value in config.client_options.items():
+        expected = "what another process can import or be given, since KAFKA_SENDER is process"
+        if getattr(value, "__module__", None) == "__main__" or str(value).startswith("__main__:"):
+            raise ConfigError(name, "<hidden>", f"{expected}; this is of the program's own file")
+        try:
+            pickle.dumps(value)
+        except Exception as exc:
+            raise ConfigError(name, "<hidden>", f"{expected}, and not {type(value).__name__}") from exc

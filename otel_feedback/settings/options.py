@@ -26,6 +26,7 @@ class SettingsOptions(TypedDict, total=False):
     kafka_compression: Literal["gzip", "zstd", "lz4", "snappy", "none"] | None
     kafka_linger_ms: int | None
     kafka_client: Literal["kafka-python", "confluent"] | None
+    kafka_sender: Literal["thread", "process"] | None
     kafka_client_id: str | None
     kafka_security_protocol: str | None
     kafka_sasl_mechanism: str | None

@@ -118,8 +118,10 @@ def get_settings(
 
 
 def feedback_settings(settings: Settings) -> Settings:
-    """Return the settings of what delivers feedback: a topic and a journal of its own, and JSON; all else is the same."""
-    kafka = msgspec.structs.replace(settings.kafka, topic=settings.kafka.feedback_topic, value_format="json")
+    """Return the settings of what delivers feedback: a topic and a journal of its own, JSON, and no process; all else is the same."""
+    kafka = msgspec.structs.replace(
+        settings.kafka, topic=settings.kafka.feedback_topic, value_format="json", sender="thread"
+    )
     return msgspec.structs.replace(settings, kafka=kafka, journal_dir=settings.journal_dir / FEEDBACK_JOURNAL)
 
 

@@ -77,6 +77,8 @@ SETTINGS: tuple[Setting, ...] = (
             "How long a batch waits for more events at most, in milliseconds; less while they come one by one.", _K),
     Setting("kafka_client", "KAFKA_CLIENT", "kafka-python", one_of("kafka-python", "confluent"),
             "What sends the events: kafka-python, or confluent, which is librdkafka and needs `otel-feedback[confluent]`.", _K),
+    Setting("kafka_sender", "KAFKA_SENDER", "thread", one_of("thread", "process"),
+            "Where events are made and sent: in a thread of the agents' process, or in a process beside it.", _K),
     Setting("kafka_client_id", "KAFKA_CLIENT_ID", "otel-feedback", a_text,
             "What the broker's logs and quotas call this client.", _K),
     Setting("kafka_security_protocol", "KAFKA_SECURITY_PROTOCOL", None,

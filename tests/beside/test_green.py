@@ -50,17 +50,26 @@ def test_patching_after_the_first_action_is_said_once_and_hangs_nothing(
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_librdkafka_is_refused_where_it_would_hold_up_all_greenlets(library: str, processes: Path, log: Path) -> None:
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("kafka_client='confluent'", "KAFKA_CLIENT='confluent': expected kafka-python"),
+        ("kafka_sender='process'", "KAFKA_SENDER='process': expected thread"),
+    ],
+)
+def test_what_would_hold_up_all_greenlets_is_refused(
+    library: str, setting: str, said: str, processes: Path, log: Path
+) -> None:
     patch = {
         "gevent": "from gevent import monkey; monkey.patch_all()",
         "eventlet": "import eventlet; eventlet.monkey_patch()",
     }
-    program = f"{patch[library]}\nimport otel_feedback as feedback\nfeedback.configure(kafka_client='confluent')"
+    program = f"{patch[library]}\nimport otel_feedback as feedback\nfeedback.configure({setting})"
     ran = run(
         processes, ["-W", "ignore", "-c", program], log, hook=False, KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{free_port()}"
     )
     assert ran.code == 1
-    assert "KAFKA_CLIENT='confluent': expected kafka-python, since gevent or eventlet has patched" in ran.err
+    assert f"{said}, since gevent or eventlet has patched" in ran.err
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

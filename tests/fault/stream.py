@@ -24,6 +24,7 @@ from typing_extensions import Self
 import otel_feedback as feedback
 from otel_feedback.exporters.kafka.confluent.exporter import ConfluentExporter
 from otel_feedback.exporters.kafka.exporter import KafkaExporter
+from otel_feedback.exporters.kafka.process.exporter import ProcessExporter
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from tests.conftest import assert_balanced
 from tests.stack import kafka_clients
@@ -134,6 +135,7 @@ def configure(bootstrap_servers: str, topic: str, **settings: Any) -> FeedbackPi
 def give_up_after(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have what was not acknowledged given up sooner than after a minute."""
     kafka = "otel_feedback.exporters.kafka"
+    monkeypatch.setattr(f"{kafka}.process.exporter.ProcessExporter", partial(ProcessExporter, give_up_s=seconds))
     monkeypatch.setattr(f"{kafka}.exporter.KafkaExporter", partial(KafkaExporter, give_up_s=seconds))
     monkeypatch.setattr(f"{kafka}.confluent.exporter.ConfluentExporter", partial(ConfluentExporter, give_up_s=seconds))
 

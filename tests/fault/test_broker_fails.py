@@ -10,6 +10,7 @@ import pytest
 
 from tests.fault.stream import Stream, account, assert_everything_arrived, configure, give_up_after
 from tests.stack.kafka import KafkaBroker
+from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("client")
 TOPIC = "agent-outcomes"
@@ -66,6 +67,7 @@ def test_a_pause_longer_than_the_worker_waits_sends_again_what_is_in_flight(
     pipeline = configure(broker.bootstrap_servers, TOPIC)
     with Stream() as stream:
         stream.wait_for_steps(100)
+        wait_until(lambda: account(pipeline)["delivered"] > 0, timeout_s=30, what="something to be delivered")
         bring_back = pause(broker, seconds=3)
         kafka = account(pipeline)
         assert kafka["retries"] > 0

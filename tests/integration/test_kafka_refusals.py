@@ -35,10 +35,12 @@ HOUR_MS = 3_600_000
 POISON = b"poison-6b1f"
 
 
-@pytest.fixture(params=["whole batches", "send()", "confluent"])
+@pytest.fixture(params=["whole batches", "send()", "confluent", "process"])
 def either_line(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "confluent":
         monkeypatch.setenv("KAFKA_CLIENT", request.param)
+    if request.param == "process":
+        monkeypatch.setenv("KAFKA_SENDER", request.param)
     if request.param == "send()":
         monkeypatch.setattr(inside, "KNOWN_VERSIONS", ("0.",))
 

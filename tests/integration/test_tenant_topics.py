@@ -17,10 +17,12 @@ from tests.stack.kafka import KafkaBroker
 FLUSH_S = 60
 
 
-@pytest.fixture(params=["whole batches", "send()", "confluent"])
+@pytest.fixture(params=["whole batches", "send()", "confluent", "process"])
 def either_line(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "confluent":
         monkeypatch.setenv("KAFKA_CLIENT", request.param)
+    if request.param == "process":
+        monkeypatch.setenv("KAFKA_SENDER", request.param)
     if request.param == "send()":
         monkeypatch.setattr(inside, "KNOWN_VERSIONS", ("0.",))
 

@@ -25,7 +25,7 @@ from otel_feedback.exporters.interface import Receipt, Refusal
 from otel_feedback.exporters.kafka.careful import CarefulSender
 from otel_feedback.exporters.kafka.connection import KafkaConnection
 from otel_feedback.exporters.kafka.dates import RecordDates
-from otel_feedback.exporters.kafka.destination import KafkaDestination
+from otel_feedback.exporters.kafka.destination import ClusterSeen, KafkaDestination
 from otel_feedback.exporters.kafka.line import KEYS, Connection, Line, Producer
 from otel_feedback.exporters.kafka.pace import Pace
 from otel_feedback.exporters.kafka.receipt import (
@@ -93,6 +93,7 @@ class OutcomeExporter(ABC):
         # one subject for all topics of tenants: a schema of one's own would be one more thing that holds others up
         self._values = values_for(config, shared_topic(config.topic))
         self._where = KafkaDestination(config.bootstrap_servers, config.topic)
+        self._cluster: ClusterSeen | None = None
         self._met: tuple[Producer, str | None] | None = None  # whose cluster was looked at, and which it is
         self.linger_s = config.linger_ms / 1e3
 
@@ -111,6 +112,16 @@ class OutcomeExporter(ABC):
     @property
     def address(self) -> str:
         return self._where.address
+
+    @property
+    def cluster(self) -> ClusterSeen | None:
+        """What the cluster said of itself; None until it is known."""
+        return self._cluster
+
+    def expect(self, cluster: ClusterSeen) -> None:
+        """Take it as known, before anything is sent: another one gets nothing."""
+        self._cluster = cluster
+        self._where.learn(cluster)
 
     @property
     def is_identified(self) -> bool:
@@ -254,6 +265,7 @@ class OutcomeExporter(ABC):
             )
             raise ExportError("another_cluster", detail, retryable=True)
         self._met = producer, seen.cluster_id
+        self._cluster = self._cluster or seen
 
     @abstractmethod
     def _line_into(self, producer: Any, topic: str, partitions: Sequence[int], values: Values, keys: int) -> Line:
@@ -278,6 +290,7 @@ class OutcomeExporter(ABC):
         self._tenants = None if self._tenants is None else TenantTopics(self._config)
         self._careful.release()
         self._where.forget()
+        self._cluster = None
         self._connection.after_fork()
         self._log = ThrottledLog(logger)
         self._highest, self._troubled_to, self._careful_to = {}, {}, {}

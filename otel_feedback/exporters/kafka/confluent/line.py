@@ -32,22 +32,29 @@ FULL_S = 30.0
 class Delivery:
     """One record, and what librdkafka says of it, by calling this."""
 
-    __slots__ = ("_producer", "error", "is_done", "records")
+    __slots__ = ("_error", "_producer", "is_done", "records")
 
     def __init__(self, record: Record, producer: ConfluentProducer) -> None:
         self.records: Sequence[Record] = (record,)
         self.is_done = False
         self._producer = producer
-        self.error: Exception | None = None
+        self._error: Any = None
+
+    @property
+    def error(self) -> Exception | None:
+        """Why it failed, as far as is known by now: of what follows from another error, that may come later."""
+        return None if self._error is None else self._producer.explain(self._error)
 
     def __call__(self, error: Any, _message: object) -> None:
         """Take what became of it: librdkafka's `on_delivery`."""
         if error is not None:
-            self.error = self._producer.explain(error)
+            self._error = error
+            self._producer.explain(error)
         self.is_done = True
 
     def failures(self) -> Sequence[Exception | None] | None:
-        return None if self.error is None else (self.error,)
+        error = self.error
+        return None if error is None else (error,)
 
 
 class ConfluentLine(OneByOne):

@@ -71,6 +71,7 @@ class ConfluentProducer:
         self._seen = ClusterSeen(None, [])
         self._partitions: dict[str, Collection[int]] = {}
         self._cause: Exception | None = None  # the first error that is one by itself
+        self._misses_cause = False  # something followed from an error that was not said yet
         with_context(config.client_options)  # says which setting is wrong, in the same words
         properties: dict[str, Any] = {
             "bootstrap.servers": self._servers,
@@ -150,6 +151,13 @@ class ConfluentProducer:
 
     def ask(self, wait_s: float = 0.0) -> bool:
         """Have librdkafka call back for what it knows; True when that was anything."""
+        is_news = self._poll(wait_s)
+        if self._misses_cause:
+            self._misses_cause = False
+            self.find_cause()
+        return is_news
+
+    def _poll(self, wait_s: float) -> bool:
         try:
             return bool(self._client.poll(wait_s))
         except KafkaException as exc:  # it has come to an end, which it says before what follows from that
@@ -170,6 +178,7 @@ class ConfluentProducer:
             return found
         cause = self._cause
         if cause is None:
+            self._misses_cause = True
             return translated(error)
         return cause if concerns_all(cause) else KafkaError(f"{error.str()}, after {cause}")
 
@@ -177,7 +186,7 @@ class ConfluentProducer:
         """Wait a moment for the error that others follow from: it is on its way."""
         until_s = time.monotonic() + CAUSE_S
         while self._cause is None and time.monotonic() < until_s:
-            self.ask(CAUSE_S / 10)
+            self._poll(CAUSE_S / 10)
 
     def drop(self) -> None:
         """Give up everything, and end: what is not on the wire by now is not sent any more."""

@@ -1,0 +1,1 @@
+"""Sending to Kafka from a process of its own, beside the agents'."""
