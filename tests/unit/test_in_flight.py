@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import otel_feedback as feedback
+from otel_feedback.events.model import encode
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Receipt, Refusal, Settled
 from otel_feedback.journal.interface import Cursor
@@ -72,7 +73,7 @@ def journal_of(count: int) -> tuple[MemoryJournal, Cursor]:
     journal = MemoryJournal(10**9)
     cursor = journal.cursor("kafka", "there", durable=True)
     for _ in range(count):
-        journal.append("run", b"{}", EVENT, sampled=True)
+        journal.append("run", encode(EVENT), EVENT, sampled=True)
     return journal, cursor
 
 
