@@ -24,11 +24,11 @@ _log = ThrottledLog(logger)
 Extractor = Callable[[Any], "Mapping[str, Any] | None"]
 """Gets the answer; returns a mapping with the names above, or None where it says nothing."""
 
-_USED = {"tokens_used": "total_tokens", "cost": "cost", "model": "model", "provider": "provider"}
-"""Names in an answer, and the arguments of `add_usage()` that they are. Of two names of one its own is believed."""
-
 _SCORES = {"quality_score": "quality", "confidence": "confidence", "confidence_score": "confidence"}
-"""The same of `score()`."""
+"""Names in an answer, and the arguments of `score()` that they are. Of two names of one its own is believed."""
+
+_SAID = {"tokens_used": "total_tokens", "cost": "cost", "model": "model", "provider": "provider", **_SCORES}
+"""All of these; those of the first line are of `add_usage()`."""
 
 _USAGE = {
     "input_tokens": "input_tokens",
@@ -40,7 +40,7 @@ _USAGE = {
     "cache_read_input_tokens": "cached_input_tokens",
     "reasoning_tokens": "reasoning_tokens",
 }
-"""The same of its `usage`."""
+"""The same of its `usage`, for `add_usage()`."""
 
 _BESIDE = ("cache_read_input_tokens", "cache_creation_input_tokens")
 """Anthropic's names: input that its `input_tokens` does not include; ours does."""
@@ -54,6 +54,9 @@ _PARTS = {
 }
 """OpenAI's names: mappings in the usage that say how much of it was cached, or reasoning."""
 
+MOST_LOOKED_AT = 10
+"""Names in an answer that are looked at one by one."""
+
 _SELDOM = frozenset({*_BESIDE, *_PARTS})
 
 
@@ -63,16 +66,23 @@ def take_metrics(act: Action, answer: Any, extractor: Extractor | None) -> None:
         told = answer if extractor is None else extractor(answer)
         if not _is_mapping(told):
             return
-        given, usage = _read(told, _USED), told.get("usage")
+        given, scores, usage = _read(told, _SAID), None, told.get("usage")
+        if "quality" in given or "confidence" in given:
+            scores = given.pop("quality", None), given.pop("confidence", None)
         if _is_mapping(usage):
-            given = {**_read_usage(usage), **given}
+            used = _read(usage, _USAGE)
+            if not _SELDOM.isdisjoint(usage):
+                used = _with_parts(used, usage)
+            used.update(given)  # what it says beside its usage goes before that
+            given = used
         # an agent that counted its calls and returns their sum as well must not be counted twice
         if given and (act._usage is None or act._usage.calls is None):
             act.add_usage(**given)
-        if scores := _read(told, _SCORES):
+        if scores is not None:
+            quality, confidence = scores
             act.score(
-                quality=scores.get("quality") if act._quality is None else None,
-                confidence=scores.get("confidence") if act._confidence is None else None,
+                quality=quality if act._quality is None else None,
+                confidence=confidence if act._confidence is None else None,
             )
     except Exception as exc:  # an extractor's, or a mapping's that is not what it seems
         _log.warning("extractor", "the metrics in an agent's answer could not be read: %r", exc)
@@ -84,17 +94,15 @@ def _is_mapping(value: object) -> TypeGuard[Mapping[str, Any]]:
 
 def _read(said: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     given: dict[str, Any] = {}
-    for name in names.keys() & said.keys():
-        value, argument = said[name], names[name]
-        if value is not None and (name == argument or argument not in given):
+    # to find the few that are in both costs as much again as to look at some
+    for name in said if len(said) <= MOST_LOOKED_AT else names.keys() & said.keys():
+        argument = names.get(name)
+        if argument is not None and (value := said[name]) is not None and (name == argument or argument not in given):
             given[argument] = value
     return given
 
 
-def _read_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
-    given = _read(usage, _USAGE)
-    if _SELDOM.isdisjoint(usage):
-        return given
+def _with_parts(given: dict[str, Any], usage: Mapping[str, Any]) -> dict[str, Any]:
     for name in _BESIDE:
         if isinstance(more := usage.get(name), int) and isinstance(given.get("input_tokens"), int):
             given["input_tokens"] += more

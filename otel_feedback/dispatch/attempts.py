@@ -47,7 +47,7 @@ async def make_attempts(act: Action, call: Call, request: Request, came: Came, b
         came.attempts = number
         started_ns = time.perf_counter_ns()
         try:
-            came.output, came.error = await call.outcome(request.timeout_s)
+            came.output, came.error = await call.outcome(request.timeout_s, at_once=not request.in_parallel)
         except LateError:
             came.output, came.error = None, TimeoutError(f"took longer than timeout_s={request.timeout_s:g}")
         finally:
@@ -56,11 +56,10 @@ async def make_attempts(act: Action, call: Call, request: Request, came: Came, b
                 act.note({semconv.OUTCOME_ATTEMPT: number, semconv.OUTCOME_DURATION_MS: came.duration_ms})
             if not call.is_async:
                 _note_thread(act, call)
-        error = came.error
-        if error is None or number == request.attempts or call.in_thread or not _is_worth_another(error):
+        if came.error is None or number == request.attempts or call.in_thread or not _is_worth_another(came.error):
             return
         wait_s = min(MOST_BACKOFF_S, backoff_s * 2.0 ** (number - 1)) * random.uniform(0.5, 1.0)  # noqa: S311
-        act._note_retry(number, error, wait_s)
+        act._note_retry(number, came.error, wait_s)
         act._forced = None  # what was said by hand was of the attempt that failed
         await asyncio.sleep(wait_s)
 

@@ -9,8 +9,10 @@ import functools
 import inspect
 import weakref
 from collections.abc import Callable, Mapping
-from types import AsyncGeneratorType, FunctionType, GeneratorType
-from typing import Any, NamedTuple, cast
+from types import AsyncGeneratorType, FunctionType, GeneratorType, MethodType
+from typing import Any, cast
+
+import msgspec
 
 from otel_feedback.dispatch.running import Call
 from otel_feedback.errors import FeedbackError
@@ -31,15 +33,25 @@ def call_agent(agent: Any, input_data: Any, context: Mapping[str, Any]) -> Call:
         FeedbackError: It has nothing that could be called.
     """
     method = _method_of(agent)
-    takes = _taking(method)
-    given = (input_data, context) if takes.positional == 2 else (input_data,) if takes.positional else ()
-    function = functools.partial(method, *given)
+    if isinstance(method, MethodType):
+        known, code = _methods, method.__func__
+    else:
+        known, code = _functions, method
+    takes = known.get(weakref.ref(code)) if isinstance(code, FunctionType) else _look_at(method)
+    if takes is None:
+        takes = known[weakref.ref(code, functools.partial(_forget, known))] = _look_at(method)
+    if takes.positional == 2:
+        function = functools.partial(method, input_data, context)
+    elif takes.positional:
+        function = functools.partial(method, input_data)
+    else:
+        function = functools.partial(method)
     if takes.named:
         both = {"input_data": input_data, "context": context}
         function = functools.partial(function, **{name: both[name] for name in takes.named})
     if takes.collect is not None:
         function = functools.partial(takes.collect, function)
-    return Call(function, is_async=takes.is_async)
+    return Call(function, takes.is_async)
 
 
 def _method_of(agent: Any) -> Callable[..., Any]:
@@ -73,7 +85,7 @@ def _is(kind: Callable[[Any], bool], function: Any) -> bool:
     return kind(function) or kind(type(function).__call__)
 
 
-class _Taking(NamedTuple):
+class _Taking(msgspec.Struct, frozen=True):
     """How a function wants to be called."""
 
     positional: int  # of input and context
@@ -82,20 +94,13 @@ class _Taking(NamedTuple):
     collect: Callable[[Callable[[], Any]], Any] | None  # makes a list of what it yields, where it gives a generator
 
 
-# a look at a signature costs 15 µs
-_functions: weakref.WeakKeyDictionary[FunctionType, _Taking] = weakref.WeakKeyDictionary()
-_methods: weakref.WeakKeyDictionary[FunctionType, _Taking] = weakref.WeakKeyDictionary()
+# a look at a signature costs 15 µs, and a weak dictionary twice what is asked of it here
+_functions: dict[weakref.ref[FunctionType], _Taking] = {}
+_methods: dict[weakref.ref[FunctionType], _Taking] = {}
 
 
-def _taking(method: Callable[..., Any]) -> _Taking:
-    function = getattr(method, "__func__", method)
-    if not isinstance(function, FunctionType):
-        return _look_at(method)
-    known = _functions if function is method else _methods
-    taking = known.get(function)
-    if taking is None:
-        taking = known[function] = _look_at(method)
-    return taking
+def _forget(known: dict[weakref.ref[FunctionType], _Taking], function: weakref.ref[FunctionType]) -> None:
+    known.pop(function, None)
 
 
 def _look_at(method: Callable[..., Any]) -> _Taking:

@@ -190,15 +190,15 @@ class ActionDispatcher:
             choice,
         )  # fmt: skip
         result, error = await self.perform(request)
-        if error is not None and (self._raise_on_error if raise_on_error is None else raise_on_error):
-            try:
+        try:
+            if error is not None and (self._raise_on_error if raise_on_error is None else raise_on_error):
                 raise error
-            finally:
-                del error  # its traceback has this frame
-        return result
+            return result
+        finally:
+            del error  # its traceback has this frame
 
     async def perform(
-        self, request: Request, started: Callable[[Action], None] = lambda act: None
+        self, request: Request, started: Callable[[Action], None] | None = None
     ) -> tuple[dict[str, Any], BaseException | None]:
         """Run one request; return the result and what the agent raised. For dispatchers built on this one.
 
@@ -212,9 +212,13 @@ class ActionDispatcher:
         try:
             if self._pre.added or request.pre_hooks:
                 await self._pre.run(request.pre_hooks, request.agent, request.input_data, request.context)
-            async with self._places.one():
+            if self._places.most is None:
                 act = _begin(request, requested_ns, started)
                 await make_attempts(act, call, request, came, self._backoff_s)
+            else:
+                async with self._places.one(self._places.most):
+                    act = _begin(request, requested_ns, started)
+                    await make_attempts(act, call, request, came, self._backoff_s)
         except BaseException as exc:  # cancelled, Ctrl-C, an exit: not ours to turn into a result
             came.output, came.error = None, exc
         if act is None:
@@ -257,8 +261,9 @@ class ActionDispatcher:
             raise ended[1]
 
 
-def _begin(request: Request, requested_ns: int, started: Callable[[Action], None]) -> Action:
+def _begin(request: Request, requested_ns: int, started: Callable[[Action], None] | None) -> Action:
     act = Action.begin(request.declared._declared)
     act._requested_ns = requested_ns
-    started(act)
+    if started is not None:
+        started(act)
     return act

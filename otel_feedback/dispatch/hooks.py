@@ -91,10 +91,13 @@ class Hooks:
             except LateError:
                 self._note(hook, f"took longer than {self._limit_s:g} s")
                 continue
-            if isinstance(error, (Exception, asyncio.CancelledError)):
-                self._note(hook, _told(error))
-            elif error is not None:
-                raise error
+            try:
+                if isinstance(error, (Exception, asyncio.CancelledError)):
+                    self._note(hook, _told(error))
+                elif error is not None:
+                    raise error
+            finally:
+                del error  # its traceback has this frame
 
     def _note(self, hook: Hook, problem: str) -> None:
         with self._lock:

@@ -209,7 +209,10 @@ class _Steps:
                 return
 
     async def at_once(self, task: Any) -> None:
-        running = [start(functools.partial(self._run, place, task)) for place in range(len(self._team))]
+        running = [
+            start(functools.partial(self._run, place, task, in_parallel=True), at_once=False)
+            for place in range(len(self._team))
+        ]
         try:
             while running:
                 await asyncio.wait(under_way(running), return_when=asyncio.FIRST_COMPLETED)
@@ -230,16 +233,18 @@ class _Steps:
             is_over = is_over or (self._stops and output["status"] not in _ENDED_WELL)
         return is_over
 
-    async def _run(self, place: int, given: Any) -> dict[str, Any]:
+    async def _run(self, place: int, given: Any, *, in_parallel: bool = False) -> dict[str, Any]:
         agent = self._team[place]
         begun: list[Action] = []
         context = {} if self._context is None else self._context
         choice = chosen(agent, context) if is_selector(agent) else None
         agent, name = (agent, name_of(agent)) if choice is None else (choice.agent, choice.name)
         declared = declare(agent, self._action_type, choice)
-        request = Request(agent, declared, given, context, self._timeout_s, self._attempts, choice=choice)
+        request = Request(
+            agent, declared, given, context, self._timeout_s, self._attempts, choice=choice, in_parallel=in_parallel
+        )
         try:
-            result, _ = await self._dispatcher.perform(request, begun.append)
+            result = (await self._dispatcher.perform(request, begun.append))[0]
         except BaseException:
             for act in begun:
                 self._outputs[place] = _output(name, _of_event(act))

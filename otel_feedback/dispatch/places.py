@@ -9,9 +9,6 @@ from collections.abc import AsyncGenerator
 __all__ = ["Places"]
 
 
-_AT_ONCE = contextlib.nullcontext()
-
-
 class _Place:
     __slots__ = ("semaphore", "users")
 
@@ -21,19 +18,16 @@ class _Place:
 
 
 class Places:
-    """Places for at most `most` at a time, in each event loop; None: as many as come."""
+    """Places for at most `most` at a time, in each event loop; None: as many as come, and nobody need ask."""
 
     def __init__(self, most: int | None) -> None:
-        self._most = most
+        self.most = most
         # each loop's thread touches its own alone; an entry goes with its last user, or it would keep its loop
         self._places: dict[asyncio.AbstractEventLoop, _Place] = {}
 
-    def one(self) -> contextlib.AbstractAsyncContextManager[None]:
-        """Wait for a place, in the order of asking, and hold it."""
-        return _AT_ONCE if self._most is None else self._taken(self._most)
-
     @contextlib.asynccontextmanager
-    async def _taken(self, most: int) -> AsyncGenerator[None, None]:
+    async def one(self, most: int) -> AsyncGenerator[None, None]:
+        """Wait for a place of `most`, in the order of asking, and hold it."""
         loop = asyncio.get_running_loop()
         place = self._places.get(loop)
         if place is None:

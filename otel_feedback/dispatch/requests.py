@@ -34,6 +34,7 @@ class Request(msgspec.Struct, eq=False):
     pre_hooks: tuple[Hook, ...] = ()
     post_hooks: tuple[Hook, ...] = ()
     choice: Choice | None = None  # where a selector chose the agent
+    in_parallel: bool = False  # with others, whose failure may cancel it before its agent takes a step
 
 
 def declare(
@@ -47,22 +48,13 @@ def declare(
     **identity: Unpack[Identity],
 ) -> ActionContext:
     """Return the action of an agent, with what the agent says of itself, and what chose it."""
+    agent_type = agent_type or text_of(agent, "agent_type")
     if choice is not None:
-        return choice.action(
-            action_type,
-            agent_type=agent_type or text_of(agent, "agent_type"),
-            tags=tags,
-            metadata=metadata,
-            **identity,
-        )
-    return action(
-        action_type,
-        agent=name_of(agent),
-        agent_type=agent_type or text_of(agent, "agent_type"),
-        tags=tags,
-        metadata=metadata,
-        **identity,
-    )
+        return choice.action(action_type, agent_type=agent_type, tags=tags, metadata=metadata, **identity)
+    name = name_of(agent)
+    if not identity:  # to hand on nothing by name costs as much as handing on some
+        return action(action_type, agent=name, agent_type=agent_type, tags=tags, metadata=metadata)
+    return action(action_type, agent=name, agent_type=agent_type, tags=tags, metadata=metadata, **identity)
 
 
 def check_loop() -> None:

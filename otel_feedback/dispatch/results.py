@@ -10,7 +10,7 @@ from otel_feedback.capture.ending import judge
 from otel_feedback.capture.handle import Action
 from otel_feedback.dispatch.attempts import Came
 from otel_feedback.events.ended import EndedAction
-from otel_feedback.events.model import OutcomeEvent
+from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
 from otel_feedback.redaction.limits import Problems
 
 __all__ = ["outcome_of", "result_of"]
@@ -44,11 +44,15 @@ def outcome_of(act: Action, declared: Declaration, came: Came, requested_ns: int
 
 def result_of(outcome: EndedAction | OutcomeEvent, came: Came) -> dict[str, Any]:
     """Return the dict that `dispatch()` promises."""
+    error, error_type = None, None
+    if came.error is not None or outcome.status is not OutcomeStatus.SUCCESS:
+        error = outcome.error_message or (None if came.error is None else type(came.error).__name__)
+        error_type = outcome.error_type
     return {
         "status": str(outcome.status),
         "output": came.output,
-        "error": outcome.error_message or (None if came.error is None else type(came.error).__name__),
-        "error_type": outcome.error_type,
+        "error": error,
+        "error_type": error_type,
         "duration_ms": outcome.duration_ms,
         "latency_ms": outcome.latency_ms,
         "event_id": outcome.event_id,

@@ -4,8 +4,12 @@
     plain ──► a daemon thread    ├──► what it gave, and what it raised, as values
               to itself          ┘    cancelled or late: it is left behind, at the latest after its grace
 
+A task takes its first step at once. What has ended with it has cost no turn of the event loop, which gets one at least
+each `TURN_S` all the same.
+
 The callee's exception comes back as a value, so that none ends an event loop, is logged as never retrieved, or keeps
-frames alive. A plain callee gets the caller's context variables.
+frames alive: that of a first step has the frames of all who called, so none of them may keep it, nor what has it. A plain
+callee gets the caller's context variables.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import contextlib
 import contextvars
 import functools
 import inspect
+import threading
 import time
 import types
 from collections.abc import Callable, Coroutine, Generator, Iterable
@@ -22,6 +27,7 @@ from typing import Any
 
 import msgspec
 
+from otel_feedback.dispatch.begun import begin
 from otel_feedback.dispatch.threads import run_in_thread
 
 __all__ = [
@@ -40,6 +46,9 @@ __all__ = [
 GRACE_S = 1.0
 """How long a coroutine that was cancelled may take to end."""
 
+TURN_S = 0.01
+"""How long callees that wait for nothing may follow each other before the event loop gets a turn."""
+
 Outcome = tuple[Any, "BaseException | None"]
 """What a call gave, and what it raised."""
 
@@ -54,12 +63,14 @@ class LateError(Exception):
 class Running(msgspec.Struct, eq=False):
     """A call that was started, and who waits for it: one at a time, on its event loop.
 
-    `ended` is None until it has. `task` is None where a thread runs it.
+    `ended` is None until it has. `task` is None where a thread runs it. `started_s` is by the monotonic clock.
     """
 
     # a struct, since it is made in one step, in C
+    started_s: float
     ended: Ended | None = None
     task: asyncio.Task[None] | None = None
+    has_begun: bool = True  # False where its task waits for its first step
     _waiter: asyncio.Future[None] | None = None
 
     def end(self, ended: Ended) -> None:
@@ -72,7 +83,7 @@ class Running(msgspec.Struct, eq=False):
         """Wait until it has ended, and leave it alone if it does not; return what came of it."""
         loop = asyncio.get_running_loop()
         until_s = None if limit_s is None else loop.time() + limit_s
-        if self.ended is None and self.task is not None:
+        if self.ended is None and not self.has_begun:
             await _one_turn()  # what waits for nothing has ended then; to be told by it takes another turn
         if self.ended is None:
             # told by its last step: a callback of the task would be a turn later
@@ -84,6 +95,11 @@ class Running(msgspec.Struct, eq=False):
                 if timer is not None:
                     timer.cancel()
         return self.ended
+
+    def is_late(self, limit_s: float | None) -> bool:
+        """Tell whether it succeeded, but took longer than this."""
+        assert self.ended is not None
+        return limit_s is not None and self.ended[1] is None and self.ended[2] - self.started_s > limit_s
 
     def cancel(self) -> None:
         """Cancel it; nothing can stop a thread."""
@@ -98,18 +114,33 @@ def _wake(waiter: asyncio.Future[None]) -> None:
         pass
 
 
-def start(call: Callable[[], Any]) -> Running:
-    """Start what an async function does as a task, which itself raises nothing."""
-    running = Running()
-    contained = _contained(call, running)
-    contained.send(None)  # has begun, so it catches also what comes before its first step, as at the end of a loop
-    running.task = asyncio.get_running_loop().create_task(contained)
-    return running
+def start(call: Callable[[], Any], *, at_once: bool = True) -> Running:
+    """Start what an async function does as a task, which itself raises nothing.
+
+    Args:
+        at_once: Whether it takes its first step before this returns.
+    """
+    running = Running(time.monotonic())
+    try:
+        contained = _contained(call, running)
+        loop = asyncio.get_running_loop()
+        if at_once:
+            running.task, running.has_begun = begin(contained, loop)
+        else:
+            running.task, running.has_begun = loop.create_task(contained), False
+        if not running.has_begun:
+            contained.send(
+                None
+            )  # has begun, so it catches also what comes before its first step, as at the end of a loop
+        return running
+    finally:
+        del running
 
 
 async def _contained(call: Callable[[], Any], running: Running) -> None:
     try:
-        await _one_turn()  # stepped over by start()
+        if not running.has_begun:
+            await _one_turn()  # stepped over by start()
         ended: Ended = await call(), None, time.monotonic()
     except BaseException as exc:
         ended = None, _not_stopping(exc), time.monotonic()
@@ -137,7 +168,7 @@ _kept: set[asyncio.Task[None]] = set()  # an event loop holds its tasks weakly
 
 def keep(running: Running) -> None:
     """Let its task go on when nobody waits for it any more."""
-    if running.task is not None:
+    if running.task is not None and running.ended is None:
         _kept.add(running.task)
         running.task.add_done_callback(_kept.discard)
 
@@ -184,9 +215,9 @@ async def within(
         LateError: The time was up, or is when we learn that the callee succeeded too late.
         asyncio.CancelledError: We were cancelled; that the callee was is in what is returned.
     """
-    started_s = time.monotonic()
+    left_s = None if limit_s is None else max(0.0, limit_s - (time.monotonic() - running.started_s))
     try:
-        ended = await running.finished(limit_s)
+        ended = await running.finished(left_s)
     except asyncio.CancelledError:
         await stop(running)
         raise
@@ -196,10 +227,19 @@ async def within(
     if ended is None:
         await stop(running)
         raise LateError
-    output, error, ended_s = ended
-    if error is None and limit_s is not None and ended_s - started_s > limit_s:
-        raise LateError
-    return output, error
+    try:
+        if running.is_late(limit_s):
+            raise LateError
+        return ended[:2]
+    finally:
+        del ended, running
+
+
+class _Turns(threading.local):
+    last_s = 0.0  # when the event loop had one, by the monotonic clock, as far as we know
+
+
+_turns = _Turns()
 
 
 class Call(msgspec.Struct, eq=False):
@@ -218,14 +258,32 @@ class Call(msgspec.Struct, eq=False):
     cpu_ms: float | None = None
     """CPU time of the thread, in milliseconds, where it had one and it is over."""
 
-    def outcome(self, limit_s: float | None) -> Coroutine[Any, Any, Outcome]:
+    async def outcome(self, limit_s: float | None, *, at_once: bool = True) -> Outcome:
         """Make the call; return what it gave and what it raised, its own cancellation included.
+
+        Args:
+            limit_s: How long it may take, in seconds.
+            at_once: Whether an async one takes its first step before anything else is done.
 
         Raises:
             LateError: It took longer than `limit_s` seconds.
             asyncio.CancelledError: We were cancelled, and the callee with us.
         """
-        return within(start(self.function), limit_s) if self.is_async else self._beside(limit_s)
+        if not self.is_async:
+            return await self._beside(limit_s)
+        running = start(self.function, at_once=at_once)
+        try:
+            if running.ended is None:
+                return await within(running, limit_s)
+            ended_s = running.ended[2]
+            if ended_s - _turns.last_s > TURN_S:
+                _turns.last_s = ended_s
+                await _one_turn()
+            if limit_s is not None and running.is_late(limit_s):
+                raise LateError
+            return running.ended[:2]
+        finally:
+            del running
 
     async def _beside(self, limit_s: float | None) -> Outcome:
         loop = asyncio.get_running_loop()
@@ -244,7 +302,7 @@ class Call(msgspec.Struct, eq=False):
         return output, error
 
     def _start_thread(self, loop: asyncio.AbstractEventLoop) -> Running:
-        running = Running()
+        running = Running(time.monotonic())
         waiting = [running]  # emptied: an exception's traceback has the frame below, which must not hold it
         context = contextvars.copy_context()
 
