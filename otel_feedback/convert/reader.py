@@ -42,7 +42,7 @@ class Reader:
         self._conventions = conventions
         self._markers = frozenset({semconv.OUTCOME_ACTION_TYPE}).union(*(known.markers for known in conventions))
         self._rules = rules
-        self._own = OwnConvention()
+        self.own = OwnConvention()
         self.doubles = Doubles()
 
     def is_marked(self, attributes: Mapping[str, Any]) -> bool:
@@ -90,7 +90,7 @@ class Reader:
         return self._convert_foreign(node, span, reading, above)
 
     def _convert_own(self, node: Node, span: FinishedSpan) -> OutcomeEvent:
-        event = priced_own(self._own.to_event(span), self._rules.price)
+        event = priced_own(self.own.to_event(span), self._rules.price)
         self.note_own(node, event, event.llm_calls or 0)
         return event
 

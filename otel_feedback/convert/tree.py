@@ -59,6 +59,7 @@ class Node(msgspec.Struct, eq=False):
     own: bool = False  # made by our own action()
     said_place: tuple[str | None, str | None, int | None] = None, None, None  # parent, root, depth by its own word
     identity: Mapping[str, Any] | None = None  # of the nearest action of our own
+    is_in_action: bool = False  # below one that `action()` made, or is one
     cause_id: int = 0  # id() of the exception that passed through when it began
     guess: Guess | None = None
     is_ended: bool = False
@@ -107,7 +108,7 @@ class Node(msgspec.Struct, eq=False):
         else:
             self.run = parent.run
             self.key = parent.key
-            self.identity = parent.identity
+            self.identity, self.is_in_action = parent.identity, parent.is_in_action
 
     @property
     def root_id(self) -> str:

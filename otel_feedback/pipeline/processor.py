@@ -123,12 +123,13 @@ class OutcomeSpanProcessor(SpanProcessor):
             cause, events, status = sys.exc_info()[1], span.events, span.status
             outcomes, is_sampled = self.outcomes, context.trace_flags.sampled
 
-            def make() -> FinishedSpan:
-                return self._read(span, "" if scope is None else scope.name, attributes, events, status)
-
-            is_usual = cause is None and not events and status.status_code is not StatusCode.ERROR
-            if not (is_usual and outcomes.put_off(*ids, is_sampled, attributes, make)):
-                outcomes.end(*ids, 0 if cause is None else id(cause), is_sampled, attributes, make)
+            finished = None
+            if outcomes.is_told(attributes):
+                finished = self._read(span, "" if scope is None else scope.name, attributes, events, status)
+                is_usual = cause is None and not events and status.status_code is not StatusCode.ERROR
+                if is_usual and outcomes.put_off(*ids, is_sampled, finished):
+                    return
+            outcomes.end(*ids, 0 if cause is None else id(cause), is_sampled, finished)
         except Exception as exc:  # somebody else's span may carry anything
             pipeline.reject("unconvertible", "a span could not be turned into an outcome: %r", exc)
 

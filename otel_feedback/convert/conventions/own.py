@@ -73,8 +73,13 @@ class OwnConvention:
 
     name = "otel_feedback"
 
-    def matches(self, attributes: Mapping[str, Any]) -> bool:
-        return semconv.OUTCOME_ACTION_TYPE in attributes
+    def read_of(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those of the attributes that `to_event` reads."""
+        return {
+            name: value
+            for name, value in attributes.items()
+            if name in FIELDS or (name.startswith(_PREFIX) and _is_finite(value))
+        }
 
     def to_event(self, span: FinishedSpan) -> OutcomeEvent:
         attributes = span.attributes
