@@ -48,7 +48,7 @@ class NotedSpan(msgspec.Struct, array_like=True, gc=False):
     above_it: str | None  # the event that the span right above has, or would have
     scope_above: str | None  # that of this span; None: the same as its own
     parent_event_id: str | None  # "": the same as `above_it`
-    root_event_id: str  # "": the same as `parent_event_id`, or, where there is none, its own
+    root_event_id: str  # "": the same as `parent_event_id`
     depth: int
     is_placed: bool  # what is above it was known when it began
     agent: str | None  # the nearest one above
@@ -79,15 +79,12 @@ def note_of(
     """Return what is to be written down: the fields of a `NotedSpan`, of which nobody here makes one."""
     if call is not None:  # ids are new each time, so looking through them takes long; whoever reads it only compares
         call = call[0], f"{str.__hash__(call[1]):x}"
-    parent, above, scope, intervals = node.parent, node.above, span.scope, node.intervals
-    trace_id = node.run.trace_id
-    if above is None:
-        parent_id, root_id = None, node.root_id
-        root_id = "" if root_id == span.event_id else _short(root_id, trace_id)
-    else:
-        root_id = node.root_id
-        root_id = "" if root_id == above.of_event else _short(root_id, trace_id)
+    parent, above, root, scope, intervals = node.parent, node.above, node.root, span.scope, node.intervals
+    trace_id, parent_id, root_id = node.run.trace_id, None, ""
+    if above is not None:
         parent_id = "" if above is parent else _short(above.of_event, trace_id)
+        if root is not above or above.said_place[1] is not None:
+            root_id = _short(node.root_id, trace_id)
     return (
         span.start_ns, span.end_ns - span.start_ns, span.name, scope, span.status, span.service_name,
         None if parent is None else _short(parent.of_event, trace_id),

@@ -89,7 +89,9 @@ class Outcomes(PuttingOff):
                     if self._changed:
                         self._revise()
             finally:
-                ready, self._ready, self._owner = self._ready, [], 0
+                ready, self._owner = self._ready, 0
+                if ready:
+                    self._ready = []
         if ready or self._aside:
             self._hand_out(ready)
 

@@ -169,10 +169,11 @@ class OutcomeSpanProcessor(SpanProcessor):
     def _read(
         self, span: ReadableSpan, scope: str, attributes: dict[str, Any], events: Sequence[Event], status: Status
     ) -> FinishedSpan:
-        code = status.status_code
+        code, resource = status.status_code, span.resource
+        known, service_name = self._recorder.service
         finished = FinishedSpan(
             "", None, None, span.start_time or 0, span.end_time or 0, attributes, None,
-            self._recorder.service_name(span.resource),
+            service_name if known is resource else self._recorder.service_name(resource),
             span.name, scope,
             "unset" if code is StatusCode.UNSET else "error" if code is StatusCode.ERROR else "ok",
             status.description,
