@@ -39,6 +39,9 @@ class Guesses:
         self._guesses: dict[Key, Guess] = {}
         self.get = self._guesses.get
 
+    def __len__(self) -> int:
+        return len(self._guesses)
+
     def key_of(self, attributes: Mapping[str, Any], name: str, scope: str) -> Key | None:
         """Return what decides the guess; None where that is not to be remembered."""
         if not self._is_on or _LISTED in attributes or len(name) > MOST_TEXT:

@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from otel_feedback import semconv
 from otel_feedback.convert.amounts import Amounts, Intervals
 from otel_feedback.convert.reader import Reader
 from otel_feedback.convert.reading import Reading
@@ -22,7 +23,7 @@ from otel_feedback.convert.tree import Node
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.logger import get_logger
 
-__all__ = ["NOTE", "LostSpans", "NotedSpan", "note_of", "texts_of", "texts_of_own"]
+__all__ = ["NOTE", "LostSpans", "NotedSpan", "note_of", "texts_of"]
 
 logger = get_logger(__name__)
 
@@ -102,23 +103,22 @@ def _whole(short: str, trace_id: str) -> str:
     return f"{trace_id}-{short}" if len(short) == _SHORT else short
 
 
-def texts_of(node: Node, span: FinishedSpan, said: Reading) -> tuple[str | None, ...]:
+def texts_of(
+    node: Node, span: FinishedSpan, said: Reading | None, own: Mapping[str, Any] | None
+) -> Sequence[str | None]:
     """Return all texts in a note but the metadata's, which somebody else has written."""
-    parent = node.parent
-    return (
-        span.name, span.scope, None if parent is None else parent.scope, node.agent, said.agent_name, said.tool_name,
-        said.model, said.provider, said.run_id, said.workflow_id, said.session_id, said.user_id,
-        said.tenant_id, said.correlation_id, said.error_type, *said.finish_reasons, *said.tags,
-    )  # fmt: skip
-
-
-def texts_of_own(node: Node, span: FinishedSpan, own: Mapping[str, Any]) -> list[str | None]:
-    """Return the same of a span with our own attributes."""
-    parent = node.parent
-    texts: list[str | None] = [span.name, span.scope, None if parent is None else parent.scope, node.agent]
-    for value in own.values():
-        if isinstance(value, str):
-            texts.append(value)
+    scope_above = None if node.parent is None else node.parent.scope
+    if said is not None:
+        return (
+            span.name, span.scope, scope_above, node.agent, said.agent_name, said.tool_name, said.model, said.provider,
+            said.run_id, said.workflow_id, said.session_id, said.user_id, said.tenant_id, said.correlation_id,
+            said.error_type, *said.finish_reasons, *said.tags,
+        )  # fmt: skip
+    texts = [span.name, span.scope, scope_above, node.agent]
+    for name, value in (own or {}).items():
+        if value.__class__ is str:
+            if not name.startswith(semconv.OUTCOME_METADATA_PREFIX):
+                texts.append(value)
         elif isinstance(value, (list, tuple)):
             texts += [item for item in cast("Sequence[object]", value) if isinstance(item, str)]
     return texts

@@ -20,7 +20,7 @@ from otel_feedback import semconv
 from otel_feedback.convert.amounts import FEW_INTERVALS
 from otel_feedback.convert.doubles import id_of
 from otel_feedback.convert.evaluations import is_evaluated
-from otel_feedback.convert.noted import NOTE, note_of, texts_of, texts_of_own
+from otel_feedback.convert.noted import NOTE, note_of, texts_of
 from otel_feedback.convert.reader import LOGFIRE_TYPE, Reader
 from otel_feedback.convert.reading import Reading
 from otel_feedback.convert.rules import Emit, Emitted
@@ -131,7 +131,7 @@ class PuttingOff(Settling):
             return False
         reading = call = own = None
         if semconv.OUTCOME_ACTION_TYPE in attributes:
-            own = self._reader.own.read_of(attributes)
+            own, metadata = self._reader.own.read_of(attributes)
         else:
             try:
                 reading = self._reader.read(span)
@@ -139,6 +139,7 @@ class PuttingOff(Settling):
                 return False
             if reading is None:
                 return False
+            metadata = reading.metadata
             if reading.kind in _CALLS:
                 if reading.kind == "tool" and ("mcp.method.name" in attributes or "mcp" in span.scope):
                     return False
@@ -165,10 +166,7 @@ class PuttingOff(Settling):
         left = StartedAction(note_id, 0, "" if key == span.trace_id else key, _NOTHING, sampled, noted)
         is_written = False
         try:
-            if reading is not None:
-                is_written = notes.write(left, texts_of(node, span, reading), reading.metadata)
-            elif own is not None:
-                is_written = notes.write(left, texts_of_own(node, span, own), own)
+            is_written = notes.write(left, texts_of(node, span, reading, own), metadata)
             if is_written:
                 node.live = None  # the span, with all that was said, may go
                 span.attributes = own or (_NOTHING if call is None else dict((call,)))

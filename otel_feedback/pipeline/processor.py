@@ -73,7 +73,7 @@ class OutcomeSpanProcessor(SpanProcessor):
             if self.pipeline.closed:
                 return
             ids, parent = ids_of(span.get_span_context()), span.parent
-            action = open_actions.get(ids)
+            action = open_actions.get(ids) if open_actions else None
             if action is not None:
                 if parent is not None and action.is_below_others:
                     self.outcomes.begin_own(action)
@@ -103,7 +103,7 @@ class OutcomeSpanProcessor(SpanProcessor):
                 return
             # by its ids: what comes here may have been made anew of what the action's span said
             ids = ids_of(context)
-            action = open_actions.get(ids)
+            action = open_actions.get(ids) if open_actions else None
             if action is not None:
                 # somebody else may end its span while it is under way, and two processors may be on one provider
                 told, takers = action.told, action.takers
