@@ -14,7 +14,7 @@ import msgspec
 __all__ = ["Amounts", "Intervals"]
 
 
-class Amounts(msgspec.Struct, gc=False):
+class Amounts(msgspec.Struct, array_like=True, gc=False):
     """Sums over some spans. `tokens` and `cost` mean something where `token_parts` and `cost_parts` are not 0."""
 
     tokens: int = 0

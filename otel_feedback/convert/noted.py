@@ -2,16 +2,17 @@
 
     span ──► Reading ──► note ──► journal ─ ─ ─ ► the process dies ─ ─ ─ ► LostSpans ──► event
 
-A note holds what a convention read, never the attributes: no content, and nothing that an event would not tell.
+A note holds what a convention read, never the attributes but our own: no content, and nothing that an event would not tell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, cast
 
 import msgspec
 
+from otel_feedback import semconv
 from otel_feedback.convert.amounts import Amounts, Intervals
 from otel_feedback.convert.reader import Reader
 from otel_feedback.convert.reading import Reading
@@ -22,64 +23,105 @@ from otel_feedback.convert.tree import Node
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.logger import get_logger
 
-__all__ = ["LostSpans", "NotedSpan", "note_of", "texts_of"]
+__all__ = ["NOTE", "LostSpans", "NotedSpan", "note_of", "texts_of"]
 
 logger = get_logger(__name__)
 
+NOTE: Final = "~"
+"""What the id of a note has before that of the event."""
+
+_SHORT: Final = 16
+
 
 class NotedSpan(msgspec.Struct, array_like=True, gc=False):
-    """A span that has ended, with what was known then of the spans above it and of those below it."""
+    """A span that has ended, with what was known then of the spans above it and of those below it.
 
-    event_id: str
+    What can be told by what stands before is left out, since a note is written on the thread that ends the span. Ids are of
+    events; of one of the same trace there is the span id only.
+    """
+
+    start_ns: int
+    took_ns: int
+    name: str
+    scope: str
+    status: str
+    service_name: str | None
     above_it: str | None  # the event that the span right above has, or would have
-    scope_above: str  # that of this span
-    parent_event_id: str | None
-    root_event_id: str
+    scope_above: str | None  # that of this span; None: the same as its own
+    parent_event_id: str | None  # "": the same as `above_it`
+    root_event_id: str  # "": the same as `parent_event_id`
     depth: int
     is_placed: bool  # what is above it was known when it began
     agent: str | None  # the nearest one above
-    name: str
-    scope: str
-    start_ns: int
-    end_ns: int
-    status: str
-    service_name: str | None
     call: tuple[str, str] | None  # the attribute that names the call, and what tells its value from others
-    reading: Reading
+    reading: Reading | None  # None: it says itself, by our own attributes, what it is
+    own: dict[str, Any] | None  # these attributes
     amounts: Amounts | None = None
     llm_times: tuple[tuple[int, int], ...] = ()
     child_errors: int = 0
+    foreign_below: bool = False
 
-    def span(self) -> FinishedSpan:
-        """Return what was read of the span."""
+    def span(self, event_id: str) -> FinishedSpan:
+        """Return what was read of the span that has this event."""
+        attributes = self.own or ({} if self.call is None else dict((self.call,)))
         return FinishedSpan(
-            self.event_id, self.event_id[:32], self.event_id[33:], self.start_ns, self.end_ns,
-            {} if self.call is None else dict((self.call,)), None, self.service_name,
-            name=self.name, scope=self.scope, status=self.status,
+            event_id, event_id[:32], event_id[33:], self.start_ns, self.start_ns + self.took_ns, attributes, None,
+            self.service_name, name=self.name, scope=self.scope, status=self.status,
         )  # fmt: skip
 
 
-def note_of(node: Node, span: FinishedSpan, reading: Reading, call: tuple[str, str] | None) -> NotedSpan:
-    """Return what is to be written down."""
+def note_of(
+    node: Node,
+    span: FinishedSpan,
+    reading: Reading | None,
+    call: tuple[str, str] | None,
+    own: Mapping[str, Any] | None,
+) -> tuple[Any, ...]:
+    """Return what is to be written down: the fields of a `NotedSpan`, of which nobody here makes one."""
     if call is not None:  # ids are new each time, so looking through them takes long; whoever reads it only compares
         call = call[0], f"{str.__hash__(call[1]):x}"
-    parent, above = node.parent, node.above
-    above_it = None if parent is None else parent.of_event
-    return NotedSpan(
-        span.event_id, above_it, "" if parent is None else parent.scope,
-        above_it if above is parent else None if above is None else above.of_event, node.root_id, node.depth, node.is_placed, node.agent, span.name, span.scope, span.start_ns, span.end_ns, span.status,
-        span.service_name, call, reading, node.amounts,
-        () if node.intervals is None else tuple(node.intervals.all()), node.child_errors,
-    )  # fmt: skip
-
-
-def texts_of(noted: NotedSpan) -> tuple[str | None, ...]:
-    """Return all texts in it but the metadata's, which somebody else has written."""
-    said = noted.reading
+    parent, above, root, scope, intervals = node.parent, node.above, node.root, span.scope, node.intervals
+    trace_id, parent_id, root_id = node.run.trace_id, None, ""
+    if above is not None:
+        parent_id = "" if above is parent else _short(above.of_event, trace_id)
+        if root is not above or above.said_place[1] is not None:
+            root_id = _short(node.root_id, trace_id)
     return (
-        noted.name, noted.scope, noted.scope_above, noted.agent, said.agent_name, said.tool_name, said.model, said.provider, said.run_id, said.workflow_id, said.session_id, said.user_id,
-        said.tenant_id, said.correlation_id, said.error_type, *said.finish_reasons, *said.tags,
+        span.start_ns, span.end_ns - span.start_ns, span.name, scope, span.status, span.service_name,
+        None if parent is None else _short(parent.of_event, trace_id),
+        None if parent is None or parent.scope == scope else parent.scope,
+        parent_id, root_id, node.depth, node.is_placed, node.agent, call, reading, own,
+        node.amounts, () if intervals is None else tuple(intervals.all()), node.child_errors, node.foreign_below,
     )  # fmt: skip
+
+
+def _short(event_id: str, trace_id: str) -> str:
+    return event_id[33:] if event_id.startswith(trace_id) else event_id
+
+
+def _whole(short: str, trace_id: str) -> str:
+    return f"{trace_id}-{short}" if len(short) == _SHORT else short
+
+
+def texts_of(
+    node: Node, span: FinishedSpan, said: Reading | None, own: Mapping[str, Any] | None
+) -> Sequence[str | None]:
+    """Return all texts in a note but the metadata's, which somebody else has written."""
+    scope_above = None if node.parent is None else node.parent.scope
+    if said is not None:
+        return (
+            span.name, span.scope, scope_above, node.agent, said.agent_name, said.tool_name, said.model, said.provider,
+            said.run_id, said.workflow_id, said.session_id, said.user_id, said.tenant_id, said.correlation_id,
+            said.error_type, *said.finish_reasons, *said.tags,
+        )  # fmt: skip
+    texts = [span.name, span.scope, scope_above, node.agent]
+    for name, value in (own or {}).items():
+        if value.__class__ is str:
+            if not name.startswith(semconv.OUTCOME_METADATA_PREFIX):
+                texts.append(value)
+        elif isinstance(value, (list, tuple)):
+            texts += [item for item in cast("Sequence[object]", value) if isinstance(item, str)]
+    return texts
 
 
 class LostSpans(Settling):
@@ -102,26 +144,29 @@ class LostSpans(Settling):
     def _read(self, notes: Mapping[str, Any]) -> Iterator[tuple[str, Node]]:
         for note_id, left in notes.items():
             try:
-                noted = msgspec.convert(left, NotedSpan)
-                node = self._begun(noted)
-                self._end(node, noted.span(), noted.reading)
+                noted, event_id = msgspec.convert(left, NotedSpan), note_id[len(NOTE) :]
+                node = self._begun(noted, event_id)
+                self._end(node, noted.span(event_id), noted.reading)
             except Exception as exc:  # one that makes no event must not hold up the others
                 logger.warning("a span of a dead process makes no event: %s", type(exc).__name__)
                 continue
             self._ready.clear()
             yield note_id, node
 
-    def _begun(self, noted: NotedSpan) -> Node:
+    def _begun(self, noted: NotedSpan, event_id: str) -> Node:
         """Return the node of a span, as it was when it ended."""
-        node = self._open(noted.event_id)
+        node, trace_id, parent = self._open(event_id), event_id[:32], None
         node.scope, node.start_ns, node.is_placed = noted.scope, noted.start_ns, noted.is_placed
         if noted.above_it is not None:  # it is open, for all that is known yet
-            parent = node.parent = node.next_up = self._open(noted.above_it)
-            parent.scope, parent.open_below = noted.scope_above, parent.open_below + 1
+            parent = node.parent = node.next_up = self._open(_whole(noted.above_it, trace_id))
+            parent.open_below += 1
+            parent.scope = noted.scope if noted.scope_above is None else noted.scope_above
         above = None
         if noted.parent_event_id is not None:
-            above = self._open(noted.parent_event_id)
-            above.said_place = None, noted.root_event_id, noted.depth - 1
+            above = parent if noted.parent_event_id == "" else self._open(_whole(noted.parent_event_id, trace_id))
+        if above is not None:
+            root_id = _whole(noted.root_event_id, trace_id) if noted.root_event_id else above.of_event
+            above.said_place = None, root_id, noted.depth - 1
             above.depth, above.agent = noted.depth - 1, noted.agent
         node.place(above)
         if noted.amounts is not None:
@@ -131,6 +176,7 @@ class LostSpans(Settling):
             node.intervals = node.intervals or Intervals()
             node.intervals.add(start_ns, end_ns)
         node.child_errors += noted.child_errors
+        node.foreign_below = node.foreign_below or noted.foreign_below
         return node
 
     def _open(self, event_id: str) -> Node:

@@ -89,7 +89,9 @@ class Outcomes(PuttingOff):
                     if self._changed:
                         self._revise()
             finally:
-                ready, self._ready, self._owner = self._ready, [], 0
+                ready, self._owner = self._ready, 0
+                if ready:
+                    self._ready = []
         if ready or self._aside:
             self._hand_out(ready)
 
@@ -110,22 +112,17 @@ class Outcomes(PuttingOff):
 
     # -- a span ends ---------------------------------------------------------------------------------------
 
-    def end(
-        self, trace_id: int, span_id: int, cause_id: int, sampled: bool, attributes: Mapping[str, Any],
-        make: Callable[[], FinishedSpan],
-    ) -> None:  # fmt: skip
+    def end(self, trace_id: int, span_id: int, cause_id: int, sampled: bool, span: FinishedSpan | None) -> None:
         """Take a span that has ended.
 
         Args:
             cause_id: `id()` of the exception that is passing through, or 0.
-            attributes: Of the span, as they are.
-            make: Gives what is to be read of the span; called only where that may be something. Of a span that is no
-                action of our own, ids are filled in here.
+            span: What is to be read of it, without ids, which are filled in here; None where that is nothing.
         """
         if self._owner == threading.get_ident():
-            self._aside.append(lambda: self.end(trace_id, span_id, cause_id, sampled, attributes, make))
+            self._aside.append(lambda: self.end(trace_id, span_id, cause_id, sampled, span))
             return
-        if self._put_off and (self._waits_for(span_id) or self._reader.is_marked(attributes)):
+        if self._put_off and (span is not None or self._waits_for(span_id)):
             self.catch_up()
         with self._lock:
             self._owner = threading.get_ident()
@@ -136,17 +133,15 @@ class Outcomes(PuttingOff):
                     node = None
                 if node is None and self._ended.get(span_id) == trace_id:
                     pass  # two processors on one provider
-                elif self._reader.is_marked(attributes):
-                    span = make()
+                elif span is not None:
                     if node is None:
                         node = Node(trace_id, span_id, None, span.scope, span.start_ns, None)  # it began before we did
-                    if not span.event_id:
-                        span.event_id = event_id = node.of_event
-                        span.trace_id, span.span_id = node.run.trace_id, event_id[33:]
+                    span.event_id = event_id = node.of_event
+                    span.trace_id, span.span_id = node.run.trace_id, event_id[33:]
                     if cause_id in (0, node.cause_id):
                         span.in_flight = None
                     node.sampled = sampled
-                    if attributes.get(LOGFIRE_TYPE) != "log" or not self._answer(node, span):
+                    if span.attributes.get(LOGFIRE_TYPE) != "log" or not self._answer(node, span):
                         self._end(node, span)
                     self._note_ended(trace_id, span_id)
                 elif node is not None:
@@ -226,7 +221,7 @@ class Outcomes(PuttingOff):
         for below in reversed(waiting):
             node = self._tree.begin(*below.ids, node, "", below.start_ns, None)
             self._note_own(node, below.started)
-            node.key = below.partition_key
+            node.key, node.is_in_action = below.partition_key, True
             below.in_tree = True
         assert node is not None
         return node

@@ -20,7 +20,7 @@ from otel_feedback import semconv
 from otel_feedback.convert.amounts import FEW_INTERVALS
 from otel_feedback.convert.doubles import id_of
 from otel_feedback.convert.evaluations import is_evaluated
-from otel_feedback.convert.noted import note_of, texts_of
+from otel_feedback.convert.noted import NOTE, note_of, texts_of
 from otel_feedback.convert.reader import LOGFIRE_TYPE, Reader
 from otel_feedback.convert.reading import Reading
 from otel_feedback.convert.rules import Emit, Emitted
@@ -51,6 +51,7 @@ LONG_S = 5.0
 
 _LOGS = frozenset({"log", "pending_span"})
 _CALLS = frozenset({"llm", "embedding", "tool"})
+_NOTHING: Mapping[str, Any] = {}
 
 
 class Notes(Protocol):
@@ -72,7 +73,7 @@ class Notes(Protocol):
 class _PutOff(msgspec.Struct, gc=False):
     node: Node
     span: FinishedSpan
-    reading: Reading
+    reading: Reading | None  # None: its attributes are our own
     sampled: bool
     note_id: str
 
@@ -110,66 +111,66 @@ class PuttingOff(Settling):
 
     # -- on the thread that ends a span --------------------------------------------------------------------
 
-    def put_off(
-        self,
-        trace_id: int,
-        span_id: int,
-        sampled: bool,
-        attributes: Mapping[str, Any],
-        make: Callable[[], FinishedSpan],
-    ) -> bool:
+    def is_told(self, attributes: Mapping[str, Any]) -> bool:
+        """Tell whether something may be read of a span with these attributes."""
+        return self._reader.is_marked(attributes)
+
+    def put_off(self, trace_id: int, span_id: int, sampled: bool, span: FinishedSpan) -> bool:
         """Write a span down that has ended, to convert it later; False where it is to be converted at once.
 
         Args:
-            attributes: Of the span, which ended well, with no exception passing through and without events.
-            make: Gives what is to be read of it.
+            span: What is to be read of it, which ended well, with no exception passing through and without events.
         """
-        notes = self._notes
+        notes, attributes = self._notes, span.attributes
         if (
             notes is None
-            or not self._reader.is_marked(attributes)
-            or semconv.OUTCOME_ACTION_TYPE in attributes
             or attributes.get(LOGFIRE_TYPE) in _LOGS
             or is_evaluated(attributes)
             or self._owner == threading.get_ident()
         ):
             return False
-        span = make()
-        try:
-            reading = self._reader.read(span)
-        except Exception:  # it is told, and the span ends, where it is converted at once
-            return False
-        if reading is None or (reading.kind == "tool" and ("mcp.method.name" in attributes or "mcp" in span.scope)):
-            return False
-        call = id_of(attributes) if reading.kind in _CALLS else None
-        span.attributes = {} if call is None else dict((call,))  # what is read of it from here on
+        reading = call = own = None
+        if semconv.OUTCOME_ACTION_TYPE in attributes:
+            own, metadata = self._reader.own.read_of(attributes)
+        else:
+            try:
+                reading = self._reader.read(span)
+            except Exception:  # it is told, and the span ends, where it is converted at once
+                return False
+            if reading is None:
+                return False
+            metadata = reading.metadata
+            if reading.kind in _CALLS:
+                if reading.kind == "tool" and ("mcp.method.name" in attributes or "mcp" in span.scope):
+                    return False
+                call = id_of(attributes)
         with self._lock:
             self._owner = threading.get_ident()
             try:
                 node = self._tree.find(trace_id, span_id)
-                if (
-                    node is None
-                    or node.span_id != span_id
-                    or node.is_put_off
-                    or not self._is_usual(node, reading, span.name)
-                ):
-                    # when two processors are on one provider, the other one has it
-                    return node is not None and node.is_put_off
+                if node is None or node.span_id != span_id:
+                    return False
+                if node.is_put_off:  # when two processors are on one provider, the other one has it
+                    return True
+                if not self._is_usual(node, reading, span.name):
+                    return False
                 event_id = span.event_id = node.of_event
                 span.trace_id, span.span_id = node.run.trace_id, event_id[33:]
-                noted = note_of(node, span, reading, call)
+                noted = note_of(node, span, reading, call, own)
                 self._mark(node, True)
                 self._on_the_way.add(event_id)
             finally:
                 self._owner = 0
         # with no lock held: who is at the journal may be interrupted by a span that ends, which waits for ours
-        left = StartedAction(f"~{event_id}", span.start_ns, node.key, {}, sampled, noted)
+        note_id, key = NOTE + event_id, node.key
+        left = StartedAction(note_id, 0, "" if key == span.trace_id else key, _NOTHING, sampled, noted)
         is_written = False
         try:
-            is_written = notes.write(left, texts_of(noted), reading.metadata)
+            is_written = notes.write(left, texts_of(node, span, reading, own), metadata)
             if is_written:
                 node.live = None  # the span, with all that was said, may go
-                self._put_off.append(_PutOff(node, span, reading, sampled, left.event_id))
+                span.attributes = own or (_NOTHING if call is None else dict((call,)))
+                self._put_off.append(_PutOff(node, span, reading, sampled, note_id))
         finally:  # a handler of a signal may raise
             if not is_written:
                 with self._lock:
@@ -184,20 +185,27 @@ class PuttingOff(Settling):
         if node.parent is not None:
             node.parent.put_off_below += 1 if is_put_off else -1
 
-    def _is_usual(self, node: Node, reading: Reading, name: str) -> bool:
+    def _is_usual(self, node: Node, reading: Reading | None, name: str) -> bool:
         """Tell whether a note says all that the event needs, and nothing that has been emitted is to be revised by it."""
         parent = node.parent
         return (
             node.open_below == node.put_off_below
-            and node.identity is None  # no action of our own is above, whose event is made when it ends
-            and not (node.event or node.is_given_up or node.additions or node.own)
+            and not node.is_in_action  # whose event is made when it ends
+            and (node.identity is None or reading is None)
+            and not (node.event or node.is_given_up or node.additions)
             and not (node.waiting or node.below or node.last_agent or node.agents_below)
             and (parent is None or not (parent.is_ended or parent.is_given_up))
-            and (node.amounts is None or reading.kind != "llm")
             and (node.intervals is None or node.intervals.count <= FEW_INTERVALS)
             and len(self._put_off) < MOST_PUT_OFF
-            and not (
-                reading.kind in _CALLS and self._doubles.may_be_of(reading.kind, node.start_ns, (node.scope, name))
+            and (
+                reading is None
+                or (
+                    (node.amounts is None or reading.kind != "llm")
+                    and not (
+                        reading.kind in _CALLS
+                        and self._doubles.may_be_of(reading.kind, node.start_ns, (node.scope, name))
+                    )
+                )
             )
         )
 

@@ -13,6 +13,7 @@ from otel_feedback.convert.costs import priced_own
 from otel_feedback.convert.doubles import Doubles, call_of
 from otel_feedback.convert.evaluations import read_evaluations
 from otel_feedback.convert.foreign import provider_of, to_event
+from otel_feedback.convert.guesses import Guesses
 from otel_feedback.convert.pricing import Price
 from otel_feedback.convert.reading import CallUsage, Reading
 from otel_feedback.convert.rollup import Said
@@ -42,7 +43,8 @@ class Reader:
         self._conventions = conventions
         self._markers = frozenset({semconv.OUTCOME_ACTION_TYPE}).union(*(known.markers for known in conventions))
         self._rules = rules
-        self._own = OwnConvention()
+        self._guesses = Guesses(conventions)
+        self.own = OwnConvention()
         self.doubles = Doubles()
 
     def is_marked(self, attributes: Mapping[str, Any]) -> bool:
@@ -53,16 +55,23 @@ class Reader:
         """Tell what an open span seems to be."""
         if live is None:
             return None
-        attributes = plain(live.attributes)
+        attributes, name = plain(live.attributes), live.name
         if not self.is_marked(attributes):
             return None
-        span = FinishedSpan("", None, None, 0, 0, attributes, None, None, name=live.name, scope=scope)
+        key = self._guesses.key_of(attributes, name, scope)
+        guess = None if key is None else self._guesses.get(key)
+        if guess is not None:
+            return guess
+        span = FinishedSpan("", None, None, 0, 0, attributes, None, None, name=name, scope=scope)
         try:
             reading = next(known.read(span) for known in self._conventions if known.matches(span))
         except Exception:  # none matches, or a user's raises, which is told when the span ends
             return None
         kind = "step" if reading.kind == "chain" else reading.kind
-        return Guess(kind in self._rules.kinds, kind == "agent", reading.agent_name, reading.kind == "chain")
+        guess = Guess(kind in self._rules.kinds, kind == "agent", reading.agent_name, reading.kind == "chain")
+        if key is not None:
+            self._guesses.put(key, guess)
+        return guess
 
     def read(self, span: FinishedSpan) -> Reading | None:
         """Return what the span says, by the first convention that knows it."""
@@ -90,7 +99,7 @@ class Reader:
         return self._convert_foreign(node, span, reading, above)
 
     def _convert_own(self, node: Node, span: FinishedSpan) -> OutcomeEvent:
-        event = priced_own(self._own.to_event(span), self._rules.price)
+        event = priced_own(self.own.to_event(span), self._rules.price)
         self.note_own(node, event, event.llm_calls or 0)
         return event
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 
 from otel_feedback.convert.usage import TokenUsage
-from otel_feedback.convert.values import SAYING, amount, count, text, texts
+from otel_feedback.convert.values import MAX_COUNT, SAYING, amount, count, text, texts
 
 __all__ = ["MOST_PLANS", "CallUsage", "Reading", "Table", "Tokens"]
 
@@ -108,7 +108,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def read(self, attributes: Mapping[str, Any], kind: str) -> Reading:
         """Return what the attributes say; cheap where they say little."""
-        plan = self._plan_of(attributes)
+        plan = self._plans.get(tuple(attributes)) or self._plan_of(attributes)
         fields: dict[str, Any] = {"kind": kind}
         for name, field in plan.texts:
             value = attributes[name]
@@ -148,14 +148,13 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return frozenset({*self.output, *self.tags}).union(*several, *((one.input, one.output) for one in self.tokens))
 
     def _plan_of(self, attributes: Mapping[str, Any]) -> _Plan:
+        # to find out which of the names are known takes four times as long as to look all of them up
         names, plans = tuple(attributes), self._plans
-        plan = plans.get(names)
-        if plan is None:  # to find out which of the names are known takes four times as long
-            known = self._names.intersection(names)
-            plan = plans.get(known)
-            if len(plans) >= MOST_PLANS:
-                plans.clear()
-            plan = plans[known] = plans[names] = plan or self._make_plan(known)
+        known = self._names.intersection(names)
+        plan = plans.get(known)
+        if len(plans) >= MOST_PLANS:
+            plans.clear()
+        plan = plans[known] = plans[names] = plan or self._make_plan(known)
         return plan
 
     def _make_plan(self, known: frozenset[str]) -> _Plan:
@@ -178,17 +177,27 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
 def _usage(attributes: Mapping[str, Any], plan: _Plan) -> TokenUsage | None:
     for names in plan.families:
-        given, gotten = count(attributes.get(names.input)), count(attributes.get(names.output))
+        given: Any = attributes.get(names.input)
+        gotten: Any = attributes.get(names.output)
+        if not (given.__class__ is int and 0 <= given <= MAX_COUNT):
+            given = count(given)
+        if not (gotten.__class__ is int and 0 <= gotten <= MAX_COUNT):
+            gotten = count(gotten)
         if given is not None or gotten is not None:
             usage = TokenUsage(given, gotten)
             for name, field in plan.details:
-                if (found := count(attributes[name])) is not None:
+                found = attributes[name]
+                if (found.__class__ is int and 0 <= found <= MAX_COUNT) or (found := count(found)) is not None:
                     setattr(usage, field, found)
             return usage
     return None
 
 
 def _some_texts(value: object) -> tuple[str, ...] | None:
+    if value.__class__ is tuple:
+        found = cast("tuple[object, ...]", value)
+        if len(found) == 1 and found[0].__class__ is str and found[0] in SAYING:  # nearly always so
+            return cast("tuple[str]", found)
     return texts(value) or None
 
 

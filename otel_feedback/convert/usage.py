@@ -7,7 +7,7 @@ import msgspec
 __all__ = ["TokenUsage", "normalise"]
 
 
-class TokenUsage(msgspec.Struct, gc=False):
+class TokenUsage(msgspec.Struct, array_like=True, gc=False):
     """What one span says was used. None: it does not say.
 
     `input` includes what was read from and written to a cache, `output` includes reasoning, as the OpenTelemetry

@@ -142,7 +142,7 @@ class AdoptedJournal:
                         "the action %s of a dead process makes no event: %s", action.event_id, scrub(repr(exc))
                     )
                     continue
-                body = event_body(action.key, payload)
+                body = event_body(action.key or event.trace_id or event.event_id, payload)
                 writer.append(frame(Kind.EVENT, self.end, body, SAMPLED if action.sampled else 0))
                 self.end += 1
         except OSError:  # a full disk: deliver first; whoever comes next can close them

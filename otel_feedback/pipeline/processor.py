@@ -73,7 +73,7 @@ class OutcomeSpanProcessor(SpanProcessor):
             if self.pipeline.closed:
                 return
             ids, parent = ids_of(span.get_span_context()), span.parent
-            action = open_actions.get(ids)
+            action = open_actions.get(ids) if open_actions else None
             if action is not None:
                 if parent is not None and action.is_below_others:
                     self.outcomes.begin_own(action)
@@ -103,7 +103,7 @@ class OutcomeSpanProcessor(SpanProcessor):
                 return
             # by its ids: what comes here may have been made anew of what the action's span said
             ids = ids_of(context)
-            action = open_actions.get(ids)
+            action = open_actions.get(ids) if open_actions else None
             if action is not None:
                 # somebody else may end its span while it is under way, and two processors may be on one provider
                 told, takers = action.told, action.takers
@@ -123,12 +123,13 @@ class OutcomeSpanProcessor(SpanProcessor):
             cause, events, status = sys.exc_info()[1], span.events, span.status
             outcomes, is_sampled = self.outcomes, context.trace_flags.sampled
 
-            def make() -> FinishedSpan:
-                return self._read(span, "" if scope is None else scope.name, attributes, events, status)
-
-            is_usual = cause is None and not events and status.status_code is not StatusCode.ERROR
-            if not (is_usual and outcomes.put_off(*ids, is_sampled, attributes, make)):
-                outcomes.end(*ids, 0 if cause is None else id(cause), is_sampled, attributes, make)
+            finished = None
+            if outcomes.is_told(attributes):
+                finished = self._read(span, "" if scope is None else scope.name, attributes, events, status)
+                is_usual = cause is None and not events and status.status_code is not StatusCode.ERROR
+                if is_usual and outcomes.put_off(*ids, is_sampled, finished):
+                    return
+            outcomes.end(*ids, 0 if cause is None else id(cause), is_sampled, finished)
         except Exception as exc:  # somebody else's span may carry anything
             pipeline.reject("unconvertible", "a span could not be turned into an outcome: %r", exc)
 
@@ -168,10 +169,11 @@ class OutcomeSpanProcessor(SpanProcessor):
     def _read(
         self, span: ReadableSpan, scope: str, attributes: dict[str, Any], events: Sequence[Event], status: Status
     ) -> FinishedSpan:
-        code = status.status_code
+        code, resource = status.status_code, span.resource
+        known, service_name = self._recorder.service
         finished = FinishedSpan(
             "", None, None, span.start_time or 0, span.end_time or 0, attributes, None,
-            self._recorder.service_name(span.resource),
+            service_name if known is resource else self._recorder.service_name(resource),
             span.name, scope,
             "unset" if code is StatusCode.UNSET else "error" if code is StatusCode.ERROR else "ok",
             status.description,

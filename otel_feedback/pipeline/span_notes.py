@@ -25,7 +25,12 @@ class SpanNotes:
         pipeline = self._pipeline
         try:
             # a child without Python's fork hooks is seen to by what is recorded at once
-            return bool(HERE[0]) and pipeline.redaction.is_clean(texts, metadata) and pipeline.note_ended(left)
+            return (
+                bool(HERE[0])
+                and not pipeline.closed
+                and pipeline.redaction.is_clean(texts, metadata)
+                and pipeline.note_ended(left)
+            )
         except Exception:  # somebody else's span may carry anything
             return False
 

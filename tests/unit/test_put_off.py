@@ -160,6 +160,41 @@ def test_no_secret_and_no_content_is_written_down(traced: Traced) -> None:
     assert len(traced.events()) == 1 + 2 * len(SECRETS)
 
 
+def test_spans_with_attributes_of_ours_are_put_off(traced: Traced) -> None:
+    """Nothing of them is written down that is not theirs, no secret, and no metadata that nobody knows to be none."""
+    content = "what people said is nobody's business"
+    own = {"outcome.action_type": "agent", "gen_ai.agent.name": "a", "outcome.tags": ["t"]}
+    for number in range(50):
+        agent = traced.start({**own, "gen_ai.input.messages": content, "outcome.metadata.step": number})
+        traced.start({"outcome.action_type": "llm", "gen_ai.usage.input_tokens": 10}, above=agent).end()
+        agent.end()
+    found = traced.events()[1:]
+    assert [(event.action_type, event.depth) for event in found] == [("llm", 1), ("agent", 0)] * 50
+    assert {event.tokens_used for event in found if event.depth} == {10}
+    assert [event.metadata for event in found if event.depth == 0] == [{"step": number} for number in range(50)]
+    written = traced.written()
+    assert written.count(NOTE) >= 100
+    for secret in SECRETS:
+        traced.start({**own, "user.id": secret.text}).end()
+        traced.start({**own, "outcome.metadata.said": secret.text}).end()
+        traced.start({**own, "outcome.tags": [secret.text]}).end()
+        traced.start({**own, f"outcome.metadata.{secret.text}": 1}).end()
+    traced.start({**own, "outcome.metadata.api_key": "swordfish"}).end()
+    assert len(traced.events()) == 1 + 100 + 4 * len(SECRETS) + 1
+    written = traced.written()
+    assert [secret.name for secret in SECRETS if any(part.encode() in written for part in secret.hidden)] == []
+    assert b"swordfish" not in written
+    assert content.encode() not in written
+
+
+def test_below_an_action_spans_with_attributes_of_ours_are_converted_at_once(traced: Traced) -> None:
+    before = traced.written().count(NOTE)
+    with feedback.action("own"):
+        traced.provider.get_tracer("someone").start_span("s", attributes={"outcome.action_type": "tool"}).end()
+    assert traced.written().count(NOTE) == before
+    assert [(event.action_type, event.depth) for event in traced.events()[1:]] == [("tool", 1), ("own", 0)]
+
+
 FOREIGN = """
     import os, signal
     from opentelemetry import trace

@@ -15,7 +15,7 @@ from otel_feedback.convert.reading import CallUsage, Reading, Table, Tokens
 from otel_feedback.convert.span import FinishedSpan
 from otel_feedback.convert.values import amount, json_value, text
 
-__all__ = ["KINDS", "TABLE", "GenAiConvention", "kind_of", "read_genai"]
+__all__ = ["KINDS", "TABLE", "TELLING", "GenAiConvention", "kind_of", "read_genai"]
 
 KINDS: Final = {
     "invoke_agent": "agent",
@@ -108,6 +108,12 @@ TABLE: Final = Table(
 )  # fmt: skip
 
 
+TELLING: Final = frozenset({
+    OPERATION, _MCP_METHOD, "openinference.span.kind", *TABLE.texts["agent_name"], *TABLE.texts["workflow_id"],
+})  # fmt: skip
+"""Attributes whose values decide of what kind a span is, or what the agent is called; of others it is that they are there."""
+
+
 @lru_cache(maxsize=256)
 def kind_of_operation(operation: str) -> str:
     """Return the kind of an operation, also of one that is named as a function of a client is: `aembedding`."""
@@ -178,6 +184,7 @@ class GenAiConvention:
 
     name = "otel_genai"
     markers = frozenset({OPERATION, _MCP_METHOD, *_MODEL_SYSTEMS})
+    telling = TELLING
 
     def matches(self, span: FinishedSpan) -> bool:
         attributes = span.attributes

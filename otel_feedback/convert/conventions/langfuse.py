@@ -56,6 +56,7 @@ class LangfuseConvention:
 
     name = "langfuse"
     markers = frozenset({_TYPE})
+    telling = frozenset({_TYPE, *(f"{prefix}lc_agent_name" for prefix in _METADATA)})
 
     def matches(self, span: FinishedSpan) -> bool:
         return _TYPE in span.attributes

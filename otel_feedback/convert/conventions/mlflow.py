@@ -38,6 +38,7 @@ class MlflowConvention:
 
     name = "mlflow"
     markers = frozenset({_TYPE})
+    telling = frozenset({_TYPE})
 
     def matches(self, span: FinishedSpan) -> bool:
         return _TYPE in span.attributes

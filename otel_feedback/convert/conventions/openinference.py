@@ -44,6 +44,7 @@ class OpenInferenceConvention:
 
     name = "openinference"
     markers = frozenset({_KIND})
+    telling = frozenset({_KIND, *TABLE.texts["agent_name"], "graph.node.id"})
 
     def matches(self, span: FinishedSpan) -> bool:
         return _KIND in span.attributes

@@ -73,8 +73,16 @@ class OwnConvention:
 
     name = "otel_feedback"
 
-    def matches(self, attributes: Mapping[str, Any]) -> bool:
-        return semconv.OUTCOME_ACTION_TYPE in attributes
+    def read_of(self, attributes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return those of the attributes that `to_event` reads, and what of them is metadata."""
+        read: dict[str, Any] = {}
+        metadata: dict[str, Any] = {}
+        for name, value in attributes.items():
+            if name in FIELDS:
+                read[name] = value
+            elif name.startswith(_PREFIX) and _is_finite(value):
+                read[name] = metadata[name[_PREFIX_LENGTH:]] = value
+        return read, metadata
 
     def to_event(self, span: FinishedSpan) -> OutcomeEvent:
         attributes = span.attributes
