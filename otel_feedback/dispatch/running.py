@@ -129,9 +129,8 @@ def start(call: Callable[[], Any], *, at_once: bool = True) -> Running:
         else:
             running.task, running.has_begun = loop.create_task(contained), False
         if not running.has_begun:
-            contained.send(
-                None
-            )  # has begun, so it catches also what comes before its first step, as at the end of a loop
+            # so it has begun, and catches also what comes before its first step, as at the end of a loop
+            contained.send(None)
         return running
     finally:
         del running

@@ -44,8 +44,8 @@ def at_nth(point: str, nth: int, function: Callable[..., Any], *, half: bool = F
         nonlocal calls
         calls += 1
         if calls == nth and half:
-            file, data = args
-            function(file, data[: len(data) // 2])
+            file, data = args[:2]
+            files.append(file, data[: len(data) // 2])
         if calls == nth and not after:
             die(point)
         result = function(*args, **kwargs)
@@ -91,12 +91,12 @@ def while_closing(append: Callable[[int, bytes], None]) -> None:
 
 def arm(point: str, nth: int) -> None:
     """Put one fault point in place."""
-    segment_writing = functools.partial(setattr, segments, "append")
+    writing = functools.partial(setattr, segments, "write_locked")
     match point:
         case "append: half a frame":
-            segment_writing(at_nth(point, nth * 40, files.append, half=True))
+            writing(at_nth(point, nth * 400, files.write_locked, half=True))
         case "append: frame written":
-            segment_writing(at_nth(point, nth * 40, files.append, after=True))
+            writing(at_nth(point, nth * 400, files.write_locked, after=True))
         case "rotation: before the name":
             on_path(point, nth, "rename", lambda path: is_named(path, ".new") and path.name[0].isdigit())
         case "rotation: after the name":
