@@ -137,7 +137,7 @@ def test_a_manifest_that_is_none_is_named_and_left_alone(log: Path, store: Store
     [
         (["--retention-days", "0"], "retention_days='0': expected a number from 1 to 36500"),
         (["--max-bytes", "many"], "max_bytes='many'"),
-        (["--from", "nowhere.jsonl"], "nowhere.jsonl: there is no such file"),
+        (["--from", "nowhere.jsonl"], "there is no nowhere.jsonl: --from takes the file that events are logged to"),
         (["--from", "."], ". is a folder"),
     ],
 )
