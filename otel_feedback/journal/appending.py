@@ -42,6 +42,9 @@ _START = int(Kind.START)
 MOST_WRITTEN = MAX_PAYLOAD - MAX_KEY - 2
 """Bytes of the longest event that is written; there are limits far below."""
 
+MOST_HELD = 2_048
+"""Records in memory that are on disk, too, however small: memory that is new to the processor costs an agent time."""
+
 SHRINK_BY = 32
 """Records that are on disk, forgotten together: one for each append would take as long as its frame."""
 
@@ -108,7 +111,7 @@ class AppendingJournal:
                     self._begin_segment()
             elif sequence - self._written < WRITE_AT_ONCE:  # else the disk has just healed, and tend() is at it
                 self._write_events()
-            if tail.bytes > self._tail_bytes:
+            if tail.bytes > self._tail_bytes or sequence - tail.first >= MOST_HELD:
                 self._shrink()
         if self._syncs_each:
             self._sync(sequence + 1)
@@ -238,7 +241,7 @@ class AppendingJournal:
     def _shrink(self) -> None:
         """Forget what can be read back, or, where the disk does not take it, the oldest beyond the cap."""
         tail, limits = self._tail, self._limits
-        while tail.bytes > self._tail_bytes and tail.first < self._written:
+        while (tail.bytes > self._tail_bytes or self._end - tail.first > MOST_HELD) and tail.first < self._written:
             tail.forget_below(self._written, SHRINK_BY)
         if tail.bytes > limits.memory_bytes:
             first = tail.first

@@ -17,5 +17,5 @@ class DiskLimits(NamedTuple):
     max_age_s: float = 7 * 86_400.0
     min_free_bytes: int = 64 * 2**20
     memory_bytes: int = 64 * 2**20
-    tail_bytes: int = 2**20
+    tail_bytes: int = 4 * 2**20
     segment_bytes: int = 8 * 2**20

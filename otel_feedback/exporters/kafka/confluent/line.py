@@ -47,7 +47,9 @@ class Delivery:
 
     def __call__(self, error: Any, _message: object) -> None:
         """Take what became of it: librdkafka's `on_delivery`."""
-        if error is not None:
+        if error is None:
+            self._producer.has_delivered = True
+        else:
             self._error = error
             self._producer.explain(error)
         self.is_done = True

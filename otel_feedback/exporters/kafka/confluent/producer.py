@@ -71,6 +71,8 @@ class ConfluentProducer:
         self._seen = ClusterSeen(None, [])
         self._partitions: dict[str, Collection[int]] = {}
         self._cause: Exception | None = None  # the first error that is one by itself
+        self.has_delivered = False
+        """Whether a broker has taken anything of it."""
         self._misses_cause = False  # something followed from an error that was not said yet
         with_context(config.client_options)  # says which setting is wrong, in the same words
         properties: dict[str, Any] = {
