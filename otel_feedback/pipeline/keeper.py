@@ -83,8 +83,11 @@ class Keeper:
                 # the interpreter that is going down starts no more threads
                 with contextlib.suppress(RuntimeError):
                     self._wake.renew()
+                    self.is_idle = False
                     thread.start()
                     self._thread = thread
+                if self._thread is None:
+                    self.is_idle = True
         finally:
             self._start_lock.release()
 
@@ -118,7 +121,6 @@ class Keeper:
             thread.join(timeout_s)
 
     def _run(self) -> None:
-        self.is_idle = False
         locks = _thread.allocate_lock
         due = time.monotonic() + self._first_s
         with suppress_instrumentation():

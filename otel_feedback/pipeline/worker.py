@@ -95,8 +95,8 @@ class Worker:
     def notify(self) -> None:
         """Say that there is a record for it. On the agent's thread: cheap, and never waits."""
         if self._thread is None:
-            self._start()
-        if not self._wake.is_set():
+            self._start()  # and let it wait for company
+        elif not self._wake.is_set():
             self._wake.set()
 
     def add(self, cursor: Cursor) -> None:
@@ -175,18 +175,18 @@ class Worker:
                 thread = threading.Thread(target=self._run, name=f"otel-feedback-{self.exporter.name}", daemon=True)
                 self._wake.renew()
                 self._settled = threading.Condition()
+                self.is_idle = False
                 thread.start()
                 self._thread = thread
                 self._begun()
         except RuntimeError as exc:  # the interpreter is going down and starts no more threads
-            self.last_error = str(exc)
+            self.is_idle, self.last_error = True, str(exc)
         finally:
             self._start_lock.release()
 
     # -- the worker's thread -------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        self.is_idle = False
         try:
             with suppress_instrumentation():
                 self._gathering.begin()
