@@ -222,6 +222,8 @@ class DiskJournal(AppendingJournal):
 
     def _go_ahead(self) -> None:
         """Have pages in memory for what is written next: for an agent, to come by one takes longer than all the rest."""
+        if self._syncs_each:  # an append waits for the disk anyway, and would for this, too
+            return
         with self._sync_lock:  # so that nobody closes it meanwhile
             writer = self._writer
             if writer is None:

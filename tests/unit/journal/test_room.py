@@ -125,3 +125,12 @@ def test_a_frame_of_which_the_disk_takes_half_goes_with_the_room(
     assert deliver_all(cursor) == [0, 1, 2, 3, 4]
     crash(journal)
     assert journal.health().damaged_bytes == 0
+
+
+def test_where_each_append_waits_for_the_disk_there_is_no_room(tmp_path: Path) -> None:
+    """Who makes it has the lock that such an append waits for."""
+    journal, clock = journal_in(tmp_path / "journal", ROOMY, durability="fsync")
+    append_many(journal, 3)
+    tend(journal, clock)
+    (segment,) = segments(folder_of(journal))
+    assert room_of(segment) == 0
