@@ -198,7 +198,7 @@ class EndedAction(msgspec.Struct, array_like=True, gc=False):
 
 
 pack = msgspec.msgpack.Encoder().encode
-"""Encode one as MessagePack, an array, before its event is made: two thirds of what JSON takes. Raises TypeError for a value that
+"""Encode one as MessagePack, an array, before its event is made: two thirds of what JSON takes, and no zero at its end. Raises TypeError for a value that
 cannot be held."""
 
 unpack = msgspec.msgpack.Decoder(EndedAction).decode

@@ -150,7 +150,12 @@ class FeedbackPipeline:
             packed = pack(ended)
         except Exception:  # what cannot be written is seen to there
             return self.accept(ended.event(), key, sampled, True, is_clean=True)
-        if screen.has_hooks or len(packed) * MOST_TIMES + MOST_MORE > screen.max_bytes or self.closed:
+        if (
+            ended.made is not None  # packed with it, it might end with a zero, which frames must not
+            or screen.has_hooks
+            or len(packed) * MOST_TIMES + MOST_MORE > screen.max_bytes
+            or self.closed
+        ):
             return self.accept(ended.event(), key, sampled, True, is_clean=True)
         self._ring.append(packed)
         if not self._delivery.append(key, packed, ended, sampled):
