@@ -77,9 +77,8 @@ class AppendingJournal:
         self._segments: tuple[Segment, ...] = ()  # guarded by self._lock for writing; the newest is written to
         self._sealed: dict[int, int] = {}  # guarded by self._lock: the sizes of all but the one that is written to
         self._sealed_bytes = 0  # guarded by self._lock for writing: their sum
-        self._retired: list[
-            tuple[int, int]
-        ] = []  # files to be synced and closed, and their sizes; guarded by self._lock
+        # files to be synced and closed, and their sizes; guarded by self._lock
+        self._retired: list[tuple[int, int]] = []
         self._has_new_names = False  # files that were made since folders were synced; guarded by self._lock
         self._cursors: tuple[JournalCursor, ...] = ()
         self._saved = 0  # times that the cursors were written down
