@@ -131,6 +131,7 @@ def assemble(
         notices = KafkaNotices(settings.kafka, connected=lambda: _run_first_at_exit(pipeline))
     of_feedback = feedback_settings(settings)
     is_on_disk = settings.durability != "memory" and any(exporter.durable for exporter in exporters)
+    prices = build_prices(settings)
     measuring = Measuring(settings.metric_label_sets)
     measuring.offer()  # before there is a pipeline: it writes down at once how actions of dead processes ended
     pipeline = FeedbackPipeline(
@@ -161,7 +162,8 @@ def assemble(
         ),
         rules=Rules(
             kinds=DEFAULT_KINDS.union(settings.emit),
-            price=build_prices(settings).price,
+            price=prices.price,
+            rates=prices.rates,
             content=tuple(kind for kind in settings.capture_content if kind != "comment"),
             conventions=tuple(conventions),
             open_s=settings.span_ttl_s,

@@ -20,7 +20,7 @@ from otel_feedback import semconv
 from otel_feedback.capture.declaration import Declaration
 from otel_feedback.capture.ending import SUCCESS, Ending, ErrorInfo, judge
 from otel_feedback.capture.resources import resident_memory
-from otel_feedback.capture.runtime import Priced, Recorder
+from otel_feedback.capture.runtime import Recorder
 from otel_feedback.capture.said import LATER, Said, usage_lock
 from otel_feedback.capture.told import Told
 from otel_feedback.events.ended import Failure
@@ -112,17 +112,23 @@ class Facts(Said):
         self.ending, self.error = ending, error
         return ending, reason
 
-    def _price(self, recorder: Recorder | None) -> Priced | None:
-        """Return what the model calls cost, where nobody said so."""
-        usage, price = self._usage, None if recorder is None else recorder.price
-        if price is None or usage is None or usage.said_cost is not None or usage.model is None:
+    def _price(self, usage: Usage, recorder: Recorder | None) -> tuple[str, str | None] | None:
+        """Find what the model calls cost, which nobody has said; return where the price is from: source and version."""
+        if recorder is None or usage.model is None:
             return None
-        priced = price(usage.model, usage.provider, usage, self.end_ns)
-        if priced is not None:
-            usd = priced.usd
-            # a third of the time that round() takes; beyond that sum a float has no twelve digits to cut
-            usage.priced = int(usd * 1e12 + 0.5) / 1e12 if usd < MOST_CUT_USD else round(usd, 12)
-        return priced
+        given, gotten = usage.input, usage.output
+        known = recorder.rates.get((usage.provider, usage.model))
+        if known is not None and given is not None and gotten is not None and not (usage.cached or usage.reasoning):
+            rates, origin = known
+            usd = rates.of(given, gotten)
+        else:
+            priced = None if recorder.price is None else recorder.price(usage.model, usage.provider, usage, self.end_ns)
+            if priced is None:
+                return None
+            usd, origin = priced.usd, _origin_of(priced.source, priced.version)
+        # a third of the time that round() takes; beyond that sum a float has no twelve digits to cut
+        usage.priced = int(usd * 1e12 + 0.5) / 1e12 if usd < MOST_CUT_USD else round(usd, 12)
+        return origin
 
     def _sum_up(self) -> None:
         """Let the action above count what was used here, and take nothing more from below."""
@@ -148,7 +154,7 @@ class Facts(Said):
         metadata: dict[str, MetadataValue],
         recorder: Recorder | None,
         end_ns: int | None,
-        priced: Priced | None = None,
+        origin: tuple[str, str | None] | None = None,
         failure: Failure | None = None,
         reason: str | None = None,
     ) -> Told:
@@ -168,8 +174,7 @@ class Facts(Said):
             self._quality, self._confidence,
             None if metadata is declared.metadata or metadata is NOTHING else metadata,
             None if tags is self.started.get(semconv.OUTCOME_TAGS, ()) else tags,
-            None if priced is None else _origin_of(priced.source, priced.version),
-            failure, reason, self._noted,
+            origin, failure, reason, self._noted,
         )  # fmt: skip
 
 

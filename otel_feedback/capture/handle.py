@@ -246,14 +246,14 @@ class Action(Facts):
             metadata = {**metadata, **self._problems.flags()}
         recorder = self.recorder = in_force.now.recorder
         usage = self._usage
-        priced = None if usage is None or usage.model is None or usage.said_cost is not None else self._price(recorder)
+        origin = None if usage is None or usage.said_cost is not None else self._price(usage, recorder)
         if self._parent is None and self.open_below is None:
             self._is_summed = True
         else:
             self._sum_up()
         error, lazy = self.error, self.lazy
         failure = None if error is None else Failure(*error, exc is not None, time_ns())
-        told = self.told = self._left(ending, metadata, recorder, end_ns, priced, failure, reason)
+        told = self.told = self._left(ending, metadata, recorder, end_ns, origin, failure, reason)
         open_actions[self.ids] = self
         try:
             if lazy is None:
@@ -323,9 +323,10 @@ class Action(Facts):
         told = self.told
         assert told is not None
         assert self.ending is not None
-        self._usage = copy(self._usage)  # the other one's has its price
-        metadata, priced = told.metadata or self._metadata, self._price(recorder)
-        return self._left(self.ending, metadata, recorder, self.end_ns, priced, told.failure, told.reason).event()
+        usage = self._usage = copy(self._usage)  # the other one's has its price
+        metadata = told.metadata or self._metadata
+        origin = None if usage is None or usage.said_cost is not None else self._price(usage, recorder)
+        return self._left(self.ending, metadata, recorder, self.end_ns, origin, told.failure, told.reason).event()
 
 
 _PENDING = Ending(OutcomeStatus.PENDING, Severity.WARNING)

@@ -6,7 +6,7 @@ Reading is one attribute access, so it is safe from any thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from opentelemetry import trace
@@ -54,6 +54,14 @@ class Priced(Protocol):
     def version(self) -> str | None: ...
 
 
+class Rates(Protocol):
+    """What a model charges."""
+
+    def of(self, plain: int, answer: int) -> float:
+        """Return the price in US dollars of a call with so many tokens of input and of output, and no special ones."""
+        ...
+
+
 class Recorder(Protocol):
     """Takes outcomes of actions, and notes that actions began. Never raises."""
 
@@ -61,6 +69,11 @@ class Recorder(Protocol):
     """A resource, and the name of its service, as `service_name()` gives it: the latest that was asked for."""
     notes_starts: bool
     emits_pending: bool
+
+    @property
+    def rates(self) -> Mapping[tuple[str | None, str], tuple[Rates, tuple[str, str | None]]]:
+        """What models charge at any time, and where that is from, by provider and model: those whose price was asked for."""
+        ...
 
     @property
     def price(self) -> Callable[[str | None, str | None, Usage, int], Priced | None] | None:

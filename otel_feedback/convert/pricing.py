@@ -20,7 +20,7 @@ from otel_feedback.events.usage import Usage
 from otel_feedback.logger import get_logger
 from otel_feedback.throttle import ThrottledLog
 
-__all__ = ["Price", "PriceFunction", "Prices"]
+__all__ = ["Origin", "Price", "PriceFunction", "Prices"]
 
 logger = get_logger(__name__)
 
@@ -38,6 +38,10 @@ class Price(msgspec.Struct, frozen=True, gc=False):
     usd: float
     source: str
     version: str | None = None
+
+
+Origin = tuple[str, "str | None"]
+"""Where a price is from: source and version."""
 
 
 class _Known(msgspec.Struct, frozen=True):
@@ -67,6 +71,8 @@ class Prices:
         self._function = function
         self._table = table or load_table()
         self._known: dict[tuple[str | None, str], _Known | None] = {}
+        self.rates: dict[tuple[str | None, str], tuple[Rates, Origin]] = {}
+        """Of models that were asked for, by provider and model: what is charged at any time, where no function is asked first."""
         self._log = ThrottledLog(logger)
 
     def price(self, model: str | None, provider: str | None, usage: TokenUsage | Usage, when_ns: int) -> Price | None:
@@ -119,7 +125,10 @@ class Prices:
             known = _Known(self._table.source, self._table.version, prices.always or prices)
         if len(self._known) >= KEPT_MODELS:  # names that are made up as it goes
             self._known.clear()
+            self.rates.clear()
         self._known[provider, model] = known
+        if known is not None and isinstance(known.prices, Rates) and self._function is None:
+            self.rates[provider, model] = known.prices, (known.source, known.version)
         return known
 
     def _override_of(self, model: str) -> Rates | None:

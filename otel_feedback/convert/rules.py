@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
-from otel_feedback.convert.pricing import Price
+from otel_feedback.convert.price_table import Rates
+from otel_feedback.convert.pricing import Origin, Price
 from otel_feedback.convert.span import Convention
 from otel_feedback.convert.usage import TokenUsage
 from otel_feedback.events.model import OutcomeEvent
@@ -30,13 +32,15 @@ Returns it as it was recorded.
 class Rules(NamedTuple):
     """What is wanted of the conversion.
 
-    `kinds` of other people's spans become events; `price` says what a model call cost; `content` names what may be read
+    `kinds` of other people's spans become events; `price` says what a model call cost, `rates` what it charges at any time,
+    by provider and model, as far as it was asked; `content` names what may be read
     of prompts, answers and tools; the user's `conventions` are asked before the others; a span that is open for `open_s`
     seconds is given up; one that has ended may be written down first and converted later, where `puts_off`.
     """
 
     kinds: frozenset[str] = DEFAULT_KINDS
     price: Pricing | None = None
+    rates: Mapping[tuple[str | None, str], tuple[Rates, Origin]] = MappingProxyType({})
     content: tuple[str, ...] = ()
     conventions: tuple[Convention, ...] = ()
     open_s: float = 3_600.0

@@ -10,7 +10,7 @@ import msgspec
 __all__ = ["StartedAction"]
 
 
-class StartedAction(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+class StartedAction(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """An action that began, or somebody else's span that has ended and is converted later.
 
     `attributes` are those of its span; `start_ns` is in nanoseconds since 1970; `key` decides the Kafka partition, and is

@@ -39,7 +39,7 @@ __all__ = ["AdoptedJournal", "Newest", "believed", "together"]
 logger = get_logger(__name__)
 
 _NOBODY = Origin("", "")
-_start = msgspec.json.Decoder(StartedAction)
+_start = msgspec.msgpack.Decoder(StartedAction)
 
 
 class AdoptedJournal:

@@ -20,10 +20,12 @@ from pathlib import Path
 
 import msgspec
 
+from otel_feedback.events.ended import EndedAction
 from otel_feedback.events.record import Origin, Record, Recordable
 from otel_feedback.journal.cursor import CursorState, JournalCursor, Reader
+from otel_feedback.journal.files import write_locked
 from otel_feedback.journal.folder import Folder
-from otel_feedback.journal.frames import FEEDBACK, MAX_KEY, MAX_PAYLOAD, PACKED, Kind, event_frame, frame
+from otel_feedback.journal.frames import FEEDBACK, MAX_KEY, MAX_PAYLOAD, PACKED, SAMPLED, Kind, event_frame, frame
 from otel_feedback.journal.held import Held, flags_of
 from otel_feedback.journal.interface import CLOSED, StartedAction
 from otel_feedback.journal.limits import DiskLimits
@@ -37,7 +39,7 @@ from otel_feedback.journal.tail import Tail
 __all__ = ["LOST_DAMAGED", "AppendingJournal"]
 
 LOST_DAMAGED = "damaged"
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.msgpack.Encoder().encode
 _START = int(Kind.START)
 MOST_WRITTEN = MAX_PAYLOAD - MAX_KEY - 2
 """Bytes of the longest event that is written; there are limits far below."""
@@ -93,7 +95,10 @@ class AppendingJournal:
     # -- on the agent's thread -----------------------------------------------------------------------------
 
     def append(self, key: str, payload: bytes, event: Recordable, sampled: bool) -> int:
-        flags = flags_of(event, sampled)
+        # what nearly all are, and how they are written, stands here: each call in between would cost as much as a write
+        flags = (
+            (PACKED | SAMPLED if sampled else PACKED) if isinstance(event, EndedAction) else flags_of(event, sampled)
+        )
         held, tail, size = (key, payload, flags), self._tail, len(payload)
         with self._lock:
             if self._is_closed:
@@ -105,11 +110,22 @@ class AppendingJournal:
             tail.bytes += size
             if flags & PACKED or (not flags & FEEDBACK and event.revision):
                 self._open_actions.pop(event.event_id, None)  # type: ignore[arg-type]
-            if sequence == self._written:
-                if self._write_event(sequence, held) and (writer := self._writer) and writer.size >= writer.full_at:
-                    self._begin_segment()
-            elif sequence - self._written < WRITE_AT_ONCE:  # else the disk has just healed, and tend() is at it
-                self._write_events()
+            writer = self._writer
+            if writer is None or sequence != self._written or size >= MOST_WRITTEN:
+                if sequence - self._written < WRITE_AT_ONCE:  # else the disk has just healed, and tend() is at it
+                    self._write_events()
+            else:
+                data = event_frame(key, payload, sequence, flags)
+                length = len(data)
+                if write_locked(writer.file, data, length) == length:
+                    writer.size += length
+                    if self._written == sequence:  # an interruption may have written more
+                        self._written = sequence + 1
+                    if writer.size >= writer.full_at:
+                        self._end_full_segment()
+                else:
+                    writer.give_up()
+                    self._write_events()
             if tail.bytes > self._tail_bytes or sequence - tail.first >= MOST_HELD:
                 self._shrink()
         if self._syncs_each:
@@ -122,12 +138,18 @@ class AppendingJournal:
         except Exception:  # whatever a span's attributes may hold; the action's event will say what can be said
             return False
         data = frame(_START, self._end, noted)
+        length = len(data)
         with self._lock:
             if self._is_closed:
                 return False
             self._open_actions[action.event_id] = noted
             writer = self._writer
-            return (writer is not None and writer.took(data)) or self._write(data)
+            if writer is not None:
+                if write_locked(writer.file, data, length) == length:
+                    writer.size += length
+                    return True
+                writer.give_up()
+            return self._write(data)
 
     def forget_start(self, *event_ids: str) -> None:
         with self._lock:
@@ -150,11 +172,8 @@ class AppendingJournal:
     def _write_event(self, sequence: int, held: Held) -> bool:
         """Write the lowest record that is not on disk yet; False where the disk does not take it."""
         key, payload, flags = held
-        if len(payload) < MOST_WRITTEN:
-            data = event_frame(key, payload, sequence, flags)
-            writer = self._writer
-            if (writer is None or not writer.took(data)) and not self._write(data):
-                return False
+        if len(payload) < MOST_WRITTEN and not self._write(event_frame(key, payload, sequence, flags)):
+            return False
         if self._written <= sequence:  # an interruption may have written more
             self._written = sequence + 1
         return True

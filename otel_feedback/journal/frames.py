@@ -1,16 +1,16 @@
 r"""The bytes of a segment: frames, one after the other, each able to prove that it is whole.
 
-    ┌────────┬──────┬───────┬────────┬──────────┬───────┬───────────────┐
-    │ ff f5  │ kind │ flags │ length │ sequence │ crc32 │ payload       │      little-endian
-    │ 2      │ 1    │ 1     │ 4      │ 8        │ 4     │ length        │      20 bytes and the payload
-    └────────┴──────┴───────┴────────┴──────────┴───────┴───────────────┘
-    crc32 is of the payload, continued over the 16 bytes before it.
+    ┌────────┬───────┬──────┬───────┬────────┬──────────┬───────────────┐
+    │ ff f5  │ crc32 │ kind │ flags │ length │ sequence │ payload       │      little-endian
+    │ 2      │ 4     │ 1    │ 1     │ 4      │ 8        │ length        │      20 bytes and the payload
+    └────────┴───────┴──────┴───────┴────────┴──────────┴───────────────┘
+    crc32 is of all that follows it.
 
     kind  1 HEAD   the first frame of a segment: version, producer, cursors, as in the cursors file (JSON)
           2 EVENT  key length (2), key, event (JSON); flag 1: its trace is sampled; flag 2: not the event, but what its
                    action left, of which the event is made (MessagePack); flag 4: not an event, but feedback (JSON); flag 8: which
                    came as a log record
-          3 START  an action began, or a span of others ended that is converted later (JSON); sequence: the next event's
+          3 START  an action began, or a span of others ended that is converted later (MessagePack); sequence: the next event's
           4 FORGET an action that began ended without an event, or a span was converted: its id
 
 ff and f5 never occur in UTF-8, and seldom one after the other in MessagePack, so after damage the next frame is found by looking
@@ -53,12 +53,13 @@ MAX_PAYLOAD = 64 * 2**20
 MAX_KEY = 0xFFFF
 """Bytes of a key; what is beyond is cut off."""
 
-_HEAD = Struct("<2sBBIQ")
-_CRC = Struct("<I")
+_FRONT = Struct("<2sI")
+_HEAD = Struct("<BBIQ")
+_EVENT_HEAD = Struct("<BBIQH")  # with the length of its key
 _KEY = Struct("<H")
-_HEADER = Struct("<2sBBIQI")
+_HEADER = Struct("<2sIBBIQ")
 HEADER_BYTES = _HEADER.size
-_pack_head, _pack_crc, _pack_key = _HEAD.pack, _CRC.pack, _KEY.pack
+_pack_front, _pack_head, _pack_event_head, _pack_key = _FRONT.pack, _HEAD.pack, _EVENT_HEAD.pack, _KEY.pack
 
 
 class Kind(IntEnum):
@@ -103,8 +104,8 @@ class Scan(NamedTuple):
 
 def frame(kind: int, sequence: int, payload: bytes, flags: int = 0) -> bytes:
     """Return one frame."""
-    head = _pack_head(MARK, kind, flags, len(payload), sequence)
-    return head + _pack_crc(crc32(head, crc32(payload))) + payload
+    checked = _pack_head(kind, flags, len(payload), sequence) + payload
+    return _pack_front(MARK, crc32(checked)) + checked
 
 
 def event_body(key: str, event: bytes) -> bytes:
@@ -119,9 +120,8 @@ def event_frame(key: str, event: bytes, sequence: int, flags: int) -> bytes:
     length = len(key_bytes)
     if length > MAX_KEY:
         return frame(_EVENT, sequence, event_body(key, event), flags)
-    body = _pack_key(length) + key_bytes + event
-    head = _pack_head(MARK, _EVENT, flags, length + 2 + len(event), sequence)
-    return head + _pack_crc(crc32(head, crc32(body))) + body
+    checked = _pack_event_head(_EVENT, flags, length + 2 + len(event), sequence, length) + key_bytes + event
+    return _pack_front(MARK, crc32(checked)) + checked
 
 
 def key_and_event(payload: bytes) -> tuple[str, bytes]:
@@ -170,19 +170,16 @@ def scan(data: bytes, start: int = 0, *, base: int = 0, is_last: bool) -> Scan:
 def _frame_at(data: bytes, at: int, base: int) -> Frame | None:
     if at + HEADER_BYTES > len(data):
         return None
-    mark, kind, flags, length, sequence, checksum = _HEADER.unpack_from(data, at)
+    mark, checksum, kind, flags, length, sequence = _HEADER.unpack_from(data, at)
     end = at + HEADER_BYTES + length
-    if mark != MARK or kind not in KINDS or end > len(data):
+    if mark != MARK or kind not in KINDS or end > len(data) or crc32(data[at + _FRONT.size : end]) != checksum:
         return None
-    payload = data[at + HEADER_BYTES : end]
-    if crc32(data[at : at + _HEAD.size], crc32(payload)) != checksum:
-        return None
-    return Frame(base + at, kind, flags, sequence, payload)
+    return Frame(base + at, kind, flags, sequence, data[at + HEADER_BYTES : end])
 
 
 def _may_go_on(data: bytes, at: int) -> bool:
     """Tell whether an incomplete frame at the end of `data` may be whole with more data."""
     if at + HEADER_BYTES > len(data):
         return data[at : at + 2] == MARK[: len(data) - at]
-    mark, kind, _, length, _, _ = _HEADER.unpack_from(data, at)
+    mark, _, kind, _, length, _ = _HEADER.unpack_from(data, at)
     return mark == MARK and kind in KINDS and length <= MAX_PAYLOAD and at + HEADER_BYTES + length > len(data)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from otel_feedback.journal.files import append, lengthen_locked, open_private, write_locked
+from otel_feedback.journal.files import append, lengthen_locked, open_private
 
 __all__ = ["Segment", "SegmentWriter", "cut_left", "cut_room", "filled", "list_segments"]
 
@@ -122,17 +122,10 @@ class SegmentWriter:
         if length > max(self.size, self.length) and lengthen_locked(self.file, length):
             self.length = length
 
-    def took(self, frame: bytes) -> bool:
-        """Add a frame in one write; False where the disk does not take it whole, and then nothing of it is there."""
-        length = len(frame)
-        written = write_locked(self.file, frame, length)
-        if written == length:
-            self.size += length
-            return True
-        if written > 0:
-            with contextlib.suppress(OSError):
-                self._cut()
-        return False
+    def give_up(self) -> None:
+        """Leave nothing of a frame that somebody has written to the file, and that was not taken whole."""
+        with contextlib.suppress(OSError):
+            self._cut()
 
     def append(self, frame: bytes) -> None:
         """Add a frame.

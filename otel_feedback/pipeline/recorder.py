@@ -27,6 +27,7 @@ class ActionRecorder:
     def __init__(self, pipeline: FeedbackPipeline) -> None:
         self.pipeline = pipeline
         self.price: Pricing | None = pipeline.outcomes.rules.price
+        self.rates = pipeline.outcomes.rules.rates
         self.notes_starts = pipeline.emit_start
         self.emits_pending = pipeline.emit_pending
         self.service: tuple[Resource | None, str | None] = (None, pipeline.redaction.optional(pipeline.service_name))

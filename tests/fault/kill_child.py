@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import otel_feedback as feedback
-from otel_feedback.journal import disk, files, segments
+from otel_feedback.journal import appending, disk, files, segments
 from otel_feedback.journal.adopted import AdoptedJournal
 from otel_feedback.journal.folder import Folder
 
@@ -91,7 +91,7 @@ def while_closing(append: Callable[[int, bytes], None]) -> None:
 
 def arm(point: str, nth: int) -> None:
     """Put one fault point in place."""
-    writing = functools.partial(setattr, segments, "write_locked")
+    writing = functools.partial(setattr, appending, "write_locked")
     match point:
         case "append: half a frame":
             writing(at_nth(point, nth * 400, files.write_locked, half=True))

@@ -55,7 +55,7 @@ def head(saved: int, first: int, *, version: int = 1) -> tuple[str, bytes]:
 
 
 def start(name: str, number: int) -> tuple[str, bytes]:
-    return f"start{number} {name}", frame(Kind.START, number, msgspec.json.encode(started(name)))
+    return f"start{number} {name}", frame(Kind.START, number, msgspec.msgpack.encode(started(name)))
 
 
 def event(number: int) -> tuple[str, bytes]:

@@ -110,7 +110,7 @@ def test_a_segment_cut_at_any_byte_keeps_the_frames_before(small: SmallJournal, 
 
 
 @pytest.mark.parametrize("file", sorted(LAYOUT))
-@pytest.mark.parametrize("junk", [b"\0" * 700, b"\xff\xf5" * 350, b"\xff\xf5\x02\x00\xff\xff\xff\x00" * 80, b"{}"])
+@pytest.mark.parametrize("junk", [b"\0" * 700, b"\xff\xf5" * 350, b"\xff\xf5crc3\x02\x00\xff\xff\xff\x00" * 80, b"{}"])
 def test_a_segment_of_garbage_costs_what_was_in_it(
     small: SmallJournal, said: list[str], file: str, junk: bytes
 ) -> None:

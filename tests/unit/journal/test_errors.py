@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from otel_feedback.journal import appending
 from otel_feedback.journal import segments as segments_module
 from otel_feedback.journal.files import append as append_to_file
 from tests.journals.disk import (
@@ -106,7 +107,7 @@ def test_a_disk_that_fails_again_and_again_costs_no_descriptors(
 
     with monkeypatch.context() as patch:
         patch.setattr(segments_module, "append", fail)
-        patch.setattr(segments_module, "write_locked", lambda file, data, length: -1)
+        patch.setattr(appending, "write_locked", lambda file, data, length: -1)
         append_many(journal, 1)
         tend(journal, clock)
         before = len(open_files())

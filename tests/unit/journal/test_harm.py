@@ -15,7 +15,7 @@ from otel_feedback.events.ended import EndedAction
 from otel_feedback.events.model import OutcomeStatus, Severity
 from otel_feedback.journal.cursor import JournalCursor
 from otel_feedback.journal.disk import DiskJournal
-from otel_feedback.journal.frames import Kind, scan
+from otel_feedback.journal.frames import MARK, Kind, scan
 from otel_feedback.journal.memory import MemoryJournal
 from tests.journals.disk import (
     KAFKA,
@@ -170,8 +170,8 @@ def test_damage_in_the_segment_that_is_written_to_costs_one_record(tmp_path: Pat
     append_many(journal, 20)
     (segment,) = segments(folder_of(journal))
     data = bytearray(segment.read_bytes())
-    at = data.index(b"\xff\xf5\x02\x01", data.index(b'"e9"'))  # the frame of the event 10
-    data[at + 6] ^= 0x01  # its length: 64 KB more
+    at = data.index(MARK, data.index(b'"e9"'))  # the frame of the event 10
+    data[at + 10] ^= 0x01  # its length: 64 KB more
     segment.write_bytes(data)
     append_many(journal, 5)
     assert [record.sequence for record in lease_all(cursor)] == [n for n in range(25) if n != 10]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from otel_feedback.journal import segments as segments_module
+from otel_feedback.journal import appending
 from otel_feedback.journal.ahead import LEAST_BYTES, MOST_BYTES
 from otel_feedback.journal.files import write_locked
 from otel_feedback.journal.frames import Kind, frame
@@ -117,7 +117,7 @@ def test_a_frame_of_which_the_disk_takes_half_goes_with_the_room(
     append_many(journal, 2)
     tend(journal, clock)
     with monkeypatch.context() as patch:
-        patch.setattr(segments_module, "write_locked", lambda file, data, length: write_locked(file, data, length // 2))
+        patch.setattr(appending, "write_locked", lambda file, data, length: write_locked(file, data, length // 2))
         append_many(journal, 1)
     append_many(journal, 2)
     (segment,) = segments(folder_of(journal))

@@ -124,7 +124,7 @@ def test_a_frame_with_a_wrong_length_is_not_taken_for_one_that_goes_on(
 ) -> None:
     made = living(tmp_path, KAFKA, events=3)
     hit = frames_of(only_segment(made))[2]
-    flip(only_segment(made), hit.offset + 6)  # of its length, which is now beyond the end of the file
+    flip(only_segment(made), hit.offset + 10)  # of its length, which is now beyond the end of the file
     code, journal = verified(capsys, made)
     (segment,) = journal["segments"]
     assert (code, segment["unfinished_bytes"]) == (1, 0)
