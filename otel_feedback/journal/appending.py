@@ -26,9 +26,9 @@ from otel_feedback.journal.cursor import CursorState, JournalCursor, Reader
 from otel_feedback.journal.files import write_locked
 from otel_feedback.journal.folder import Folder
 from otel_feedback.journal.frames import FEEDBACK, MAX_KEY, MAX_PAYLOAD, PACKED, SAMPLED, Kind, event_frame, frame
-from otel_feedback.journal.held import Held, flags_of
+from otel_feedback.journal.held import flags_of
 from otel_feedback.journal.interface import CLOSED, StartedAction
-from otel_feedback.journal.limits import DiskLimits
+from otel_feedback.journal.limits import MOST_HELD, SHRINK_BY, WRITE_AT_ONCE, DiskLimits
 from otel_feedback.journal.memory import FORGET_AT_ONCE, LOST_RETENTION
 from otel_feedback.journal.quarantine import Quarantine
 from otel_feedback.journal.reading import SegmentReader
@@ -43,15 +43,6 @@ _encode = msgspec.msgpack.Encoder().encode
 _START = int(Kind.START)
 MOST_WRITTEN = MAX_PAYLOAD - MAX_KEY - 2
 """Bytes of the longest event that is written; there are limits far below."""
-
-MOST_HELD = 2_048
-"""Records in memory that are on disk, too, however small: memory that is new to the processor costs an agent time."""
-
-SHRINK_BY = 32
-"""Records that are on disk, forgotten together: one for each append would take as long as its frame."""
-
-WRITE_AT_ONCE = 64
-"""Records that were in memory only, written in one holding of the lock."""
 
 
 class AppendingJournal:
@@ -160,23 +151,16 @@ class AppendingJournal:
                     self._end_full_segment()
 
     def _write_events(self, most: int = WRITE_AT_ONCE) -> None:
-        """Write up to `most` records that are in memory only."""
+        """Write up to `most` records that are in memory only, as far as the disk takes them."""
         for sequence in range(self._written, min(self._end, self._written + most)):
             held = self._tail.get(sequence)
-            if held is None:
+            if held is not None and len(held[1]) < MOST_WRITTEN:
+                key, payload, flags = held
+                if not self._write(event_frame(key, payload, sequence, flags)):
+                    return
+            if self._written <= sequence:  # an interruption may have written more
                 self._written = sequence + 1
-            elif not self._write_event(sequence, held):
-                return
         self._end_full_segment()
-
-    def _write_event(self, sequence: int, held: Held) -> bool:
-        """Write the lowest record that is not on disk yet; False where the disk does not take it."""
-        key, payload, flags = held
-        if len(payload) < MOST_WRITTEN and not self._write(event_frame(key, payload, sequence, flags)):
-            return False
-        if self._written <= sequence:  # an interruption may have written more
-            self._written = sequence + 1
-        return True
 
     def _end_full_segment(self) -> None:
         # what it began with does not count: else many open actions would begin a segment for each event

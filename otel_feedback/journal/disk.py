@@ -18,11 +18,11 @@ from pathlib import Path
 from otel_feedback.events.record import Record
 from otel_feedback.journal.adopted import AdoptedJournal, together
 from otel_feedback.journal.ahead import Ahead, bring_in
-from otel_feedback.journal.appending import WRITE_AT_ONCE, AppendingJournal
+from otel_feedback.journal.appending import AppendingJournal
 from otel_feedback.journal.files import free_bytes
 from otel_feedback.journal.folder import Folder, folders
 from otel_feedback.journal.interface import CloseAction, Elsewhere, JournalHealth, Recognize
-from otel_feedback.journal.limits import DiskLimits
+from otel_feedback.journal.limits import WRITE_AT_ONCE, DiskLimits
 from otel_feedback.journal.state import save_state
 from otel_feedback.journal.steady import SteadyTime
 from otel_feedback.logger import get_logger

@@ -1,10 +1,19 @@
-"""How much a journal on disk may take."""
+"""How much a journal on disk may take, and how much of it is done or kept at once."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["DiskLimits"]
+__all__ = ["MOST_HELD", "SHRINK_BY", "WRITE_AT_ONCE", "DiskLimits"]
+
+MOST_HELD = 2_048
+"""Records in memory that are on disk, too, however small: memory that is new to the processor costs an agent time."""
+
+SHRINK_BY = 32
+"""Records that are on disk, forgotten together: one for each append would take as long as its frame."""
+
+WRITE_AT_ONCE = 64
+"""Records that were in memory only, written in one holding of the lock."""
 
 
 class DiskLimits(NamedTuple):
