@@ -165,13 +165,16 @@ class Facts(Said):
             if resource is not self._resource:
                 service = recorder.service_name(self._resource)
         declared, tags = self._declared, self._tags
+        cpu_ns = memory_mb = is_complete = None
+        if end_ns is not None:
+            is_complete = not self.open_below
+            if self._thread == get_ident():
+                cpu_ns = thread_time_ns() - self._cpu_start_ns
+            is_due = self._mono_start_ns + end_ns - self.start_ns >= resident_memory.due_ns  # nearly never
+            memory_mb = resident_memory.megabytes() if is_due else resident_memory.newest
         return Told(  # by position: in the order of its fields
             self.event_id, self.has_ids, self.started, self.start_ns, end_ns, ending.status, ending.severity, service,
-            self._usage,
-            None if end_ns is None else not self.open_below,
-            thread_time_ns() - self._cpu_start_ns if end_ns is not None and self._thread == get_ident() else None,
-            None if end_ns is None else resident_memory.megabytes(),
-            self._quality, self._confidence,
+            self._usage, is_complete, cpu_ns, memory_mb, self._quality, self._confidence,
             None if metadata is declared.metadata or metadata is NOTHING else metadata,
             None if tags is self.started.get(semconv.OUTCOME_TAGS, ()) else tags,
             origin, failure, reason, self._noted,

@@ -44,28 +44,25 @@ def _reader() -> Callable[[], float | None]:
 class ResidentMemory:
     """The resident set size of this process in megabytes, at most `interval_s` old."""
 
-    __slots__ = ("_due", "_interval_s", "_read", "_value")
+    __slots__ = ("_interval_ns", "_read", "due_ns", "newest")
 
     def __init__(self, read: Callable[[], float | None] | None = None, interval_s: float = SAMPLE_INTERVAL_S) -> None:
         self._read = read or _reader()
-        self._interval_s = interval_s
-        self._due = float("-inf")
-        self._value: float | None = None
+        self._interval_ns = int(interval_s * 1e9)
+        self.due_ns = 0
+        """When a new sample is to be taken, by `time.perf_counter_ns()`."""
+        self.newest: float | None = None
 
-    def megabytes(self, now_s: float | None = None) -> float | None:
-        """Return the newest sample; None where the platform offers none.
-
-        Args:
-            now_s: The monotonic clock's reading, in seconds, where the caller has it already.
-        """
-        now = time.monotonic() if now_s is None else now_s
-        if now >= self._due:
-            self._due = now + self._interval_s
+    def megabytes(self) -> float | None:
+        """Return the newest sample; None where the platform offers none."""
+        now_ns = time.perf_counter_ns()
+        if now_ns >= self.due_ns:
+            self.due_ns = now_ns + self._interval_ns
             try:
-                self._value = self._read()
+                self.newest = self._read()
             except OSError:
-                self._value = None
-        return self._value
+                self.newest = None
+        return self.newest
 
 
 resident_memory = ResidentMemory()

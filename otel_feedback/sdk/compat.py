@@ -27,14 +27,14 @@ from opentelemetry.context import (
 from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, SynchronousMultiSpanProcessor, Tracer
-from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, TraceState
 
 __all__ = [
-    "NO_STATE", "SPAN_KEY", "DirectTracer", "Ending", "Hearers", "Ids", "bounded_attributes", "current_variable",
-    "direct_tracer", "draws_bits", "hearers", "ids_of", "new_context",
+    "DRAWS_BITS", "DRAW_SPAN", "DRAW_TRACE", "NO_STATE", "SPAN_KEY", "DirectTracer", "Ending", "Hearers", "Ids",
+    "bounded_attributes", "current_variable", "direct_tracer", "hearers", "ids_of", "new_context",
     "suppress_instrumentation", "trace_of",
 ]  # fmt: skip
 
@@ -193,19 +193,10 @@ new_context: Callable[[Sequence[object]], SpanContext] = (
 )
 """Make a span's context of its two ids, which must be valid, `False`, flags, state, and `True`; in one step, in C."""
 
-_DRAWS = RandomIdGenerator.generate_trace_id, RandomIdGenerator.generate_span_id
+DRAW_TRACE, DRAW_SPAN = RandomIdGenerator.generate_trace_id, RandomIdGenerator.generate_span_id
 _DRAW_STEPS = frozenset({"random", "getrandbits", "trace", "INVALID_TRACE_ID", "INVALID_SPAN_ID"})
-_draws_bits = all(_DRAW_STEPS.issuperset(draw.__code__.co_names) for draw in _DRAWS)
-
-
-def draws_bits(ids: IdGenerator) -> bool:
-    """Tell whether ids are random bits, by the SDK's own generator, so that they need not be asked for one by one."""
-    return (
-        type(ids) is RandomIdGenerator
-        and _draws_bits
-        and RandomIdGenerator.generate_trace_id is _DRAWS[0]
-        and RandomIdGenerator.generate_span_id is _DRAWS[1]
-    )
+DRAWS_BITS = all(_DRAW_STEPS.issuperset(draw.__code__.co_names) for draw in (DRAW_TRACE, DRAW_SPAN))
+"""Whether ids are random bits, by the SDK's own generator and what it calls, so that they need not be asked for one by one."""
 
 
 def bounded_attributes(clean: Mapping[str, Any], limits: SpanLimits) -> Mapping[str, Any] | None:

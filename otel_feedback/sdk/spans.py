@@ -25,17 +25,20 @@ from typing import Any, Protocol
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace import Span as AnySpan
 
 from otel_feedback.sdk.compat import (
+    DRAW_SPAN,
+    DRAW_TRACE,
+    DRAWS_BITS,
     NO_STATE,
     SPAN_KEY,
     DirectTracer,
     Ids,
     bounded_attributes,
-    draws_bits,
     hearers,
     new_context,
     trace_of,
@@ -282,7 +285,13 @@ def start(
     if direct.is_enabled is not None and not direct.is_enabled():
         return NonRecordingSpan(INVALID_SPAN_CONTEXT if above is None else above)
     ids, sampler = tracer.id_generator, tracer.sampler
-    is_random = draws_bits(ids)
+    # nobody has put another generator there, or patched this one
+    is_random = (
+        type(ids) is RandomIdGenerator
+        and DRAWS_BITS
+        and RandomIdGenerator.generate_trace_id is DRAW_TRACE
+        and RandomIdGenerator.generate_span_id is DRAW_SPAN
+    )
     if above is not None and (trace := trace_of(above))[3]:
         trace_id, flags, state, _ = trace
         flags &= _BOTH if direct.flags_random else _SAMPLED
