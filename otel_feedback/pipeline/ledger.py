@@ -17,8 +17,13 @@ from otel_feedback.events.audit import HighWaterRecord, LossRecord
 from otel_feedback.events.record import Origin
 from otel_feedback.exporters.interface import Notices
 from otel_feedback.journal.interface import Account, Cursor
+from otel_feedback.journal.memory import LOST_RETENTION
+from otel_feedback.logger import get_logger, number_of
+from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["DeliveryLedger", "Entry", "add_account"]
+
+logger = get_logger(__name__)
 
 FINISHED_KEPT = 100
 
@@ -42,6 +47,7 @@ class DeliveryLedger:
     def __init__(self, own: Iterable[Entry], notices: Notices | None) -> None:
         self.own = tuple(own)
         self._notices = notices
+        self._log = ThrottledLog(logger)
         self._lock = threading.RLock()
         self._adopted: tuple[Entry, ...] = ()  # guarded by self._lock for writing
         self._finished: deque[tuple[Entry, Account]] = deque(maxlen=FINISHED_KEPT)
@@ -90,6 +96,13 @@ class DeliveryLedger:
         """Send what was lost since the last call to the audit topic."""
         for entry in (*self.own, *self._adopted):
             for loss in entry.cursor.losses():
+                if loss.reason == LOST_RETENTION:  # of the others is said what is wrong where it comes about
+                    self._log.warning(
+                        f"retention {entry.exporter}",
+                        "%s of the process %s not delivered to %s, and lost: the journal was full or too old, or the disk "
+                        "nearly full, and the oldest went",
+                        number_of(loss.records, "event"), entry.origin.producer_id, entry.exporter,
+                    )  # fmt: skip
                 if self._notices is not None:
                     record = LossRecord(
                         producer_id=entry.origin.producer_id,

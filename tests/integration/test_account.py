@@ -103,8 +103,8 @@ def test_high_water_marks_come_at_intervals(broker: KafkaBroker) -> None:
     pipeline.shutdown(30)
 
 
-def test_what_is_lost_is_told_with_its_sequences(broker: KafkaBroker, tmp_path: Path) -> None:
-    """The broker comes too late: a small journal has dropped its oldest by then."""
+def test_what_is_lost_is_told_with_its_sequences(broker: KafkaBroker, caplog: pytest.LogCaptureFixture) -> None:
+    """The broker comes too late: a small journal has dropped its oldest by then. People are told, too."""
     pipeline = feedback.configure(
         kafka=feedback.KafkaConfig(bootstrap_servers=(broker.bootstrap_servers,), linger_ms=60_000, batch_size=10_000),
         enable_outcome_logging=False,
@@ -121,6 +121,9 @@ def test_what_is_lost_is_told_with_its_sequences(broker: KafkaBroker, tmp_path: 
     assert {loss.reason for loss in seen.losses} == {"retention"}
     assert seen.missing == set()
     assert seen.high_water[-1].lost == account["lost"]
+    said = [record.getMessage() for record in caplog.records if "and lost: the journal was full" in record.getMessage()]
+    assert len(said) == 1
+    assert f"events of the process {pipeline.producer_id} not delivered to kafka" in said[0]
 
 
 KILLED = """
