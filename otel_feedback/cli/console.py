@@ -32,7 +32,6 @@ __all__ = [
     "moment",
     "number_of",
     "open_console",
-    "percent",
     "progress_console",
     "remark",
     "size",
@@ -180,8 +179,3 @@ def size(number: int) -> str:
 def moment(when: datetime) -> str:
     """Return a moment in UTC, to the second."""
     return when.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%SZ")
-
-
-def percent(share: float) -> str:
-    """Return a share of 1 as whole percents."""
-    return f"{share:.0%}"

@@ -10,7 +10,7 @@ actions inside it. What the agent said of its action itself goes before what its
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeGuard
+from typing import Any
 
 from otel_feedback.capture.handle import Action
 from otel_feedback.logger import get_logger
@@ -63,18 +63,17 @@ _SELDOM = frozenset({*_BESIDE, *_PARTS})
 def take_metrics(act: Action, answer: Any, extractor: Extractor | None) -> None:
     """Tell the action what the answer says. Never raises."""
     try:
-        told = answer if extractor is None else extractor(answer)
-        if not _is_mapping(told):
+        told: Any = answer if extractor is None else extractor(answer)
+        if told.__class__ is not dict and not isinstance(told, Mapping):
             return
         given, scores, usage = _read(told, _SAID), None, told.get("usage")
         if "quality" in given or "confidence" in given:
             scores = given.pop("quality", None), given.pop("confidence", None)
-        if _is_mapping(usage):
+        if usage is not None and (usage.__class__ is dict or isinstance(usage, Mapping)):
             used = _read(usage, _USAGE)
             if not _SELDOM.isdisjoint(usage):
                 used = _with_parts(used, usage)
-            used.update(given)  # what it says beside its usage goes before that
-            given = used
+            given = {**used, **given}  # what it says beside its usage goes before that
         # an agent that counted its calls and returns their sum as well must not be counted twice
         if given and (act._usage is None or act._usage.calls is None):
             act.add_usage(**given)
@@ -88,17 +87,14 @@ def take_metrics(act: Action, answer: Any, extractor: Extractor | None) -> None:
         _log.warning("extractor", "the metrics in an agent's answer could not be read: %r", exc)
 
 
-def _is_mapping(value: object) -> TypeGuard[Mapping[str, Any]]:
-    return value.__class__ is dict or isinstance(value, Mapping)
-
-
 def _read(said: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     given: dict[str, Any] = {}
     # to find the few that are in both costs as much again as to look at some
     for name in said if len(said) <= MOST_LOOKED_AT else names.keys() & said.keys():
-        argument = names.get(name)
-        if argument is not None and (value := said[name]) is not None and (name == argument or argument not in given):
-            given[argument] = value
+        if name in names and (value := said[name]) is not None:
+            argument = names[name]
+            if name == argument or argument not in given:
+                given[argument] = value
     return given
 
 
@@ -107,6 +103,6 @@ def _with_parts(given: dict[str, Any], usage: Mapping[str, Any]) -> dict[str, An
         if isinstance(more := usage.get(name), int) and isinstance(given.get("input_tokens"), int):
             given["input_tokens"] += more
     for name, parts in _PARTS.items():
-        if _is_mapping(details := usage.get(name)):
+        if isinstance(details := usage.get(name), Mapping):
             given = {**_read(details, parts), **given}
     return given

@@ -38,20 +38,20 @@ class Came(msgspec.Struct, eq=False):
 
 
 async def make_attempts(act: Action, call: Call, request: Request, came: Came, backoff_s: float) -> None:
-    """Make the attempts; what comes of them is in `came`, as far as they came.
+    """Make the attempts, of which the first may have begun; what comes of them is in `came`, as far as they came.
 
     Raises:
         BaseException: What is not the agent's failure but the end of everything.
     """
     for number in range(1, request.attempts + 1):
         came.attempts = number
-        started_ns = time.perf_counter_ns()
+        started_s = time.monotonic() if call.begun is None else call.begun.started_s
         try:
             came.output, came.error = await call.outcome(request.timeout_s, at_once=not request.in_parallel)
         except LateError:
             came.output, came.error = None, TimeoutError(f"took longer than timeout_s={request.timeout_s:g}")
         finally:
-            came.duration_ms = (time.perf_counter_ns() - started_ns) / 1e6
+            came.duration_ms = (time.monotonic() - started_s) * 1e3
             if request.attempts > 1:
                 act.note({semconv.OUTCOME_ATTEMPT: number, semconv.OUTCOME_DURATION_MS: came.duration_ms})
             if not call.is_async:

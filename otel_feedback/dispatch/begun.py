@@ -31,30 +31,35 @@ Begun = tuple["asyncio.Task[None]", bool]
 _deep: list[None] = []  # an item for each first step; changed by single operations, which nothing interrupts
 
 
-def begin(coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> Begun:
-    """Make a task of it on the event loop that runs here.
-
-    Its first step is the loop's to take where the program makes its tasks itself, or many are in their first step.
-    """
-    if len(_deep) >= MOST_DEEP or loop.get_task_factory() is not None:
-        return loop.create_task(coroutine), False
-    _deep.append(None)
-    try:
-        return _begin(coroutine, loop)
-    finally:
-        _deep.pop()
-
-
 if sys.version_info >= (3, 12):
 
-    def _begin(coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> Begun:
-        return asyncio.Task(coroutine, loop=loop, eager_start=True), True
+    def begin(coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> Begun:
+        """Make a task of it on the event loop that runs here.
+
+        Its first step is the loop's to take where the program makes its tasks itself, or many are in their first step.
+        """
+        if len(_deep) >= MOST_DEEP or loop.get_task_factory() is not None:
+            return loop.create_task(coroutine), False
+        _deep.append(None)
+        try:
+            return asyncio.Task(coroutine, loop=loop, eager_start=True), True
+        finally:
+            _deep.pop()
 
 else:
+    # what `current_task()` looks into, which is no function of C before 3.12
+    from asyncio.tasks import _current_tasks  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
 
-    def _begin(coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> Begun:
+    def begin(coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> Begun:
+        """Make a task of it on the event loop that runs here.
+
+        Its first step is the loop's to take where the program makes its tasks itself, or many are in their first step.
+        """
         own: dict[str, Any] | None = getattr(loop, "__dict__", None)
-        if own is None or "call_soon" in own:  # nothing can be put before its method, or somebody has
+        if (
+            len(_deep) >= MOST_DEEP or loop.get_task_factory() is not None
+            or own is None or "call_soon" in own  # nothing can be put before its method, or somebody has
+        ):  # fmt: skip
             return loop.create_task(coroutine), False
         asked: list[tuple[Callable[[], object], Context]] = []
 
@@ -73,13 +78,14 @@ else:
         if not asked:
             return task, False
         step, context = asked[0]
-        around = asyncio.current_task(loop)
-        if around is None:
-            context.run(step)
-            return task, True
-        _leave_task(loop, around)
+        around = _current_tasks.get(loop)
+        if around is not None:
+            _leave_task(loop, around)
+        _deep.append(None)
         try:
             context.run(step)
         finally:
-            _enter_task(loop, around)
+            _deep.pop()
+            if around is not None:
+                _enter_task(loop, around)
         return task, True

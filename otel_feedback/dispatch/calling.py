@@ -32,14 +32,19 @@ def call_agent(agent: Any, input_data: Any, context: Mapping[str, Any]) -> Call:
     Raises:
         FeedbackError: It has nothing that could be called.
     """
-    method = _method_of(agent)
-    if isinstance(method, MethodType):
+    method: Any = getattr(agent, "execute", None)
+    if method.__class__ is not MethodType:  # the most common: of METHODS it is the first
+        method = _method_of(agent)
+    if method.__class__ is MethodType:
         known, code = _methods, method.__func__
     else:
         known, code = _functions, method
-    takes = known.get(weakref.ref(code)) if isinstance(code, FunctionType) else _look_at(method)
-    if takes is None:
-        takes = known[weakref.ref(code, functools.partial(_forget, known))] = _look_at(method)
+    if code.__class__ is FunctionType:
+        # the same reference each time while somebody keeps it, as the key is kept: so it is found without a comparison
+        found = known.get(key := weakref.ref(code))
+        takes = found[0] if found is not None else _keep(known, key, _look_at(method))
+    else:
+        takes = _look_at(method)
     if takes.positional == 2:
         function = functools.partial(method, input_data, context)
     elif takes.positional:
@@ -57,7 +62,7 @@ def call_agent(agent: Any, input_data: Any, context: Mapping[str, Any]) -> Call:
 def _method_of(agent: Any) -> Callable[..., Any]:
     for name in METHODS:
         method = getattr(agent, name, None)
-        if callable(method):
+        if method is not None and callable(method):
             if isinstance(agent, type) and inspect.isfunction(inspect.getattr_static(agent, name)):
                 raise FeedbackError(f"{agent.__name__} is a class: expected an agent, perhaps {agent.__name__}()")
             return method
@@ -94,13 +99,18 @@ class _Taking(msgspec.Struct, frozen=True):
     collect: Callable[[Callable[[], Any]], Any] | None  # makes a list of what it yields, where it gives a generator
 
 
+_Known = dict["weakref.ref[FunctionType]", "tuple[_Taking, weakref.ref[FunctionType]]"]
+
 # a look at a signature costs 15 µs, and a weak dictionary twice what is asked of it here
-_functions: dict[weakref.ref[FunctionType], _Taking] = {}
-_methods: dict[weakref.ref[FunctionType], _Taking] = {}
+_functions: _Known = {}
+_methods: _Known = {}
 
 
-def _forget(known: dict[weakref.ref[FunctionType], _Taking], function: weakref.ref[FunctionType]) -> None:
-    known.pop(function, None)
+def _keep(known: _Known, key: weakref.ref[FunctionType], takes: _Taking) -> _Taking:
+    function = key()
+    if function is not None:
+        known[key] = takes, weakref.ref(function, lambda _: known.pop(key, None))
+    return takes
 
 
 def _look_at(method: Callable[..., Any]) -> _Taking:

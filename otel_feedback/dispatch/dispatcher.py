@@ -27,9 +27,9 @@ from otel_feedback.dispatch.attempts import BACKOFF_S, Came, make_attempts
 from otel_feedback.dispatch.calling import call_agent
 from otel_feedback.dispatch.choosing import chosen, is_selector
 from otel_feedback.dispatch.hooks import Hook, Hooks
-from otel_feedback.dispatch.places import Places
+from otel_feedback.dispatch.places import Place, Places
 from otel_feedback.dispatch.requests import Request, check_count, check_hooks, check_loop, check_seconds, declare
-from otel_feedback.dispatch.results import outcome_of, result_of
+from otel_feedback.dispatch.results import result_of, unrecorded
 from otel_feedback.dispatch.running import keep, start
 from otel_feedback.errors import FeedbackError
 from otel_feedback.events.model import OutcomeEvent
@@ -182,9 +182,9 @@ class ActionDispatcher:
             agent = choice.agent
         request = Request(
             agent,
-            declare(agent, action_type, choice, agent_type=agent_type, tags=tags, metadata=metadata, **identity),
+            declare(agent, action_type, choice, agent_type, tags, metadata, identity),
             input_data, {} if context is None else context, timeout_s,
-            self.attempts if retries is None else 1 + retries,
+            1 + (self._retries if retries is None else retries),
             () if pre_hooks == () else check_hooks("pre_hooks", pre_hooks),
             () if post_hooks == () else check_hooks("post_hooks", post_hooks),
             choice,
@@ -209,20 +209,32 @@ class ActionDispatcher:
         call = call_agent(request.agent, request.input_data, request.context)
         came = Came()
         act: Action | None = None
+        place: Place | None = None
         try:
             if self._pre.added or request.pre_hooks:
                 await self._pre.run(request.pre_hooks, request.agent, request.input_data, request.context)
-            if self._places.most is None:
-                act = _begin(request, requested_ns, started)
+            if self._places.most is not None:
+                place = await self._places.take(self._places.most)
+            act = Action.begin(request.declared)
+            if started is not None:
+                started(act)
+            at_once = None if request.in_parallel or request.attempts > 1 else call.begin(request.timeout_s)
+            if at_once is None:
                 await make_attempts(act, call, request, came, self._backoff_s)
             else:
-                async with self._places.one(self._places.most):
-                    act = _begin(request, requested_ns, started)
-                    await make_attempts(act, call, request, came, self._backoff_s)
+                came.attempts = 1
+                came.output, came.error, came.duration_ms = at_once
         except BaseException as exc:  # cancelled, Ctrl-C, an exit: not ours to turn into a result
             came.output, came.error = None, exc
+        finally:
+            at_once = None
+            if place is not None:
+                self._places.give_back(place)
         if act is None:
-            act = _begin(request, requested_ns, started)
+            act = Action.begin(request.declared)
+            if started is not None:
+                started(act)
+        act._requested_ns = requested_ns
         error = came.error
         try:
             if error is None:
@@ -230,7 +242,9 @@ class ActionDispatcher:
             if not self._enable_metrics and (recorder := runtime().recorder) is not None:
                 recorder.leave_unmeasured(act.event_id)
             act._end(error)
-            outcome = outcome_of(act, request.declared._declared, came, requested_ns)
+            outcome = act.recorded
+            if outcome is None:
+                outcome = unrecorded(act, request.declared, came, requested_ns)
             result = result_of(outcome, came)
             if request.choice is not None and came.attempts:  # cancelled before it ran, it did nothing to learn from
                 request.choice.learn(outcome)
@@ -259,11 +273,3 @@ class ActionDispatcher:
             raise
         if ended is not None and isinstance(ended[1], (KeyboardInterrupt, SystemExit)):
             raise ended[1]
-
-
-def _begin(request: Request, requested_ns: int, started: Callable[[Action], None] | None) -> Action:
-    act = Action.begin(request.declared._declared)
-    act._requested_ns = requested_ns
-    if started is not None:
-        started(act)
-    return act

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator
 
-__all__ = ["Places"]
+__all__ = ["Place", "Places"]
 
 
-class _Place:
-    __slots__ = ("semaphore", "users")
+class Place:
+    """The places of one event loop; who has one holds it."""
 
-    def __init__(self, most: int) -> None:
+    __slots__ = ("loop", "semaphore", "users")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, most: int) -> None:
+        self.loop = loop
         self.semaphore = asyncio.Semaphore(most)
         self.users = 0
 
@@ -23,20 +24,28 @@ class Places:
     def __init__(self, most: int | None) -> None:
         self.most = most
         # each loop's thread touches its own alone; an entry goes with its last user, or it would keep its loop
-        self._places: dict[asyncio.AbstractEventLoop, _Place] = {}
+        self._places: dict[asyncio.AbstractEventLoop, Place] = {}
 
-    @contextlib.asynccontextmanager
-    async def one(self, most: int) -> AsyncGenerator[None, None]:
-        """Wait for a place of `most`, in the order of asking, and hold it."""
+    async def take(self, most: int) -> Place:
+        """Wait for a place of `most`, in the order of asking. It is to be given back."""
         loop = asyncio.get_running_loop()
         place = self._places.get(loop)
         if place is None:
-            place = self._places[loop] = _Place(most)
+            place = self._places[loop] = Place(loop, most)
         place.users += 1
         try:
-            async with place.semaphore:
-                yield
-        finally:
-            place.users -= 1
-            if not place.users:
-                self._places.pop(loop, None)
+            await place.semaphore.acquire()
+        except BaseException:
+            self._leave(place)
+            raise
+        return place
+
+    def give_back(self, place: Place) -> None:
+        """Let the next one have it."""
+        place.semaphore.release()
+        self._leave(place)
+
+    def _leave(self, place: Place) -> None:
+        place.users -= 1
+        if not place.users:
+            self._places.pop(place.loop, None)

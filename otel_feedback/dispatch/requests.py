@@ -1,5 +1,8 @@
 """One call of `dispatch()` as a value: its arguments, checked, with their defaults filled in."""
 
+# pyright: reportPrivateUsage=false
+# what an action is declared with is between this package's parts
+
 from __future__ import annotations
 
 import asyncio
@@ -9,24 +12,27 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from otel_feedback.capture.action import ActionContext, Identity, action
+from otel_feedback.capture.action import Identity, action
+from otel_feedback.capture.declaration import Declaration
 from otel_feedback.capture.names import name_of, text_of
+from otel_feedback.capture.runtime import in_force
 from otel_feedback.dispatch.hooks import Hook, check_hook
 from otel_feedback.errors import FeedbackError
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
     from otel_feedback.learning.selector.choice import Choice
 
 __all__ = ["Request", "check_count", "check_hooks", "check_loop", "check_seconds", "declare"]
+
+
+NO_IDENTITY: Identity = {}
 
 
 class Request(msgspec.Struct, eq=False):
     """One call of `dispatch()`, with its defaults filled in."""
 
     agent: Any
-    declared: ActionContext
+    declared: Declaration
     input_data: Any
     context: Mapping[str, Any]
     timeout_s: float | None
@@ -41,20 +47,21 @@ def declare(
     agent: Any,
     action_type: str,
     choice: Choice | None = None,
-    *,
     agent_type: str | None = None,
     tags: Iterable[str] | None = None,
     metadata: Mapping[str, Any] | None = None,
-    **identity: Unpack[Identity],
-) -> ActionContext:
+    identity: Identity = NO_IDENTITY,
+) -> Declaration:
     """Return the action of an agent, with what the agent says of itself, and what chose it."""
-    agent_type = agent_type or text_of(agent, "agent_type")
+    if not agent_type:
+        agent_type = text_of(agent, "agent_type")
     if choice is not None:
-        return choice.action(action_type, agent_type=agent_type, tags=tags, metadata=metadata, **identity)
-    name = name_of(agent)
-    if not identity:  # to hand on nothing by name costs as much as handing on some
-        return action(action_type, agent=name, agent_type=agent_type, tags=tags, metadata=metadata)
-    return action(action_type, agent=name, agent_type=agent_type, tags=tags, metadata=metadata, **identity)
+        chosen = choice.action(action_type, agent_type=agent_type, tags=tags, metadata=metadata, **identity)
+        return chosen._declared
+    name = text_of(agent, "name") or name_of(agent)  # most have one
+    if tags is None and metadata is None and not identity:  # what action() would look at besides is none of this
+        return Declaration.of(in_force.now.redaction, action_type, name, agent_type)
+    return action(action_type, agent=name, agent_type=agent_type, tags=tags, metadata=metadata, **identity)._declared
 
 
 def check_loop() -> None:

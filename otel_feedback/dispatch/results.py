@@ -13,17 +13,17 @@ from otel_feedback.events.ended import EndedAction
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
 from otel_feedback.redaction.limits import Problems
 
-__all__ = ["outcome_of", "result_of"]
+__all__ = ["result_of", "unrecorded"]
+
+_SUCCESS = OutcomeStatus.SUCCESS  # to find it in its class costs more than to look at it
 
 
-def outcome_of(act: Action, declared: Declaration, came: Came, requested_ns: int) -> EndedAction | OutcomeEvent:
-    """Return what was recorded of the action; where nothing was, an event that says the most important all the same.
+def unrecorded(act: Action, declared: Declaration, came: Came, requested_ns: int) -> OutcomeEvent:
+    """Return an event that says the most important of an action of which nothing was recorded.
 
     Args:
         requested_ns: When it was asked for, by `time.perf_counter_ns()`.
     """
-    if act.recorded is not None:
-        return act.recorded
     ending, info = act.ending, act.error
     if ending is None:  # switched off: it did not even begin
         ending, info, _ = judge(came.error, Problems(), is_root=True, elapsed_ns=0, deadline_ns=None)
@@ -44,18 +44,26 @@ def outcome_of(act: Action, declared: Declaration, came: Came, requested_ns: int
 
 def result_of(outcome: EndedAction | OutcomeEvent, came: Came) -> dict[str, Any]:
     """Return the dict that `dispatch()` promises."""
-    error, error_type = None, None
-    if came.error is not None or outcome.status is not OutcomeStatus.SUCCESS:
-        error = outcome.error_message or (None if came.error is None else type(came.error).__name__)
-        error_type = outcome.error_type
+    status, error, error_type = outcome.status, came.error, None
+    if error is None and status is _SUCCESS:
+        word, said = "success", None
+    else:
+        word, error_type = str(status), outcome.error_type
+        said = outcome.error_message or (None if error is None else type(error).__name__)
+    if isinstance(outcome, EndedAction):
+        (duration_ms, latency_ms), event_id = outcome.took_ms(), outcome.event_id
+        trace_id = event_id[:32] if outcome.has_ids else None
+    else:
+        duration_ms, latency_ms = outcome.duration_ms, outcome.latency_ms
+        event_id, trace_id = outcome.event_id, outcome.trace_id
     return {
-        "status": str(outcome.status),
+        "status": word,
         "output": came.output,
-        "error": error,
+        "error": said,
         "error_type": error_type,
-        "duration_ms": outcome.duration_ms,
-        "latency_ms": outcome.latency_ms,
-        "event_id": outcome.event_id,
-        "trace_id": outcome.trace_id,
+        "duration_ms": duration_ms,
+        "latency_ms": latency_ms,
+        "event_id": event_id,
+        "trace_id": trace_id,
         "attempts": came.attempts,
     }

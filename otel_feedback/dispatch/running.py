@@ -71,13 +71,13 @@ class Running(msgspec.Struct, eq=False):
     ended: Ended | None = None
     task: asyncio.Task[None] | None = None
     has_begun: bool = True  # False where its task waits for its first step
-    _waiter: asyncio.Future[None] | None = None
+    waiter: asyncio.Future[None] | None = None
 
     def end(self, ended: Ended) -> None:
         """Take what came of it. Whoever does must not keep this: an exception's traceback has the frame."""
         self.ended = ended
-        if self._waiter is not None:
-            _wake(self._waiter)
+        if self.waiter is not None:
+            _wake(self.waiter)
 
     async def finished(self, limit_s: float | None = None) -> Ended | None:
         """Wait until it has ended, and leave it alone if it does not; return what came of it."""
@@ -87,10 +87,10 @@ class Running(msgspec.Struct, eq=False):
             await _one_turn()  # what waits for nothing has ended then; to be told by it takes another turn
         if self.ended is None:
             # told by its last step: a callback of the task would be a turn later
-            self._waiter = loop.create_future()
-            timer = None if until_s is None else loop.call_at(until_s, _wake, self._waiter)
+            self.waiter = loop.create_future()
+            timer = None if until_s is None else loop.call_at(until_s, _wake, self.waiter)
             try:
-                await self._waiter
+                await self.waiter
             finally:
                 if timer is not None:
                     timer.cancel()
@@ -143,7 +143,9 @@ async def _contained(call: Callable[[], Any], running: Running) -> None:
         ended: Ended = await call(), None, time.monotonic()
     except BaseException as exc:
         ended = None, _not_stopping(exc), time.monotonic()
-    running.end(ended)
+    running.ended = ended
+    if running.waiter is not None:
+        _wake(running.waiter)
     del ended, running  # an exception's traceback has this frame
 
 
@@ -256,6 +258,25 @@ class Call(msgspec.Struct, eq=False):
     """Whether that thread has ended, as far as we know."""
     cpu_ms: float | None = None
     """CPU time of the thread, in milliseconds, where it had one and it is over."""
+    begun: Running | None = None
+    """What `outcome()` goes on with."""
+
+    def begin(self, limit_s: float | None) -> tuple[Any, BaseException | None, float] | None:
+        """Begin to make the call; return what it gave, what it raised and its milliseconds, where it ended at once.
+
+        Else `outcome()` is to go on with it: a coroutine that an agent which waits for nothing does without.
+        """
+        if not self.is_async:
+            return None
+        running = start(self.function)
+        ended = running.ended
+        try:
+            if ended is None or ended[2] - _turns.last_s > TURN_S or (limit_s is not None and running.is_late(limit_s)):
+                self.begun = running
+                return None
+            return ended[0], ended[1], (ended[2] - running.started_s) * 1e3
+        finally:
+            del ended, running  # an exception's traceback has this frame
 
     async def outcome(self, limit_s: float | None, *, at_once: bool = True) -> Outcome:
         """Make the call; return what it gave and what it raised, its own cancellation included.
@@ -270,7 +291,7 @@ class Call(msgspec.Struct, eq=False):
         """
         if not self.is_async:
             return await self._beside(limit_s)
-        running = start(self.function, at_once=at_once)
+        running, self.begun = self.begun or start(self.function, at_once=at_once), None
         try:
             if running.ended is None:
                 return await within(running, limit_s)

@@ -109,14 +109,22 @@ class EndedAction(msgspec.Struct, array_like=True, gc=False):
     @property
     def duration_ms(self) -> float | None:
         """Milliseconds that it took, or its last attempt, where somebody tells; None without an end."""
-        taken_ms = None if self.end_ns is None else (self.end_ns - self.start_ns) / 1e6
-        return taken_ms if self.noted is None else self.noted.get(semconv.OUTCOME_DURATION_MS, taken_ms)
+        return self.took_ms()[0]
 
     @property
     def latency_ms(self) -> float | None:
         """Milliseconds since it was asked for."""
-        latency_ms = None if self.noted is None else self.noted.get(semconv.OUTCOME_LATENCY_MS)
-        return self.duration_ms if latency_ms is None else latency_ms
+        return self.took_ms()[1]
+
+    def took_ms(self) -> tuple[float | None, float | None]:
+        """Return its duration and its latency."""
+        duration_ms = None if self.end_ns is None else (self.end_ns - self.start_ns) / 1e6
+        noted = self.noted
+        if noted is None:
+            return duration_ms, duration_ms
+        duration_ms = noted.get(_DURATION_MS, duration_ms)
+        latency_ms = noted.get(_LATENCY_MS)
+        return duration_ms, duration_ms if latency_ms is None else latency_ms
 
     @property
     def error_type(self) -> str | None:
@@ -164,7 +172,7 @@ class EndedAction(msgspec.Struct, array_like=True, gc=False):
             cpu_ms = None if self.cpu_ns is None else self.cpu_ns / 1e6
         latency_ms = duration_ms
         if noted is not None:
-            duration_ms, latency_ms = self.duration_ms, self.latency_ms
+            duration_ms, latency_ms = self.took_ms()
             cpu_ms, attempt = noted.get(semconv.OUTCOME_CPU_TIME_MS, cpu_ms), noted.get(semconv.OUTCOME_ATTEMPT)
         error_type = error_message = stack_trace = None
         if failure is not None:
@@ -223,5 +231,6 @@ _TOOL_NAME, _RUN_ID, _WORKFLOW_ID = semconv.GEN_AI_TOOL_NAME, semconv.OUTCOME_RU
 _CORRELATION_ID, _CONVERSATION_ID = semconv.OUTCOME_CORRELATION_ID, semconv.GEN_AI_CONVERSATION_ID
 _USER_ID, _TENANT_ID, _TAGS = semconv.USER_ID, semconv.OUTCOME_TENANT_ID, semconv.OUTCOME_TAGS
 _PARENT, _ROOT, _DEPTH = semconv.OUTCOME_PARENT_EVENT_ID, semconv.OUTCOME_ROOT_EVENT_ID, semconv.OUTCOME_DEPTH
+_DURATION_MS, _LATENCY_MS = semconv.OUTCOME_DURATION_MS, semconv.OUTCOME_LATENCY_MS
 _EXPERIMENT, _VARIANT = semconv.OUTCOME_EXPERIMENT_NAME, semconv.OUTCOME_EXPERIMENT_VARIANT
 _PROPENSITY, _CANDIDATES = semconv.OUTCOME_EXPERIMENT_PROPENSITY, semconv.OUTCOME_CHOICE_CANDIDATES

@@ -12,6 +12,7 @@ from otel_feedback.downstream.alerts.messages import value_of
 from otel_feedback.downstream.alerts.observing import QueryError
 from otel_feedback.downstream.alerts.rules import AlertFile, Rule
 from otel_feedback.errors import ConfigError
+from otel_feedback.shares import percent
 
 __all__ = ["run"]
 
@@ -74,7 +75,7 @@ def _when(rule: Rule) -> str:
         *([f"more than {value_of(rule, rule.above)}"] if rule.above is not None else []),
         *([f"less than {value_of(rule, rule.below)}"] if rule.below is not None else []),
         *([f"{rule.rise:g} times what was usual"] if rule.rise is not None else []),
-        *([f"{rule.drop:.0%} less than usual"] if rule.drop is not None else []),
+        *([f"{percent(rule.drop, 0)} less than usual"] if rule.drop is not None else []),
     ]
     waits = f", for {_length(rule.for_)}" if rule.for_ else ""
     least = f", of {rule.min_count} at least" if rule.min_count > 1 else ""

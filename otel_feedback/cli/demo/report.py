@@ -14,9 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from otel_feedback import OutcomeEvent, OutcomeStatus
-from otel_feedback.cli.console import UNKNOWN, can_write, count, dollars, duration, marks, percent, write
+from otel_feedback.cli.console import UNKNOWN, can_write, count, dollars, duration, marks, write
 from otel_feedback.cli.demo.summary import Summary, origins, slowest
 from otel_feedback.cli.outcomes import NARROW, cut, nested, tree_of, why
+from otel_feedback.shares import percent
 
 __all__ = ["Report"]
 
@@ -75,7 +76,7 @@ class Report:
                 bar = self._bar * max(1, round(BAR * share))
                 table.add_row(
                     Text(f"{mark.symbol} {status.value}", mark.style), str(number),
-                    Text(bar, mark.style), Text(percent(share), "dim"),
+                    Text(bar, mark.style), Text(percent(share, 0), "dim"),
                 )  # fmt: skip
         return table if table.row_count else Text("nothing ended", "dim")
 
@@ -89,12 +90,12 @@ class Report:
         for line in summary.by_agent:
             more = (duration(line.p95_ms), UNKNOWN if line.quality is None else f"{line.quality:.2f}")
             table.add_row(
-                line.agent, str(line.actions), percent(line.success_rate), duration(line.p50_ms), *more[: len(between)],
+                line.agent, str(line.actions), percent(line.success_rate, 0), duration(line.p50_ms), *more[: len(between)],
                 count(line.tokens), dollars(line.cost),
             )  # fmt: skip
         ended_well = summary.by_status[OutcomeStatus.SUCCESS.value] / max(1, summary.actions)
         table.add_row(
-            Text("all", "bold"), str(summary.actions), percent(ended_well), "", *("" for _ in between),
+            Text("all", "bold"), str(summary.actions), percent(ended_well, 0), "", *("" for _ in between),
             count(summary.tokens), dollars(summary.cost), style="dim",
         )  # fmt: skip
         return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -22,6 +23,7 @@ from otel_feedback.learning.selector.state import (
     new_epoch,
     read_state,
 )
+from otel_feedback.shares import percent
 
 __all__ = ["export", "known_of", "reset", "show"]
 
@@ -47,13 +49,13 @@ def show(file: str, *, as_json: bool) -> int:
     for name, known in sorted(state.agents.items(), key=lambda each: (-each[1].probability, each[0])):
         low, high = known.interval
         table.add_row(
-            Text(name), f"{known.probability:.1%}", f"{known.mean:.3f}", f"{low:.2f}-{high:.2f}", f"{known.outcomes:,}",
+            Text(name), percent(known.probability), f"{known.mean:.3f}", f"{low:.2f}-{high:.2f}", f"{known.outcomes:,}",
             f"{known.feedback:,}",
         )  # fmt: skip
     write(
         console,
         Text(f"{file}, version {state.version}, {moment(state.at)}", "bold"),
-        Text(f"worth: {' '.join(worth)}; {halves}; floor {state.floor:.0%}; learned by {whose}"),
+        Text(f"worth: {' '.join(worth)}; {halves}; floor {percent(state.floor, 0)}; learned by {whose}"),
         "",
         table if state.agents else Text("nothing is known yet: all agents are alike"),
     )
@@ -74,6 +76,9 @@ def export(file: str, *, only_weights: bool) -> int:
 
 def reset(file: str, to: str | None) -> int:
     """Begin anew, and return the exit code."""
+    if not os.path.lexists(file):  # what is there and harmed may go; a name that was mistyped is not to be a file
+        _failed_to_find(file)
+        return 1
     try:
         kept = None if to is None else read_state(Path(to).read_bytes(), to)
     except StateError as exc:
@@ -102,8 +107,12 @@ def known_of(file: str) -> State | None:
     """Return what is in a file; None where that is not to be had, which is said on stderr."""
     state = _tried(StateFile(file).read, "see that it may be read; `otel-feedback selector reset` begins anew")
     if state is None and not Path(file).exists():
-        failed(f"there is no {file}", "name the file that an AgentSelector was given: AgentSelector(…, state=FILE)")
+        _failed_to_find(file)
     return state
+
+
+def _failed_to_find(file: str) -> None:
+    failed(f"there is no {file}", "name the file that an AgentSelector was given: AgentSelector(…, state=FILE)")
 
 
 def _tried(work: Callable[[], State | None], todo: str) -> State | None:

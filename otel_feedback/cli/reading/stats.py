@@ -24,6 +24,7 @@ from otel_feedback.cli.reading.selection import said_of
 from otel_feedback.cli.reading.source import Source, answering, opened, source_of, tell, watched
 from otel_feedback.downstream.learning.feedback.told import feedback_told
 from otel_feedback.downstream.tables.selection import Selection, literal
+from otel_feedback.shares import percent
 from otel_feedback.version import VERSION
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class _Column(NamedTuple):
 
 
 def _percent(share: float | None) -> str:
-    return UNKNOWN if share is None else f"{share:.0%}" if share in (0, 1) else f"{share:.1%}"
+    return UNKNOWN if share is None else percent(share, 0 if share in (0, 1) else 1)
 
 
 def _whole(number: int | None) -> str:
@@ -223,7 +224,7 @@ def _change(name: str, now: dict[str, Any] | Any, before: dict[str, Any] | Any, 
     rounded = round(change, 2) if name in SCORES else round(change)
     if not rounded:
         return Text("±0", "dim")
-    text = f"{rounded:+,.2f}" if name in SCORES else f"{rounded:+,}{' pt' if name.endswith('_rate') else '%'}"
+    text = f"{rounded:+,.2f}" if name in SCORES else f"{rounded:+,}{' pt' if name.endswith('_rate') else ' %'}"
     return Text(text, "dim" if not worse else "red" if change * worse > 0 else "green")
 
 

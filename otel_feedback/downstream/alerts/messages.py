@@ -12,6 +12,7 @@ from otel_feedback.downstream.alerts.channels import Mood
 from otel_feedback.downstream.alerts.machine import Alert, Told
 from otel_feedback.downstream.alerts.observing import Key
 from otel_feedback.downstream.alerts.rules import Options, Rule
+from otel_feedback.shares import percent
 
 __all__ = ["body_of", "line_of", "mood_of", "named", "title_of", "value_of"]
 
@@ -71,7 +72,7 @@ def value_of(rule: Rule | None, value: float) -> str:
     """Return a value with its unit."""
     unit = "count" if rule is None else rule.measures.unit
     if unit == "share":
-        return f"{value:.1%}"
+        return percent(value)
     if unit == "budget":
         return f"{value:.3g} times the budget"
     if unit == "ms":
@@ -123,7 +124,7 @@ def _compared(rule: Rule | None, alert: Alert) -> str:
         return usual
     times = alert.value / alert.usual
     if rule is not None and not rule.measures.is_high:
-        return f"{usual}, so {1 - times:.0%} less" if times <= 0.95 else usual
+        return f"{usual}, so {percent(1 - times, 0)} less" if times <= 0.95 else usual
     if times < 1.05:
         return usual
     return f"{usual}, so {times:,.0f} times as much" if times >= 9.5 else f"{usual}, so {times:.1f} times as much"

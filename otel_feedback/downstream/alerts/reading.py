@@ -18,6 +18,7 @@ from otel_feedback.downstream.declared.reading import FileError, Reading, said, 
 
 __all__ = ["RulesError", "parse", "read"]
 
+_URL = 'one of Apprise, such as "slack://${SLACK_TOKENS}", or "${ALERTS_URL}"'
 _TABLES: Mapping[str, type[msgspec.Struct]] = {"settings": Options, "channel": Channel, "rule": Rule}
 
 
@@ -68,7 +69,7 @@ class _Reading(Reading):
         "above": "a number", "below": "a number", "rise": "a number above 1, such as 3", "min_count": "a whole number",
         "severity": 'one of "warning", "critical"', "by": 'some of ["tenant", "agent", "action"]', "by_chance": "true or false",
         "sql": "a text of SQL", "link": "a text with {run_id}", "at_most": "a whole number of at least 1",
-        "flap_count": "a whole number of at least 2",
+        "flap_count": "a whole number of at least 2", "kind": f"one of {', '.join(KINDS)}", "url": _URL,
     }  # fmt: skip
     lists = frozenset({"tenant", "agent", "action", "service", "reason", "agents", "channels"})
     secrets = frozenset({"url"})
@@ -103,7 +104,7 @@ class _Reading(Reading):
         if not isinstance(kind, str) or kind not in KINDS:
             if "kind" in told:
                 near = get_close_matches(str(kind), KINDS, 1, 0.6)
-                remedy = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(KINDS)}"
+                remedy = f"did you mean {near[0]!r}?" if near else f"use {self.right['kind']}"
                 self.note("rule", number, "kind", said(kind), remedy)
             return told
         conditions = {"above", "below", "rise", "drop"}
@@ -131,5 +132,4 @@ class _Reading(Reading):
     def _check_channel(self, number: int, values: dict[str, Any]) -> None:
         self.at_least("channel", number, values, {"at_most": 1})
         if "://" not in values["url"] and "${" not in values["url"]:
-            remedy = 'use one of Apprise, such as "slack://${SLACK_TOKENS}", or "${ALERTS_URL}"'
-            self.note("channel", number, "url", "is no URL", remedy)
+            self.note("channel", number, "url", "is no URL", f"use {_URL}")

@@ -132,7 +132,9 @@ class Reading:
                 self.note(table, number, name, shown, self._right(name, field.type))
         for field in fields.values():
             if field.required and field.encode_name not in given:
-                self.note(table, number, field.encode_name, "is missing", f"add {field.encode_name} = …")
+                name = field.encode_name
+                known = f", {self.right[name]}" if name in self.right else ""
+                self.note(table, number, name, "is missing", f"add {name} = …{known}")
         if len(self.problems) == before:
             self.check(kind, number, values, told)
         return kind(**values) if len(self.problems) == before else None

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from otel_feedback.downstream.declared.reading import Duration, Share
+from otel_feedback.shares import percent
 
 __all__ = ["BURNS", "DAY_S", "THRESHOLDS", "Burn", "Objective"]
 
@@ -102,5 +103,5 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         if share >= 1:
             return f"burn rates can never fire: {FASTEST:g} times its budget of {self.allowance:.3g} is more than all actions"
         if self.target < LEAST_FOR_BURN:
-            return f"burn rates are for targets of {LEAST_FOR_BURN} and more: here they would fire when {share:.0%} are bad"
+            return f"burn rates are for targets of {LEAST_FOR_BURN} and more: here they would fire when {percent(share, 0)} are bad"
         return None

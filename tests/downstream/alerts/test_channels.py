@@ -48,8 +48,8 @@ def opened(count: int) -> Sequence[Said]:
 
 
 PARTS = (
-    "errors: 2 firing", "tenant acme, agent planner, action plan", "42.0% since 2026-03-02 09:05Z, of 120",
-    "usual is 3.0%, so 14 times as much", "failures and timeouts by actions that ended", "agent writer",
+    "errors: 2 firing", "tenant acme, agent planner, action plan", "42.0 % since 2026-03-02 09:05Z, of 120",
+    "usual is 3.0 %, so 14 times as much", "failures and timeouts by actions that ended", "agent writer",
     "otel-feedback trace run-7", "https://traces.example/run-7",
 )  # fmt: skip
 TWO = (Said(Told.OPENED, alert()), Said(Told.OPENED, alert("writer", usual=None)))
@@ -108,7 +108,7 @@ def test_opsgenie_has_the_note_and_the_key_where_it_closes(others: Everybody) ->
     tell(sender("opsgenie://${KEY}?region=eu", KEY), Said(Told.RESOLVED, alert()))
     (request,) = others.to("api.eu.opsgenie.com")
     assert set(request.body) == {"note"}
-    assert "it was 50.0% at worst" in request.body["note"]
+    assert "it was 50.0 % at worst" in request.body["note"]
     assert request.headers["Authorization"] == "GenieKey a1b2c3d4-aaaa-bbbb-cccc-000011112222"
 
 
@@ -237,11 +237,11 @@ def test_the_mood_is_success_only_where_nothing_of_the_rule_is_open() -> None:
 @pytest.mark.parametrize(
     ("rule", "value", "usual", "said"),
     [
-        (RULE, 0.42, 0.03, "42.0% since 2026-03-02 09:05Z, of 120; usual is 3.0%, so 14 times as much"),
-        (RULE, 0.42, 0.28, "42.0% since 2026-03-02 09:05Z, of 120; usual is 28.0%, so 1.5 times as much"),
-        (RULE, 0.42, 0.42, "42.0% since 2026-03-02 09:05Z, of 120; usual is 42.0%"),
-        (RULE, 0.42, None, "42.0% since 2026-03-02 09:05Z, of 120"),
-        (Rule(name="quality", kind="quality"), 0.6, 0.8, "0.60 since 2026-03-02 09:05Z, of 120; usual is 0.80, so 25% less"),
+        (RULE, 0.42, 0.03, "42.0 % since 2026-03-02 09:05Z, of 120; usual is 3.0 %, so 14 times as much"),
+        (RULE, 0.42, 0.28, "42.0 % since 2026-03-02 09:05Z, of 120; usual is 28.0 %, so 1.5 times as much"),
+        (RULE, 0.42, 0.42, "42.0 % since 2026-03-02 09:05Z, of 120; usual is 42.0 %"),
+        (RULE, 0.42, None, "42.0 % since 2026-03-02 09:05Z, of 120"),
+        (Rule(name="quality", kind="quality"), 0.6, 0.8, "0.60 since 2026-03-02 09:05Z, of 120; usual is 0.80, so 25 % less"),
         (Rule(name="slow", kind="latency"), 4_200, 300, "4.2 s since 2026-03-02 09:05Z, of 120; usual is 300 ms, so 14 times as much"),
     ],
 )  # fmt: skip

@@ -54,6 +54,8 @@ def test_a_rule_says_what_differs_from_its_kind() -> None:
         ('[[rule]]\nname = "a"\nkind = "errors"\nabove = 10', "line 4: rule.above: 10; use a share from 0 to 1: 10 % are 0.10"),
         ('[[rule]]\nname = "a"\nkind = "errors"\nfor = 5', "line 4: rule.for: 5; use a text such as 90s, 5m, 2h or 7d"),
         ('[[rule]]\nkind = "errors"', "line 1: rule.name: is missing; add name = …"),
+        ('[[rule]]\nname = "a"\nabove = 1', "line 1: rule.kind: is missing; add kind = …, one of errors, latency, cost, "),
+        ('[[channel]]\nname = "a"', "line 1: channel.url: is missing; add url = …, one of Apprise, such as "),
         ('[[rule]]\nname = "a"\nkind = "sql"\nabove = 1', 'line 1: rule.sql: is missing; add sql = """SELECT …"""'),
         ('[[rule]]\nname = "a"\nkind = "latency"\nrise = 0.5', "line 4: rule.rise: 0.5; use a number above 1, such as 3"),
         ('[[rule]]\nname = "a"\nkind = "silent"\nby = ["tenant"]', "line 4: rule.by: ['tenant']; use some of ['agent']"),

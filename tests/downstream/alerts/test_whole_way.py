@@ -153,7 +153,7 @@ def assert_opens_grouped_and_resolves(way: Way) -> None:
     """Two agents that fail are one message; when both are well that is told, and the topic has it all."""
     way.wait(lambda: way.titles(way.rule), "the first message")
     assert way.titles(way.rule) == [f"{way.rule}: 2 firing"]
-    for part in ("agent planner", "agent writer", "100.0% since ", "otel-feedback trace run-of-planner"):
+    for part in ("agent planner", "agent writer", "100.0 % since ", "otel-feedback trace run-of-planner"):
         assert part in way.texts()
     way.make("planner", well=True)
     way.make("writer", well=True)

@@ -51,8 +51,8 @@ OF = f'{HEAD}kind = "success"\n'
         ("", "objective: there is none; write [[objective]], and its fields below it"),
         ('[objective]\nname = "a"', "line 1: objective: is one table; write [[objective]], with two brackets"),
         ('[[objectives]]\nname = "a"', "line 1: objectives: there is no such table; did you mean objective?"),
-        (f"{HEAD}target = 0.9", "line 1: objective.kind: is missing; add kind = …"),
-        (OF, "line 1: objective.target: is missing; add target = …"),
+        (f"{HEAD}target = 0.9", "line 1: objective.kind: is missing; add kind = …, one of success, latency, cost, quality"),
+        (OF, "line 1: objective.target: is missing; add target = …, a share such as 0.95"),
         (f'{HEAD}kind = "sucess"\ntarget = 0.9', "line 3: objective.kind: 'sucess'; use one of success, latency, cost, quality"),
         (f"{OF}target = 95", "line 4: objective.target: 95; use a share such as 0.95"),
         (f"{OF}target = 1", "line 4: objective.target: 1; use a share above 0 and below 1: 95 % are 0.95, and 1 leaves no budget"),
@@ -72,7 +72,7 @@ OF = f'{HEAD}kind = "success"\n'
         (f'{OF}target = 0.9\nalerts = "burn"',
          "line 5: objective.alerts: 'burn': burn rates can never fire: 14.4 times its budget of 0.1 is more than all actions; use \"budget\""),
         (f'{OF}target = 0.95\nalerts = "burn"',
-         "line 5: objective.alerts: 'burn': burn rates are for targets of 0.99 and more: here they would fire when 72% are bad; use"),
+         "line 5: objective.alerts: 'burn': burn rates are for targets of 0.99 and more: here they would fire when 72 % are bad; use"),
         (f'{HEAD}kind = "cost"\ntarget = 0.99\nthreshold_usd = 1\nwindow = "1h"\nalerts = "burn"',
          "line 7: objective.alerts: 'burn': windows are too few for burn rates; use \"budget\""),
         (f"{OF}target = 0.9\n{OF}target = 0.9", "line 6: objective.name: 'a' is there already; give it another name"),
@@ -89,7 +89,7 @@ def test_a_mistake_has_its_line_and_what_would_be_right(text: str, said: str) ->
 def test_a_burn_rate_below_93_percent_can_never_fire() -> None:
     """14.4 times a budget of 6.94 % is all there is; the border is where it says."""
     assert "can never fire" in str(parse(f"{OF}target = 0.93")[0].unburnable)
-    assert "would fire when 99%" in str(parse(f"{OF}target = 0.931")[0].unburnable)
+    assert "would fire when 99 %" in str(parse(f"{OF}target = 0.931")[0].unburnable)
     assert parse(f"{OF}target = 0.99")[0].unburnable is None
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-import gc
 import threading
 import time
-import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -335,78 +333,7 @@ def test_one_dispatcher_serves_several_loops_at_once(pipeline: FeedbackPipeline)
     assert len(pipeline.get_recent_events(count=1_000)) == 80
 
 
-# -- memory ------------------------------------------------------------------------------------------------
-
-
-class Big:
-    """Something that an agent works on."""
-
-
-async def raising(given: Any) -> None:
-    raise ValueError(given)
-
-
-def raising_plainly(given: Any) -> None:
-    raise ValueError(given)
-
-
-@pytest.mark.parametrize("raise_on_error", [False, True])
-@pytest.mark.parametrize("agent", [raising, raising_plainly])
-def test_a_failure_leaves_nothing_to_the_garbage_collector(
-    agent: Callable[..., Any], raise_on_error: bool, dispatcher: ActionDispatcher
-) -> None:
-    """An exception holds the frames that it passed, and those what the agent worked on."""
-
-    async def main() -> weakref.ref[Big]:
-        given = Big()
-        try:
-            await dispatcher.dispatch(agent, "x", given, retries=1, timeout_s=30, raise_on_error=raise_on_error)
-        except ValueError:
-            assert raise_on_error
-        return weakref.ref(given)
-
-    dispatcher = ActionDispatcher(backoff_s=0.001)
-
-    async def watch() -> bool:
-        gc.collect()
-        gc.disable()
-        try:
-            watched = await main()
-            for _ in range(50):
-                if watched() is None:
-                    return True
-                await asyncio.sleep(0.01)  # the agent's thread ends after its answer
-            return False
-        finally:
-            gc.enable()
-
-    assert run(watch)
-
-
-async def sleeping(given: Any) -> None:
-    await asyncio.sleep(30)
-
-
-def test_neither_does_a_cancellation(dispatcher: ActionDispatcher) -> None:
-    async def main() -> weakref.ref[Big]:
-        given = Big()
-        task = asyncio.ensure_future(dispatcher.dispatch(sleeping, "x", given))
-        await asyncio.sleep(0.01)
-        task.cancel()
-        await asyncio.wait({task})
-        return weakref.ref(given)
-
-    async def watch() -> bool:
-        gc.collect()
-        gc.disable()
-        try:
-            watched = await main()
-            await asyncio.sleep(0)
-            return watched() is None
-        finally:
-            gc.enable()
-
-    assert run(watch)
+# -- what it makes -----------------------------------------------------------------------------------------
 
 
 def test_an_event_is_made_where_somebody_wants_it(pipeline: FeedbackPipeline, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,16 +6,14 @@ import asyncio
 import contextvars
 import gc
 import time
-import weakref
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
 import pytest
 
-from otel_feedback import ActionDispatcher, OrchestrationDispatcher
+from otel_feedback import ActionDispatcher
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
-from tests.agents import FOREVER_S, TIMEOUT_S, Doing, Sleeping, run
+from tests.agents import FOREVER_S, TIMEOUT_S, Sleeping, run
 
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
 
@@ -226,66 +224,3 @@ def test_its_first_step_is_part_of_its_time(dispatcher: ActionDispatcher) -> Non
     result = run(lambda: dispatcher.dispatch(work, timeout_s=0.7))
     assert result["status"] == "timeout"
     assert 700 <= result["duration_ms"] < 1_200
-
-
-# -- memory ------------------------------------------------------------------------------------------------
-
-
-class Big:
-    """Something that an agent works on."""
-
-
-async def fail(*_: Any) -> None:
-    raise ValueError("no")
-
-
-async def in_a_pre_hook(dispatcher: ActionDispatcher, given: Big) -> None:
-    await dispatcher.dispatch(nothing, "x", given, pre_hooks=[fail])
-
-
-async def in_a_post_hook(dispatcher: ActionDispatcher, given: Big) -> None:
-    async def give_back(given: Big) -> Big:
-        return given
-
-    await dispatcher.dispatch(give_back, "x", given, post_hooks=[fail])
-
-
-async def in_a_workflow(dispatcher: ActionDispatcher, given: Big) -> None:
-    await OrchestrationDispatcher(dispatcher).execute_workflow([Doing("failing", fail)], given)
-
-
-async def in_a_workflow_with_a_limit(dispatcher: ActionDispatcher, given: Big) -> None:
-    await OrchestrationDispatcher(dispatcher).execute_workflow([Doing("failing", fail)], given, timeout_s=FOREVER_S)
-
-
-async def late_at_once(dispatcher: ActionDispatcher, given: Big) -> None:
-    async def be_late(_: Any) -> None:
-        time.sleep(0.01)  # noqa: ASYNC251 - the loop is to be busy
-
-    await dispatcher.dispatch(be_late, "x", given, timeout_s=0.001)
-
-
-@pytest.mark.parametrize(
-    "where", [in_a_pre_hook, in_a_post_hook, in_a_workflow, in_a_workflow_with_a_limit, late_at_once]
-)
-def test_a_failure_in_a_first_step_leaves_nothing_to_the_garbage_collector(
-    where: Callable[[ActionDispatcher, Big], Awaitable[None]], dispatcher: ActionDispatcher
-) -> None:
-    """Its exception holds the frames of all who called, so none of these may hold it."""
-
-    async def main() -> weakref.ref[Big]:
-        given = Big()
-        await where(dispatcher, given)
-        return weakref.ref(given)
-
-    async def watch() -> bool:
-        gc.collect()
-        gc.disable()
-        try:
-            watched = await main()
-            await asyncio.sleep(0.01)
-            return watched() is None
-        finally:
-            gc.enable()
-
-    assert run(watch)

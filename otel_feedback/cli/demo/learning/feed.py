@@ -16,6 +16,7 @@ from otel_feedback.cli.console import can_write, write
 from otel_feedback.cli.demo.learning.help_desk import AGENTS, CHANGE_S, LENGTH_S, Agent, Decision
 from otel_feedback.cli.demo.learning.shares import NEWEST, change_of, newest
 from otel_feedback.cli.demo.showing import Screen, Silent
+from otel_feedback.shares import percent
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -55,7 +56,7 @@ class PlainShares(Silent[Decision]):
         if at_s >= self._due_s:
             self._due_s = at_s - at_s % APART_S + APART_S
             shares = newest(so_far)
-            cells = (f"{shares[a.name]:4.0%} of {a.quality_at(at_s).worth:.2f}" for a in AGENTS)
+            cells = (f"{percent(shares[a.name], 0):>5} of {a.quality_at(at_s).worth:.2f}" for a in AGENTS)
             write(
                 self._console,
                 Text(f"{min(at_s, LENGTH_S):5.0f} s" + "".join(f"  {cell:<13}" for cell in cells).rstrip()),
@@ -89,4 +90,4 @@ class LiveShares(Screen):
         bar = self._bar * round(width * share)
         line = Text(f"  {agent.name:<{NAMED}}  ", no_wrap=True)
         line.append(f"{bar:<{width}}", "green" if is_best else "dim")
-        return line.append(f"  {share:5.0%}  {worth:.2f}{note}")
+        return line.append(f"  {percent(share, 0):>6}  {worth:.2f}{note}")

@@ -14,9 +14,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from otel_feedback.cli.console import UNKNOWN, percent, size, write, write_whole
+from otel_feedback.cli.console import UNKNOWN, size, write, write_whole
 from otel_feedback.cli.demo.learning.help_desk import EXPERIMENT
 from otel_feedback.cli.demo.learning.shares import FIRST_S, LAST_S, Share, Told
+from otel_feedback.shares import percent
 
 __all__ = ["commands_on", "write_report"]
 
@@ -79,12 +80,12 @@ def _quality(one: Share) -> str:
 
 
 def _share(share: float | None) -> str:
-    return UNKNOWN if share is None else percent(share)
+    return UNKNOWN if share is None else percent(share, 0)
 
 
 def _reward(told: Told) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     for what, worth in (("as the selector chose", told.reached), ("all alike", told.uniform)):
-        table.add_row(what, f"{worth:.3f}", Text(f"{percent(worth / told.possible)} of what was possible", "dim"))
+        table.add_row(what, f"{worth:.3f}", Text(f"{percent(worth / told.possible, 0)} of what was possible", "dim"))
     table.add_row("always the best", f"{told.possible:.3f}")
     return table

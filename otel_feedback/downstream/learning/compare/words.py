@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from otel_feedback.downstream.learning.compare.comparing import Comparison, Difference, MetricOf, OfAction
 from otel_feedback.downstream.learning.compare.question import Question
 from otel_feedback.logger import duration_of, number_of
+from otel_feedback.shares import percent
 
 __all__ = ["Remark", "Row", "basis", "compared_only", "remarks", "remarks_on", "rows"]
 
@@ -64,7 +65,7 @@ def _of_assignment(found: Comparison) -> Iterator[Remark]:
     if told is None:
         return
     counted = ", ".join(
-        f"{name} {number:,} (drawn {told.expected[name]:.1%})" if name in told.expected else f"{name} {number:,}"
+        f"{name} {number:,} (drawn {percent(told.expected[name])})" if name in told.expected else f"{name} {number:,}"
         for name, number in told.counted.items()
     )
     if told.p_value is None:
@@ -84,11 +85,11 @@ def remarks_on(action: OfAction, found: Comparison) -> Iterator[str]:
     for metric in action.metrics:
         shares = {one.variant: one.coverage for one in metric.variants}
         if len(shares) > 1 and max(shares.values()) - min(shares.values()) > LEAST_GAP:
-            known = ", ".join(f"{share:.0%} of {name}" for name, share in shares.items())
+            known = ", ".join(f"{percent(share, 0)} of {name}" for name, share in shares.items())
             yield f"{metric.metric} is known of {known}: what is not known may differ"
     for one in action.imbalances:
         value = _NO_VALUE if one.value is None else one.value
-        yield f"{one.name} {value}: {one.share:.0%} of the units of {one.variant}, {one.baseline:.0%} of {found.baseline}"
+        yield f"{one.name} {value}: {percent(one.share, 0)} of the units of {one.variant}, {percent(one.baseline, 0)} of {found.baseline}"
 
 
 def compared_only(found: Comparison) -> str | None:
@@ -110,7 +111,7 @@ def rows(metric: MetricOf, found: Comparison) -> Iterator[Row]:
     form = _Form(metric.unit, 2 - math.floor(math.log10(largest)) if largest else 2)
     for one in variants:
         other = differences.get(one.variant)
-        known = "" if one.coverage > 0.995 else f"{one.coverage:.0%} known"
+        known = "" if one.coverage > 0.995 else f"{percent(one.coverage, 0)} known"
         shown = ("", "", known, None) if other is None else _compared(form, other)
         yield Row(one.variant, form.value(one.mean), *shown)
 
@@ -137,7 +138,7 @@ class _Form(NamedTuple):
 
     def value(self, value: float) -> str:
         if self.unit == "share":
-            return f"{value:.1%}"
+            return percent(value)
         if self.unit == "usd":
             return f"${value:,.{max(2, self.digits)}f}"
         return f"{value:.3f}" if self.unit == "score" else duration_of(value)

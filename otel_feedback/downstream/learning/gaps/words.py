@@ -8,6 +8,7 @@ from typing import Any
 from otel_feedback.downstream.learning.gaps.finding import LEAST_ACTIONS
 from otel_feedback.downstream.learning.gaps.gap import Gap, Gaps, Slice
 from otel_feedback.logger import number_of
+from otel_feedback.shares import percent
 
 __all__ = ["left_out", "likely", "lost", "named", "rates", "same", "table", "verdict", "what"]
 
@@ -45,7 +46,7 @@ def what(gap: Gap) -> str:
 def rates(gap: Gap) -> str:
     """Return how it is there, and elsewhere."""
     if gap.metric == "success":
-        return f"{gap.here:.1%} success, elsewhere {gap.elsewhere:.1%}"
+        return f"{percent(gap.here)} success, elsewhere {percent(gap.elsewhere)}"
     return f"quality {gap.here:.2f}, elsewhere {gap.elsewhere:.2f}"
 
 

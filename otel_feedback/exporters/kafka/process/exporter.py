@@ -46,6 +46,8 @@ from otel_feedback.throttle import ThrottledLog
 __all__ = ["ProcessExporter"]
 
 logger = get_logger(__name__)
+# as kafka-python does in the process that imports it: where nobody has set up logs, what it says does not go to stderr
+logging.getLogger("kafka").addHandler(logging.NullHandler())
 
 LEASE_EVENTS = 1_000
 MOST_LEASES = 8

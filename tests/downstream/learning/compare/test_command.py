@@ -91,7 +91,7 @@ def test_csv_has_a_line_for_each_action_metric_and_variant(log: Path, capsys: Ca
 
 SAID: list[tuple[str, Callable[[list[OutcomeEvent]], Iterable[OutcomeEvent]], tuple[str, ...], list[str]]] = [
     ("a mismatch", lambda events: [e for e in events if e.variant == "a" or int(e.event_id[-1]) % 2], OF_THE_TWO,
-     ["There are not as many units as were drawn: a ", "(drawn 50.0%)", "find it before"]),
+     ["There are not as many units as were drawn: a ", "(drawn 50.0 %)", "find it before"]),
     ("no weights", lambda events: [changed(e, propensity=None) for e in events], OF_THE_TWO,
      ["Not checked whether there are as many as were drawn"]),
     ("other weights", lambda events: [changed(e, propensity=0.9 if e.variant == "a" else 0.1) if int(e.event_id[9:]) < 99 else e for e in events],
@@ -99,11 +99,11 @@ SAID: list[tuple[str, Callable[[list[OutcomeEvent]], Iterable[OutcomeEvent]], tu
     ("several", lambda events: [changed(e, user_id=f"u-{int(e.event_id[9:]) % 7}") for e in events], OF_THE_TWO,
      ["7 units had several and count in each."]),
     ("not alike", lambda events: [changed(e, tenant_id="acme" if e.variant == "a" else None) for e in events], OF_THE_TWO,
-     ["tenant acme: 0% of the units of b, 100% of a"]),
+     ["tenant acme: 0 % of the units of b, 100 % of a"]),
     ("not known", lambda events: [changed(e, quality_score=e.quality_score if int(e.event_id[9:]) % 4 else None) for e in events], OF_THE_TWO,
      ["% known"]),
     ("not known of one", lambda events: [changed(e, quality_score=e.quality_score if e.variant == "a" or int(e.event_id[9:]) % 4 else None) for e in events],
-     OF_THE_TWO, ["quality is known of 100% of a, 7"]),
+     OF_THE_TWO, ["quality is known of 100 % of a, 7"]),
     ("only one", lambda events: [e for e in events if e.variant == "a"], OF_THE_TWO, ["there is nothing to compare it with"]),
     ("no baseline", lambda events: events, (*OF_THE_TWO, "--baseline", "c"), ["none of c: there is nothing to compare"]),
     ("nobody asked", lambda events: [changed(e, metadata={}) for e in events], OF_THE_TWO,

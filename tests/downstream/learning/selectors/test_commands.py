@@ -56,12 +56,13 @@ def test_it_shows_whom_it_chooses_and_why(path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     title, worth, _, head, first, second = done.stdout.splitlines()
     assert title.startswith(f"{path}, version 1, ")
-    assert worth == "worth: success x quality - 0.5 x $; half-life 1 h; floor 5%; learned by programs"
+    assert worth == "worth: success x quality - 0.5 x $; half-life 1 h; floor 5 %; learned by programs"
     assert head.split() == ["Agent", "Chosen", "Reward", "95", "%", "Outcomes", "Feedback"]
     state = state_in(path)
-    assert first.split()[:3] == [
+    assert first.split()[:4] == [
         "planner",
-        f"{state.agents['planner'].probability:.1%}",
+        f"{state.agents['planner'].probability * 100:.1f}",
+        "%",
         f"{state.agents['planner'].mean:.3f}",
     ]
     assert second.split()[0] == "writer"
@@ -100,8 +101,21 @@ def test_a_harmed_file_is_named_and_can_be_begun_anew(path: Path) -> None:
     assert "there is no no-such.json" in done.stderr
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_file_that_is_not_there_is_not_made(kept: bool, path: Path, tmp_path: Path) -> None:
+    selector = selector_of(path)
+    selector.choose().learn(1.0)
+    selector.refresh()
+    missing = tmp_path / "elsewhere" / "mistyped.json"
+    done = run_cli("selector", "reset", str(missing), *(["--to", str(path)] if kept else []))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: there is no {missing}\n  -> name the file that an AgentSelector was given")
+    assert not missing.parent.exists()
+
+
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with SmallDisk(tmp_path / "disk") as disk:
+        (disk.path / "selector.json").write_text("{")
         disk.fill()
         done = run_cli("selector", "reset", str(disk.path / "selector.json"))
     assert done.returncode == 1

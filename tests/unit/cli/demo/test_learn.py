@@ -99,7 +99,7 @@ def test_in_a_pipe_it_is_plain_lines_and_needs_no_page(text: str) -> None:
     assert ESCAPE not in text
     assert "\r" not in text
     assert "http://" not in text
-    rows = re.findall(r"^ +(\d+) s +(\d+)% of 0\.\d\d +(\d+)% of 0\.\d\d +(\d+)% of 0\.\d\d$", text, re.MULTILINE)
+    rows = re.findall(r"^ +(\d+) s +(\d+) % of 0\.\d\d +(\d+) % of 0\.\d\d +(\d+) % of 0\.\d\d$", text, re.MULTILINE)
     assert len(rows) >= 2
     assert all(98 <= sum(map(int, shares)) <= 102 for _, *shares in rows)
     before, told, after = text.partition("is worse; nobody told the selector.\n")
@@ -110,8 +110,8 @@ def test_in_a_pipe_it_is_plain_lines_and_needs_no_page(text: str) -> None:
 
 def test_the_summary_has_shares_reward_and_what_each_command_says(text: str) -> None:
     summary = text[text.index("\nShares  ") :]
-    assert re.search(rf"^  researcher  {WORTH['researcher']}, then {CHANGED}( +(\d+%|-)){{3}}$", summary, re.MULTILINE)
-    assert re.search(r"^  as the selector chose  0\.\d{3}  \d+% of what was possible$", summary, re.MULTILINE)
+    assert re.search(rf"^  researcher  {WORTH['researcher']}, then {CHANGED}( +(\d+ %|-)){{3}}$", summary, re.MULTILINE)
+    assert re.search(r"^  as the selector chose  0\.\d{3}  \d+ % of what was possible$", summary, re.MULTILINE)
     for shown, said in (
         ("compare", "answer_customer  long"), ("gaps", "slices looked at"), ("evaluate-policy", "Value: doubly robust"),
         ("selector show", "worth: success x quality"),
@@ -140,7 +140,7 @@ def test_ctrl_c_ends_cleanly_with_the_summary(variables: dict[str, str], begun: 
     assert str(folder) in summary
     assert {path.name for path in folder.iterdir()} >= {"outcomes.jsonl", "selector.json"}
     assert not (folder / "journal").exists()
-    shares = re.search(rf"  writer      {WORTH['writer']} +\d+% +(\d+%|-) +(\S+)\s*$", summary, re.MULTILINE)
+    shares = re.search(rf"  writer      {WORTH['writer']} +\d+ % +(\d+ %|-) +(\S+(?: %)?)\s*$", summary, re.MULTILINE)
     assert shares is not None
     assert shares[2] == "-", "what was not reached"
 

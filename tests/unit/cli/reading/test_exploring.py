@@ -31,8 +31,8 @@ def test_every_command_on_a_demos_log(shell: Shell, tmp_path: Path) -> None:
     assert shell.run("echo $?") == "2"
 
     stats = shell.run("otel-feedback stats")
-    assert stats.startswith("outcomes.jsonl\n46 actions, 73.9% success, p95 ")
-    assert re.search(r"^researcher +19 +68\.4% +21\.1%", stats, re.MULTILINE)
+    assert stats.startswith("outcomes.jsonl\n46 actions, 73.9 % success, p95 ")
+    assert re.search(r"^researcher +19 +68\.4 % +21\.1 %", stats, re.MULTILINE)
 
     # failures name the run to look at, and the tree of that run says where it began
     failures = shell.run("otel-feedback failures")

@@ -85,7 +85,7 @@ def test_the_table_shows_both(
         ["user_rating", "human", "2", "0.75", "330.00", "s", "meh", "1"], ["solved", "program", "1", "-", "120.0", "min", "no", "1"]
     ]  # fmt: skip
     if width == 120:
-        assert "0.75 (66.7%)" in out
+        assert "0.75 (66.7 %)" in out
 
 
 def test_without_feedback_there_is_no_column(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,7 +31,7 @@ COMMANDS = {
 }
 SEEN = {
     "tail": ["Time      Agent", "check_policy", "✗ failure", "◷ timeout", "⊘ cancelled"],
-    "stats": ["46 actions, 73.9% success", "Agent        Actions  Success", "researcher        19    68.4%", "all "],
+    "stats": ["46 actions, 73.9 % success", "Agent        Actions  Success", "researcher        19   68.4 %", "all "],
     "stats against before": ["46 actions", "Agent ", "Action ", "answer_customer"],
     "windows": ["Window ", ":00 ", "all "],
     "failures": ["8 actions went wrong, in 7 ways", "2 x researcher order_lookup  ✗ CrmError", "otel-feedback trace run-3"],

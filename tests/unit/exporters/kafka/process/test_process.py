@@ -111,6 +111,30 @@ def test_nothing_of_it_is_imported_by_those_who_do_not_ask_for_it() -> None:
     assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
 
 
+def test_what_its_client_logs_goes_nowhere_where_the_program_shows_no_logs() -> None:
+    """As in this process, where kafka-python says so of its loggers: what it comes to, one line of ours says."""
+    done = run_python(
+        """
+        import time
+        import otel_feedback as feedback
+
+        pipeline = feedback.configure(shutdown_timeout_s=1)
+        with feedback.action("a"): pass
+        until_s = time.monotonic() + 30
+        while pipeline.metrics()["exporters"]["kafka"]["healthy"] and time.monotonic() < until_s:
+            time.sleep(0.05)
+        """,
+        {
+            "KAFKA_SENDER": "process", "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}",
+            "OTEL_TRACES_EXPORTER": "none", "ENABLE_OUTCOME_LOGGING": "false", "OTEL_FEEDBACK_DURABILITY": "memory",
+        },
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "kafka did not take events (unavailable: " in done.stderr
+    assert "Connection failed" not in done.stderr
+    assert "KafkaConnection node_id" not in done.stderr
+
+
 def record(sequence: int, *, packed: bool) -> Record:
     if packed:
         return Record(ORIGIN, sequence, "run", b"[]", True, "", is_packed=True)

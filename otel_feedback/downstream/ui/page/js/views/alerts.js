@@ -17,9 +17,6 @@ export function show(main, ctx) {
 
 export const about = (one) => [["tenant", one.tenant], ["agent", one.agent], ["action", one.action]].filter(([, value]) => value != null);
 
-/** A value with its unit, as the page writes them. */
-const amount = (text) => text?.replace(/(\d)%/, "$1 %") ?? format.UNKNOWN;
-
 const state = (one) => pill(MEANING[one.state] ?? "pending", one.state);
 
 /** One alert, whole: what, where, how bad, since when, and an example. */
@@ -27,7 +24,7 @@ export function alertCard(one, { small = false } = {}) {
   const parts = about(one);
   return h("article", { class: `card alert severity-${one.severity}`, "aria-label": `${one.state}: ${one.rule}` },
     h("p", { class: "card-head" }, state(one), h("strong", {}, said(one.rule, 80)), h("span", { class: "muted" }, one.severity)),
-    h("p", { class: "card-value" }, h("b", {}, said(amount(one.value), 60)), one.usual && h("span", { class: "muted" }, " usual is ", said(amount(one.usual), 60))),
+    h("p", { class: "card-value" }, h("b", {}, said(one.value, 60)), one.usual && h("span", { class: "muted" }, " usual is ", said(one.usual, 60))),
     parts.length > 0 && h("p", { class: "muted" }, parts.map(([name, value], place) => [place > 0 && ", ", `${name} `, said(value, 60)])),
     !small && one.meaning && h("p", {}, said(sentence(one.meaning), 300)),
     h("p", { class: "card-foot muted" }, h("time", { datetime: stamp(one.since), title: format.moment(one.since) }, `since ${format.time(one.since)}`),
@@ -46,7 +43,7 @@ function drawn({ open, history, remedy }, filters) {
       { label: "Rule", cell: (one) => said(one.rule, 80) },
       { label: "State", cell: state },
       { label: "About", cell: (one) => about(one).map(([name, value], place) => [place > 0 && ", ", h("a", { href: `/${query(withFilter(filters, name, value))}` }, said(value, 60))]), kind: "p2" },
-      { label: "At worst", num: true, cell: (one) => said(amount(one.worst ?? one.value), 40) },
+      { label: "At worst", num: true, cell: (one) => said(one.worst ?? one.value, 40) },
       { label: "Began", num: true, cell: (one) => h("time", { title: format.moment(one.since) }, format.time(one.since)) },
       { label: "Took", num: true, cell: (one) => (one.until ? format.duration(one.until - one.since) : "still"), kind: "p2" },
       { label: "Example", hide: true, cell: (one) => one.run_id && h("a", { href: runPath(one.run_id), data: { stop: "" } }, "Run") },
