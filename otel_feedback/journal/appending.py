@@ -64,6 +64,7 @@ class AppendingJournal:
         self._written = 0  # guarded by self._lock for writing: records below are on disk, or lost
         self._synced = 0  # guarded by self._sync_lock for writing: records below are on the platter
         self._open_actions: dict[str, bytes] = {}  # guarded by self._lock
+        self._noted: set[str] = set()  # that were open when the disk took nothing any more; guarded by self._lock
         self._folder: Folder | None = None  # guarded by self._lock for writing
         self._is_beginning = False  # a segment; guarded by self._lock
         self._writer: SegmentWriter | None = None  # guarded by self._lock for writing
@@ -209,6 +210,7 @@ class AppendingJournal:
         except OSError as exc:
             self._stop_writing(exc)
             return
+        self._noted.clear()  # this one begins with those that are open
         writer.full_at = writer.size + self._segment_bytes
         self._writer, self._has_new_names = writer, True
         # one that begins at the same sequence holds no event, and was replaced
@@ -236,6 +238,7 @@ class AppendingJournal:
     def _stop_writing(self, exc: OSError) -> None:
         """Keep events in memory until `tend()` finds the disk healed. Called with the lock held."""
         self._problem = f"{exc.filename or self._root}: {exc.strerror or exc}"
+        self._noted.update(self._open_actions)
         writer, self._writer = self._writer, None
         if writer is not None:
             self._retire(writer)

@@ -21,8 +21,10 @@ from otel_feedback.journal.ahead import Ahead, bring_in
 from otel_feedback.journal.appending import AppendingJournal
 from otel_feedback.journal.files import free_bytes
 from otel_feedback.journal.folder import Folder, folders
+from otel_feedback.journal.frames import Kind, frame
 from otel_feedback.journal.interface import CloseAction, Elsewhere, JournalHealth, Recognize
 from otel_feedback.journal.limits import WRITE_AT_ONCE, DiskLimits
+from otel_feedback.journal.segments import append_to
 from otel_feedback.journal.state import save_state
 from otel_feedback.journal.steady import SteadyTime
 from otel_feedback.logger import get_logger
@@ -178,7 +180,7 @@ class DiskJournal(AppendingJournal):
         for adopted in self._in_hand():
             adopted.keep_to_age(oldest_allowed)
         while self._bytes() > self._limits.max_bytes and self._drop_adopted():
-            pass
+            self._forget_ended()
         with self._lock:
             writer = self._writer
             if writer is not None and self._written > writer.segment.first and writer.segment.modified < oldest_allowed:
@@ -215,7 +217,17 @@ class DiskJournal(AppendingJournal):
     def secure(self) -> int:
         self._heal()
         self._sync(self._written)
+        if self._problem is not None:
+            self._forget_ended()
         return self._written if self._folder is not None else 0
+
+    def _forget_ended(self) -> None:
+        """Let nobody close actions as if they never ended which ended while the disk took nothing: for that there may be room."""
+        with self._lock, contextlib.suppress(OSError):
+            ended = self._noted.difference(self._open_actions)
+            if ended and self._segments:
+                append_to(self._segments[-1], b"".join([frame(Kind.FORGET, self._end, one.encode()) for one in ended]))
+                self._noted -= ended
 
     def quarantine(self, record: Record, exporter: str, reason: str, detail: str) -> bool:
         return self._quarantine.keep_refused(record, exporter, reason, detail)

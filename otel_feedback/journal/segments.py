@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from otel_feedback.journal.files import append, lengthen_locked, open_private
 
-__all__ = ["Segment", "SegmentWriter", "cut_left", "cut_room", "filled", "list_segments"]
+__all__ = ["Segment", "SegmentWriter", "append_to", "cut_left", "cut_room", "filled", "list_segments"]
 
 _NAME = re.compile(r"(\d{20})\.seg")
 BLOCK_BYTES = 64 * 1024  # looked at together for the end of what is filled
@@ -147,6 +147,19 @@ class SegmentWriter:
         os.ftruncate(self.file, end)
         os.lseek(self.file, end, os.SEEK_SET)
         self.length = 0
+
+
+def append_to(segment: Segment, frames: bytes) -> None:
+    """Add frames to a segment that nobody writes to any more.
+
+    Raises:
+        OSError: They are not there.
+    """
+    writer = SegmentWriter.reopen(segment)
+    try:
+        writer.append(frames)
+    finally:
+        os.close(writer.file)
 
 
 def filled(file: int) -> int:

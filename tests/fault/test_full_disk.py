@@ -189,6 +189,28 @@ def test_an_orphan_on_a_full_disk_is_delivered_and_its_actions_are_closed_later(
             disk.free()
 
 
+def test_an_action_that_ended_while_the_disk_took_nothing_is_not_told_as_one_that_never_did(root: Path) -> None:
+    """Its event is lost with the process, and counted; what never ended is told as that."""
+    limits = LIMITS._replace(min_free_bytes=2**60)
+    dead, clock = journal_in(root, limits)
+    cursor = dead.cursor(*KAFKA, durable=True)
+    for name in ("ends", "goes on"):
+        dead.note_start(started(name))
+    append_many(dead, 5)
+    assert "bytes are free" in (tended(dead, clock) or "")
+    append(dead, "ends", size=100)
+    kept = dead.secure()
+    cursor.give_up("shutdown", kept)
+    assert (kept, cursor.account().lost) == (5, {"shutdown": 1})
+    dead.close()
+    crash(dead)
+    (adopted,) = journal_in(root)[0].adopt([KAFKA], close_action)
+    got = lease_all(adopted.cursors[KAFKA])
+    assert [record.event_id for record in got[5:]] == ["goes on"]
+    assert adopted.cursors[KAFKA].account().lost == {"shutdown": 1}
+    assert adopted.kept_aside.damaged_bytes == 0
+
+
 def test_a_disk_that_is_read_only_leaves_events_in_memory_until_it_is_not(disk: SmallDisk, root: Path) -> None:
     disk.unmount()
     disk.mount("ro")
