@@ -33,7 +33,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, TraceState
 
 __all__ = [
-    "NO_STATE", "SPAN_KEY", "DirectTracer", "Ending", "Hearers", "Ids", "bounded_attributes", "current_variable",
+    "NO_STATE", "SPAN_KEY", "DirectTracer", "Ending", "Hearers", "Ids", "attributes_of", "bounded_attributes", "current_variable",
     "direct_tracer", "draws_bits", "hearers", "ids_of", "new_context",
     "suppress_instrumentation", "trace_of",
 ]  # fmt: skip
@@ -206,6 +206,23 @@ def draws_bits(ids: IdGenerator) -> bool:
         and RandomIdGenerator.generate_trace_id is _DRAWS[0]
         and RandomIdGenerator.generate_span_id is _DRAWS[1]
     )
+
+
+_READABLE = frozenset({sdk.ReadableSpan, sdk.Span, getattr(sdk, "_Span", sdk.Span)})
+
+
+def attributes_of(span: sdk.ReadableSpan) -> dict[str, Any]:
+    """Return a span's attributes, which are not to be changed: the very dict that it has, or a copy.
+
+    To get at them by public names takes two views and a copy, for each span that starts and ends.
+    """
+    if span.__class__ in _READABLE:  # others may tell others than they have
+        held = span._attributes  # type: ignore[attr-defined] # pyright: ignore[reportPrivateUsage]
+        if held.__class__ is BoundedAttributes:
+            known: Any = held._dict  # type: ignore[union-attr] # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess, reportAttributeAccessIssue, reportUnknownMemberType]
+            if known.__class__ is dict:
+                return known
+    return dict(span.attributes or {})
 
 
 def bounded_attributes(clean: Mapping[str, Any], limits: SpanLimits) -> Mapping[str, Any] | None:
