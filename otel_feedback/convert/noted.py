@@ -1,8 +1,9 @@
 """What is written down of a span that has ended and is converted later, so that its event survives the process.
 
-    span ──► Reading ──► note ──► journal ─ ─ ─ ► the process dies ─ ─ ─ ► LostSpans ──► event
+    span ──► values ──► note ──► journal ─ ─ ─ ► the process dies ─ ─ ─ ► LostSpans ──► Reading ──► event
 
-A note holds what a convention read, never the attributes but our own: no content, and nothing that an event would not tell.
+A note holds the values that conventions read, or the `Reading` where that had to be made at once: no content, and nothing that
+an event would not tell.
 """
 
 from __future__ import annotations

@@ -109,10 +109,10 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @property
     def values(self) -> frozenset[str]:
         """The attributes that are read as they are."""
-        return self._names.difference(self.json, self.output)
+        return self._names.difference(self.lists, self.output)
 
     @property
-    def json(self) -> frozenset[str]:
+    def lists(self) -> frozenset[str]:
         """Those that may be lists in JSON."""
         return frozenset({*self.tags, *self.finish_reasons})
 

@@ -54,11 +54,12 @@ class Shape:
 
     __slots__ = (
         "_at_json",
+        "_at_lists",
         "_at_more",
         "_keys",
         "_kinds",
         "_take",
-        "_telling",
+        "_tell",
         "_unless",
         "id_name",
         "is_marked",
@@ -75,8 +76,8 @@ class Shape:
         self.is_mcp = "mcp.method.name" in names
         self.log_type = LOGFIRE_TYPE in names
         self.id_name = next((name for name in IDS if name in names), None)
-        self._kinds: dict[tuple[str, ...], str] = {}
-        self._telling = tuple(name for name in names if name in telling)
+        self._kinds: dict[tuple[Any, ...], str] = {}
+        self._tell = _getter([name for name in names if name in telling])
         reads = _OWN if self.is_own else reads
         self.is_quick = (
             is_marked
@@ -89,12 +90,14 @@ class Shape:
         prefixes = (*reads.prefixes, *reads.json_prefixes)
         more = [name for name in names if name.startswith(prefixes)] if prefixes else []
         json = [name for name in names if name in reads.json and name not in more]
-        read = [name for name in names if name in reads.values and name not in more and name not in json]
-        taken = (*read, *json, *more)
-        shown = [name for name in names if name in reads.shown and name not in taken and name != self.id_name]
+        lists = [name for name in names if name in reads.lists and name not in (*more, *json)]
+        read = [name for name in names if name in reads.values and name not in (*more, *json, *lists)]
+        taken = (*read, *lists, *json, *more)
+        shown = [name for name in names if name in reads.shown and name not in taken]
         self.names = _SEPARATOR.join((*taken, *shown))
         self._take = _getter(taken)
-        self._at_json, self._at_more = len(read), len(read) + len(json)
+        self._at_lists, self._at_json = len(read), len(read) + len(lists)
+        self._at_more = self._at_json + len(json)
         self._keys = tuple(
             (name[len(prefix) :], prefix in reads.json_prefixes)
             for name in more
@@ -104,22 +107,20 @@ class Shape:
             tuple(name for name in answers if name in names) for content, answers in reads.unless if content in names
         )
 
-    def kind(self, attributes: Mapping[str, Any], name: str, scope: str) -> tuple[tuple[str, ...] | None, str | None]:
+    def kind(self, attributes: Mapping[str, Any], name: str, scope: str) -> tuple[tuple[Any, ...] | None, str | None]:
         """Return what decides of which kind such a span is, and the kind; None where it is not known, or not yet."""
-        key = [scope, name]
-        for known in self._telling:
-            value = attributes[known]
-            if value.__class__ is not str or len(value) > MOST_TEXT:
-                return None, None
-            key.append(value)
-        decides = tuple(key)
-        return decides, self._kinds.get(decides)
+        decides = (scope, name, *self._tell(attributes))
+        try:
+            return decides, self._kinds.get(decides)
+        except TypeError:  # a value that is not usual
+            return None, None
 
-    def remember(self, decides: tuple[str, ...], kind: str) -> None:
+    def remember(self, decides: tuple[Any, ...], kind: str) -> None:
         """Remember of which kind such a span is."""
-        if len(self._kinds) >= MOST:
-            self._kinds.clear()
-        self._kinds[decides] = kind
+        if all(value.__class__ is str and len(value) <= MOST_TEXT for value in decides):
+            if len(self._kinds) >= MOST:
+                self._kinds.clear()
+            self._kinds[decides] = kind
 
     def has_end(self, attributes: Mapping[str, Any]) -> bool:
         """Tell whether attributes of a model call say how it ended, so that its content is not looked at."""
@@ -145,6 +146,10 @@ class Shape:
                 texts.append(value)
             elif kind is not int and not _add(texts, value):
                 return None
+        if self._at_lists < at:
+            for value in values[self._at_lists : at]:
+                if value.__class__ is str and "\\" in value:  # a list in JSON, which may hide what is in it
+                    return None
         metadata = _NO_METADATA if len(values) == at else self._metadata_of(values, texts)
         return None if metadata is None else Left(values, texts, metadata)
 
@@ -246,6 +251,7 @@ class Shapes:
 def _together(all_reads: Sequence[Reads]) -> Reads:
     return Reads(
         frozenset[str]().union(*(reads.values for reads in all_reads)),
+        frozenset[str]().union(*(reads.lists for reads in all_reads)),
         frozenset[str]().union(*(reads.json for reads in all_reads)),
         tuple(prefix for reads in all_reads for prefix in reads.prefixes),
         tuple(prefix for reads in all_reads for prefix in reads.json_prefixes),

@@ -60,12 +60,13 @@ class FinishedSpan(msgspec.Struct, gc=False):
 class Reads(NamedTuple):
     """Which attributes a convention that comes with this package reads: what it reads of these alone is what it reads of all.
 
-    `values` are read as they are, `json` may be JSON texts; those with one of the `prefixes` are metadata, or, of
+    `values` are read as they are, `lists` may be lists in JSON, `json` other JSON texts; those with one of the `prefixes` are metadata, or, of
     `json_prefixes`, such in JSON. Of `shown` it only matters whether they are there. `unless` are attributes with content,
     which is looked at where a model call has none of the attributes behind it, or they say nothing.
     """
 
     values: frozenset[str] = frozenset()
+    lists: frozenset[str] = frozenset()
     json: frozenset[str] = frozenset()
     prefixes: tuple[str, ...] = ()
     json_prefixes: tuple[str, ...] = ()

@@ -29,7 +29,7 @@ from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.logger import get_logger
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.redaction.limits import Problems
-from otel_feedback.sdk.compat import attributes_of, ids_of
+from otel_feedback.sdk.compat import attributes_of, events_of, ids_of
 from otel_feedback.sdk.forks import HERE, begin_anew
 
 __all__ = ["OutcomeSpanProcessor", "provide_default_pipeline"]
@@ -124,7 +124,7 @@ class OutcomeSpanProcessor(SpanProcessor):
 
             finished, shape = None, outcomes.shape_of(attributes)
             if shape.is_marked:
-                events, status = span.events, span.status
+                events, status = events_of(span), span.status
                 finished = self._read(span, "" if scope is None else scope.name, attributes, events, status)
                 is_usual = cause is None and not events and status.status_code is not StatusCode.ERROR
                 if is_usual and outcomes.put_off(*ids, is_sampled, shape, finished):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -12,10 +13,12 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
 from opentelemetry.trace import Span, StatusCode
+from opentelemetry.util.types import Attributes
 
 import otel_feedback as feedback
+from otel_feedback import OutcomeSpanProcessor
 from tests.logs import lines_in, newest
 from tests.made_up_secrets import SECRETS
 from tests.stack.waiting import wait_until
@@ -160,6 +163,25 @@ def test_no_secret_and_no_content_is_written_down(traced: Traced) -> None:
     assert len(traced.events()) == 1 + 2 * len(SECRETS)
 
 
+def test_no_secret_that_json_hides_is_written_down(traced: Traced) -> None:
+    """Of spans such as there were before, whose attributes are taken out and not read."""
+    kind = {"openinference.span.kind": "TOOL", "session.id": "s", "tool.name": "t"}
+    for number in range(3):
+        traced.start({**kind, "metadata": json.dumps({"said": f"nothing {number}"})}).end()
+    assert traced.written().count(NOTE) >= 3
+    for secret in SECRETS:
+        traced.start({**kind, "metadata": json.dumps({"said": secret.text})}).end()
+        escaped = "".join(f"\\u{ord(letter):04x}" for letter in secret.text)
+        traced.start({**kind, "metadata": f'{{"said": "{escaped}"}}'}).end()
+        traced.start({**kind, "metadata": "{}", "session.id": secret.text}).end()
+    traced.start({**kind, "metadata": json.dumps({"password": "swordfish"})}).end()
+    assert len(traced.events()) == 1 + 3 + 3 * len(SECRETS) + 1
+    written = traced.written()
+    assert [secret.name for secret in SECRETS if any(part.encode() in written for part in secret.hidden)] == []
+    assert b"swordfish" not in written
+    assert b"\\u00" not in written
+
+
 def test_spans_with_attributes_of_ours_are_put_off(traced: Traced) -> None:
     """Nothing of them is written down that is not theirs, no secret, and no metadata that nobody knows to be none."""
     content = "what people said is nobody's business"
@@ -193,6 +215,33 @@ def test_below_an_action_spans_with_attributes_of_ours_are_converted_at_once(tra
         traced.provider.get_tracer("someone").start_span("s", attributes={"outcome.action_type": "tool"}).end()
     assert traced.written().count(NOTE) == before
     assert [(event.action_type, event.depth) for event in traced.events()[1:]] == [("tool", 1), ("own", 0)]
+
+
+class Told(ReadableSpan):
+    """A span that tells other things than it has, as those that other processors hand on."""
+
+    @property
+    def attributes(self) -> Attributes:
+        return {**(super().attributes or {}), "gen_ai.agent.name": "told"}
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        return (Event("exception", {"exception.type": "ToldError", "exception.message": "it broke"}, self.end_time),)
+
+
+def test_what_a_span_tells_goes_before_what_it_has(traced: Traced) -> None:
+    span = traced.start(AGENT)
+    assert isinstance(span, ReadableSpan)
+    context, scope, start_time = span.get_span_context(), span.instrumentation_scope, span.start_time
+    assert start_time is not None
+    OutcomeSpanProcessor(traced.pipeline).on_end(
+        Told(
+            "s", context, attributes=AGENT, resource=span.resource, instrumentation_scope=scope, start_time=start_time,
+            end_time=start_time + 1,
+        )
+    )  # fmt: skip
+    told = traced.events()[-1]
+    assert (told.agent_name, told.status, told.error_type) == ("told", "failure", "ToldError")
 
 
 FOREIGN = """

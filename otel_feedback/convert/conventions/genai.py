@@ -116,7 +116,8 @@ TELLING: Final = frozenset({
 
 READS: Final = Reads(
     values=TABLE.values | TELLING | {"gen_ai.task.status", *_FIRST_CHUNK, *_MODEL_SYSTEMS},
-    json=TABLE.json | {"metadata"},
+    lists=TABLE.lists,
+    json=frozenset({"metadata"}),
     shown=frozenset({*TABLE.output, "gen_ai.transfer.target.agent.name", "gen_ai.transfer.type"}),
     unless=(("gen_ai.output.messages", TABLE.finish_reasons),),
 )

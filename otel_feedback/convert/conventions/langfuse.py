@@ -59,7 +59,8 @@ class LangfuseConvention:
     telling = frozenset({_TYPE, *(f"{prefix}lc_agent_name" for prefix in _METADATA)})
     reads = Reads(
         values=TABLE.values | {_TYPE, _LEVEL},
-        json=TABLE.json | {_USAGE, _COST, _REASON, _ANSWERING},
+        lists=TABLE.lists,
+        json=frozenset({_USAGE, _COST, _REASON, _ANSWERING}),
         json_prefixes=_METADATA,
         shown=frozenset(TABLE.output),
     )

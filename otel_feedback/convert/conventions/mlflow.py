@@ -44,7 +44,10 @@ class MlflowConvention:
     markers = frozenset({_TYPE})
     telling = frozenset({_TYPE})
     reads = Reads(
-        values=TABLE.values, json=TABLE.json | {_TYPE, _MODEL, _PROVIDER, _USAGE, _COST}, shown=frozenset(TABLE.output)
+        values=TABLE.values,
+        lists=TABLE.lists,
+        json=frozenset({_TYPE, _MODEL, _PROVIDER, _USAGE, _COST}),
+        shown=frozenset(TABLE.output),
     )
 
     def matches(self, span: FinishedSpan) -> bool:

@@ -47,7 +47,8 @@ class OpenInferenceConvention:
     telling = frozenset({_KIND, *TABLE.texts["agent_name"], "graph.node.id"})
     reads = Reads(
         values=TABLE.values | telling | {"llm.cost.prompt", "llm.cost.completion"},
-        json=TABLE.json | {"metadata"},
+        lists=TABLE.lists,
+        json=frozenset({"metadata"}),
         shown=frozenset(TABLE.output),
         unless=(
             ("output.value", TABLE.finish_reasons),
