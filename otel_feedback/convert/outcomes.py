@@ -65,16 +65,18 @@ class Outcomes(PuttingOff):
             live: The span, which has `attributes`; it is asked what it is while it is open.
             cause_id: `id()` of the exception that is passing through, or 0.
         """
-        if self._owner == threading.get_ident():
+        thread, attributes = threading.get_ident(), attributes_of(live)
+        if self._owner == thread:
             self._aside.append(lambda: self.begin(trace_id, span_id, parent_id, scope, start_ns, live, cause_id))
             return
-        attributes = attributes_of(live)
         if self._put_off and self._concerns_put_off(span_id, parent_id):
             self.catch_up()
         with self._lock:
-            self._owner = threading.get_ident()
+            self._owner = thread
             try:
-                parent = self._above(trace_id, parent_id) if parent_id else None
+                parent = self._tree.nodes.get(parent_id) if parent_id else None
+                if parent_id and (parent is None or parent.trace_id != trace_id):
+                    parent = self._above(trace_id, parent_id)
                 self._ended.pop(span_id, None)
                 names = attributes.keys()
                 if not names.isdisjoint(semconv.INFRASTRUCTURE_MARKERS) and not self._reader.is_marked(attributes):

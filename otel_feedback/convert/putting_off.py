@@ -121,12 +121,8 @@ class PuttingOff(Settling):
             shape: What the names of its attributes tell.
             span: What is to be read of it, which ended well, with no exception passing through and without events.
         """
-        notes, attributes = self._notes, span.attributes
-        if (
-            notes is None
-            or (shape.log_type and attributes[LOGFIRE_TYPE] in _LOGS)
-            or self._owner == threading.get_ident()
-        ):
+        notes, attributes, thread = self._notes, span.attributes, threading.get_ident()
+        if notes is None or (shape.log_type and attributes[LOGFIRE_TYPE] in _LOGS) or self._owner == thread:
             return False
         kind, reading, left = self._taken(shape, span)
         if left is None:
@@ -139,29 +135,28 @@ class PuttingOff(Settling):
                 call = id_of(attributes)
         names = shape.names if reading is None else ""
         with self._lock:
-            self._owner = threading.get_ident()
+            self._owner = thread
             try:
-                node = self._tree.find(trace_id, span_id)
-                if node is None or node.span_id != span_id:
+                node = self._tree.nodes.get(span_id)
+                if node is None or node.span_id != span_id or node.trace_id != trace_id:
                     return False
                 if node.is_put_off:  # when two processors are on one provider, the other one has it
                     return True
                 if not self._is_usual(node, kind, span.name):
                     return False
-                event_id = span.event_id = node.of_event
-                span.trace_id, span.span_id = node.run.trace_id, event_id[33:]
+                event_id, key = node.of_event, node.key
                 noted = note_of(node, span, reading, call, names, left.values)
                 self._mark(node, True)
                 self._on_the_way.add(event_id)
             finally:
                 self._owner = 0
         # with no lock held: who is at the journal may be interrupted by a span that ends, which waits for ours
-        note_id, key = NOTE + event_id, node.key
+        note_id = NOTE + event_id
         is_written = False
         try:
             parent, texts = node.parent, left.texts
             texts += span.name, span.scope, None if parent is None else parent.scope, node.agent
-            started = StartedAction(note_id, 0, "" if key == span.trace_id else key, _NOTHING, sampled, noted)
+            started = StartedAction(note_id, 0, "" if key == node.run.trace_id else key, _NOTHING, sampled, noted)
             is_written = notes.write(started, texts, left.metadata)
             if is_written:
                 node.live = None  # the span, with all that was said, may go
@@ -270,9 +265,11 @@ class PuttingOff(Settling):
                     self._converted.append(waited.note_id)
                     self._mark(node, False)
                     node.sampled = waited.sampled
-                    waited.span.attributes = attributes_of(waited.names, waited.values, waited.call)
+                    span = waited.span
+                    span.event_id, span.trace_id, span.span_id = node.of_event, node.run.trace_id, node.of_event[33:]
+                    span.attributes = attributes_of(waited.names, waited.values, waited.call)
                     try:
-                        self._end(node, waited.span, waited.reading)
+                        self._end(node, span, waited.reading)
                     except Exception as exc:  # of another span than the one that the caller is at
                         failed.append(exc)
                     self._note_ended(node.trace_id, node.span_id)

@@ -23,8 +23,8 @@ from otel_feedback.convert.span import Convention, FinishedSpan
 from otel_feedback.convert.status import ABANDONED, NO_ANSWER, OTHER, Judgement, judge
 from otel_feedback.convert.tree import Guess, Node
 from otel_feedback.convert.usage import normalise
-from otel_feedback.convert.values import plain
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity
+from otel_feedback.sdk.compat import attributes_of
 
 __all__ = ["FAILED", "Reader", "pass_on"]
 
@@ -57,9 +57,10 @@ class Reader:
         """Tell what an open span seems to be."""
         if live is None:
             return None
-        attributes, name = plain(live.attributes), live.name
-        if not self.is_marked(attributes):
+        held, name = attributes_of(live), live.name
+        if not self.is_marked(held):
             return None
+        attributes = held.copy()  # another thread may be setting some
         key = self._guesses.key_of(attributes, name, scope)
         guess = None if key is None else self._guesses.get(key)
         if guess is not None:

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, cast
 from otel_feedback import semconv
 from otel_feedback.convert.conventions.own import FIELDS
 from otel_feedback.convert.doubles import IDS
-from otel_feedback.convert.evaluations import is_evaluated
+from otel_feedback.convert.evaluations import FIRST_EVALUATED, is_evaluated
 from otel_feedback.convert.span import Convention, Reads
 from otel_feedback.convert.values import SAYING, unquoted
 
@@ -34,6 +34,7 @@ _SEPARATOR: Final = "\n"
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 _NUMBERS: Final = frozenset({int, float, bool, type(None)})
 _NO_METADATA: Final[Mapping[str, Any]] = {}
+_ALWAYS: Final = frozenset({semconv.OUTCOME_ACTION_TYPE, LOGFIRE_TYPE, "mcp.method.name", *IDS, *FIRST_EVALUATED})
 _OWN: Final = Reads(values=frozenset(FIELDS), prefixes=(semconv.OUTCOME_METADATA_PREFIX,))
 
 
@@ -229,22 +230,33 @@ class Shapes:
 
     def __init__(self, conventions: Sequence[Convention], markers: frozenset[str]) -> None:
         self._markers = markers
-        reads: list[Reads | None] = [getattr(known, "reads", None) for known in conventions]
+        all_reads: list[Reads | None] = [getattr(known, "reads", None) for known in conventions]
         telling: list[frozenset[str] | None] = [getattr(known, "telling", None) for known in conventions]
-        is_on = bool(reads) and None not in reads and None not in telling
-        self._reads = _together([one for one in reads if one is not None]) if is_on else None
+        is_on = bool(all_reads) and None not in all_reads and None not in telling
+        self._reads = _together([one for one in all_reads if one is not None]) if is_on else None
         self._telling = frozenset[str]().union(*(names for names in telling if names is not None))
-        self._shapes: dict[tuple[str, ...], Shape] = {}
+        reads = [_OWN] if self._reads is None else [_OWN, self._reads]
+        self._prefixes = tuple(prefix for one in reads for prefix in (*one.prefixes, *one.json_prefixes))
+        self._known = frozenset({*_ALWAYS, *markers, *self._telling}).union(
+            *(one.values | one.lists | one.json | one.shown | {content for content, _ in one.unless} for one in reads)
+        )
+        self._shapes: dict[tuple[str, ...], Shape] = {}  # by all names of a span, and by those that are known
 
     def of(self, attributes: Mapping[str, Any]) -> Shape:
         """Return the shape of a span with these attributes."""
         names = tuple(attributes)
-        shape = self._shapes.get(names)
+        return self._shapes.get(names) or self._found(names)
+
+    def _found(self, names: tuple[str, ...]) -> Shape:
+        # messages in attributes of their own make ever new names, which few shapes have
+        known = tuple(name for name in names if name in self._known or name.startswith(self._prefixes))
+        shapes = self._shapes
+        shape = shapes.get(known)
+        if len(shapes) >= MOST:
+            shapes.clear()
         if shape is None:
-            if len(self._shapes) >= MOST:
-                self._shapes.clear()
-            is_marked = not self._markers.isdisjoint(names)
-            shape = self._shapes[names] = Shape(names, is_marked, self._reads, self._telling)
+            shape = Shape(known, not self._markers.isdisjoint(known), self._reads, self._telling)
+        shapes[known] = shapes[names] = shape
         return shape
 
 

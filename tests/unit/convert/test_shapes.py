@@ -112,3 +112,13 @@ def test_a_model_call_whose_content_says_how_it_ended_is_read_at_once() -> None:
     read(reader, told, "call", "someone")
     assert reader.shape_of(told).has_end(told)
     assert not reader.shape_of(told).has_end({**told, "llm.finish_reason": "unknown"})
+
+
+def test_messages_in_attributes_of_their_own_make_no_new_shapes() -> None:
+    reader = Reader(CONVENTIONS, Rules())
+    kinds = {"openinference.span.kind": "LLM", "llm.finish_reason": "stop"}
+    shapes = {
+        id(reader.shape_of({**kinds, **{f"llm.input_messages.{at}.message.role": "user" for at in range(number)}}))
+        for number in range(100)
+    }
+    assert len(shapes) == 1
