@@ -23,7 +23,7 @@ from otel_feedback.convert.status import Judgement
 from otel_feedback.convert.tree import Node, is_within
 from otel_feedback.convert.usage import TokenUsage
 
-__all__ = ["Call", "Doubles", "better", "call_of", "id_of", "is_inner"]
+__all__ = ["IDS", "Call", "Doubles", "better", "call_of", "id_of", "is_inner"]
 
 MOST: Final = 512
 MOST_MISSED: Final = 8
@@ -31,7 +31,7 @@ MOST_SPANS: Final = 8
 """Of one call: more are no frameworks around each other, but something that calls itself."""
 
 SLACK_NS: Final = 1_000_000
-_IDS: Final = ("gen_ai.response.id", "gen_ai.tool.call.id", "tool_call.id", "tool.id")
+IDS: Final = ("gen_ai.response.id", "gen_ai.tool.call.id", "tool_call.id", "tool.id")
 _VERSION: Final = re.compile(r"(?:[-@:](?:\d{3,}|\d\d-\d\d|v\d|latest|preview|exp)|:\d)[\w:.@-]*")
 
 
@@ -56,7 +56,7 @@ class Call(msgspec.Struct, eq=False):
 
 def id_of(attributes: Mapping[str, Any]) -> tuple[str, str] | None:
     """Return the attribute that names the call, and its value."""
-    for name in _IDS:
+    for name in IDS:
         if isinstance(value := attributes.get(name), str):
             return name, value
     return None

@@ -13,12 +13,12 @@ from otel_feedback import semconv
 from otel_feedback.convert.span import SpanEvent
 from otel_feedback.convert.values import text
 
-__all__ = ["Evaluations", "is_evaluated", "of_attributes", "read_evaluations"]
+__all__ = ["FIRST_EVALUATED", "Evaluations", "is_evaluated", "of_attributes", "read_evaluations"]
 
 _LISTS: Final = (("evaluations.", "evaluation"), ("annotations.", "annotation"))
 """OpenInference's flattened lists: `evaluations.0.evaluation.score`."""
 
-_FIRST: Final = frozenset(f"{prefix}0.{word}.{said}" for prefix, word in _LISTS for said in ("score", "label"))
+FIRST_EVALUATED: Final = frozenset(f"{prefix}0.{word}.{said}" for prefix, word in _LISTS for said in ("score", "label"))
 MOST: Final = 16
 
 
@@ -31,7 +31,7 @@ class Evaluations(NamedTuple):
 
 def is_evaluated(attributes: Mapping[str, Any]) -> bool:
     """Tell whether attributes of a span hold an evaluation."""
-    return not attributes.keys().isdisjoint(_FIRST)  # few are looked for in many
+    return not attributes.keys().isdisjoint(FIRST_EVALUATED)  # few are looked for in many
 
 
 def read_evaluations(attributes: Mapping[str, Any], events: Iterable[SpanEvent]) -> Evaluations | None:

@@ -1,23 +1,25 @@
 """What is written down of a span that has ended and is converted later, so that its event survives the process.
 
-    span ──► Reading ──► note ──► journal ─ ─ ─ ► the process dies ─ ─ ─ ► LostSpans ──► event
+    span ──► values ──► note ──► journal ─ ─ ─ ► the process dies ─ ─ ─ ► LostSpans ──► Reading ──► event
 
-A note holds what a convention read, never the attributes but our own: no content, and nothing that an event would not tell.
+A note holds the values that conventions read, or the `Reading` where that had to be made at once: no content, and nothing that
+an event would not tell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, cast
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 import msgspec
 
-from otel_feedback import semconv
 from otel_feedback.convert.amounts import Amounts, Intervals
+from otel_feedback.convert.conventions.builtin import CONVENTIONS
 from otel_feedback.convert.reader import Reader
 from otel_feedback.convert.reading import Reading
 from otel_feedback.convert.rules import Rules
 from otel_feedback.convert.settling import Settling
+from otel_feedback.convert.shapes import attributes_of
 from otel_feedback.convert.span import FinishedSpan
 from otel_feedback.convert.tree import Node
 from otel_feedback.events.model import OutcomeEvent
@@ -54,8 +56,9 @@ class NotedSpan(msgspec.Struct, array_like=True, gc=False):
     is_placed: bool  # what is above it was known when it began
     agent: str | None  # the nearest one above
     call: tuple[str, str] | None  # the attribute that names the call, and what tells its value from others
-    reading: Reading | None  # None: it says itself, by our own attributes, what it is
-    own: dict[str, Any] | None  # these attributes
+    reading: Reading | None  # None: it is read later, of these attributes
+    names: str | None
+    values: list[Any]
     amounts: Amounts | None = None
     llm_times: tuple[tuple[int, int], ...] = ()
     child_errors: int = 0
@@ -63,7 +66,7 @@ class NotedSpan(msgspec.Struct, array_like=True, gc=False):
 
     def span(self, event_id: str) -> FinishedSpan:
         """Return what was read of the span that has this event."""
-        attributes = self.own or ({} if self.call is None else dict((self.call,)))
+        attributes = attributes_of(self.names or "", self.values, self.call)
         return FinishedSpan(
             event_id, event_id[:32], event_id[33:], self.start_ns, self.start_ns + self.took_ns, attributes, None,
             self.service_name, name=self.name, scope=self.scope, status=self.status,
@@ -75,7 +78,8 @@ def note_of(
     span: FinishedSpan,
     reading: Reading | None,
     call: tuple[str, str] | None,
-    own: Mapping[str, Any] | None,
+    names: str | None,
+    values: tuple[Any, ...],
 ) -> tuple[Any, ...]:
     """Return what is to be written down: the fields of a `NotedSpan`, of which nobody here makes one."""
     if call is not None:  # ids are new each time, so looking through them takes long; whoever reads it only compares
@@ -90,7 +94,7 @@ def note_of(
         span.start_ns, span.end_ns - span.start_ns, span.name, scope, span.status, span.service_name,
         None if parent is None else _short(parent.of_event, trace_id),
         None if parent is None or parent.scope == scope else parent.scope,
-        parent_id, root_id, node.depth, node.is_placed, node.agent, call, reading, own,
+        parent_id, root_id, node.depth, node.is_placed, node.agent, call, reading, names, values,
         node.amounts, () if intervals is None else tuple(intervals.all()), node.child_errors, node.foreign_below,
     )  # fmt: skip
 
@@ -103,25 +107,12 @@ def _whole(short: str, trace_id: str) -> str:
     return f"{trace_id}-{short}" if len(short) == _SHORT else short
 
 
-def texts_of(
-    node: Node, span: FinishedSpan, said: Reading | None, own: Mapping[str, Any] | None
-) -> Sequence[str | None]:
-    """Return all texts in a note but the metadata's, which somebody else has written."""
-    scope_above = None if node.parent is None else node.parent.scope
-    if said is not None:
-        return (
-            span.name, span.scope, scope_above, node.agent, said.agent_name, said.tool_name, said.model, said.provider,
-            said.run_id, said.workflow_id, said.session_id, said.user_id, said.tenant_id, said.correlation_id,
-            said.error_type, *said.finish_reasons, *said.tags,
-        )  # fmt: skip
-    texts = [span.name, span.scope, scope_above, node.agent]
-    for name, value in (own or {}).items():
-        if value.__class__ is str:
-            if not name.startswith(semconv.OUTCOME_METADATA_PREFIX):
-                texts.append(value)
-        elif isinstance(value, (list, tuple)):
-            texts += [item for item in cast("Sequence[object]", value) if isinstance(item, str)]
-    return texts
+def texts_of(said: Reading) -> list[str | None]:
+    """Return all texts in what was read but the metadata's, which somebody else has written."""
+    return [
+        said.agent_name, said.tool_name, said.model, said.provider, said.run_id, said.workflow_id, said.session_id,
+        said.user_id, said.tenant_id, said.correlation_id, said.error_type, *said.finish_reasons, *said.tags,
+    ]  # fmt: skip
 
 
 class LostSpans(Settling):
@@ -132,7 +123,7 @@ class LostSpans(Settling):
     """
 
     def __init__(self, notes: Mapping[str, Any], rules: Rules) -> None:
-        super().__init__(Reader((), rules))
+        super().__init__(Reader(CONVENTIONS, rules))
         self.notes = notes
         self._of_note = dict(self._read(notes))
 

@@ -20,12 +20,13 @@ from otel_feedback import semconv
 from otel_feedback.convert.additions import Addition, added
 from otel_feedback.convert.amounts import Amounts
 from otel_feedback.convert.putting_off import LONG_S, Notes, PuttingOff
-from otel_feedback.convert.reader import LOGFIRE_TYPE, Reader
+from otel_feedback.convert.reader import Reader
 from otel_feedback.convert.rules import Emit, Emitted, FindOwn, OwnAction, Rules
+from otel_feedback.convert.shapes import LOGFIRE_TYPE
 from otel_feedback.convert.span import Convention, FinishedSpan
 from otel_feedback.convert.tree import Guess, Node
-from otel_feedback.convert.values import plain
 from otel_feedback.events.model import OutcomeEvent
+from otel_feedback.sdk.compat import attributes_of
 
 __all__ = ["Outcomes"]
 
@@ -64,16 +65,18 @@ class Outcomes(PuttingOff):
             live: The span, which has `attributes`; it is asked what it is while it is open.
             cause_id: `id()` of the exception that is passing through, or 0.
         """
-        if self._owner == threading.get_ident():
+        thread, attributes = threading.get_ident(), attributes_of(live)
+        if self._owner == thread:
             self._aside.append(lambda: self.begin(trace_id, span_id, parent_id, scope, start_ns, live, cause_id))
             return
-        attributes = plain(live.attributes)
         if self._put_off and self._concerns_put_off(span_id, parent_id):
             self.catch_up()
         with self._lock:
-            self._owner = threading.get_ident()
+            self._owner = thread
             try:
-                parent = self._above(trace_id, parent_id) if parent_id else None
+                parent = self._tree.nodes.get(parent_id) if parent_id else None
+                if parent_id and (parent is None or parent.trace_id != trace_id):
+                    parent = self._above(trace_id, parent_id)
                 self._ended.pop(span_id, None)
                 names = attributes.keys()
                 if not names.isdisjoint(semconv.INFRASTRUCTURE_MARKERS) and not self._reader.is_marked(attributes):
@@ -85,7 +88,7 @@ class Outcomes(PuttingOff):
                     if parent is None:
                         node.caller_id = parent_id
                     if semconv.OUTCOME_ACTION_TYPE in attributes:
-                        self._note_own(node, attributes)
+                        self._note_own(node, attributes.copy())
                     if self._changed:
                         self._revise()
             finally:

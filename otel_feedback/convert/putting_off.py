@@ -16,15 +16,14 @@ from typing import Any, Protocol
 
 import msgspec
 
-from otel_feedback import semconv
 from otel_feedback.convert.amounts import FEW_INTERVALS
 from otel_feedback.convert.doubles import id_of
-from otel_feedback.convert.evaluations import is_evaluated
 from otel_feedback.convert.noted import NOTE, note_of, texts_of
-from otel_feedback.convert.reader import LOGFIRE_TYPE, Reader
+from otel_feedback.convert.reader import Reader
 from otel_feedback.convert.reading import Reading
 from otel_feedback.convert.rules import Emit, Emitted
 from otel_feedback.convert.settling import Settling
+from otel_feedback.convert.shapes import LOGFIRE_TYPE, Left, Shape, attributes_of
 from otel_feedback.convert.span import FinishedSpan
 from otel_feedback.convert.tree import MAX_NODES, Node
 from otel_feedback.events.model import OutcomeEvent
@@ -72,8 +71,11 @@ class Notes(Protocol):
 
 class _PutOff(msgspec.Struct, gc=False):
     node: Node
-    span: FinishedSpan
-    reading: Reading | None  # None: its attributes are our own
+    span: FinishedSpan  # without attributes
+    reading: Reading | None  # None: it is read later
+    names: str
+    values: tuple[Any, ...]
+    call: tuple[str, str] | None
     sampled: bool
     note_id: str
 
@@ -96,6 +98,7 @@ class PuttingOff(Settling):
         self._put_off: deque[_PutOff] = deque()
         self._on_the_way: set[str] = set()  # events of spans that are about to be put off
         self._converted: list[str] = []  # ids of notes that may be forgotten when nothing waits any more
+        self.shape_of = reader.shape_of
         self._renew_locks()
 
     def _renew_locks(self) -> None:
@@ -111,66 +114,54 @@ class PuttingOff(Settling):
 
     # -- on the thread that ends a span --------------------------------------------------------------------
 
-    def is_told(self, attributes: Mapping[str, Any]) -> bool:
-        """Tell whether something may be read of a span with these attributes."""
-        return self._reader.is_marked(attributes)
-
-    def put_off(self, trace_id: int, span_id: int, sampled: bool, span: FinishedSpan) -> bool:
+    def put_off(self, trace_id: int, span_id: int, sampled: bool, shape: Shape, span: FinishedSpan) -> bool:
         """Write a span down that has ended, to convert it later; False where it is to be converted at once.
 
         Args:
+            shape: What the names of its attributes tell.
             span: What is to be read of it, which ended well, with no exception passing through and without events.
         """
-        notes, attributes = self._notes, span.attributes
-        if (
-            notes is None
-            or attributes.get(LOGFIRE_TYPE) in _LOGS
-            or is_evaluated(attributes)
-            or self._owner == threading.get_ident()
-        ):
+        notes, attributes, thread = self._notes, span.attributes, threading.get_ident()
+        if notes is None or (shape.log_type and attributes[LOGFIRE_TYPE] in _LOGS) or self._owner == thread:
             return False
-        reading = call = own = None
-        if semconv.OUTCOME_ACTION_TYPE in attributes:
-            own, metadata = self._reader.own.read_of(attributes)
-        else:
-            try:
-                reading = self._reader.read(span)
-            except Exception:  # it is told, and the span ends, where it is converted at once
+        kind, reading, left = self._taken(shape, span)
+        if left is None:
+            return False
+        call = None
+        if kind in _CALLS:
+            if kind == "tool" and (shape.is_mcp or "mcp" in span.scope):
                 return False
-            if reading is None:
-                return False
-            metadata = reading.metadata
-            if reading.kind in _CALLS:
-                if reading.kind == "tool" and ("mcp.method.name" in attributes or "mcp" in span.scope):
-                    return False
+            if shape.id_name is not None:
                 call = id_of(attributes)
+        names = shape.names if reading is None else ""
         with self._lock:
-            self._owner = threading.get_ident()
+            self._owner = thread
             try:
-                node = self._tree.find(trace_id, span_id)
-                if node is None or node.span_id != span_id:
+                node = self._tree.nodes.get(span_id)
+                if node is None or node.span_id != span_id or node.trace_id != trace_id:
                     return False
                 if node.is_put_off:  # when two processors are on one provider, the other one has it
                     return True
-                if not self._is_usual(node, reading, span.name):
+                if not self._is_usual(node, kind, span.name):
                     return False
-                event_id = span.event_id = node.of_event
-                span.trace_id, span.span_id = node.run.trace_id, event_id[33:]
-                noted = note_of(node, span, reading, call, own)
+                event_id, key = node.of_event, node.key
+                noted = note_of(node, span, reading, call, names, left.values)
                 self._mark(node, True)
                 self._on_the_way.add(event_id)
             finally:
                 self._owner = 0
         # with no lock held: who is at the journal may be interrupted by a span that ends, which waits for ours
-        note_id, key = NOTE + event_id, node.key
-        left = StartedAction(note_id, 0, "" if key == span.trace_id else key, _NOTHING, sampled, noted)
+        note_id = NOTE + event_id
         is_written = False
         try:
-            is_written = notes.write(left, texts_of(node, span, reading, own), metadata)
+            parent, texts = node.parent, left.texts
+            texts += span.name, span.scope, None if parent is None else parent.scope, node.agent
+            started = StartedAction(note_id, 0, "" if key == node.run.trace_id else key, _NOTHING, sampled, noted)
+            is_written = notes.write(started, texts, left.metadata)
             if is_written:
                 node.live = None  # the span, with all that was said, may go
-                span.attributes = own or (_NOTHING if call is None else dict((call,)))
-                self._put_off.append(_PutOff(node, span, reading, sampled, note_id))
+                span.attributes = _NOTHING
+                self._put_off.append(_PutOff(node, span, reading, names, left.values, call, sampled, note_id))
         finally:  # a handler of a signal may raise
             if not is_written:
                 with self._lock:
@@ -180,33 +171,47 @@ class PuttingOff(Settling):
             self._see_to_aside()
         return is_written
 
+    def _taken(self, shape: Shape, span: FinishedSpan) -> tuple[str | None, Reading | None, Left | None]:
+        """Return of what kind a span is, what it says, where that had to be read at once, and what is to be written down."""
+        attributes, kind, decides = span.attributes, None, None
+        if shape.is_quick:
+            if not shape.is_own:
+                decides, kind = shape.kind(attributes, span.name, span.scope)
+            if shape.is_own or (kind is not None and (kind != "llm" or shape.has_end(attributes))):
+                left = shape.left(attributes)
+                if left is not None:
+                    return kind, None, left
+        if shape.is_own:
+            return None, None, None
+        try:
+            reading = self._reader.read(span)
+        except Exception:  # it is told, and the span ends, where it is converted at once
+            return None, None, None
+        if reading is None:
+            return None, None, None
+        if decides is not None:
+            shape.remember(decides, reading.kind)
+        return reading.kind, reading, Left((), texts_of(reading), reading.metadata)
+
     def _mark(self, node: Node, is_put_off: bool) -> None:
         node.is_put_off = is_put_off
         if node.parent is not None:
             node.parent.put_off_below += 1 if is_put_off else -1
 
-    def _is_usual(self, node: Node, reading: Reading | None, name: str) -> bool:
+    def _is_usual(self, node: Node, kind: str | None, name: str) -> bool:
         """Tell whether a note says all that the event needs, and nothing that has been emitted is to be revised by it."""
         parent = node.parent
         return (
             node.open_below == node.put_off_below
             and not node.is_in_action  # whose event is made when it ends
-            and (node.identity is None or reading is None)
+            and (node.identity is None or kind is None)
             and not (node.event or node.is_given_up or node.additions)
             and not (node.waiting or node.below or node.last_agent or node.agents_below)
             and (parent is None or not (parent.is_ended or parent.is_given_up))
             and (node.intervals is None or node.intervals.count <= FEW_INTERVALS)
             and len(self._put_off) < MOST_PUT_OFF
-            and (
-                reading is None
-                or (
-                    (node.amounts is None or reading.kind != "llm")
-                    and not (
-                        reading.kind in _CALLS
-                        and self._doubles.may_be_of(reading.kind, node.start_ns, (node.scope, name))
-                    )
-                )
-            )
+            and not (kind == "llm" and node.amounts is not None)
+            and not (kind in _CALLS and self._doubles.may_be_of(kind, node.start_ns, (node.scope, name)))
         )
 
     def _waits_for(self, span_id: int) -> bool:
@@ -260,8 +265,11 @@ class PuttingOff(Settling):
                     self._converted.append(waited.note_id)
                     self._mark(node, False)
                     node.sampled = waited.sampled
+                    span = waited.span
+                    span.event_id, span.trace_id, span.span_id = node.of_event, node.run.trace_id, node.of_event[33:]
+                    span.attributes = attributes_of(waited.names, waited.values, waited.call)
                     try:
-                        self._end(node, waited.span, waited.reading)
+                        self._end(node, span, waited.reading)
                     except Exception as exc:  # of another span than the one that the caller is at
                         failed.append(exc)
                     self._note_ended(node.trace_id, node.span_id)

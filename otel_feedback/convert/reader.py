@@ -18,16 +18,16 @@ from otel_feedback.convert.pricing import Price
 from otel_feedback.convert.reading import CallUsage, Reading
 from otel_feedback.convert.rollup import Said
 from otel_feedback.convert.rules import Rules
+from otel_feedback.convert.shapes import LOGFIRE_TYPE, Shapes
 from otel_feedback.convert.span import Convention, FinishedSpan
 from otel_feedback.convert.status import ABANDONED, NO_ANSWER, OTHER, Judgement, judge
 from otel_feedback.convert.tree import Guess, Node
 from otel_feedback.convert.usage import normalise
-from otel_feedback.convert.values import plain
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity
+from otel_feedback.sdk.compat import attributes_of
 
-__all__ = ["FAILED", "LOGFIRE_TYPE", "Reader", "pass_on"]
+__all__ = ["FAILED", "Reader", "pass_on"]
 
-LOGFIRE_TYPE = "logfire.span_type"
 FAILED = frozenset({OutcomeStatus.FAILURE, OutcomeStatus.TIMEOUT})
 _CALLS = frozenset({"llm", "embedding"})
 
@@ -44,6 +44,8 @@ class Reader:
         self._markers = frozenset({semconv.OUTCOME_ACTION_TYPE}).union(*(known.markers for known in conventions))
         self._rules = rules
         self._guesses = Guesses(conventions)
+        self.shape_of = Shapes(conventions, self._markers).of
+        """Give what the names of attributes tell."""
         self.own = OwnConvention()
         self.doubles = Doubles()
 
@@ -55,9 +57,10 @@ class Reader:
         """Tell what an open span seems to be."""
         if live is None:
             return None
-        attributes, name = plain(live.attributes), live.name
-        if not self.is_marked(attributes):
+        held, name = attributes_of(live), live.name
+        if not self.is_marked(held):
             return None
+        attributes = held.copy()  # another thread may be setting some
         key = self._guesses.key_of(attributes, name, scope)
         guess = None if key is None else self._guesses.get(key)
         if guess is not None:

@@ -106,6 +106,16 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     output: tuple[str, ...] = ()
     tags: tuple[str, ...] = ("tag.tags", "tags")
 
+    @property
+    def values(self) -> frozenset[str]:
+        """The attributes that are read as they are."""
+        return self._names.difference(self.lists, self.output)
+
+    @property
+    def lists(self) -> frozenset[str]:
+        """Those that may be lists in JSON."""
+        return frozenset({*self.tags, *self.finish_reasons})
+
     def read(self, attributes: Mapping[str, Any], kind: str) -> Reading:
         """Return what the attributes say; cheap where they say little."""
         plan = self._plans.get(tuple(attributes)) or self._plan_of(attributes)

@@ -12,7 +12,7 @@ import msgspec
 
 from otel_feedback.convert.reading import Reading
 
-__all__ = ["Convention", "FinishedSpan", "SpanError", "SpanEvent"]
+__all__ = ["Convention", "FinishedSpan", "Reads", "SpanError", "SpanEvent"]
 
 
 class SpanError(NamedTuple):
@@ -55,6 +55,23 @@ class FinishedSpan(msgspec.Struct, gc=False):
     error_at_ns: int = 0
     in_flight: SpanError | None = None
     never_ended: bool = False
+
+
+class Reads(NamedTuple):
+    """Which attributes a convention that comes with this package reads: what it reads of these alone is what it reads of all.
+
+    `values` are read as they are, `lists` may be lists in JSON, `json` other JSON texts; those with one of the `prefixes` are metadata, or, of
+    `json_prefixes`, such in JSON. Of `shown` it only matters whether they are there. `unless` are attributes with content,
+    which is looked at where a model call has none of the attributes behind it, or they say nothing.
+    """
+
+    values: frozenset[str] = frozenset()
+    lists: frozenset[str] = frozenset()
+    json: frozenset[str] = frozenset()
+    prefixes: tuple[str, ...] = ()
+    json_prefixes: tuple[str, ...] = ()
+    shown: frozenset[str] = frozenset()
+    unless: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 class Convention(Protocol):

@@ -27,9 +27,9 @@ from otel_feedback.journal.files import write_locked
 from otel_feedback.journal.folder import Folder
 from otel_feedback.journal.frames import FEEDBACK, MAX_KEY, MAX_PAYLOAD, PACKED, SAMPLED, Kind, event_frame, frame
 from otel_feedback.journal.held import flags_of
-from otel_feedback.journal.interface import CLOSED, StartedAction
+from otel_feedback.journal.interface import CLOSED, LOST_RETENTION, StartedAction
 from otel_feedback.journal.limits import MOST_HELD, SHRINK_BY, WRITE_AT_ONCE, DiskLimits
-from otel_feedback.journal.memory import FORGET_AT_ONCE, LOST_RETENTION
+from otel_feedback.journal.memory import FORGET_AT_ONCE
 from otel_feedback.journal.quarantine import Quarantine
 from otel_feedback.journal.reading import SegmentReader
 from otel_feedback.journal.segments import Segment, SegmentWriter, cut_room

@@ -21,6 +21,7 @@ from otel_feedback.events.started import StartedAction
 
 __all__ = [
     "CLOSED",
+    "LOST_RETENTION",
     "Account",
     "Adopted",
     "CloseAction",
@@ -67,6 +68,9 @@ class JournalHealth(NamedTuple):
     open_actions: int
     damaged_bytes: int
 
+
+LOST_RETENTION = "retention"
+"""Why records are lost that were the oldest of a journal that was full, or too old, or whose disk was nearly full."""
 
 CLOSED = -1
 """What `append` returns when the journal is closed and takes nothing more."""

@@ -14,12 +14,18 @@ from collections.abc import Sequence
 from otel_feedback.events.record import Origin, Record, Recordable
 from otel_feedback.journal.cursor import CursorState, JournalCursor, Reader
 from otel_feedback.journal.held import flags_of
-from otel_feedback.journal.interface import Adopted, CloseAction, Elsewhere, JournalHealth, Recognize, StartedAction
+from otel_feedback.journal.interface import (
+    LOST_RETENTION,
+    Adopted,
+    CloseAction,
+    Elsewhere,
+    JournalHealth,
+    Recognize,
+    StartedAction,
+)
 from otel_feedback.journal.tail import Tail
 
-__all__ = ["FORGET_AT_ONCE", "LOST_RETENTION", "MemoryJournal"]
-
-LOST_RETENTION = "retention"
+__all__ = ["FORGET_AT_ONCE", "MemoryJournal"]
 
 FORGET_AT_ONCE = 256
 """Records forgotten in one holding of the lock, for which an append may have to wait."""

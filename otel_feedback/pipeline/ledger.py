@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 from otel_feedback.events.audit import HighWaterRecord, LossRecord
 from otel_feedback.events.record import Origin
 from otel_feedback.exporters.interface import Notices
-from otel_feedback.journal.interface import Account, Cursor
-from otel_feedback.journal.memory import LOST_RETENTION
+from otel_feedback.journal.interface import LOST_RETENTION, Account, Cursor
 from otel_feedback.logger import get_logger, number_of
 from otel_feedback.throttle import ThrottledLog
 

@@ -29,7 +29,7 @@ from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.logger import get_logger
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.redaction.limits import Problems
-from otel_feedback.sdk.compat import ids_of
+from otel_feedback.sdk.compat import attributes_of, events_of, ids_of
 from otel_feedback.sdk.forks import HERE, begin_anew
 
 __all__ = ["OutcomeSpanProcessor", "provide_default_pipeline"]
@@ -119,16 +119,17 @@ class OutcomeSpanProcessor(SpanProcessor):
             is_ours = scope is not None and scope.name == SCOPE
             if is_ours or span.start_time is None or span.end_time is None:
                 return
-            attributes = plain(span.attributes)
-            cause, events, status = sys.exc_info()[1], span.events, span.status
+            attributes, cause = attributes_of(span), sys.exc_info()[1]
             outcomes, is_sampled = self.outcomes, context.trace_flags.sampled
 
-            finished = None
-            if outcomes.is_told(attributes):
+            finished, shape = None, outcomes.shape_of(attributes)
+            if shape.is_marked:
+                events, status = events_of(span), span.status
                 finished = self._read(span, "" if scope is None else scope.name, attributes, events, status)
                 is_usual = cause is None and not events and status.status_code is not StatusCode.ERROR
-                if is_usual and outcomes.put_off(*ids, is_sampled, finished):
+                if is_usual and outcomes.put_off(*ids, is_sampled, shape, finished):
                     return
+                finished.attributes = attributes.copy()  # what is a user's may do with them what it likes
             outcomes.end(*ids, 0 if cause is None else id(cause), is_sampled, finished)
         except Exception as exc:  # somebody else's span may carry anything
             pipeline.reject("unconvertible", "a span could not be turned into an outcome: %r", exc)

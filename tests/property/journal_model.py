@@ -134,4 +134,4 @@ def assert_agrees(cursor: Cursor, model: CursorModel, journal: JournalModel) -> 
 
 def copy_of(action: StartedAction) -> StartedAction:
     """The action as it comes back from disk."""
-    return msgspec.json.decode(msgspec.json.encode(action), type=StartedAction)
+    return msgspec.msgpack.decode(msgspec.msgpack.encode(action), type=StartedAction)

@@ -24,7 +24,7 @@ from tests.replay.replaying import VARIANTS, Variant, replay
 # of two calls that an agent of another trace made, more is known of their place when all is read back
 SAYS_MORE = {"langchain2-oi+ol-agent_tool"}
 RULES = Rules(price=Prices().price)
-_decode = msgspec.json.Decoder(StartedAction).decode
+_decode = msgspec.msgpack.Decoder(StartedAction).decode
 
 
 class Kept:
@@ -35,7 +35,7 @@ class Kept:
         self.written = 0
 
     def write(self, left: StartedAction, texts: Collection[str | None], metadata: Mapping[str, Any]) -> bool:
-        self.notes[left.event_id] = msgspec.json.encode(left)
+        self.notes[left.event_id] = msgspec.msgpack.encode(left)
         self.written += 1
         return True
 

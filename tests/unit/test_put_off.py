@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -9,13 +10,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
 from opentelemetry.trace import Span, StatusCode
+from opentelemetry.util.types import Attributes
 
 import otel_feedback as feedback
+from otel_feedback import OutcomeSpanProcessor
+from otel_feedback.events.started import StartedAction
+from otel_feedback.journal.frames import Kind, scan
 from tests.logs import lines_in, newest
 from tests.made_up_secrets import SECRETS
 from tests.stack.waiting import wait_until
@@ -26,7 +32,7 @@ CALL = {
     "gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o-mini", "gen_ai.provider.name": "openai",
     "gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 2, "gen_ai.response.finish_reasons": ["stop"],
 }  # fmt: skip
-NOTE = b'"ended":['
+_start = msgspec.msgpack.Decoder(StartedAction)
 
 
 class Traced:
@@ -60,6 +66,11 @@ class Traced:
     def written(self) -> bytes:
         return b"".join(file.read_bytes() for file in self.folder.rglob("*.seg"))
 
+    def notes(self) -> int:
+        """How many notes of spans that have ended are written."""
+        found = [one for file in self.folder.rglob("*.seg") for one in scan(file.read_bytes(), is_last=True).frames]
+        return sum(_start.decode(one.payload).ended is not None for one in found if one.kind == Kind.START)
+
 
 @pytest.fixture
 def traced(tmp_path: Path) -> Iterator[Traced]:
@@ -76,7 +87,7 @@ def test_a_span_that_has_ended_is_there_for_who_reads(traced: Traced) -> None:
         last = found[-1]
         assert (last.agent_name, last.llm_calls, last.tokens_used) == ("a", 3, 36)
         assert last.span_id == f"{agent.get_span_context().span_id:016x}"
-    assert NOTE in traced.written()
+    assert traced.notes()
     assert traced.pipeline.metrics()["recorded"] >= 801
     assert traced.pipeline.metrics()["journal"]["open_actions"] == 0
 
@@ -133,7 +144,7 @@ def test_hooks_are_called_on_the_thread_that_ended_the_span(tmp_path: Path, hook
     traced.run()
     assert len(seen) >= 5
     assert set(seen) == {threading.get_ident()}
-    assert NOTE not in traced.written()
+    assert not traced.notes()
     traced.pipeline.shutdown(0)
 
 
@@ -141,7 +152,7 @@ def test_with_fsync_nothing_waits(tmp_path: Path) -> None:
     """Each span is on the platter when it has ended, as an event."""
     traced = Traced(tmp_path, durability="fsync")
     traced.run()
-    assert NOTE not in traced.written()
+    assert not traced.notes()
     traced.pipeline.shutdown(0)
 
 
@@ -154,10 +165,29 @@ def test_no_secret_and_no_content_is_written_down(traced: Traced) -> None:
         }).end()  # fmt: skip
         traced.start({**CALL, "gen_ai.response.id": secret.text, "gen_ai.output.messages": content}).end()
     written = traced.written()
-    assert written.count(NOTE) >= len(SECRETS)
+    assert traced.notes() >= len(SECRETS)
     assert content.encode() not in written.replace(b'"key":"' + content.encode(), b"")
     assert [secret.name for secret in SECRETS if any(part.encode() in written for part in secret.hidden)] == []
     assert len(traced.events()) == 1 + 2 * len(SECRETS)
+
+
+def test_no_secret_that_json_hides_is_written_down(traced: Traced) -> None:
+    """Of spans such as there were before, whose attributes are taken out and not read."""
+    kind = {"openinference.span.kind": "TOOL", "session.id": "s", "tool.name": "t"}
+    for number in range(3):
+        traced.start({**kind, "metadata": json.dumps({"said": f"nothing {number}"})}).end()
+    assert traced.notes() >= 3
+    for secret in SECRETS:
+        traced.start({**kind, "metadata": json.dumps({"said": secret.text})}).end()
+        escaped = "".join(f"\\u{ord(letter):04x}" for letter in secret.text)
+        traced.start({**kind, "metadata": f'{{"said": "{escaped}"}}'}).end()
+        traced.start({**kind, "metadata": "{}", "session.id": secret.text}).end()
+    traced.start({**kind, "metadata": json.dumps({"password": "swordfish"})}).end()
+    assert len(traced.events()) == 1 + 3 + 3 * len(SECRETS) + 1
+    written = traced.written()
+    assert [secret.name for secret in SECRETS if any(part.encode() in written for part in secret.hidden)] == []
+    assert b"swordfish" not in written
+    assert b"\\u00" not in written
 
 
 def test_spans_with_attributes_of_ours_are_put_off(traced: Traced) -> None:
@@ -173,7 +203,7 @@ def test_spans_with_attributes_of_ours_are_put_off(traced: Traced) -> None:
     assert {event.tokens_used for event in found if event.depth} == {10}
     assert [event.metadata for event in found if event.depth == 0] == [{"step": number} for number in range(50)]
     written = traced.written()
-    assert written.count(NOTE) >= 100
+    assert traced.notes() >= 100
     for secret in SECRETS:
         traced.start({**own, "user.id": secret.text}).end()
         traced.start({**own, "outcome.metadata.said": secret.text}).end()
@@ -188,11 +218,38 @@ def test_spans_with_attributes_of_ours_are_put_off(traced: Traced) -> None:
 
 
 def test_below_an_action_spans_with_attributes_of_ours_are_converted_at_once(traced: Traced) -> None:
-    before = traced.written().count(NOTE)
+    before = traced.notes()
     with feedback.action("own"):
         traced.provider.get_tracer("someone").start_span("s", attributes={"outcome.action_type": "tool"}).end()
-    assert traced.written().count(NOTE) == before
+    assert traced.notes() == before
     assert [(event.action_type, event.depth) for event in traced.events()[1:]] == [("tool", 1), ("own", 0)]
+
+
+class Told(ReadableSpan):
+    """A span that tells other things than it has, as those that other processors hand on."""
+
+    @property
+    def attributes(self) -> Attributes:
+        return {**(super().attributes or {}), "gen_ai.agent.name": "told"}
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        return (Event("exception", {"exception.type": "ToldError", "exception.message": "it broke"}, self.end_time),)
+
+
+def test_what_a_span_tells_goes_before_what_it_has(traced: Traced) -> None:
+    span = traced.start(AGENT)
+    assert isinstance(span, ReadableSpan)
+    context, scope, start_time = span.get_span_context(), span.instrumentation_scope, span.start_time
+    assert start_time is not None
+    OutcomeSpanProcessor(traced.pipeline).on_end(
+        Told(
+            "s", context, attributes=AGENT, resource=span.resource, instrumentation_scope=scope, start_time=start_time,
+            end_time=start_time + 1,
+        )
+    )  # fmt: skip
+    told = traced.events()[-1]
+    assert (told.agent_name, told.status, told.error_type) == ("told", "failure", "ToldError")
 
 
 FOREIGN = """

@@ -12,10 +12,10 @@ from typing import Final, cast
 from otel_feedback.convert.conventions import common
 from otel_feedback.convert.conventions.openinference_kinds import KINDS as OPENINFERENCE_KINDS
 from otel_feedback.convert.reading import CallUsage, Reading, Table, Tokens
-from otel_feedback.convert.span import FinishedSpan
+from otel_feedback.convert.span import FinishedSpan, Reads
 from otel_feedback.convert.values import amount, json_value, text
 
-__all__ = ["KINDS", "TABLE", "TELLING", "GenAiConvention", "kind_of", "read_genai"]
+__all__ = ["KINDS", "READS", "TABLE", "TELLING", "GenAiConvention", "kind_of", "read_genai"]
 
 KINDS: Final = {
     "invoke_agent": "agent",
@@ -114,6 +114,15 @@ TELLING: Final = frozenset({
 """Attributes whose values decide of what kind a span is, or what the agent is called; of others it is that they are there."""
 
 
+READS: Final = Reads(
+    values=TABLE.values | TELLING | {"gen_ai.task.status", *_FIRST_CHUNK, *_MODEL_SYSTEMS},
+    lists=TABLE.lists,
+    json=frozenset({"metadata"}),
+    shown=frozenset({*TABLE.output, "gen_ai.transfer.target.agent.name", "gen_ai.transfer.type"}),
+    unless=(("gen_ai.output.messages", TABLE.finish_reasons),),
+)
+
+
 @lru_cache(maxsize=256)
 def kind_of_operation(operation: str) -> str:
     """Return the kind of an operation, also of one that is named as a function of a client is: `aembedding`."""
@@ -185,6 +194,7 @@ class GenAiConvention:
     name = "otel_genai"
     markers = frozenset({OPERATION, _MCP_METHOD, *_MODEL_SYSTEMS})
     telling = TELLING
+    reads = READS
 
     def matches(self, span: FinishedSpan) -> bool:
         attributes = span.attributes

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from otel_feedback.convert.conventions import common
 from otel_feedback.convert.reading import CallUsage, Reading, Table
-from otel_feedback.convert.span import FinishedSpan
+from otel_feedback.convert.span import FinishedSpan, Reads
 from otel_feedback.convert.usage import TokenUsage
 from otel_feedback.convert.values import amount, count, json_map, json_value, moment_ns
 
@@ -57,6 +57,13 @@ class LangfuseConvention:
     name = "langfuse"
     markers = frozenset({_TYPE})
     telling = frozenset({_TYPE, *(f"{prefix}lc_agent_name" for prefix in _METADATA)})
+    reads = Reads(
+        values=TABLE.values | {_TYPE, _LEVEL},
+        lists=TABLE.lists,
+        json=frozenset({_USAGE, _COST, _REASON, _ANSWERING}),
+        json_prefixes=_METADATA,
+        shown=frozenset(TABLE.output),
+    )
 
     def matches(self, span: FinishedSpan) -> bool:
         return _TYPE in span.attributes

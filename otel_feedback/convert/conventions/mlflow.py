@@ -6,13 +6,17 @@ from typing import Final
 
 from otel_feedback.convert.conventions import common
 from otel_feedback.convert.reading import CallUsage, Reading, Table
-from otel_feedback.convert.span import FinishedSpan
+from otel_feedback.convert.span import FinishedSpan, Reads
 from otel_feedback.convert.usage import TokenUsage
 from otel_feedback.convert.values import amount, count, json_map, text, unquoted
 
 __all__ = ["MlflowConvention"]
 
 _TYPE: Final = "mlflow.spanType"
+_MODEL: Final = "mlflow.llm.model"
+_PROVIDER: Final = "mlflow.llm.provider"
+_USAGE: Final = "mlflow.chat.tokenUsage"
+_COST: Final = "mlflow.llm.cost"
 
 KINDS: Final = {
     "AGENT": "agent",
@@ -39,6 +43,12 @@ class MlflowConvention:
     name = "mlflow"
     markers = frozenset({_TYPE})
     telling = frozenset({_TYPE})
+    reads = Reads(
+        values=TABLE.values,
+        lists=TABLE.lists,
+        json=frozenset({_TYPE, _MODEL, _PROVIDER, _USAGE, _COST}),
+        shown=frozenset(TABLE.output),
+    )
 
     def matches(self, span: FinishedSpan) -> bool:
         return _TYPE in span.attributes
@@ -53,13 +63,13 @@ class MlflowConvention:
             reading.tool_name = common.stripped(span.name)
         if kind not in ("llm", "embedding"):
             reading.usage_of = CallUsage.TOTAL
-        reading.model = text(unquoted(attributes.get("mlflow.llm.model")))
-        reading.provider = text(unquoted(attributes.get("mlflow.llm.provider")))
-        used = json_map(attributes.get("mlflow.chat.tokenUsage"))
+        reading.model = text(unquoted(attributes.get(_MODEL)))
+        reading.provider = text(unquoted(attributes.get(_PROVIDER)))
+        used = json_map(attributes.get(_USAGE))
         given, gotten = count(used.get("input_tokens")), count(used.get("output_tokens"))
         if given is not None or gotten is not None:
             cached, written = count(used.get("cache_read_input_tokens")), count(used.get("cache_creation_input_tokens"))
             reading.usage = TokenUsage(given, gotten, cached, written)
         reading.total_tokens = count(used.get("total_tokens"))
-        reading.cost = amount(json_map(attributes.get("mlflow.llm.cost")).get("total_cost"))
+        reading.cost = amount(json_map(attributes.get(_COST)).get("total_cost"))
         return reading

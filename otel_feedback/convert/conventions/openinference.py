@@ -8,7 +8,7 @@ from otel_feedback.convert.conventions import common
 from otel_feedback.convert.conventions.genai import TABLE as GENAI
 from otel_feedback.convert.conventions.openinference_kinds import KINDS
 from otel_feedback.convert.reading import CallUsage, Reading, Table, Tokens
-from otel_feedback.convert.span import FinishedSpan
+from otel_feedback.convert.span import FinishedSpan, Reads
 from otel_feedback.convert.values import amount, json_map, text
 
 __all__ = ["OpenInferenceConvention"]
@@ -45,6 +45,17 @@ class OpenInferenceConvention:
     name = "openinference"
     markers = frozenset({_KIND})
     telling = frozenset({_KIND, *TABLE.texts["agent_name"], "graph.node.id"})
+    reads = Reads(
+        values=TABLE.values | telling | {"llm.cost.prompt", "llm.cost.completion"},
+        lists=TABLE.lists,
+        json=frozenset({"metadata"}),
+        shown=frozenset(TABLE.output),
+        unless=(
+            ("output.value", TABLE.finish_reasons),
+            ("llm.invocation_parameters", TABLE.finish_reasons),
+            ("llm.invocation_parameters", TABLE.texts["model"]),
+        ),
+    )
 
     def matches(self, span: FinishedSpan) -> bool:
         return _KIND in span.attributes

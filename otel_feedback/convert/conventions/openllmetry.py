@@ -9,7 +9,7 @@ from typing import Final
 
 from otel_feedback.convert.conventions import common
 from otel_feedback.convert.conventions.genai import KINDS as OPERATIONS
-from otel_feedback.convert.conventions.genai import OPERATION, TELLING, kind_of_operation, read_genai
+from otel_feedback.convert.conventions.genai import OPERATION, READS, TELLING, kind_of_operation, read_genai
 from otel_feedback.convert.reading import Reading
 from otel_feedback.convert.span import FinishedSpan
 from otel_feedback.convert.usage import TokenUsage
@@ -38,6 +38,7 @@ class OpenLlmetryConvention:
     name = "openllmetry"
     markers = frozenset({_KIND, _REQUEST})
     telling = frozenset({*TELLING, _KIND, _REQUEST, "traceloop.entity.name"})
+    reads = READS._replace(values=READS.values | telling | {_CREW_USAGE}, prefixes=(_ASSOCIATIONS,))
 
     def matches(self, span: FinishedSpan) -> bool:
         attributes = span.attributes

@@ -7,7 +7,7 @@ and named in the event's metadata. Pure and on the agent's thread, so it is writ
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any, Final, cast
 
@@ -18,7 +18,7 @@ from otel_feedback.convert.foreign import MAX_NS
 from otel_feedback.convert.span import FinishedSpan
 from otel_feedback.events.model import OutcomeEvent
 
-__all__ = ["OwnConvention"]
+__all__ = ["FIELDS", "OwnConvention"]
 
 FIELDS: Final[dict[str, str]] = {
     semconv.OUTCOME_ACTION_TYPE: "action_type",
@@ -72,17 +72,6 @@ class OwnConvention:
     """Spans made by `action()`, and spans on which somebody set `outcome.*` by hand."""
 
     name = "otel_feedback"
-
-    def read_of(self, attributes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return those of the attributes that `to_event` reads, and what of them is metadata."""
-        read: dict[str, Any] = {}
-        metadata: dict[str, Any] = {}
-        for name, value in attributes.items():
-            if name in FIELDS:
-                read[name] = value
-            elif name.startswith(_PREFIX) and _is_finite(value):
-                read[name] = metadata[name[_PREFIX_LENGTH:]] = value
-        return read, metadata
 
     def to_event(self, span: FinishedSpan) -> OutcomeEvent:
         attributes = span.attributes

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from otel_feedback.convert.conventions import common
-from otel_feedback.convert.conventions.genai import OPERATION, TABLE, TELLING, kind_of, read_genai
+from otel_feedback.convert.conventions.genai import OPERATION, READS, TABLE, TELLING, kind_of, read_genai
 from otel_feedback.convert.reading import CallUsage, Reading, Tokens
 from otel_feedback.convert.span import FinishedSpan
 
@@ -30,6 +30,7 @@ class PydanticAiConvention:
     name = "pydantic_ai"
     markers = frozenset({OPERATION})
     telling = TELLING
+    reads = READS._replace(values=READS.values | _AGENT_TABLE.values)
 
     def matches(self, span: FinishedSpan) -> bool:
         # beside OpenInference's processor its spans carry both families of names; they are still its own

@@ -15,7 +15,7 @@ import otel_feedback as feedback
 from otel_feedback.events import codec
 from otel_feedback.exporters.kafka.headers import record_headers
 from otel_feedback.exporters.kafka.receipt import REFUSED_NAMES
-from otel_feedback.journal.memory import LOST_RETENTION
+from otel_feedback.journal.interface import LOST_RETENTION
 from otel_feedback.pipeline.delivery import LOST_SHUTDOWN
 from otel_feedback.settings.kafka import KafkaConfig
 from otel_feedback.settings.store import ALL_SETTINGS
