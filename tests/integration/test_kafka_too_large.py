@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ def configure(broker: KafkaBroker, topic: str, **config: Any) -> FeedbackPipelin
             topic=topic,
             compression="none",
             client=os.environ["KAFKA_CLIENT"],
+            sender=os.environ.get("KAFKA_SENDER", "thread"),
             **config,
         ),
         enable_outcome_logging=False,
@@ -105,6 +107,26 @@ def test_huge_stack_traces_arrive_trimmed_among_their_neighbours(
     assert steps == {f"run-{run}": list(range(run, 80, 4)) for run in range(4)}, "and in order"
     assert "is sent with less text" in caplog.text
     assert "Traceback" not in caplog.text, "no content in the log"
+
+
+@pytest.mark.parametrize("client", ["confluent"], indirect=True)
+@pytest.mark.parametrize("sender", ["thread", "process"])
+def test_nothing_overtakes_what_is_refused_first(
+    sender: str, kafka_broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With every eighth, which is too large, a producer begins of which the broker knows nothing, and the next are there already.
+
+    The broker would take those: librdkafka does not always throw away in time what it has ready to be sent.
+    """
+    monkeypatch.setenv("KAFKA_SENDER", sender)
+    topic = new_topic(kafka_broker, partitions=1, max_message_bytes="3000")
+    pipeline = configure(kafka_broker, topic, producer_linger_ms=0)
+    for step in range(96):
+        text = random.Random(step).randbytes(4_000).hex() if step % 8 == 0 else "short"
+        assert pipeline.record_outcome(event(step, "one", stack_trace=text))
+    assert pipeline.force_flush(60) is True, pipeline.metrics()
+    arrived = [json.loads(record.value or b"")["metadata"]["step"] for record in read(kafka_broker, topic)]
+    assert arrived == list(range(96))
 
 
 def test_an_action_with_all_its_text_at_the_limits(kafka_broker: KafkaBroker) -> None:

@@ -85,11 +85,6 @@ class ConfluentConnection:
             raise
         return producer
 
-    @property
-    def has_delivered(self) -> bool:
-        """Whether a broker has taken anything of the present producer."""
-        return self._producer is not None and self._producer.has_delivered
-
     def ask(self) -> bool:
         """Have librdkafka say what became of what is in flight; True when that was anything. If not, later the next time."""
         is_news = self._producer is not None and self._producer.ask()
