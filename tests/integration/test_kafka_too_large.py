@@ -15,6 +15,7 @@ from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from tests.integration.test_kafka import new_topic
 from tests.stack import kafka_clients
 from tests.stack.kafka import KafkaBroker
+from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("client")
 FLAGS = "otel_feedback.truncated"
@@ -127,6 +128,33 @@ def test_nothing_overtakes_what_is_refused_first(
     assert pipeline.force_flush(60) is True, pipeline.metrics()
     arrived = [json.loads(record.value or b"")["metadata"]["step"] for record in read(kafka_broker, topic)]
     assert arrived == list(range(96))
+
+
+@pytest.mark.parametrize("client", ["confluent"], indirect=True)
+def test_nothing_overtakes_what_is_refused_after_the_broker_has_forgotten_its_producer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It does after a day in which a partition got nothing. Here after a moment, and we rely on it for less than that."""
+    monkeypatch.setattr("otel_feedback.exporters.kafka.confluent.first.KNOWN_S", 0.1)
+    forgetting = {"producer.id.expiration.ms": "500", "producer.id.expiration.check.interval.ms": "100"}
+    with KafkaBroker.launch_own(forgetting) as broker:
+        topics = [new_topic(broker, partitions=1, max_message_bytes="3000") for _ in range(3)]
+        for topic in topics:
+            pipeline = configure(broker, topic, producer_linger_ms=0, producer_batch_bytes=2_500)
+            assert pipeline.record_outcome(event(0, "one"))
+            assert pipeline.force_flush(60) is True
+            wait_until(
+                lambda name=topic: kafka_clients.producers_known(broker.bootstrap_servers, name) == 0,
+                timeout_s=30, what="the broker to forget the producer",
+            )  # fmt: skip
+            for step in range(1, 20):
+                text = random.Random(step).randbytes(4_000).hex() if step == 1 else "short"
+                assert pipeline.record_outcome(event(step, "one", stack_trace=text))
+            assert pipeline.force_flush(60) is True, pipeline.metrics()
+            assert pipeline.shutdown(10) is True
+        for topic in topics:
+            arrived = [json.loads(record.value or b"")["metadata"]["step"] for record in read(broker, topic)]
+            assert arrived == list(range(20))
 
 
 def test_an_action_with_all_its_text_at_the_limits(kafka_broker: KafkaBroker) -> None:
