@@ -63,6 +63,7 @@ def sending(broker: KafkaBroker, topic: str) -> Generator[FeedbackPipeline]:
     assert not is_sending(last), "it ends with its pipeline"
 
 
+@pytest.mark.brief
 def test_one_that_is_killed_is_followed_by_another(kafka_broker: KafkaBroker, topic: str) -> None:
     with sending(kafka_broker, topic) as pipeline:
         killed: set[int] = set()
