@@ -56,6 +56,7 @@ _THOROUGH = (
 )
 _BY_CONFLUENT = (
     "tests/fault/test_broker_refuses.py::test_events_wait_for_a_topic",
+    "tests/fault/test_sender_process.py::test_what_is_refused",
     "tests/integration/test_kafka.py::test_a_fork_while",
     "tests/integration/test_kafka.py::test_a_record_that_the_broker_refuses",
     "tests/integration/test_kafka.py::test_keys_are_partitioned",
@@ -63,6 +64,7 @@ _BY_CONFLUENT = (
     "tests/integration/test_kafka_lines.py::test_the_same_arrives_whichever_way_it_goes[confluent-gzip]",
     "tests/integration/test_kafka_refusals.py::test_limits_of_a_topic_are_learned_from_one_refusal[confluent-a year ago-60000]",
     "tests/integration/test_kafka_tokens.py::test_events_arrive",
+    "tests/integration/test_kafka_too_large.py::test_nothing_overtakes_what_is_refused_first",
     "tests/integration/test_tenant_topics.py::test_each_tenant",
 )
 """What `.ci/run` has of the tests that hold for both clients, by the one that is not the default: a case of each kind."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,7 +16,11 @@ import pytest
 
 from otel_feedback.journal.folder import folders
 from tests.beside.running import PROGRAMS, run, surroundings
+from tests.integration.test_kafka import new_topic
 from tests.logs import lines_in
+from tests.senders import is_sending, senders
+from tests.stack.kafka import KafkaBroker
+from tests.stack.kafka_clients import read_to_end
 from tests.stack.processes import free_port
 from tests.stack.waiting import wait_until
 
@@ -121,3 +126,37 @@ def test_of_workers_that_are_killed_nothing_is_lost(processes: Path, log: Path) 
     assert count(log, "request") >= REQUESTS
     assert {event["metadata"]["pid"] for event in ran.of_type("request")} == set(server.who)
     assert {event["status"] for event in ran.events} == {"success"}
+
+
+def test_each_worker_has_a_process_that_sends(
+    processes: Path, log: Path, tmp_path: Path, kafka_broker: KafkaBroker
+) -> None:
+    """It is a Python, not uWSGI once more; it ends with its worker, also with one that is killed and forked anew."""
+    topic = new_topic(kafka_broker, partitions=3)
+    kafka = {
+        "KAFKA_SENDER": "process", "KAFKA_BOOTSTRAP_SERVERS": kafka_broker.bootstrap_servers, "KAFKA_OUTCOME_TOPIC": topic,
+    }  # fmt: skip
+    with uwsgi(processes, log, ACTIONS_AT_LOAD="3", **kafka) as server:
+        server.ask_all()
+        first = {worker: the_sender_of(worker) for worker in server.who}
+        killed, kept = sorted(first)
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: not is_sending(first[killed]), timeout_s=20, what="its sender to end, too")
+        server.who.clear()
+        server.ask_all()
+        assert kept in server.who
+        assert the_sender_of(kept) == first[kept]
+        second = [the_sender_of(worker) for worker in server.who]
+        server.process.terminate()
+        assert server.process.wait() == 0
+        wait_until(lambda: not any(map(is_sending, second)), timeout_s=20, what="the senders to end")
+    expected = {(event["event_id"], event["action_type"]) for event in lines_in(log)}
+    assert len(expected) >= 2 * REQUESTS
+    arrived = [json.loads(one.value or b"") for one in read_to_end(kafka_broker.bootstrap_servers, topic)]
+    assert expected <= {(event["event_id"], event["action_type"]) for event in arrived}
+    assert folders(tmp_path / "state" / "otel-feedback" / "agents") == []
+
+
+def the_sender_of(worker: int) -> int:
+    (found,) = senders(worker)
+    return found

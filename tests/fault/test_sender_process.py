@@ -22,6 +22,7 @@ import otel_feedback as feedback
 from otel_feedback.exporters.kafka.process.exporter import ProcessExporter
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from tests.fault.stream import Stream, account, assert_everything_arrived, configure
+from tests.senders import is_sending, senders
 from tests.stack import kafka_clients
 from tests.stack.kafka import KafkaBroker
 from tests.stack.waiting import wait_until
@@ -43,30 +44,13 @@ def wait_less(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
     monkeypatch.setattr(where, partial(ProcessExporter, **seconds))
 
 
-def senders(parent: int | None = None) -> list[int]:
-    """Return the processes that send for this one, or for all."""
-    listed = subprocess.run(
-        ["ps", "-A", "-ww", "-o", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True
-    )
-    rows = [line.split(None, 3) for line in listed.stdout.splitlines()]
-    return [
-        int(row[0])
-        for row in rows
-        if "kafka.process.sender" in row[-1] and row[2][0] != "Z" and (parent is None or int(row[1]) == parent)
-    ]
-
-
 def the_sender() -> int:
     (found,) = senders(os.getpid())
     return found
 
 
-def is_there(process: int) -> bool:
-    return process in senders()
-
-
 def wait_until_gone(process: int) -> None:
-    wait_until(lambda: not is_there(process), timeout_s=10, what="the sender to be gone")
+    wait_until(lambda: not is_sending(process), timeout_s=10, what="the sender to be gone")
 
 
 @contextlib.contextmanager
@@ -76,9 +60,10 @@ def sending(broker: KafkaBroker, topic: str) -> Generator[FeedbackPipeline]:
     yield pipeline
     last = the_sender()
     assert pipeline.shutdown(20) is True
-    assert not is_there(last), "it ends with its pipeline"
+    assert not is_sending(last), "it ends with its pipeline"
 
 
+@pytest.mark.brief
 def test_one_that_is_killed_is_followed_by_another(kafka_broker: KafkaBroker, topic: str) -> None:
     with sending(kafka_broker, topic) as pipeline:
         killed: set[int] = set()
@@ -290,7 +275,7 @@ def test_ctrl_c_ends_the_agent_and_everything_is_delivered_first(
         assert agent.stdout is not None
         did += [line.split()[1] for line in agent.stdout if line.startswith("did ")]
         assert agent.wait(60) == 0
-        assert not is_there(sender)
+        assert not is_sending(sender)
     assert not list(tmp_path.rglob("*.seg")), "nothing was left for another process"
     records = kafka_clients.read_to_end(kafka_broker.bootstrap_servers, topic)
     assert set(did) <= {json.loads(record.value or b"")["event_id"] for record in records}

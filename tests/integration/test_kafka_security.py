@@ -258,7 +258,8 @@ def by_name(variables: Variables) -> dict[str, Any]:
 def by_kafka_config(variables: Variables) -> dict[str, Any]:
     options = {variable.removeprefix("KAFKA_").lower(): value for variable, value in variables.items()}
     servers = (options.pop("bootstrap_servers"),)
-    return {"kafka": KafkaConfig(bootstrap_servers=servers, client=os.environ["KAFKA_CLIENT"], client_options=options)}
+    client, sends_by = os.environ["KAFKA_CLIENT"], os.environ.get("KAFKA_SENDER", "thread")
+    return {"kafka": KafkaConfig(bootstrap_servers=servers, client=client, sender=sends_by, client_options=options)}
 
 
 @pytest.mark.parametrize("arguments", [by_name, by_kafka_config])

@@ -42,7 +42,9 @@ class Listening:
     def configure(self, provider: Any, **settings: Any) -> FeedbackPipeline:
         return feedback.configure(
             kafka_bootstrap_servers=self.listener, kafka_security_protocol="SASL_PLAINTEXT",
-            kafka_sasl_mechanism="OAUTHBEARER", kafka_sasl_oauth_token_provider=provider, enable_outcome_logging=False, **settings,
+            kafka_sasl_mechanism="OAUTHBEARER", kafka_sasl_oauth_token_provider=provider, enable_outcome_logging=False,
+            kafka_sender="thread",  # what gives them is of this process
+            **settings,
         )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from tests.integration.test_kafka import new_topic
 from tests.stack import kafka_clients
 from tests.stack.kafka import KafkaBroker
+from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("client")
 FLAGS = "otel_feedback.truncated"
@@ -28,6 +30,7 @@ def configure(broker: KafkaBroker, topic: str, **config: Any) -> FeedbackPipelin
             topic=topic,
             compression="none",
             client=os.environ["KAFKA_CLIENT"],
+            sender=os.environ.get("KAFKA_SENDER", "thread"),
             **config,
         ),
         enable_outcome_logging=False,
@@ -105,6 +108,53 @@ def test_huge_stack_traces_arrive_trimmed_among_their_neighbours(
     assert steps == {f"run-{run}": list(range(run, 80, 4)) for run in range(4)}, "and in order"
     assert "is sent with less text" in caplog.text
     assert "Traceback" not in caplog.text, "no content in the log"
+
+
+@pytest.mark.parametrize("client", ["confluent"], indirect=True)
+@pytest.mark.parametrize("sender", ["thread", "process"])
+def test_nothing_overtakes_what_is_refused_first(
+    sender: str, kafka_broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With every eighth, which is too large, a producer begins of which the broker knows nothing, and the next are there already.
+
+    The broker would take those: librdkafka does not always throw away in time what it has ready to be sent.
+    """
+    monkeypatch.setenv("KAFKA_SENDER", sender)
+    topic = new_topic(kafka_broker, partitions=1, max_message_bytes="3000")
+    pipeline = configure(kafka_broker, topic, producer_linger_ms=0)
+    for step in range(96):
+        text = random.Random(step).randbytes(4_000).hex() if step % 8 == 0 else "short"
+        assert pipeline.record_outcome(event(step, "one", stack_trace=text))
+    assert pipeline.force_flush(60) is True, pipeline.metrics()
+    arrived = [json.loads(record.value or b"")["metadata"]["step"] for record in read(kafka_broker, topic)]
+    assert arrived == list(range(96))
+
+
+@pytest.mark.parametrize("client", ["confluent"], indirect=True)
+def test_nothing_overtakes_what_is_refused_after_the_broker_has_forgotten_its_producer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It does after a day in which a partition got nothing. Here after a moment, and we rely on it for less than that."""
+    monkeypatch.setattr("otel_feedback.exporters.kafka.confluent.first.KNOWN_S", 0.1)
+    forgetting = {"producer.id.expiration.ms": "500", "producer.id.expiration.check.interval.ms": "100"}
+    with KafkaBroker.launch_own(forgetting) as broker:
+        topics = [new_topic(broker, partitions=1, max_message_bytes="3000") for _ in range(3)]
+        for topic in topics:
+            pipeline = configure(broker, topic, producer_linger_ms=0, producer_batch_bytes=2_500)
+            assert pipeline.record_outcome(event(0, "one"))
+            assert pipeline.force_flush(60) is True
+            wait_until(
+                lambda name=topic: kafka_clients.producers_known(broker.bootstrap_servers, name) == 0,
+                timeout_s=30, what="the broker to forget the producer",
+            )  # fmt: skip
+            for step in range(1, 20):
+                text = random.Random(step).randbytes(4_000).hex() if step == 1 else "short"
+                assert pipeline.record_outcome(event(step, "one", stack_trace=text))
+            assert pipeline.force_flush(60) is True, pipeline.metrics()
+            assert pipeline.shutdown(10) is True
+        for topic in topics:
+            arrived = [json.loads(record.value or b"")["metadata"]["step"] for record in read(broker, topic)]
+            assert arrived == list(range(20))
 
 
 def test_an_action_with_all_its_text_at_the_limits(kafka_broker: KafkaBroker) -> None:

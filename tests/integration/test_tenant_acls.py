@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import threading
@@ -51,7 +52,8 @@ class Strict:
             "security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN", "sasl_plain_username": user,
             "sasl_plain_password": user,
         }  # fmt: skip
-        return KafkaConfig(bootstrap_servers=(self.login,), topic=topic, client_options=options)
+        sends_by = os.environ.get("KAFKA_SENDER", "thread")
+        return KafkaConfig(bootstrap_servers=(self.login,), topic=topic, sender=sends_by, client_options=options)
 
     def configure(self, user: str, topic: str = OF_EACH, **settings: Any) -> FeedbackPipeline:
         return feedback.configure(

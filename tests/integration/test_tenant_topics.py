@@ -77,7 +77,7 @@ def test_tenants_that_are_too_many_share_a_topic(kafka_broker: KafkaBroker, monk
     monkeypatch.setattr(tenants, "MOST_TOPICS", 3)
     base = f"outcomes-{uuid.uuid4().hex[:12]}"
     kafka_broker.create_topic(f"{base}.late", 1)
-    pipeline = configure(kafka_broker, base)
+    pipeline = configure(kafka_broker, base, kafka_sender="thread")  # whose limit was changed here
     for number in range(40):
         act(f"t{number}", number)
     act("late", 0)

@@ -164,6 +164,13 @@ def partition_count(bootstrap_servers: str, topic: str) -> int:
         consumer.close()
 
 
+def producers_known(bootstrap_servers: str, topic: str) -> int:
+    """Return how many producers the leader of a topic's first partition knows, so that it wants what is next of them."""
+    partition = _kafka.TopicPartition(topic, 0)
+    with _admin(bootstrap_servers, timeout_ms=30_000) as admin:
+        return len(admin.describe_producers([partition])[partition].active_producers)
+
+
 def topic_settings(bootstrap_servers: str, topic: str) -> str:
     """Return the settings of a topic, as kafka-python shows them."""
     with _admin(bootstrap_servers, timeout_ms=30_000) as admin:

@@ -77,6 +77,18 @@ def test_the_part_for_each_change_has_a_case_of_each_kind_by_the_other_client() 
     files = {line.partition("::")[0].rpartition("/")[2] for line in by_confluent}
     assert files == {
         "test_broker_refuses.py", "test_kafka.py", "test_kafka_lines.py", "test_kafka_refusals.py", "test_kafka_tokens.py",
-        "test_tenant_topics.py",
+        "test_kafka_too_large.py", "test_sender_process.py", "test_tenant_topics.py",
     }  # fmt: skip
-    assert len(by_confluent) < 15
+    assert len(by_confluent) < 20
+
+
+def test_the_part_for_each_change_has_a_process_that_sends_and_is_killed_and_meets_refusals() -> None:
+    told = collect("-q", "-m", "not thorough", "tests/fault", "tests/integration")
+    cases = {line.rpartition("/")[2] for line in told.splitlines() if "process" in line}
+    assert cases >= {
+        "test_kafka_refusals.py::test_events_of_any_date_arrive_at_once_with_their_own_time[process]",
+        "test_kafka_too_large.py::test_nothing_overtakes_what_is_refused_first[process-confluent]",
+        "test_sender_process.py::test_one_that_is_killed_is_followed_by_another[kafka-python]",
+        "test_sender_process.py::test_what_is_refused_is_kept_whole_and_the_rest_goes_on[confluent]",
+        "test_tenant_topics.py::test_each_tenant_has_a_topic_of_its_own[process]",
+    }

@@ -13,6 +13,7 @@ from otel_feedback.errors import ExportError
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Refusal
 from otel_feedback.exporters.kafka.advice import advice_on
+from otel_feedback.exporters.kafka.held import Held
 
 if TYPE_CHECKING:
     from typing_extensions import Never
@@ -27,7 +28,6 @@ __all__ = [
     "FuturePortion",
     "Judge",
     "KafkaReceipt",
-    "NotTakenError",
     "PartReceipt",
     "Portion",
     "RefusedError",
@@ -129,7 +129,7 @@ class KafkaReceipt:
         ask: Called before the portions are looked at: has the client say what it knows.
     """
 
-    __slots__ = ("_acknowledge", "_ask", "_give_up_at", "_judge", "_refused", "_waiting")
+    __slots__ = ("_acknowledge", "_ask", "_give_up_at", "_has_held", "_judge", "_refused", "_waiting")
 
     def __init__(
         self,
@@ -143,6 +143,7 @@ class KafkaReceipt:
         self._acknowledge = acknowledge
         self._ask = ask
         self._waiting = waiting
+        self._has_held = any(isinstance(portion, Held) for portion in waiting)
         self._refused = refused
         self._judge = judge
         self._give_up_at = give_up_at
@@ -159,6 +160,8 @@ class KafkaReceipt:
     def poll(self) -> Iterable[Result]:
         if self._waiting:
             self._ask()
+        if self._has_held:
+            self._open()
         settled: list[Result] = self._refused
         refused = len(settled)
         self._refused = []
@@ -174,10 +177,7 @@ class KafkaReceipt:
                 continue
             pairs = list(zip(portion.records, errors, strict=True))
             settled += [(record, None) for record, error in pairs if error is None]
-            not_taken = [(record, error.refusal) for record, error in pairs if isinstance(error, NotTakenError)]
-            settled += not_taken
-            refused += len(not_taken)
-            failed = [(record, error) for record, error in pairs if not isinstance(error, (NotTakenError, type(None)))]
+            failed = [(record, error) for record, error in pairs if error is not None]
             if failed:
                 waiting.append(_Failed([record for record, _ in failed], [error for _, error in failed]))
                 failures += failed
@@ -192,6 +192,21 @@ class KafkaReceipt:
             late = ExportError(TIMEOUT, "records were not acknowledged in time", retryable=True)
             self._judge(late, waiting[0].records[0])
         return settled
+
+    def _open(self) -> None:
+        """Put what was held, and is on its way by now, in its place."""
+        portions: list[Portion] = []
+        refused: list[Result] = []
+        for portion in self._waiting:
+            opened = portion.opened() if isinstance(portion, Held) else None
+            if opened is None:
+                portions.append(portion)
+            else:
+                portions += opened[0]
+                refused += opened[1]
+        self._waiting = portions
+        self._refused = self._refused + refused
+        self._has_held = any(isinstance(portion, Held) for portion in portions)
 
 
 class PartReceipt:
@@ -217,14 +232,6 @@ class RefusedError(Exception):
     def __init__(self, cause: Exception) -> None:
         super().__init__(str(cause))
         self.cause = cause
-
-
-class NotTakenError(Exception):
-    """A record was refused for good before it was sent: its portion was handed over earlier."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.detail)
-        self.refusal = refusal
 
 
 def is_about_one_record(exc: Exception) -> bool:

@@ -16,8 +16,9 @@ from typing import NamedTuple
 from otel_feedback.errors import ExportError
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Refusal
+from otel_feedback.exporters.kafka.held import Held
 from otel_feedback.exporters.kafka.line import Line, Producer
-from otel_feedback.exporters.kafka.receipt import Future, NotTakenError, Portion, Result, unavailable
+from otel_feedback.exporters.kafka.receipt import Future, Portion, Result, unavailable
 from otel_feedback.exporters.kafka.tenants import MISSING, TenantTopics
 
 __all__ = ["TopicLines"]
@@ -28,37 +29,6 @@ LineTo = Callable[[str, Sequence[int]], Line]
 class _Way(NamedTuple):
     partitions: int
     line: Line
-
-
-class _Held:
-    """Records that wait for their topic, as a portion.
-
-    Args:
-        tend: Sends what is held, where that is possible by now.
-    """
-
-    def __init__(self, records: Sequence[Record], tend: Callable[[], None]) -> None:
-        self.records = records
-        self._tend = tend
-        self._portions: list[Portion] | None = None
-        self._refused: list[Result] = []
-
-    def sent(self, portions: list[Portion], refused: list[Result]) -> None:
-        """Take what became of them when they were handed over."""
-        self._portions, self._refused = portions, refused
-        self.records = [record for record, _ in refused] + [one for portion in portions for one in portion.records]
-
-    @property
-    def is_done(self) -> bool:
-        if self._portions is None:
-            self._tend()
-        return self._portions is not None and all(portion.is_done for portion in self._portions)
-
-    def failures(self) -> Sequence[Exception | None] | None:
-        errors: list[Exception | None] = [NotTakenError(why) for _, why in self._refused if why is not None]
-        for portion in self._portions or ():
-            errors += portion.failures() or [None] * len(portion.records)
-        return errors if any(errors) else None
 
 
 class TopicLines:
@@ -75,7 +45,7 @@ class TopicLines:
         self._topics = topics
         self._line_to = line_to
         self._ways: dict[str, _Way] = {}
-        self._held: dict[str, list[_Held]] = {}
+        self._held: dict[str, list[Held]] = {}
 
     def send(self, lease: Sequence[Record], *, more: bool) -> tuple[list[Portion], list[Result]]:
         self._tend({self._topics.name_of(record) for record in lease})
@@ -87,7 +57,7 @@ class TopicLines:
         for name, records in by_topic.items():
             handed = self._hand_over(name, records, more=more)
             if handed is None:
-                held = _Held(records, self._tend)
+                held = Held(records, self._tend)
                 self._held.setdefault(name, []).append(held)
                 portions.append(held)
             else:
@@ -119,7 +89,7 @@ class TopicLines:
         self._topics.look(names.union(self._held))
         for name in list(self._held):
             place = self._topics.place_of(name)
-            kept: list[_Held] = []
+            kept: list[Held] = []
             for held in self._held.pop(name):
                 handed = None if kept else self._hand_over(place, held.records, more=False)
                 if handed is None:

@@ -60,6 +60,7 @@ class ConfluentConnection:
         """
         if self._producer is None:
             self._begun_s = time.monotonic()
+            self._heard.is_elsewhere = False
             try:
                 self._producer = self._build()
             except Exception as exc:
@@ -68,6 +69,7 @@ class ConfluentConnection:
             finally:
                 self._begun_s = None
             self._connected()
+        self._require_same_cluster()
         return self._producer
 
     def _build(self) -> ConfluentProducer:
@@ -85,16 +87,21 @@ class ConfluentConnection:
             raise
         return producer
 
-    @property
-    def has_delivered(self) -> bool:
-        """Whether a broker has taken anything of the present producer."""
-        return self._producer is not None and self._producer.has_delivered
-
     def ask(self) -> bool:
-        """Have librdkafka say what became of what is in flight; True when that was anything. If not, later the next time."""
+        """Have librdkafka say what became of what is in flight; True when that was anything. If not, later the next time.
+
+        Raises:
+            ExportError: It has got to another cluster; retryable, by a producer that sees at once which one that is.
+        """
         is_news = self._producer is not None and self._producer.ask()
+        self._require_same_cluster()
         self.ask_s = ASK_S if is_news else min(MOST_ASK_S, self.ask_s * 1.5)
         return is_news
+
+    def _require_same_cluster(self) -> None:
+        if self._heard.is_elsewhere:
+            servers = ",".join(self._config.bootstrap_servers)
+            raise ExportError("unavailable", f"{servers} leads to another cluster than before", retryable=True)
 
     def trouble(self, since_s: float) -> str | None:
         """Return what stands in the way, or has since then, by the monotonic clock, with the brokers' addresses."""

@@ -56,14 +56,6 @@ class ConfluentExporter(OutcomeExporter):
         """How long to wait before what is in flight is asked about again, in seconds."""
         return self._client.ask_s
 
-    @property
-    def max_leases(self) -> int:
-        """How many leases may be in flight: one, until a broker has taken something of the producer.
-
-        A broker takes any first batch of a producer that it does not know. When that was refused, no other may follow it.
-        """
-        return super().max_leases if self._client.has_delivered else 1
-
     def export(self, lease: Sequence[Record]) -> Receipt:
         try:
             return super().export(lease)
@@ -103,4 +95,4 @@ class ConfluentExporter(OutcomeExporter):
         # here, since this imports confluent-kafka, which is slow
         from otel_feedback.exporters.kafka.confluent.line import ConfluentLine
 
-        return ConfluentLine(producer, topic, partitions, values, self._dates, self._say_trimmed)
+        return ConfluentLine(producer, topic, partitions, values, self._dates, self._say_trimmed, keys)

@@ -25,6 +25,9 @@ _IS_MEANT = "enable.gapless.guarantee"
 _END = "FATAL"
 """It has come to an end, as it is to after a refusal; what became of the records says more."""
 
+_ELSEWHERE = "CLUSTERID"
+"""It has got to another cluster than before, to which it goes on sending."""
+
 _TELLING = ("AUTH", "SASL", "SSL", "certificate", "resolve")
 _SAYS_LITTLE = "ALL_BROKERS_DOWN"
 
@@ -35,6 +38,8 @@ class Heard:
     def __init__(self) -> None:
         self._said: deque[tuple[float, str]] = deque(maxlen=_REMEMBERED)  # when, by the monotonic clock
         self._log = ThrottledLog(logger)
+        self.is_elsewhere = False
+        """Whether the present producer has got to another cluster than it had got to first."""
 
     def error(self, error: Any) -> None:
         """Take an error that is about no record: librdkafka's `error_cb`."""
@@ -43,6 +48,8 @@ class Heard:
     def log(self, level: int, message: str, *args: Any) -> None:
         """Take a line of the log, as `logging.Logger` would: what kind it is, by whom, and the line."""
         kind, text = str(args[0]), str(args[-1])
+        if kind == _ELSEWHERE:
+            self.is_elsewhere = True
         if level < logging.WARNING or kind == _END or _IS_MEANT in text:
             return
         if level >= logging.ERROR:

@@ -12,12 +12,13 @@ from otel_feedback.errors import ExportError
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Refusal
 from otel_feedback.exporters.kafka.confluent.errors import error_of, follows_from_another
+from otel_feedback.exporters.kafka.confluent.first import FirstAlone
 from otel_feedback.exporters.kafka.confluent.producer import ConfluentProducer
 from otel_feedback.exporters.kafka.dates import RecordDates
 from otel_feedback.exporters.kafka.headers import record_headers
 from otel_feedback.exporters.kafka.line import OneByOne, Trimmed
 from otel_feedback.exporters.kafka.producer import partitioner
-from otel_feedback.exporters.kafka.receipt import TIMEOUT, Portion, is_refusal, refusal_of
+from otel_feedback.exporters.kafka.receipt import TIMEOUT, Portion, Result, is_refusal, refusal_of
 from otel_feedback.exporters.kafka.values import Values
 
 __all__ = ["ConfluentLine", "Delivery"]
@@ -47,9 +48,7 @@ class Delivery:
 
     def __call__(self, error: Any, _message: object) -> None:
         """Take what became of it: librdkafka's `on_delivery`."""
-        if error is None:
-            self._producer.has_delivered = True
-        else:
+        if error is not None:
             self._error = error
             self._producer.explain(error)
         self.is_done = True
@@ -65,6 +64,7 @@ class ConfluentLine(OneByOne):
     Args:
         partitions: Which it has.
         values: Makes the values of this topic.
+        keys: Whose place is remembered.
     """
 
     def __init__(
@@ -75,12 +75,20 @@ class ConfluentLine(OneByOne):
         values: Values,
         dates: RecordDates,
         trimmed: Trimmed,
+        keys: int,
     ) -> None:
         super().__init__(dates, trimmed)
         self._producer = producer
         self._topic = topic
         self._partition_of = partitioner(partitions)  # librdkafka's, too
         self._values = values
+        self._first = FirstAlone(len(partitions), self.partition_of, self._hand_over, keys)
+
+    def send(self, lease: Sequence[Record], *, more: bool) -> tuple[list[Portion], list[Result]]:
+        return self._first.send(lease)
+
+    def _hand_over(self, records: Sequence[Record]) -> tuple[list[Portion], list[Result]]:
+        return super().send(records, more=False)  # librdkafka sees by itself whether there are more
 
     def send_as(self, record: Record, payload: bytes, date_ms: int) -> Portion | Refusal:
         delivery = Delivery(record, self._producer)

@@ -6,6 +6,8 @@
 
 librdkafka goes on behind a batch that was refused for good: what is sent again in its place would come after what followed
 it. With `enable.gapless.guarantee` it stops instead, and refuses everything, as kafka-python does; the worker builds a new one.
+What it has ready by then may still go. The broker takes none of it, since something is missing before it: where it knows this
+producer, for which `first.py` cares.
 Imports confluent-kafka, which takes 100 ms: itself imported when the first event is to be sent.
 """
 
@@ -22,6 +24,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka import Producer as Client
 from kafka.errors import KafkaConnectionError, KafkaError
 
+from otel_feedback.errors import ExportError
 from otel_feedback.exporters.kafka.confluent.errors import error_of, follows_from_another, translated
 from otel_feedback.exporters.kafka.confluent.heard import Heard
 from otel_feedback.exporters.kafka.confluent.tokens import token_callback
@@ -71,8 +74,6 @@ class ConfluentProducer:
         self._seen = ClusterSeen(None, [])
         self._partitions: dict[str, Collection[int]] = {}
         self._cause: Exception | None = None  # the first error that is one by itself
-        self.has_delivered = False
-        """Whether a broker has taken anything of it."""
         self._misses_cause = False  # something followed from an error that was not said yet
         with_context(config.client_options)  # says which setting is wrong, in the same words
         properties: dict[str, Any] = {
@@ -81,7 +82,7 @@ class ConfluentProducer:
             "acks": "all",
             "enable.idempotence": True,
             "enable.gapless.guarantee": True,
-            # a broker takes any first batch of a producer that it does not know: also the second one, when the first was refused
+            # of what is given up, one request at most is on the wire to each broker, and may come twice
             "max.in.flight": 1,
             "compression.type": config.compression,
             "batch.size": batch_bytes,
@@ -193,7 +194,7 @@ class ConfluentProducer:
     def drop(self) -> None:
         """Give up everything, and end: what is not on the wire by now is not sent any more."""
         client, self._client = self._client, None
-        del self.produce
+        self.produce = _given_up
         with contextlib.suppress(Exception):
             client.purge()
         until_s = time.monotonic() + PURGE_S
@@ -204,3 +205,7 @@ class ConfluentProducer:
     def disown(self) -> None:
         """In a forked child: never be collected, not even at its end. Ending the parent's threads would wait for ever."""
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._client))
+
+
+def _given_up(*_record: object) -> None:
+    raise ExportError("unavailable", "the producer was given up", retryable=True)
