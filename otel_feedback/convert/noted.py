@@ -62,7 +62,7 @@ class NotedSpan(msgspec.Struct, array_like=True, gc=False):
     amounts: Amounts | None = None
     llm_times: tuple[tuple[int, int], ...] = ()
     child_errors: int = 0
-    foreign_below: bool = False
+    foreign_below: bool = False  # stands last: a number might be a zero, with which no frame may end
 
     def span(self, event_id: str) -> FinishedSpan:
         """Return what was read of the span that has this event."""

@@ -35,7 +35,8 @@ class Kept:
         self.written = 0
 
     def write(self, left: StartedAction, texts: Collection[str | None], metadata: Mapping[str, Any]) -> bool:
-        self.notes[left.event_id] = msgspec.msgpack.encode(left)
+        note = self.notes[left.event_id] = msgspec.msgpack.encode(left)
+        assert note[-1:] != b"\0", "a journal's frame must not end so: zeros are room"
         self.written += 1
         return True
 
