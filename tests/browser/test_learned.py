@@ -124,7 +124,7 @@ def test_what_to_improve_next_and_where_it_is_seen(browser: Browser, learned: Se
         named = [event for event in ACTIONS if (event.agent_name, event.model) == ("researcher", "small")]
         bad = [event for event in named if event.metadata["plan"] == "pro"]
         rate = sum(event.status is OutcomeStatus.SUCCESS for event in bad) / len(bad)
-        expect(gap).to_contain_text(f"more failures than elsewhere; {100 * rate:.1f}% success, elsewhere")
+        expect(gap).to_contain_text(f"more failures than elsewhere; {100 * rate:.1f} % success, elsewhere")
         expect(gap.locator(".failure-facts")).to_contain_text(f"Actions{len(bad)}")
         expect(page.locator("main")).to_contain_text("of what is told may be there by chance")
         assert barriers(page, axe) == []

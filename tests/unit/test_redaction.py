@@ -112,7 +112,7 @@ def test_no_secret_of_an_action_reaches_its_span_or_the_journal_while_it_runs_an
         ) as act,
     ):  # fmt: skip
         during = seen.journal()
-        assert "start_ns" in during, "the action is in the journal"
+        assert "outcome.action_type" in during, "the action is in the journal"
         assert_hidden(secret, during)
         act.add_usage(model=text, provider=text)
         act.tag(text)
@@ -165,7 +165,7 @@ def test_no_secret_is_in_what_the_next_process_says_of_one_that_died(tmp_path: P
     """
     run_python(dies, variables)
     journal = b"".join(file.read_bytes() for file in tmp_path.rglob("*.seg"))
-    assert b"start_ns" in journal
+    assert b"outcome.action_type" in journal
     assert KEY.encode() not in journal
     lives = """
         import otel_feedback as feedback
