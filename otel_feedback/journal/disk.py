@@ -180,7 +180,7 @@ class DiskJournal(AppendingJournal):
         for adopted in self._in_hand():
             adopted.keep_to_age(oldest_allowed)
         while self._bytes() > self._limits.max_bytes and self._drop_adopted():
-            self._forget_ended()
+            pass
         with self._lock:
             writer = self._writer
             if writer is not None and self._written > writer.segment.first and writer.segment.modified < oldest_allowed:
