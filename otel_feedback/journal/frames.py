@@ -58,7 +58,7 @@ _HEAD = Struct("<BBIQ")
 _EVENT_HEAD = Struct("<BBIQH")  # with the length of its key
 _KEY = Struct("<H")
 _HEADER = Struct("<2sIBBIQ")
-HEADER_BYTES = _HEADER.size
+HEADER_BYTES, _FRONT_BYTES, _HEAD_BYTES = _HEADER.size, _FRONT.size, _HEAD.size
 _pack_front, _pack_head, _pack_event_head, _pack_key = _FRONT.pack, _HEAD.pack, _EVENT_HEAD.pack, _KEY.pack
 
 
@@ -141,22 +141,18 @@ def scan(data: bytes, start: int = 0, *, base: int = 0, is_last: bool) -> Scan:
     damaged: list[tuple[int, int]] = []
     at, bad_from, size = start, -1, len(data)
     while at < size:
-        whole = _frame_at(data, at, base)
-        if whole is None and not is_last and bad_from < 0 and _may_go_on(data, at):
+        begin, at = at, _take_whole(frames, data, at, base)
+        if at > begin and bad_from >= 0:
+            damaged.append((base + bad_from, base + begin))
+            bad_from = -1
+        if at >= size or (not is_last and bad_from < 0 and _may_go_on(data, at)):
             break
-        if whole is not None:
-            if bad_from >= 0:
-                damaged.append((base + bad_from, base + at))
-                bad_from = -1
-            frames.append(whole)
-            at += HEADER_BYTES + len(whole.payload)
-            continue
         if bad_from < 0:
             bad_from = at
         found = data.find(MARK, at + 1)
         if found >= 0:
             at = found
-            if not is_last and _frame_at(data, at, base) is None and _may_go_on(data, at):
+            if not is_last and _may_go_on(data, at):
                 break
         else:
             # the last byte may be the first half of a mark
@@ -167,14 +163,18 @@ def scan(data: bytes, start: int = 0, *, base: int = 0, is_last: bool) -> Scan:
     return Scan(frames, damaged, at)
 
 
-def _frame_at(data: bytes, at: int, base: int) -> Frame | None:
-    if at + HEADER_BYTES > len(data):
-        return None
-    mark, checksum, kind, flags, length, sequence = _HEADER.unpack_from(data, at)
-    end = at + HEADER_BYTES + length
-    if mark != MARK or kind not in KINDS or end > len(data) or crc32(data[at + _FRONT.size : end]) != checksum:
-        return None
-    return Frame(base + at, kind, flags, sequence, data[at + HEADER_BYTES : end])
+def _take_whole(frames: list[Frame], data: bytes, at: int, base: int) -> int:
+    """Append the whole frames that follow each other from index `at` on; return where they end."""
+    # a worker that has fallen behind does this for each event beside the agents: one loop, no call of ours in it
+    unpack, take, make, size = _HEADER.unpack_from, frames.append, tuple.__new__, len(data) - HEADER_BYTES
+    while at <= size:
+        mark, checksum, kind, flags, length, sequence = unpack(data, at)
+        checked = data[at + _FRONT_BYTES : at + HEADER_BYTES + length]
+        if mark != MARK or kind not in KINDS or len(checked) != _HEAD_BYTES + length or crc32(checked) != checksum:
+            break
+        take(make(Frame, (base + at, kind, flags, sequence, checked[_HEAD_BYTES:])))
+        at += HEADER_BYTES + length
+    return at
 
 
 def _may_go_on(data: bytes, at: int) -> bool:

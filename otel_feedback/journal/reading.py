@@ -24,6 +24,7 @@ CHUNK_BYTES = 512 * 1024
 _HINDRANCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """Why a file cannot be opened now, though nothing is wrong with it."""
 HINDERED_S = 0.05
+_EVENT = int(Kind.EVENT)
 
 Damage = Callable[[Path, int, bytes], None]
 """Told of bytes that belong to no whole frame, with the offset at which they begin."""
@@ -32,10 +33,10 @@ Damage = Callable[[Path, int, bytes], None]
 def record_of(frame: Frame, origin: Origin, packed: bool = False) -> Record | None:
     """Return the record that an EVENT frame holds; None when there is no event in it."""
     try:
-        key, payload = key_and_event(frame.payload)
+        held = (*key_and_event(frame.payload), frame.flags)
     except struct.error:
         return None
-    return record_from(origin, frame.sequence, (key, payload, frame.flags), packed)
+    return record_from(origin, frame.sequence, held, packed)
 
 
 def scan_segment(segment: Segment, damage: Damage, start: int = 0) -> Iterable[Frame]:
@@ -89,7 +90,8 @@ class SegmentReader:
         self._next = -1  # the sequence that comes next here
         self._was_sealed = False  # when it was read last
         self._is_hindered = False  # for a moment, as by too many open files
-        self._frames: list[Frame] = []  # read and not given out yet, the next one last
+        self._frames: list[Frame] = []  # of events, that were read
+        self._at = 0  # which of these is given out next
 
     def read(self, start: int, most: int, end: int, packed: bool = False) -> tuple[list[Record], int]:
         """Return up to `most` events of `[start, end)`, all of which were written, and where to go on.
@@ -100,22 +102,29 @@ class SegmentReader:
             self._seek(start)
         records: list[Record] = []
         while len(records) < most and self._next < end:
-            frame = self._take()
-            if frame is None:
+            if not self._has_frames():
                 if not self._is_hindered:
                     self._next = end
                 break
-            if frame.kind != Kind.EVENT or frame.sequence < self._next:
-                continue
-            if frame.sequence >= end:  # written since we were asked
-                self._frames.append(frame)
-                self._next = end
-                break
-            record = record_of(frame, self._origin, packed)
-            if record is not None:
-                records.append(record)
-            self._next = frame.sequence + 1
+            self._take(records, most, end, packed)
         return records, self._next
+
+    def _take(self, records: list[Record], most: int, end: int, packed: bool) -> None:
+        """Add to `records` what is in the frames that were read, up to `most` of them that stand before `end`."""
+        frames, origin, at, following = self._frames, self._origin, self._at, self._next
+        while at < len(frames) and len(records) < most and following < end:
+            one = frames[at]
+            sequence = one.sequence
+            if sequence >= end:  # written since we were asked
+                following = end
+                break
+            at += 1
+            if sequence >= following:
+                following = sequence + 1
+                record = record_of(one, origin, packed)
+                if record is not None:
+                    records.append(record)
+        self._at, self._next = at, following
 
     def _is_replaced(self) -> bool:
         """Tell whether there is another file by the name of the one that we read."""
@@ -129,16 +138,17 @@ class SegmentReader:
             if segment.first <= start or self._segment is None:
                 self._segment = segment
         self._offset, self._chunk, self._next = 0, CHUNK_BYTES, start
-        self._frames = []
+        self._frames, self._at = [], 0
 
-    def _take(self) -> Frame | None:
+    def _has_frames(self) -> bool:
+        """Read on, where all that was read was given out; False where there is no more."""
         self._is_hindered = False
-        while not self._frames:
+        while self._at >= len(self._frames):
             if self._segment is None:
-                return None
+                return False
             if not self._read_chunk(self._segment) and (self._is_hindered or not self._go_on(self._segment)):
-                return None
-        return self._frames.pop()
+                return False
+        return True
 
     def _read_chunk(self, segment: Segment) -> bool:
         """Read on in the segment; False at its end."""
@@ -170,7 +180,7 @@ class SegmentReader:
             found = _up_to_last_frame(scan(data, base=self._offset, is_last=True), self._offset)
         for first, beyond in found.damaged:
             self._damage(segment.path, first, data[first - self._offset : beyond - self._offset])
-        self._frames = found.frames[::-1]
+        self._frames, self._at = [one for one in found.frames if one.kind == _EVENT], 0
         self._offset += found.rest
         if found.rest == 0 and len(data) == self._chunk:  # a frame that is longer than a chunk
             self._chunk *= 2

@@ -23,6 +23,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from otel_feedback.errors import ExportError, describe
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.defects import Defects
@@ -55,6 +57,10 @@ __all__ = ["main"]
 
 ASK_S = 0.005
 """How often a client that has to be asked is asked at least: nobody else wants the interpreter here."""
+
+HAND_OVER_MS = 12
+"""How long it takes, beside agents that are busy, to hand a lease over to librdkafka. Where that waits less for more, a lease goes as
+several requests for each partition, and a broker takes longer over a request than over what is in it."""
 
 LOOK_S = 0.1
 """How often receipts are looked at besides: a time may be up."""
@@ -159,6 +165,9 @@ class Sender:
         config = pickle.loads(message.config)  # noqa: S301 # by our own parent
         if config.client == "confluent":
             from otel_feedback.exporters.kafka.confluent.exporter import ConfluentExporter as Kind
+
+            linger_ms = max(config.producer_linger_ms, HAND_OVER_MS)
+            config = msgspec.structs.replace(config, producer_linger_ms=linger_ms)
         else:
             from otel_feedback.exporters.kafka.exporter import KafkaExporter as Kind
         logging.getLogger().setLevel(message.log_level)

@@ -1,4 +1,4 @@
-"""Leases as a sender has them: records made whole, as many at a time as its client takes; and sequences as runs."""
+"""Leases as a sender has them: records made whole, and given out as many at a time as its client takes; and sequences as runs."""
 
 from __future__ import annotations
 
@@ -18,26 +18,36 @@ class Waiting:
         self.number = message.number
         self._origin = message.origin
         self.producer_id = message.origin.producer_id
-        self._records = message.records
+        self._sent = message.records
+        self._ready: list[Record] = []
         self._at = 0
 
     def __bool__(self) -> bool:
-        return self._at < len(self._records)
+        return bool(self._sent) or self._at < len(self._ready)
 
     def next(self, most: int) -> tuple[list[Record], list[tuple[int, str, str]]]:
-        """Return the next records, whole, and those of them that cannot be read."""
-        lease: list[Record] = []
+        """Return the next records, whole; and those of the lease that cannot be read, the first time."""
         unreadable: list[tuple[int, str, str]] = []
-        for one in self._records[self._at : self._at + most]:
+        if self._sent:
+            # all of them before the first is exported: making events takes longer than a client waits for more, so if this
+            # was done between one and the next, batches would be of a few records each
+            unreadable = self._make()
+        lease = self._ready[self._at : self._at + most]
+        self._at += most
+        return lease, unreadable
+
+    def _make(self) -> list[tuple[int, str, str]]:
+        unreadable: list[tuple[int, str, str]] = []
+        sent, self._sent = self._sent, []
+        for one in sent:
             try:
                 # all of the parent's are of the same origin
                 record = Record(self._origin, *one, "", is_packed=True) if isinstance(one, tuple) else one
-                lease.append(record.whole())
+                self._ready.append(record.whole())
             except Exception as exc:
                 sequence = one[0] if isinstance(one, tuple) else one.sequence
                 unreadable.append((sequence, "damaged", describe(exc)))
-        self._at += most
-        return lease, unreadable
+        return unreadable
 
 
 def runs_of(sequences: Iterable[int]) -> list[tuple[int, int]]:
