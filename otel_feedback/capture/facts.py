@@ -119,8 +119,8 @@ class Facts(Said):
         given, gotten = usage.input, usage.output
         known = recorder.rates.get((usage.provider, usage.model))
         if known is not None and given is not None and gotten is not None and not (usage.cached or usage.reasoning):
-            rates, origin = known
-            usd = rates.of(given, gotten)
+            input_usd, output_usd, usd, origin = known
+            usd += (given * input_usd + gotten * output_usd) / 1e6
         else:
             priced = None if recorder.price is None else recorder.price(usage.model, usage.provider, usage, self.end_ns)
             if priced is None:

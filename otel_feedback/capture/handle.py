@@ -75,106 +75,111 @@ class Action(Facts):
         """The finished outcome, after the end; None before, and where everything is switched off."""
         return self.recorded.event() if isinstance(self.recorded, Told) else self.recorded
 
+    # -- the start -----------------------------------------------------------------------------------------
+
     @classmethod
     def begin(cls, declared: Declaration) -> Action:
         """Start an action. Never raises."""
         now = in_force.now
-        if now.enabled:
-            try:
-                return cls._begin(declared, now)
-            except Exception:
-                logger.error("an action could not be started; the program goes on without it\n%s", scrub(format_exc()))
+        if not now.enabled:
+            return cls._switched_off(now)
+        try:  # around all of it: a method of its own would be one more call for each action
+            redaction = now.redaction
+            if declared.redaction is not redaction:
+                declared = declared.under(redaction)
+            context = get_current()
+            parent: Action | None = context.get(ACTION_KEY)  # type: ignore[assignment] # nobody else has the key
+            identity, tags = declared.identity, declared.tags
+            attributes, metadata = declared.own.copy(), declared.metadata or NOTHING
+            for name, value in metadata.items():
+                attributes[semconv.OUTCOME_METADATA_PREFIX + name] = value
+            depth = 0
+            if parent is None:
+                foreign: dict[str, Any] | None = context.get(IDENTITY_KEY)  # type: ignore[assignment]
+                if foreign:
+                    identity = {**foreign, **identity} if identity else foreign
+            else:
+                inherited = parent._identity
+                identity = {**inherited, **identity} if identity else inherited
+                if tags is None:
+                    tags = parent._tags
+                attributes[semconv.OUTCOME_PARENT_EVENT_ID] = parent.event_id
+                attributes[semconv.OUTCOME_ROOT_EVENT_ID] = parent.root_event_id
+                depth = attributes[semconv.OUTCOME_DEPTH] = parent.depth + 1
+            if identity:
+                attributes.update(identity)
+            if tags:
+                attributes[semconv.OUTCOME_TAGS] = tags
+            problems = declared.problems
+            if problems is not None:
+                problems = problems.copy()
+
+            now_ns, has_ids, in_tree = time_ns(), True, False
+            direct = now.direct
+            span = None if direct is None else start(direct, declared.span_name, context, attributes, now_ns)
+            if span is None:
+                span = now.tracer.start_span(declared.span_name, context, attributes=attributes, start_time=now_ns)
+                in_tree = True  # it was seen to start as others' spans are
+            lazy = span if isinstance(span, LazySpan) else None
+            if lazy is not None:
+                trace_id, span_id = ids = lazy.ids
+                is_sampled, resource = lazy.is_sampled, lazy.resource
+                # a third of what formatting takes
+                event_id = (trace_id << 64 | span_id).to_bytes(24, "big").hex("-", -16)
+            else:
+                of_span = span.get_span_context()
+                ids, is_sampled = ids_of(of_span), of_span.trace_flags.sampled
+                resource = getattr(span, "resource", None)
+                # without an SDK the "new" span is the one around it, or none
+                has_ids = of_span.is_valid and (parent is None or of_span is not parent.span_context)
+                event_id = f"{ids[0]:032x}-{ids[1]:016x}" if has_ids else new_event_id()
+            root, key = (event_id, event_id[:32]) if parent is None else (parent.root_event_id, parent.partition_key)
+            if identity:
+                key = identity.get(semconv.OUTCOME_RUN_ID, key)
+            # by position, in the order of its fields: by name it takes four times as long
+            self = cls(
+                redaction, False, problems, None, None, None, None, tags or (), metadata,
+                event_id, ids, has_ids, is_sampled, depth, root, key, now_ns, attributes, in_tree, declared,
+                identity or NOTHING, parent, resource, span, lazy, context, get_ident(),
+            )  # fmt: skip
+            if parent is not None and not parent._is_summed:
+                with usage_lock():
+                    if parent.open_below is None:
+                        parent.open_below = {}
+                    parent.open_below[event_id] = self
+            open_actions[ids] = self
+            if len(open_actions) > MOST_OPEN:
+                open_actions.pop(next(iter(open_actions)), None)
+            if lazy is not None:
+                above = lazy.parent
+                is_apart = above is None or (
+                    parent is not None
+                    and parent.lazy is not None
+                    and above is parent.lazy.context
+                    and not parent.has_place
+                )
+                lazy.announce(context, is_apart=is_apart)
+            recorder = now.recorder
+            if recorder is not None:
+                if recorder.notes_starts:
+                    recorder.note_start(StartedAction(event_id, now_ns, key, attributes, is_sampled))
+                if recorder.emits_pending if declared.emit_pending is None else declared.emit_pending:
+                    pending = self._left(_PENDING, metadata, recorder, None).event()
+                    recorder.record(pending, key, sampled=is_sampled, sampled_out=False)
+            inner = self._context = Context({**context, SPAN_KEY: span, ACTION_KEY: self})
+            make_current(inner)
+            self._cpu_start_ns = thread_time_ns()
+            self._mono_start_ns = perf_counter_ns()
+            return self
+        except Exception:
+            logger.error("an action could not be started; the program goes on without it\n%s", scrub(format_exc()))
+            return cls._switched_off(now)
+
+    @staticmethod
+    def _switched_off(now: Runtime) -> Action:
         from otel_feedback.capture.switched_off import SwitchedOff
 
         return SwitchedOff.enter(now.redaction)
-
-    # -- the start -----------------------------------------------------------------------------------------
-
-    @classmethod
-    def _begin(cls, declared: Declaration, now: Runtime) -> Action:
-        redaction = now.redaction
-        if declared.redaction is not redaction:
-            declared = declared.under(redaction)
-        context = get_current()
-        parent: Action | None = context.get(ACTION_KEY)  # type: ignore[assignment] # nobody else has the key
-        identity, tags = declared.identity, declared.tags
-        attributes, metadata = declared.own.copy(), declared.metadata or NOTHING
-        for name, value in metadata.items():
-            attributes[semconv.OUTCOME_METADATA_PREFIX + name] = value
-        depth = 0
-        if parent is None:
-            foreign: dict[str, Any] | None = context.get(IDENTITY_KEY)  # type: ignore[assignment]
-            if foreign:
-                identity = {**foreign, **identity} if identity else foreign
-        else:
-            inherited = parent._identity
-            identity = {**inherited, **identity} if identity else inherited
-            if tags is None:
-                tags = parent._tags
-            attributes[semconv.OUTCOME_PARENT_EVENT_ID] = parent.event_id
-            attributes[semconv.OUTCOME_ROOT_EVENT_ID] = parent.root_event_id
-            depth = attributes[semconv.OUTCOME_DEPTH] = parent.depth + 1
-        if identity:
-            attributes.update(identity)
-        if tags:
-            attributes[semconv.OUTCOME_TAGS] = tags
-        problems = declared.problems
-        if problems is not None:
-            problems = problems.copy()
-
-        now_ns, has_ids, in_tree = time_ns(), True, False
-        direct = now.direct
-        span = None if direct is None else start(direct, declared.span_name, context, attributes, now_ns)
-        if span is None:
-            span = now.tracer.start_span(declared.span_name, context, attributes=attributes, start_time=now_ns)
-            in_tree = True  # it was seen to start as others' spans are
-        lazy = span if isinstance(span, LazySpan) else None
-        if lazy is not None:
-            trace_id, span_id = ids = lazy.ids
-            is_sampled, resource = lazy.is_sampled, lazy.resource
-            event_id = (trace_id << 64 | span_id).to_bytes(24, "big").hex("-", -16)  # a third of what formatting takes
-        else:
-            of_span = span.get_span_context()
-            ids, is_sampled = ids_of(of_span), of_span.trace_flags.sampled
-            resource = getattr(span, "resource", None)
-            # without an SDK the "new" span is the one around it, or none
-            has_ids = of_span.is_valid and (parent is None or of_span is not parent.span_context)
-            event_id = f"{ids[0]:032x}-{ids[1]:016x}" if has_ids else new_event_id()
-        root, key = (event_id, event_id[:32]) if parent is None else (parent.root_event_id, parent.partition_key)
-        if identity:
-            key = identity.get(semconv.OUTCOME_RUN_ID, key)
-        # by position, in the order of its fields: by name it takes four times as long
-        self = cls(
-            redaction, False, problems, None, None, None, None, tags or (), metadata,
-            event_id, ids, has_ids, is_sampled, depth, root, key, now_ns, attributes, in_tree, declared,
-            identity or NOTHING, parent, resource, span, lazy, context, get_ident(),
-        )  # fmt: skip
-        if parent is not None and not parent._is_summed:
-            with usage_lock():
-                if parent.open_below is None:
-                    parent.open_below = {}
-                parent.open_below[event_id] = self
-        open_actions[ids] = self
-        if len(open_actions) > MOST_OPEN:
-            open_actions.pop(next(iter(open_actions)), None)
-        if lazy is not None:
-            above = lazy.parent
-            is_apart = above is None or (
-                parent is not None and parent.lazy is not None and above is parent.lazy.context and not parent.has_place
-            )
-            lazy.announce(context, is_apart=is_apart)
-        recorder = now.recorder
-        if recorder is not None:
-            if recorder.notes_starts:
-                recorder.note_start(StartedAction(event_id, now_ns, key, attributes, is_sampled))
-            if recorder.emits_pending if declared.emit_pending is None else declared.emit_pending:
-                pending = self._left(_PENDING, metadata, recorder, None).event()
-                recorder.record(pending, key, sampled=is_sampled, sampled_out=False)
-        inner = self._context = Context({**context, SPAN_KEY: span, ACTION_KEY: self})
-        make_current(inner)
-        self._cpu_start_ns = thread_time_ns()
-        self._mono_start_ns = perf_counter_ns()
-        return self
 
     def _note_retry(self, attempt: int, error: BaseException, wait_s: float) -> None:
         """Note on the span that an attempt failed and another one follows."""

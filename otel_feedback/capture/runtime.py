@@ -22,6 +22,7 @@ from otel_feedback.version import VERSION
 
 __all__ = [
     "SCOPE",
+    "Charged",
     "Priced",
     "Recorder",
     "Runtime",
@@ -54,12 +55,8 @@ class Priced(Protocol):
     def version(self) -> str | None: ...
 
 
-class Rates(Protocol):
-    """What a model charges."""
-
-    def of(self, plain: int, answer: int) -> float:
-        """Return the price in US dollars of a call with so many tokens of input and of output, and no special ones."""
-        ...
+Charged = tuple[float, float, float, tuple[str, "str | None"]]
+"""USD a million tokens of input, the same of output, USD a call, and where that is from: source and version."""
 
 
 class Recorder(Protocol):
@@ -71,8 +68,8 @@ class Recorder(Protocol):
     emits_pending: bool
 
     @property
-    def rates(self) -> Mapping[tuple[str | None, str], tuple[Rates, tuple[str, str | None]]]:
-        """What models charge at any time, and where that is from, by provider and model: those whose price was asked for."""
+    def rates(self) -> Mapping[tuple[str | None, str], Charged]:
+        """What models charge at any time, by provider and model: those whose price was asked for."""
         ...
 
     @property

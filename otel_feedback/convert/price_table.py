@@ -33,15 +33,9 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     reasoning: float | None = None
     thousand_requests: float = 0.0
 
-    def of(self, plain: int, answer: int) -> float:
-        """Return the price of one call of which only tokens of input and of output are known."""
-        return (plain * self.input + answer * self.output) / 1e6 + self.thousand_requests / 1e3
-
     def usd(self, usage: TokenUsage | Usage, _when_ns: int = 0) -> float:
         """Return the price of one call, at any time. Counts that are not known are charged as nothing, or as what includes them."""
         plain, answer = usage.input or 0, usage.output or 0
-        if not (usage.cached or usage.cache_write or usage.reasoning):
-            return self.of(plain, answer)
         sum_of_parts = 0.0
         if usage.cached and self.cached is not None:
             plain -= usage.cached

@@ -20,7 +20,7 @@ from otel_feedback.events.usage import Usage
 from otel_feedback.logger import get_logger
 from otel_feedback.throttle import ThrottledLog
 
-__all__ = ["Origin", "Price", "PriceFunction", "Prices"]
+__all__ = ["Charged", "Origin", "Price", "PriceFunction", "Prices"]
 
 logger = get_logger(__name__)
 
@@ -39,6 +39,9 @@ class Price(msgspec.Struct, frozen=True, gc=False):
     source: str
     version: str | None = None
 
+
+Charged = tuple[float, float, float, "Origin"]
+"""USD a million tokens of input, the same of output, USD a call, and where that is from."""
 
 Origin = tuple[str, "str | None"]
 """Where a price is from: source and version."""
@@ -71,7 +74,7 @@ class Prices:
         self._function = function
         self._table = table or load_table()
         self._known: dict[tuple[str | None, str], _Known | None] = {}
-        self.rates: dict[tuple[str | None, str], tuple[Rates, Origin]] = {}
+        self.rates: dict[tuple[str | None, str], Charged] = {}
         """Of models that were asked for, by provider and model: what is charged at any time, where no function is asked first."""
         self._log = ThrottledLog(logger)
 
@@ -128,7 +131,8 @@ class Prices:
             self.rates.clear()
         self._known[provider, model] = known
         if known is not None and isinstance(known.prices, Rates) and self._function is None:
-            self.rates[provider, model] = known.prices, (known.source, known.version)
+            rates, origin = known.prices, (known.source, known.version)
+            self.rates[provider, model] = rates.input, rates.output, rates.thousand_requests / 1e3, origin
         return known
 
     def _override_of(self, model: str) -> Rates | None:

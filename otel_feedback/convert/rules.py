@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
-from otel_feedback.convert.price_table import Rates
-from otel_feedback.convert.pricing import Origin, Price
+from otel_feedback.convert.pricing import Charged, Price
 from otel_feedback.convert.span import Convention
 from otel_feedback.convert.usage import TokenUsage
 from otel_feedback.events.model import OutcomeEvent
@@ -40,7 +39,7 @@ class Rules(NamedTuple):
 
     kinds: frozenset[str] = DEFAULT_KINDS
     price: Pricing | None = None
-    rates: Mapping[tuple[str | None, str], tuple[Rates, Origin]] = MappingProxyType({})
+    rates: Mapping[tuple[str | None, str], Charged] = MappingProxyType({})
     content: tuple[str, ...] = ()
     conventions: tuple[Convention, ...] = ()
     open_s: float = 3_600.0

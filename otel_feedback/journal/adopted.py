@@ -21,11 +21,18 @@ import msgspec
 from otel_feedback.events import codec
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.record import Origin, Record
-from otel_feedback.journal.appending import LOST_DAMAGED
 from otel_feedback.journal.cursor import CursorState, JournalCursor, Reader
 from otel_feedback.journal.folder import Folder
 from otel_feedback.journal.frames import SAMPLED, Frame, Kind, event_body, frame
-from otel_feedback.journal.interface import LOST_RETENTION, CloseAction, Cursor, Elsewhere, Recognize, StartedAction
+from otel_feedback.journal.interface import (
+    LOST_DAMAGED,
+    LOST_RETENTION,
+    CloseAction,
+    Cursor,
+    Elsewhere,
+    Recognize,
+    StartedAction,
+)
 from otel_feedback.journal.quarantine import Quarantine
 from otel_feedback.journal.reading import SegmentReader, record_of, scan_segment
 from otel_feedback.journal.segments import Segment, SegmentWriter, cut_left, list_segments

@@ -17,6 +17,7 @@ import secrets
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from zlib import crc32
 
 import msgspec
 
@@ -25,22 +26,34 @@ from otel_feedback.events.record import Origin, Record, Recordable
 from otel_feedback.journal.cursor import CursorState, JournalCursor, Reader
 from otel_feedback.journal.files import write_locked
 from otel_feedback.journal.folder import Folder
-from otel_feedback.journal.frames import FEEDBACK, MAX_KEY, MAX_PAYLOAD, PACKED, SAMPLED, Kind, event_frame, frame
+from otel_feedback.journal.frames import (
+    FEEDBACK,
+    MARK,
+    MAX_KEY,
+    MAX_PAYLOAD,
+    PACKED,
+    SAMPLED,
+    Kind,
+    event_frame,
+    frame,
+    pack_event_head,
+    pack_front,
+    pack_head,
+)  # fmt: skip
 from otel_feedback.journal.held import flags_of
 from otel_feedback.journal.interface import CLOSED, LOST_RETENTION, StartedAction
 from otel_feedback.journal.limits import MOST_HELD, SHRINK_BY, WRITE_AT_ONCE, DiskLimits
 from otel_feedback.journal.memory import FORGET_AT_ONCE
 from otel_feedback.journal.quarantine import Quarantine
-from otel_feedback.journal.reading import SegmentReader
+from otel_feedback.journal.reading import SegmentReader, TailFirst
 from otel_feedback.journal.segments import Segment, SegmentWriter, cut_room
 from otel_feedback.journal.state import VERSION, JournalState, encode_state
 from otel_feedback.journal.tail import Tail
 
-__all__ = ["LOST_DAMAGED", "AppendingJournal"]
+__all__ = ["AppendingJournal"]
 
-LOST_DAMAGED = "damaged"
 _encode = msgspec.msgpack.Encoder().encode
-_START = int(Kind.START)
+_START, _EVENT = int(Kind.START), int(Kind.EVENT)
 MOST_WRITTEN = MAX_PAYLOAD - MAX_KEY - 2
 """Bytes of the longest event that is written; there are limits far below."""
 
@@ -87,7 +100,7 @@ class AppendingJournal:
     # -- on the agent's thread -----------------------------------------------------------------------------
 
     def append(self, key: str, payload: bytes, event: Recordable, sampled: bool) -> int:
-        # what nearly all are, and how they are written, stands here: each call in between would cost as much as a write
+        # what nearly all are, and how they are framed and written, stands here: each call in between would cost half a write
         flags = (
             (PACKED | SAMPLED if sampled else PACKED) if isinstance(event, EndedAction) else flags_of(event, sampled)
         )
@@ -107,7 +120,10 @@ class AppendingJournal:
                 if sequence - self._written < WRITE_AT_ONCE:  # else the disk has just healed, and tend() is at it
                     self._write_events()
             else:
-                data = event_frame(key, payload, sequence, flags)
+                begin = key.encode("utf-8", "replace")[:MAX_KEY]
+                length = len(begin)
+                checked = pack_event_head(_EVENT, flags, length + 2 + size, sequence, length) + begin + payload
+                data = pack_front(MARK, crc32(checked)) + checked
                 length = len(data)
                 if write_locked(writer.file, data, length) == length:
                     writer.size += length
@@ -129,7 +145,8 @@ class AppendingJournal:
             noted = _encode(action)
         except Exception:  # whatever a span's attributes may hold; the action's event will say what can be said
             return False
-        data = frame(_START, self._end, noted)
+        checked = pack_head(_START, 0, len(noted), self._end) + noted
+        data = pack_front(MARK, crc32(checked)) + checked
         length = len(data)
         with self._lock:
             if self._is_closed:
@@ -294,7 +311,7 @@ class AppendingJournal:
         return cursor
 
     def reader(self) -> Reader:
-        return _DiskReader(self)
+        return TailFirst(self.read, self.segment_reader())
 
     def segments(self) -> Sequence[Segment]:
         """Return the segments, the newest last. Safe from any thread."""
@@ -327,23 +344,5 @@ class AppendingJournal:
         cursors = [cursor.state() for cursor in self._cursors if cursor.durable]
         self._saved += 1
         return JournalState(
-            VERSION,
-            self.origin.producer_id,
-            self.origin.service_name,
-            self._end,
-            self._saved,
-            cursors,
-            self._is_announced,
-        )
-
-
-class _DiskReader:
-    """A cursor's reader: memory first, then disk."""
-
-    def __init__(self, journal: AppendingJournal) -> None:
-        self._journal = journal
-        self._reader = journal.segment_reader()
-
-    def read(self, start: int, most: int, packed: bool = False) -> tuple[list[Record], int, str]:
-        records, after = self._journal.read(self._reader, start, most, packed)
-        return records, after, LOST_DAMAGED
+            VERSION, self.origin.producer_id, self.origin.service_name, self._end, self._saved, cursors, self._is_announced,
+        )  # fmt: skip

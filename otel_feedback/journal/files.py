@@ -29,11 +29,11 @@ _Write = Callable[[int, bytes, int], int]
 def _c_writes() -> tuple[_Write, _Write]:
     typed, bare = ctypes.PyDLL(None, use_errno=True)["write"], ctypes.PyDLL(None)["write"]
     typed.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
-    typed.restype = bare.restype = ctypes.c_ssize_t
+    typed.restype = ctypes.c_ssize_t
     return cast("tuple[_Write, _Write]", (typed, bare))
 
 
-# without `argtypes` and `errno` a call takes half as long; a length is handed over as a C int then, which libffi widens
+# without types and `errno` a call takes half as long; lengths are C ints then, which libffi widens
 _write, write_locked = _c_writes()
 """`write_locked` writes to a file as `write(2)` does, with the interpreter lock held; what is written may be less than all, or
 -1. For less than 2 GiB, as all frames are."""

@@ -29,6 +29,7 @@ __all__ = [
     "ECHO",
     "FEEDBACK",
     "HEADER_BYTES",
+    "MARK",
     "MAX_KEY",
     "MAX_PAYLOAD",
     "PACKED",
@@ -40,6 +41,9 @@ __all__ = [
     "event_frame",
     "frame",
     "key_and_event",
+    "pack_event_head",
+    "pack_front",
+    "pack_head",
     "scan",
 ]
 
@@ -59,7 +63,10 @@ _EVENT_HEAD = Struct("<BBIQH")  # with the length of its key
 _KEY = Struct("<H")
 _HEADER = Struct("<2sIBBIQ")
 HEADER_BYTES, _FRONT_BYTES, _HEAD_BYTES = _HEADER.size, _FRONT.size, _HEAD.size
-_pack_front, _pack_head, _pack_event_head, _pack_key = _FRONT.pack, _HEAD.pack, _EVENT_HEAD.pack, _KEY.pack
+pack_front, pack_head, pack_event_head = _FRONT.pack, _HEAD.pack, _EVENT_HEAD.pack
+"""The parts of a frame, for `appending.py`, which puts them together itself: mark and checksum; kind, flags, length and
+sequence; the same of an event, with the length of its key, by which the payload begins."""
+_pack_key = _KEY.pack
 
 
 class Kind(IntEnum):
@@ -104,8 +111,8 @@ class Scan(NamedTuple):
 
 def frame(kind: int, sequence: int, payload: bytes, flags: int = 0) -> bytes:
     """Return one frame."""
-    checked = _pack_head(kind, flags, len(payload), sequence) + payload
-    return _pack_front(MARK, crc32(checked)) + checked
+    checked = pack_head(kind, flags, len(payload), sequence) + payload
+    return pack_front(MARK, crc32(checked)) + checked
 
 
 def event_body(key: str, event: bytes) -> bytes:
@@ -120,8 +127,8 @@ def event_frame(key: str, event: bytes, sequence: int, flags: int) -> bytes:
     length = len(key_bytes)
     if length > MAX_KEY:
         return frame(_EVENT, sequence, event_body(key, event), flags)
-    checked = _pack_event_head(_EVENT, flags, length + 2 + len(event), sequence, length) + key_bytes + event
-    return _pack_front(MARK, crc32(checked)) + checked
+    checked = pack_event_head(_EVENT, flags, length + 2 + len(event), sequence, length) + key_bytes + event
+    return pack_front(MARK, crc32(checked)) + checked
 
 
 def key_and_event(payload: bytes) -> tuple[str, bytes]:

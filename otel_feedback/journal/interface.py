@@ -21,6 +21,7 @@ from otel_feedback.events.started import StartedAction
 
 __all__ = [
     "CLOSED",
+    "LOST_DAMAGED",
     "LOST_RETENTION",
     "Account",
     "Adopted",
@@ -68,6 +69,9 @@ class JournalHealth(NamedTuple):
     open_actions: int
     damaged_bytes: int
 
+
+LOST_DAMAGED = "damaged"
+"""Why records are lost that were written, and cannot be read back."""
 
 LOST_RETENTION = "retention"
 """Why records are lost that were the oldest of a journal that was full, or too old, or whose disk was nearly full."""

@@ -16,9 +16,10 @@ from otel_feedback.events.record import Origin, Record
 from otel_feedback.journal.files import open_private
 from otel_feedback.journal.frames import Frame, Kind, Scan, key_and_event, scan
 from otel_feedback.journal.held import record_from
+from otel_feedback.journal.interface import LOST_DAMAGED
 from otel_feedback.journal.segments import Segment, filled
 
-__all__ = ["SegmentReader", "record_of", "scan_segment"]
+__all__ = ["SegmentReader", "TailFirst", "record_of", "scan_segment"]
 
 CHUNK_BYTES = 512 * 1024
 _HINDRANCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
@@ -195,3 +196,20 @@ class SegmentReader:
                     self._segment, self._offset, self._chunk = later, 0, CHUNK_BYTES
                 return True
         return False
+
+
+class TailFirst:
+    """A cursor's reader of a journal that is being written: memory first, then disk.
+
+    Args:
+        read: The journal's, which knows what is in memory.
+    """
+
+    def __init__(
+        self, read: Callable[[SegmentReader, int, int, bool], tuple[list[Record], int]], reader: SegmentReader
+    ) -> None:
+        self._read, self._reader = read, reader
+
+    def read(self, start: int, most: int, packed: bool = False) -> tuple[list[Record], int, str]:
+        records, after = self._read(self._reader, start, most, packed)
+        return records, after, LOST_DAMAGED

@@ -6,6 +6,8 @@ import subprocess
 import sys
 
 import pytest
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import Span, SpanProcessor, TracerProvider
 
 import otel_feedback as feedback
 from tests.support import ROOT, environment, run_python
@@ -201,14 +203,15 @@ def test_the_examples_run_switched_off(program: str, switch: str) -> None:
 
 
 def test_an_action_that_could_not_be_started_is_found_all_the_same(
-    pipeline: feedback.FeedbackPipeline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    pipeline: feedback.FeedbackPipeline, provider: TracerProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A sampler or processor of somebody else may fail; then current_action() must not be None, nor anybody else's."""
 
-    def fail(*args: object) -> None:
-        raise OSError("no start")
+    class Failing(SpanProcessor):
+        def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+            raise OSError("no start")
 
-    monkeypatch.setattr("otel_feedback.capture.handle.Action._begin", fail)
+    provider.add_span_processor(Failing())
     with feedback.action("lost") as act:
         assert feedback.current_action() is act
         act.add_usage(input_tokens=1)
