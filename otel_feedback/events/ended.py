@@ -140,8 +140,11 @@ class EndedAction(msgspec.Struct, array_like=True, gc=False):
         """Return the event's metadata."""
         metadata = self.metadata
         if metadata is None:
-            started = self.started
-            metadata = {name[_SKIPPED:]: started[name] for name in started if name.startswith(_PREFIX)}
+            metadata = {
+                name[_SKIPPED:]: value
+                for name, value in self.started.items()
+                if name not in _OTHERS and name.startswith(_PREFIX)
+            }
         if self.price is not None:
             source, version = self.price
             metadata = {**metadata, "price_source": source}
@@ -178,7 +181,9 @@ class EndedAction(msgspec.Struct, array_like=True, gc=False):
         if failure is not None:
             error_type, error_message, stack_trace = self.error_type, self.error_message, failure.stack_trace
         usage = self.usage or _NO_USAGE
-        total, own_tokens = usage.inclusive(), usage.tokens
+        own_tokens = usage.tokens
+        total = usage if usage.below is None else usage.inclusive()
+        tokens = own_tokens if total is usage else total.tokens
         tags = self.tags if self.tags is not None else tuple(get(_TAGS, ()))
         trial: Any = _NO_TRIAL
         if get(_EXPERIMENT) is not None or get(_CANDIDATES) is not None or noted is not None:
@@ -198,7 +203,7 @@ class EndedAction(msgspec.Struct, array_like=True, gc=False):
             get(_DEPTH, 0), attempt,
             started, ended, duration_ms, latency_ms,
             error_type, error_message, stack_trace,
-            total.latency_ms, total.calls, total.tokens, own_tokens, usage.input, usage.output, usage.cached,
+            total.latency_ms, total.calls, tokens, own_tokens, usage.input, usage.output, usage.cached,
             usage.reasoning, usage.model, usage.provider, total.cost, usage.said_cost if usage.priced is None else usage.priced,
             self.is_complete, self.memory_mb, cpu_ms, self.quality, self.confidence,
             tags, self.all_metadata(), *trial,
@@ -234,3 +239,8 @@ _PARENT, _ROOT, _DEPTH = semconv.OUTCOME_PARENT_EVENT_ID, semconv.OUTCOME_ROOT_E
 _DURATION_MS, _LATENCY_MS = semconv.OUTCOME_DURATION_MS, semconv.OUTCOME_LATENCY_MS
 _EXPERIMENT, _VARIANT = semconv.OUTCOME_EXPERIMENT_NAME, semconv.OUTCOME_EXPERIMENT_VARIANT
 _PROPENSITY, _CANDIDATES = semconv.OUTCOME_EXPERIMENT_PROPENSITY, semconv.OUTCOME_CHOICE_CANDIDATES
+_OTHERS = frozenset({
+    _ACTION_TYPE, _AGENT_NAME, _AGENT_TYPE, _TOOL_NAME, _RUN_ID, _WORKFLOW_ID, _CORRELATION_ID, _CONVERSATION_ID, _USER_ID,
+    _TENANT_ID, _TAGS, _PARENT, _ROOT, _DEPTH,
+})  # fmt: skip
+"""Attributes that are no metadata, and are told from it in one look."""

@@ -27,9 +27,7 @@ class Inclusive(msgspec.Struct, array_like=True, gc=False):
     @property
     def cost(self) -> float | None:
         """The cost of all."""
-        if self.priced is None:
-            return self.said_cost
-        return round(self.priced + (self.said_cost or 0.0), 12)
+        return _cost(self.said_cost, self.priced)
 
     def add(self, other: Usage | Inclusive) -> None:
         """Add what is known of another one."""
@@ -74,6 +72,11 @@ class Usage(msgspec.Struct, array_like=True, gc=False):
                 return gotten
             return given if gotten is None else given + gotten
         return (given or 0) + (gotten or 0) + self.total
+
+    @property
+    def cost(self) -> float | None:
+        """The cost of the action itself."""
+        return _cost(self.said_cost, self.priced)
 
     def absorb(self, child: Usage, *, is_alone: bool) -> None:
         """Count a finished child's inclusive usage as used below this action."""
@@ -122,3 +125,7 @@ class Usage(msgspec.Struct, array_like=True, gc=False):
             }
             said.update((name, value) for name, value in inclusive.items() if value is not None)
         return said
+
+
+def _cost(said: float | None, priced: float | None) -> float | None:
+    return said if priced is None else round(priced + (said or 0.0), 12)

@@ -40,18 +40,13 @@ def record_headers(record: Record, content_type: bytes = JSON) -> Headers:
 
     Feedback has `record: feedback`, too. `wire.py` has those of events in the same order, encoded; a test compares the two.
     """
-    producer_id, source = of_origin(record.origin)
+    content, producer, source, kind, version, schema = _constant(
+        record.origin, content_type, record.is_feedback, record.schema_version
+    )
     headers: Headers = [
-        ("content-type", content_type),
-        ("producer_id", producer_id),
-        ("sequence", b"%d" % record.sequence),
-        ("ce_id", ce_id(record)),
-        ("ce_source", source),
-        ("ce_type", FEEDBACK_TYPE.encode() if record.is_feedback else TYPE),
-        ("ce_time", ce_time(record)),
-        ("ce_specversion", SPECVERSION),
-        ("schema_version", record.schema_version.encode()),
-    ]
+        content, producer, ("sequence", b"%d" % record.sequence), ("ce_id", ce_id(record)), source, kind,
+        ("ce_time", ce_time(record)), version, schema,
+    ]  # fmt: skip
     if record.tenant_id is not None:
         headers.append(("tenant_id", record.tenant_id.encode()))
     parent = traceparent(record)
@@ -60,6 +55,17 @@ def record_headers(record: Record, content_type: bytes = JSON) -> Headers:
     if record.is_feedback:
         headers.append(("record", b"feedback"))
     return headers
+
+
+@lru_cache(maxsize=64)
+def _constant(origin: Origin, content_type: bytes, is_feedback: bool, schema_version: str) -> Headers:
+    """Return the headers that are the same for all records of a kind from one producer."""
+    producer_id, source = of_origin(origin)
+    return [
+        ("content-type", content_type), ("producer_id", producer_id), ("ce_source", source),
+        ("ce_type", FEEDBACK_TYPE.encode() if is_feedback else TYPE), ("ce_specversion", SPECVERSION),
+        ("schema_version", schema_version.encode()),
+    ]  # fmt: skip
 
 
 @lru_cache(maxsize=64)
