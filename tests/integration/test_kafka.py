@@ -305,7 +305,7 @@ def test_the_end_of_the_program_delivers_through_the_producer_that_is_open(kafka
         for _ in range(3000):
             with feedback.action("late"): pass
         """,
-        variables_of(kafka_broker, topic, OTEL_FEEDBACK_SHUTDOWN_TIMEOUT="30"),
+        variables_of(kafka_broker, topic, OTEL_FEEDBACK_SHUTDOWN_TIMEOUT="30", KAFKA_SENDER="thread"),
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "'delivered': 3001, 'pending': 0, 'lost': {}, 'retries': 0" in done.stdout.splitlines()[0]
