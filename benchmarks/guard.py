@@ -3,10 +3,10 @@
 Method: an action and a bare span, each in a process of its own, in many short rounds in turns. Of each round the typical call
 counts, its median, since on a busy machine some calls are interrupted whatever they do; of the rounds the median of their
 ratios. A machine can make an action look dearer than it is, never cheaper for long: so the best of a few measurements
-counts, and the limit is wide. A dispatch of an async agent that does nothing is compared with an action around it, by the
-means of many more and shorter rounds: a turn of its event loop asks the system, which on a busy machine may give the
-processor to others. It is for what creeps in unnoticed; what an action costs is measured by `action`, what others' spans
-cost, here of all conventions together, by `conversion`, whose subject they are, and a dispatch by `dispatch`.
+counts, and the limit is wide. A dispatch of an async agent that does nothing is compared with an action around it, in the
+same way: a mean is some times as much where others want the processor, too. It is for what creeps in unnoticed; what an
+action costs is measured by `action`, what others' spans cost, here of all conventions together, by `conversion`, whose
+subject they are, and a dispatch by `dispatch`.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ __all__ = [
     "measuring_dispatch", "measuring_others",
 ]  # fmt: skip
 
-LIMIT = 1.5
+LIMIT = 1.3
 """Bare spans that an action may cost, with its journal on disk and Kafka away, on a machine that may do other things, too:
-there it takes up to 1.2, alone about 1.05. The goal is 1.0."""
+where eight want two cores it takes 0.95 to 1.2, alone about 1.05. The goal is 1.0."""
 
 LIMIT_OF_OTHERS = 3.5
 """Bare spans that reading, and a note in the journal, may add to somebody else's span, of all conventions the mean: on a
 machine that does other things, too, up to 2.9. The goal is 2.0 for each."""
 
-LIMIT_OF_DISPATCH = 2.2
-"""Actions that a dispatch may cost there: it takes 1.5 to 1.7. The goal is 1.7."""
+LIMIT_OF_DISPATCH = 2.0
+"""Actions that a dispatch may cost there: a measurement says 1.5 to 1.9, the best of three up to 1.76. The goal is 1.7."""
 
 LIMIT_OF_CHOICE = 0.3
 """Bare spans that a selector's decision may cost, with what it learns of the outcome: it takes 0.02."""
@@ -44,7 +44,7 @@ LIMIT_OF_CHOICE = 0.3
 ATTEMPTS = 3
 TURNS, CALLS = 20, 150
 TURNS_OF_OTHERS, TRACES = 8, 20
-TURNS_OF_DISPATCH, DISPATCHES = 100, 10
+TURNS_OF_DISPATCH, DISPATCHES = 20, 60
 TURNS_OF_CHOICE = 10
 
 
@@ -60,7 +60,9 @@ def measuring(subject: str) -> _Measuring:
 def measuring_dispatch() -> _Measuring:
     """Start a dispatcher and an action; give what measures how many of these one dispatch costs."""
     request = {"agent": "async", "takes_ms": 0, "calls": DISPATCHES, "at_a_time": 1}
-    return _comparing("dispatching", DISPATCH, ACTION, request, TURNS_OF_DISPATCH, lambda answer: answer["us_a_call"])
+    return _comparing(
+        "dispatching", DISPATCH, ACTION, request, TURNS_OF_DISPATCH, lambda answer: median(answer["single_ns"])
+    )
 
 
 def measuring_choice() -> _Measuring:

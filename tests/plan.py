@@ -65,6 +65,7 @@ _BY_CONFLUENT = (
     "tests/integration/test_kafka_refusals.py::test_limits_of_a_topic_are_learned_from_one_refusal[confluent-a year ago-60000]",
     "tests/integration/test_kafka_tokens.py::test_events_arrive",
     "tests/integration/test_kafka_too_large.py::test_nothing_overtakes_what_is_refused_first",
+    "tests/integration/test_kafka_too_large.py::test_the_first_into",
     "tests/integration/test_tenant_topics.py::test_each_tenant",
 )
 """What `.ci/run` has of the tests that hold for both clients, by the one that is not the default: a case of each kind."""

@@ -18,12 +18,14 @@ ROOT = Path(__file__).parents[1]
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Return this process's environment without any setting of ours, and with these."""
+    """Return this process's environment without any setting of ours, and with these, and with who sends, if that is asked for."""
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("OTEL_", "KAFKA_", "ENABLE_", "SCHEMA_REGISTRY_", "PYTEST_"))
     }
+    if sender := os.environ.get("TESTS_KAFKA_SENDER"):
+        kept["KAFKA_SENDER"] = sender
     return {**kept, **variables}
 
 

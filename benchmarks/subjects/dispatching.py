@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import otel_feedback as feedback
-from benchmarks.children import BenchmarkError, arguments, serve_subject
+from benchmarks.children import BenchmarkError, arguments, serve
 from benchmarks.subjects.names import ACTION, DIRECT, WITH_HOOK, WITH_LIMIT, WITH_SELECTOR
 from benchmarks.subjects.producing import kafka_away, record
 from benchmarks.subjects.tracing import Traced
@@ -69,8 +71,11 @@ class Subject:
         if way == WITH_HOOK:
             self._dispatcher.add_post_hook(_hook)
 
-    def measure(self, agent: str, takes_ms: float, calls: int, at_a_time: int) -> float:
-        """Make the calls and return the wall time of one in microseconds; of several at a time, their share.
+    def measure(self, agent: str, takes_ms: float, calls: int, at_a_time: int) -> dict[str, Any]:
+        """Make the calls and return the wall time of one in microseconds, of several at a time, their share; and those of each.
+
+        Returns:
+            `us_a_call`, the mean; `single_ns`, the time of each turn of `at_a_time` calls, in nanoseconds.
 
         Raises:
             BenchmarkError: Not every call was recorded.
@@ -79,10 +84,10 @@ class Subject:
         self._runner.run_until_complete(_all(call, UNTIMED_CALLS, at_a_time))
         before = self._recorded()
         with Watch() as watch:
-            self._runner.run_until_complete(_all(call, calls, at_a_time))
+            single_ns = self._runner.run_until_complete(_all(call, calls, at_a_time))
         if self._pipeline is not None and self._recorded() - before != calls:
             raise BenchmarkError(f"of {calls} calls {self._recorded() - before} were recorded")
-        return watch.wall_ns / calls / 1e3
+        return {"us_a_call": watch.wall_ns / calls / 1e3, "single_ns": single_ns}
 
     def _recorded(self) -> int:
         return 0 if self._pipeline is None else int(self._pipeline.metrics()["recorded"])
@@ -119,18 +124,21 @@ class Subject:
             self._pipeline.shutdown(timeout_s=0)
 
 
-async def _all(call: Callable[[], Awaitable[Any]], calls: int, at_a_time: int) -> None:
-    if at_a_time == 1:
-        for _ in range(calls):
-            await call()
-        return
+async def _all(call: Callable[[], Awaitable[Any]], calls: int, at_a_time: int) -> list[int]:
+    times = [time.perf_counter_ns()]
     for first in range(0, calls, at_a_time):
-        await asyncio.gather(*(call() for _ in range(first, min(calls, first + at_a_time))))
+        if at_a_time == 1:
+            await call()
+        else:
+            await asyncio.gather(*(call() for _ in range(first, min(calls, first + at_a_time))))
+        times.append(time.perf_counter_ns())
+    return [end - start for start, end in itertools.pairwise(times)]
 
 
 def _main() -> None:
     logging.disable()  # an unreachable broker is what is asked for
-    serve_subject(Subject(arguments()["subject"]), "us_a_call")
+    with contextlib.closing(Subject(arguments()["subject"])) as subject:
+        serve(lambda request: subject.measure(**request))
 
 
 if __name__ == "__main__":

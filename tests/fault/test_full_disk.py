@@ -211,6 +211,31 @@ def test_an_action_that_ended_while_the_disk_took_nothing_is_not_told_as_one_tha
     assert adopted.kept_aside.damaged_bytes == 0
 
 
+def test_an_action_whose_event_dies_in_memory_with_its_process_is_told_as_one_that_was_lost(
+    disk: SmallDisk, root: Path
+) -> None:
+    """Also right after room was made of what another process left: until its event is on disk, its start is all there is."""
+    left, _ = journal_in(root)
+    left.cursor(*KAFKA, durable=True)
+    append_many(left, 40, size=1_000)
+    crash(left)
+    dead, clock = journal_in(root, SMALL._replace(max_bytes=20_000))
+    dead.cursor(*KAFKA, durable=True)
+    (theirs,) = dead.adopt([KAFKA], close_action)
+    for name in ("ends", "goes on"):
+        dead.note_start(started(name))
+    disk.fill()
+    append_until_full(dead)
+    append(dead, "ends")
+    assert FULL in (tended(dead, clock) or "")
+    assert theirs.cursors[KAFKA].account().lost["retention"] > 0, "room was made"
+    crash(dead)
+    disk.free()
+    adopted = {each.origin: each for each in journal_in(root)[0].adopt([KAFKA], close_action)}
+    got = lease_all(adopted[dead.origin].cursors[KAFKA])
+    assert {"ends", "goes on"} <= {record.event_id for record in got}
+
+
 def test_a_disk_that_is_read_only_leaves_events_in_memory_until_it_is_not(disk: SmallDisk, root: Path) -> None:
     disk.unmount()
     disk.mount("ro")

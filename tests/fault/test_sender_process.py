@@ -21,6 +21,7 @@ import pytest
 import otel_feedback as feedback
 from otel_feedback.exporters.kafka.process.exporter import ProcessExporter
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
+from tests.fault.small_disk import SmallDisk
 from tests.fault.stream import Stream, account, assert_everything_arrived, configure
 from tests.senders import is_sending, senders
 from tests.stack import kafka_clients
@@ -93,6 +94,31 @@ def test_one_that_hangs_is_killed_and_followed_by_another(
             assert "has not answered" in account(pipeline)["last_error"]
             stream.wait_for_steps(50)
         assert_everything_arrived(pipeline, stream, kafka_broker.bootstrap_servers, topic)
+
+
+def test_what_a_full_disk_leaves_in_memory_goes_as_well(
+    kafka_broker: KafkaBroker, topic: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SmallDisk(tmp_path / "disk") as disk:
+        monkeypatch.setenv("OTEL_FEEDBACK_JOURNAL_DIR", str(disk.path / "journals"))
+        monkeypatch.setenv("OTEL_FEEDBACK_JOURNAL_MIN_FREE_BYTES", "0")
+        with sending(kafka_broker, topic) as pipeline:
+
+            def is_in_memory() -> bool:
+                return bool(pipeline.metrics()["journal"]["kind"] == "memory")
+
+            with Stream() as stream:
+                stream.wait_for_steps(50)
+                assert not is_in_memory()
+                disk.fill()
+                wait_until(is_in_memory, timeout_s=30, what="the disk to be full")
+                sent = len(stream.sent)
+                wait_until(lambda: account(pipeline)["delivered"] > sent, timeout_s=30, what="more to be delivered")
+                assert is_in_memory()
+                disk.free()
+                wait_until(lambda: not is_in_memory(), timeout_s=30, what="the disk to take events again")
+                stream.wait_for_steps(50)
+            assert_everything_arrived(pipeline, stream, kafka_broker.bootstrap_servers, topic)
 
 
 def test_one_that_hangs_does_not_outlive_the_end(kafka_broker: KafkaBroker, topic: str) -> None:

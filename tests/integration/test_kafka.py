@@ -54,6 +54,14 @@ def new_topic(broker: KafkaBroker, partitions: int = 6, **config: str) -> str:
     return name
 
 
+def variables_of(broker: KafkaBroker, topic: str, **more: str) -> dict[str, str]:
+    """Return the settings of a program that sends to a topic and nowhere else, unless there are more."""
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers, "KAFKA_OUTCOME_TOPIC": topic, "OTEL_TRACES_EXPORTER": "none",
+        "ENABLE_OUTCOME_LOGGING": "false", **more,
+    }  # fmt: skip
+
+
 def by_sequence(records: list[kafka_clients.Record]) -> list[kafka_clients.Record]:
     return sorted(records, key=lambda record: int(dict(record.headers)["sequence"]))
 
@@ -63,14 +71,14 @@ def test_the_snippet_in_a_fresh_process(client: str, kafka_broker: KafkaBroker) 
     topic = new_topic(kafka_broker)
     done = run_python(
         SNIPPET,
-        {
-            "KAFKA_BOOTSTRAP_SERVERS": kafka_broker.bootstrap_servers,
-            "ENABLE_KAFKA": "true",
-            "KAFKA_CLIENT": client,
-            "KAFKA_OUTCOME_TOPIC": topic,
-            "OTEL_TRACES_EXPORTER": "none",
-            "OTEL_FEEDBACK_SHUTDOWN_TIMEOUT": "30",
-        },
+        variables_of(
+            kafka_broker,
+            topic,
+            ENABLE_OUTCOME_LOGGING="true",
+            ENABLE_KAFKA="true",
+            KAFKA_CLIENT=client,
+            OTEL_FEEDBACK_SHUTDOWN_TIMEOUT="30",
+        ),
     )
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout)
@@ -206,14 +214,9 @@ def test_every_action_has_its_event_where_one_percent_is_sampled(kafka_broker: K
         print(pipeline.metrics()["recorded"], pipeline.metrics()["sampled_out"])
         assert pipeline.shutdown(30)
         """,
-        {
-            "KAFKA_BOOTSTRAP_SERVERS": kafka_broker.bootstrap_servers,
-            "KAFKA_OUTCOME_TOPIC": topic,
-            "ENABLE_OUTCOME_LOGGING": "false",
-            "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
-            "OTEL_TRACES_SAMPLER_ARG": "0.01",
-            "OTEL_TRACES_EXPORTER": "none",
-        },
+        variables_of(
+            kafka_broker, topic, OTEL_TRACES_SAMPLER="parentbased_traceidratio", OTEL_TRACES_SAMPLER_ARG="0.01"
+        ),
     )
     assert done.returncode == 0, done.stderr
     records = kafka_clients.read_topic(kafka_broker.bootstrap_servers, topic, 1200)
@@ -245,13 +248,7 @@ def test_a_fork_while_the_client_is_being_imported(client: str, kafka_broker: Ka
         assert [os.waitpid(child, 0)[1] for child in children] == [0] * 8
         assert pipeline.shutdown(30)
         """,
-        {
-            "KAFKA_CLIENT": client,
-            "KAFKA_BOOTSTRAP_SERVERS": kafka_broker.bootstrap_servers,
-            "KAFKA_OUTCOME_TOPIC": topic,
-            "OTEL_TRACES_EXPORTER": "none",
-            "ENABLE_OUTCOME_LOGGING": "false",
-        },
+        variables_of(kafka_broker, topic, KAFKA_CLIENT=client),
     )
     assert done.returncode == 0, done.stderr
     records = kafka_clients.read_topic(kafka_broker.bootstrap_servers, topic, 9)
@@ -281,13 +278,7 @@ def test_a_child_of_a_program_that_is_connected_delivers_and_ends(client: str, k
             with feedback.action("parent"): pass
         assert pipeline.shutdown(30)
         """,
-        {
-            "KAFKA_CLIENT": client,
-            "KAFKA_BOOTSTRAP_SERVERS": kafka_broker.bootstrap_servers,
-            "KAFKA_OUTCOME_TOPIC": topic,
-            "OTEL_TRACES_EXPORTER": "none",
-            "ENABLE_OUTCOME_LOGGING": "false",
-        },
+        variables_of(kafka_broker, topic, KAFKA_CLIENT=client),
     )
     assert done.returncode == 0, done.stderr
     records = kafka_clients.read_topic(kafka_broker.bootstrap_servers, topic, 106)
@@ -314,13 +305,7 @@ def test_the_end_of_the_program_delivers_through_the_producer_that_is_open(kafka
         for _ in range(3000):
             with feedback.action("late"): pass
         """,
-        {
-            "KAFKA_BOOTSTRAP_SERVERS": kafka_broker.bootstrap_servers,
-            "KAFKA_OUTCOME_TOPIC": topic,
-            "OTEL_TRACES_EXPORTER": "none",
-            "ENABLE_OUTCOME_LOGGING": "false",
-            "OTEL_FEEDBACK_SHUTDOWN_TIMEOUT": "30",
-        },
+        variables_of(kafka_broker, topic, OTEL_FEEDBACK_SHUTDOWN_TIMEOUT="30", KAFKA_SENDER="thread"),
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "'delivered': 3001, 'pending': 0, 'lost': {}, 'retries': 0" in done.stdout.splitlines()[0]

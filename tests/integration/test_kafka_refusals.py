@@ -20,7 +20,6 @@ import pytest
 import otel_feedback as feedback
 from otel_feedback.events.model import epoch_us
 from otel_feedback.events.trim import smaller_forms
-from otel_feedback.exporters.kafka import inside
 from otel_feedback.exporters.kafka.dates import RecordDates
 from otel_feedback.exporters.kafka.notices.sender import NoticeSender
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
@@ -33,16 +32,6 @@ from tests.support import run_cli, run_python
 
 HOUR_MS = 3_600_000
 POISON = b"poison-6b1f"
-
-
-@pytest.fixture(params=["whole batches", "send()", "confluent", "process"])
-def either_line(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "confluent":
-        monkeypatch.setenv("KAFKA_CLIENT", request.param)
-    if request.param == "process":
-        monkeypatch.setenv("KAFKA_SENDER", request.param)
-    if request.param == "send()":
-        monkeypatch.setattr(inside, "KNOWN_VERSIONS", ("0.",))
 
 
 def event(number: int, *, ago: timedelta = timedelta(), run: str | None = None, **fields: Any) -> feedback.OutcomeEvent:

@@ -60,7 +60,8 @@ AGENT = f"""
     pipeline = feedback.configure()
     kafka = lambda: pipeline.metrics()["exporters"]["kafka"]
     with feedback.action("first"): pass
-    wait(lambda: "kafka.net.manager" in sys.modules)  # the worker is now in the middle of its first try
+    # the worker is now in the middle of its first try; one whose client is in another process says so by what it met
+    wait(lambda: "kafka.net.manager" in sys.modules or kafka()["last_error"] or not kafka()["pending"])
     pace = work()
     wait(lambda: kafka()["last_error"] or not kafka()["pending"])
     early = kafka()

@@ -5,28 +5,31 @@ from __future__ import annotations
 import json
 import os
 import random
+import time
 from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
 import otel_feedback as feedback
+from otel_feedback.exporters.kafka.producer import partitioner
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from tests.integration.test_kafka import new_topic
 from tests.stack import kafka_clients
 from tests.stack.kafka import KafkaBroker
+from tests.stack.slow_proxy import SlowProxy
 from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("client")
 FLAGS = "otel_feedback.truncated"
 
 
-def configure(broker: KafkaBroker, topic: str, **config: Any) -> FeedbackPipeline:
+def configure(broker: KafkaBroker, topic: str, servers: str | None = None, /, **config: Any) -> FeedbackPipeline:
     """Send uncompressed: how large a compressed batch is depends on its neighbours."""
     return feedback.configure(
         tracer_provider=TracerProvider(shutdown_on_exit=False),
         kafka=feedback.KafkaConfig(
-            bootstrap_servers=(broker.bootstrap_servers,),
+            bootstrap_servers=(servers or broker.bootstrap_servers,),
             topic=topic,
             compression="none",
             client=os.environ["KAFKA_CLIENT"],
@@ -155,6 +158,69 @@ def test_nothing_overtakes_what_is_refused_after_the_broker_has_forgotten_its_pr
         for topic in topics:
             arrived = [json.loads(record.value or b"")["metadata"]["step"] for record in read(broker, topic)]
             assert arrived == list(range(20))
+
+
+@pytest.mark.parametrize("client", ["confluent"], indirect=True)
+def test_the_first_into_a_partition_goes_alone_also_where_that_was_added(kafka_broker: KafkaBroker) -> None:
+    """Else what follows could pass it when it is refused. By the topic's clock, all of a batch have the same date."""
+    dated = {"message_timestamp_type": "LogAppendTime"}
+    topic = new_topic(kafka_broker, partitions=1, **dated)
+    pipeline = configure(kafka_broker, topic, producer_linger_ms=100, client_options={"metadata_max_age_ms": 300})
+    assert pipeline.record_outcome(event(0, "known"))
+    assert pipeline.force_flush(60) is True
+    kafka_clients.add_partitions(kafka_broker.bootstrap_servers, topic, 3)
+    probe, run = run_into(1, 3), run_into(2, 3)
+    wait_until(lambda: is_led_to(probe, 1, pipeline, kafka_broker, topic), timeout_s=30, what="them to be noticed")
+    for step in range(20):
+        assert pipeline.record_outcome(event(step, run))
+    assert pipeline.force_flush(60) is True
+    arrived = [record for record in read(kafka_broker, topic) if record.partition == 2]
+    assert [json.loads(record.value or b"")["metadata"]["step"] for record in arrived] == list(range(20))
+    dates = [record.timestamp_ms for record in arrived]
+    assert dates[0] < dates[1]
+    assert len(set(dates)) < 20, "those behind it need not"
+
+
+@pytest.mark.parametrize("client", ["confluent"], indirect=True)
+def test_runs_stay_in_order_where_partitions_are_added_while_records_wait_for_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Here some always do. Of a run that leads elsewhere then, what waits is not overtaken in its new partition."""
+    monkeypatch.setattr("otel_feedback.exporters.kafka.confluent.first.KNOWN_S", 0.05)
+    with SlowProxy(delay_s=0.03) as proxy, KafkaBroker.launch_own(proxy.slow_listener()) as broker:
+        topic = new_topic(broker, partitions=1)
+        pipeline = configure(broker, topic, proxy.address, client_options={"metadata_max_age_ms": 300})
+        count, step = 1, 0
+        until_s, added_s = time.monotonic() + 4, time.monotonic()
+        while time.monotonic() < until_s:
+            for run in range(10):
+                assert pipeline.record_outcome(event(step, f"run-{run}"))
+            step += 1
+            time.sleep(0.002)
+            if time.monotonic() > added_s + 0.4:
+                count, added_s = count + 1, time.monotonic()
+                kafka_clients.add_partitions(broker.bootstrap_servers, topic, count)
+        assert pipeline.force_flush(60) is True, pipeline.metrics()
+        steps: dict[tuple[str, int], list[int]] = {}
+        for record in read(broker, topic):
+            value = json.loads(record.value or b"")
+            steps.setdefault((value["run_id"], record.partition), []).append(value["metadata"]["step"])
+        assert sum(map(len, steps.values())) == 10 * step
+        assert [place for place, its in steps.items() if its != sorted(its)] == [], "out of order"
+        assert len({partition for _, partition in steps}) > 3
+
+
+def run_into(partition: int, count: int) -> str:
+    """Return a run whose events go into a partition of so many."""
+    place = partitioner(range(count))
+    return next(run for n in range(1_000) if place((run := f"run-{n}").encode()) == partition)
+
+
+def is_led_to(run: str, partition: int, pipeline: FeedbackPipeline, broker: KafkaBroker, topic: str) -> bool:
+    """Send an event of a run, and tell whether it went into this partition."""
+    assert pipeline.record_outcome(event(0, run))
+    assert pipeline.force_flush(60) is True
+    return kafka_clients.end_offset(broker.bootstrap_servers, topic, partition) > 0
 
 
 def test_an_action_with_all_its_text_at_the_limits(kafka_broker: KafkaBroker) -> None:

@@ -9,22 +9,12 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
 import otel_feedback as feedback
-from otel_feedback.exporters.kafka import inside, tenants
+from otel_feedback.exporters.kafka import tenants
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from tests.stack import kafka_clients
 from tests.stack.kafka import KafkaBroker
 
 FLUSH_S = 60
-
-
-@pytest.fixture(params=["whole batches", "send()", "confluent", "process"])
-def either_line(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "confluent":
-        monkeypatch.setenv("KAFKA_CLIENT", request.param)
-    if request.param == "process":
-        monkeypatch.setenv("KAFKA_SENDER", request.param)
-    if request.param == "send()":
-        monkeypatch.setattr(inside, "KNOWN_VERSIONS", ("0.",))
 
 
 def configure(broker: KafkaBroker, base: str, **settings: Any) -> FeedbackPipeline:

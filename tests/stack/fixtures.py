@@ -58,6 +58,17 @@ def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     return request.param
 
 
+@pytest.fixture(params=["whole batches", "send()", "confluent", "process"])
+def either_line(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each way into Kafka, in this process: both of kafka-python, the other client, and a process that sends."""
+    if request.param == "confluent":
+        monkeypatch.setenv("KAFKA_CLIENT", request.param)
+    if request.param == "process":
+        monkeypatch.setenv("KAFKA_SENDER", request.param)
+    if request.param == "send()":
+        monkeypatch.setattr("otel_feedback.exporters.kafka.inside.KNOWN_VERSIONS", ("0.",))
+
+
 @pytest.fixture(scope="session")
 def kafka_broker() -> Iterator[KafkaBroker]:
     """A broker that all tests share; a test that breaks it needs `KafkaBroker.launch_own()`."""

@@ -72,7 +72,7 @@ def test_a_dear_call_is_told_from_a_cheap_one() -> None:
 
 @pytest.mark.parametrize(
     ("figures", "best", "asked"),
-    [([1.2], 1.2, 1), ([2.4, 1.5], 1.5, 2), ([2.6, 2.4, 2.5], 2.4, 3), ([1.5], 1.5, 1)],
+    [([1.2], 1.2, 1), ([2.4, 1.3], 1.3, 2), ([2.6, 2.4, 2.5], 2.4, 3), ([1.3], 1.3, 1)],
 )
 def test_the_best_of_three_measurements_counts(figures: list[float], best: float, asked: int) -> None:
     left = iter([*figures, 99.0])

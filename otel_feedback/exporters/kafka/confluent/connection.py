@@ -60,7 +60,7 @@ class ConfluentConnection:
         """
         if self._producer is None:
             self._begun_s = time.monotonic()
-            self._heard.is_elsewhere = False
+            self._heard.begin()
             try:
                 self._producer = self._build()
             except Exception as exc:

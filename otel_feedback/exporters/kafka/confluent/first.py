@@ -7,6 +7,7 @@
 A broker takes any batch of a producer of which it knows nothing in a partition, and else the one that is next alone. librdkafka
 has the next request ready while one is in flight, where that has less than five records, and when that is refused, its own
 threads race to send it or to throw it away. So what follows a first batch that is refused could be taken as the first one.
+Partitions that are added while a producer works change where keys lead: then all begins anew, also with what is held.
 Used on the worker's thread only.
 """
 
@@ -32,13 +33,16 @@ class FirstAlone:
     """The partitions of one topic, as one producer has sent into them.
 
     Args:
-        partitions: How many there are.
+        count: Returns how many there are by now.
         partition_of: Returns the partition of a record; raises ValueError where its key is no text.
         keys: Of how many keys it is remembered that they lead to a partition that is known.
     """
 
-    def __init__(self, partitions: int, partition_of: Callable[[Record], int], hand_over: HandOver, keys: int) -> None:
-        self._count = partitions
+    def __init__(
+        self, count: Callable[[], int], partition_of: Callable[[Record], int], hand_over: HandOver, keys: int
+    ) -> None:
+        self._count_now = count
+        self._count = count()
         self._partition_of = partition_of
         self._hand_over = hand_over
         self._most_keys = keys
@@ -52,11 +56,17 @@ class FirstAlone:
         """Hand over what may go, and hold the rest."""
         self._tend()
         if not 0 <= time.time() - self._since_s < KNOWN_S:
-            self._since_s = time.time()
-            self._known.clear()
-            self._known_keys.clear()
+            self._know_nothing()
         if len(self._known) == self._count:
             return self._hand_over(lease)
+        return self._sort(lease)
+
+    def _know_nothing(self) -> None:
+        self._since_s = time.time()
+        self._known.clear()
+        self._known_keys.clear()
+
+    def _sort(self, lease: Sequence[Record]) -> tuple[list[Portion], list[Result]]:
         ready: list[Record] = []
         behind: dict[int, list[Record]] = {}
         portions: list[Portion] = []
@@ -97,6 +107,13 @@ class FirstAlone:
 
     def _tend(self) -> None:
         """Hand over what is held behind a record that was taken."""
+        count = self._count_now()
+        if count != self._count:
+            self._count = count
+            self._know_nothing()
+            waiting, self._held = self._held, {}
+            for held in (each for portions in waiting.values() for each in portions):
+                held.sent(*self._sort(held.records))
         for partition, first in list(self._first.items()):
             if first.is_done and first.failures() is None:
                 del self._first[partition]

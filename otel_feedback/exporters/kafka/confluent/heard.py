@@ -7,6 +7,7 @@ at most once a minute.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections import deque
 from typing import Any
@@ -28,6 +29,10 @@ _END = "FATAL"
 _ELSEWHERE = "CLUSTERID"
 """It has got to another cluster than before, to which it goes on sending."""
 
+_ADDED = "PARTCNT"
+_TOPIC_AND_COUNT = re.compile(r"Topic (\S+) .*partition count changed from \d+ to (\d+)")
+"""It has noticed that a topic has more partitions, before it sends into them. Nothing else tells, but asking a broker."""
+
 _TELLING = ("AUTH", "SASL", "SSL", "certificate", "resolve")
 _SAYS_LITTLE = "ALL_BROKERS_DOWN"
 
@@ -40,6 +45,13 @@ class Heard:
         self._log = ThrottledLog(logger)
         self.is_elsewhere = False
         """Whether the present producer has got to another cluster than it had got to first."""
+        self.counts: dict[str, int] = {}
+        """How many partitions a topic has, by its name, where the present producer has noticed that the number has changed."""
+
+    def begin(self) -> None:
+        """Forget what was said by a producer that is gone, but for why."""
+        self.is_elsewhere = False
+        self.counts.clear()
 
     def error(self, error: Any) -> None:
         """Take an error that is about no record: librdkafka's `error_cb`."""
@@ -50,6 +62,8 @@ class Heard:
         kind, text = str(args[0]), str(args[-1])
         if kind == _ELSEWHERE:
             self.is_elsewhere = True
+        if kind == _ADDED and (found := _TOPIC_AND_COUNT.search(text)):
+            self.counts[found[1]] = int(found[2])
         if level < logging.WARNING or kind == _END or _IS_MEANT in text:
             return
         if level >= logging.ERROR:

@@ -70,7 +70,8 @@ class ConfluentProducer:
     """
 
     def __init__(self, config: KafkaConfig, heard: Heard, batch_bytes: int, wait_s: float) -> None:
-        self._wait_s, self._servers = wait_s, ",".join(config.bootstrap_servers)
+        self._heard, self._wait_s, self._servers = heard, wait_s, ",".join(config.bootstrap_servers)
+        self._has_news = False  # that nobody who asked was told of
         self._seen = ClusterSeen(None, [])
         self._partitions: dict[str, Collection[int]] = {}
         self._cause: Exception | None = None  # the first error that is one by itself
@@ -114,7 +115,7 @@ class ConfluentProducer:
             raise KafkaConnectionError(f"no broker answered at {self._servers} within {self._wait_s:g} s")
 
     def partitions_for(self, topic: str, until: Callable[[], bool] = lambda: False) -> Collection[int]:
-        """Return the partitions of a topic, asked for once: librdkafka itself notices those that are added.
+        """Return the partitions of a topic, asked for once; of those that are added, see `count_of`.
 
         Raises:
             Exception: kafka-python's, by the name of what is wrong.
@@ -148,13 +149,20 @@ class ConfluentProducer:
             time.sleep(LOOK_S / 3)
             look_s = min(2 * look_s, MOST_LOOK_S)
 
+    def count_of(self, topic: str) -> int:
+        """Return how many partitions of a topic librdkafka sends into by now; asks nobody."""
+        if self._client is not None:
+            self._has_news |= self._poll(0)
+        return self._heard.counts.get(topic) or len(self._partitions[topic])
+
     def cluster_seen(self) -> ClusterSeen:
         """Return what the cluster says of itself, as far as it has said so yet."""
         return self._seen
 
     def ask(self, wait_s: float = 0.0) -> bool:
         """Have librdkafka call back for what it knows; True when that was anything."""
-        is_news = self._poll(wait_s)
+        is_news = self._poll(wait_s) or self._has_news
+        self._has_news = False
         if self._misses_cause:
             self._misses_cause = False
             self.find_cause()
