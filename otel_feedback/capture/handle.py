@@ -208,7 +208,49 @@ class Action(Facts):
             return
         self._ended = True
         try:
-            self._finish(exc)
+            elapsed_ns = perf_counter_ns() - self._mono_start_ns
+            # a wall clock that is set while the action runs must not change its duration
+            end_ns = self.end_ns = self.start_ns + elapsed_ns
+            declared = self._declared
+            if self._requested_ns is not None:
+                latency_ms = (elapsed_ns + self._mono_start_ns - self._requested_ns) / 1e6
+                self._noted = {**(self._noted or {}), semconv.OUTCOME_LATENCY_MS: latency_ms}
+            if exc is None and self._forced is None and declared.deadline_ns is None:
+                ending, reason = SUCCESS, None
+                self.ending = ending
+            else:
+                ending, reason = self._judge(exc, elapsed_ns)
+            metadata = self._metadata
+            if reason is not None:
+                metadata = {**metadata, semconv.METADATA_STATUS_REASON: reason}
+            if self._problems is not None:
+                metadata = {**metadata, **self._problems.flags()}
+            recorder = self.recorder = in_force.now.recorder
+            usage = self._usage
+            origin = None if usage is None or usage.said_cost is not None else self._price(usage, recorder)
+            if self._parent is None and self.open_below is None:
+                self._is_summed = True
+            else:
+                self._sum_up()
+            error, lazy = self.error, self.lazy
+            failure = None if error is None else Failure(*error, exc is not None, time_ns())
+            told = self.told = self._left(ending, metadata, recorder, end_ns, origin, failure, reason)
+            open_actions[self.ids] = self
+            try:
+                if lazy is None:
+                    self._end_span(told, end_ns)
+                else:
+                    lazy.finish(told, end_ns)
+            except Exception:  # of somebody else's processor: whatever it is, the outcome is ours to record
+                logger.error("a span processor failed at the end of an action\n%s", scrub(format_exc()))
+            if not self.takers:
+                if recorder is None:
+                    count_unrecorded()
+                else:
+                    self.recorded = recorder.record(
+                        told.event(), self.partition_key, sampled=self.has_ids and self.is_sampled,
+                        sampled_out=self.span_context.is_valid and isinstance(self._span, trace.NonRecordingSpan),
+                    )  # fmt: skip
         except Exception as defect:
             logger.error("an action could not be ended; its outcome is lost\n%s", scrub(format_exc()))
             recorder = in_force.now.recorder
@@ -230,51 +272,6 @@ class Action(Facts):
         while act is not None and act is not self:
             act = act._parent
         return act is self
-
-    def _finish(self, exc: BaseException | None) -> None:
-        elapsed_ns = perf_counter_ns() - self._mono_start_ns
-        # a wall clock that is set while the action runs must not change its duration
-        end_ns = self.end_ns = self.start_ns + elapsed_ns
-        declared = self._declared
-        if self._requested_ns is not None:
-            latency_ms = (elapsed_ns + self._mono_start_ns - self._requested_ns) / 1e6
-            self._noted = {**(self._noted or {}), semconv.OUTCOME_LATENCY_MS: latency_ms}
-        if exc is None and self._forced is None and declared.deadline_ns is None:
-            ending, reason = SUCCESS, None
-            self.ending = ending
-        else:
-            ending, reason = self._judge(exc, elapsed_ns)
-        metadata = self._metadata
-        if reason is not None:
-            metadata = {**metadata, semconv.METADATA_STATUS_REASON: reason}
-        if self._problems is not None:
-            metadata = {**metadata, **self._problems.flags()}
-        recorder = self.recorder = in_force.now.recorder
-        usage = self._usage
-        origin = None if usage is None or usage.said_cost is not None else self._price(usage, recorder)
-        if self._parent is None and self.open_below is None:
-            self._is_summed = True
-        else:
-            self._sum_up()
-        error, lazy = self.error, self.lazy
-        failure = None if error is None else Failure(*error, exc is not None, time_ns())
-        told = self.told = self._left(ending, metadata, recorder, end_ns, origin, failure, reason)
-        open_actions[self.ids] = self
-        try:
-            if lazy is None:
-                self._end_span(told, end_ns)
-            else:
-                lazy.finish(told, end_ns)
-        except Exception:  # of somebody else's processor: whatever it is, the outcome is ours to record
-            logger.error("a span processor failed at the end of an action\n%s", scrub(format_exc()))
-        if not self.takers:
-            if recorder is None:
-                count_unrecorded()
-            else:
-                self.recorded = recorder.record(
-                    told.event(), self.partition_key, sampled=self.has_ids and self.is_sampled,
-                    sampled_out=self.span_context.is_valid and isinstance(self._span, trace.NonRecordingSpan),
-                )  # fmt: skip
 
     def _end_span(self, told: Told, end_ns: int) -> None:
         span = self._span

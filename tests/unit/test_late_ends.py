@@ -109,7 +109,7 @@ def test_and_is_counted_once_where_the_one_above_those_is_open(traced: FeedbackP
     assert told(traced, "top") == (True, 111, 3)
 
 
-BY_OPCODE = ("_finish", "_take", "end_own", "_sum_up")
+BY_OPCODE = ("_end", "_take", "end_own", "_sum_up")
 """Functions in which the order within a line matters."""
 
 
