@@ -17,12 +17,12 @@ import secrets
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from zlib import crc32
 
 import msgspec
 
 from otel_feedback.events.ended import EndedAction
 from otel_feedback.events.record import Origin, Record, Recordable
+from otel_feedback.journal.checksum import crc32c
 from otel_feedback.journal.cursor import CursorState, JournalCursor, Reader
 from otel_feedback.journal.files import write_locked
 from otel_feedback.journal.folder import Folder
@@ -123,7 +123,7 @@ class AppendingJournal:
                 begin = key.encode("utf-8", "replace")[:MAX_KEY]
                 length = len(begin)
                 checked = pack_event_head(_EVENT, flags, length + 2 + size, sequence, length) + begin + payload
-                data = pack_front(MARK, crc32(checked)) + checked
+                data = pack_front(MARK, crc32c(checked)) + checked
                 length = len(data)
                 if write_locked(writer.file, data, length) == length:
                     writer.size += length
@@ -146,7 +146,7 @@ class AppendingJournal:
         except Exception:  # whatever a span's attributes may hold; the action's event will say what can be said
             return False
         checked = pack_head(_START, 0, len(noted), self._end) + noted
-        data = pack_front(MARK, crc32(checked)) + checked
+        data = pack_front(MARK, crc32c(checked)) + checked
         length = len(data)
         with self._lock:
             if self._is_closed:

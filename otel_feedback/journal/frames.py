@@ -1,10 +1,10 @@
 r"""The bytes of a segment: frames, one after the other, each able to prove that it is whole.
 
     ┌────────┬───────┬──────┬───────┬────────┬──────────┬───────────────┐
-    │ ff f5  │ crc32 │ kind │ flags │ length │ sequence │ payload       │      little-endian
+    │ ff f5  │ crc32c│ kind │ flags │ length │ sequence │ payload       │      little-endian
     │ 2      │ 4     │ 1    │ 1     │ 4      │ 8        │ length        │      20 bytes and the payload
     └────────┴───────┴──────┴───────┴────────┴──────────┴───────────────┘
-    crc32 is of all that follows it.
+    crc32c is of all that follows it.
 
     kind  1 HEAD   the first frame of a segment: version, producer, cursors, as in the cursors file (JSON)
           2 EVENT  key length (2), key, event (JSON); flag 1: its trace is sampled; flag 2: not the event, but what its
@@ -23,7 +23,8 @@ from __future__ import annotations
 from enum import IntEnum
 from struct import Struct
 from typing import NamedTuple
-from zlib import crc32
+
+from otel_feedback.journal.checksum import crc32c
 
 __all__ = [
     "ECHO",
@@ -112,7 +113,7 @@ class Scan(NamedTuple):
 def frame(kind: int, sequence: int, payload: bytes, flags: int = 0) -> bytes:
     """Return one frame."""
     checked = pack_head(kind, flags, len(payload), sequence) + payload
-    return pack_front(MARK, crc32(checked)) + checked
+    return pack_front(MARK, crc32c(checked)) + checked
 
 
 def event_body(key: str, event: bytes) -> bytes:
@@ -128,7 +129,7 @@ def event_frame(key: str, event: bytes, sequence: int, flags: int) -> bytes:
     if length > MAX_KEY:
         return frame(_EVENT, sequence, event_body(key, event), flags)
     checked = pack_event_head(_EVENT, flags, length + 2 + len(event), sequence, length) + key_bytes + event
-    return pack_front(MARK, crc32(checked)) + checked
+    return pack_front(MARK, crc32c(checked)) + checked
 
 
 def key_and_event(payload: bytes) -> tuple[str, bytes]:
@@ -177,7 +178,7 @@ def _take_whole(frames: list[Frame], data: bytes, at: int, base: int) -> int:
     while at <= size:
         mark, checksum, kind, flags, length, sequence = unpack(data, at)
         checked = data[at + _FRONT_BYTES : at + HEADER_BYTES + length]
-        if mark != MARK or kind not in KINDS or len(checked) != _HEAD_BYTES + length or crc32(checked) != checksum:
+        if mark != MARK or kind not in KINDS or len(checked) != _HEAD_BYTES + length or crc32c(checked) != checksum:
             break
         take(make(Frame, (base + at, kind, flags, sequence, checked[_HEAD_BYTES:])))
         at += HEADER_BYTES + length
