@@ -17,10 +17,10 @@ from typing import Any, Final
 
 import msgspec
 
+from otel_feedback.convert.node import Node, is_within
 from otel_feedback.convert.reading import Reading
 from otel_feedback.convert.span import FinishedSpan
 from otel_feedback.convert.status import Judgement
-from otel_feedback.convert.tree import Node, is_within
 from otel_feedback.convert.usage import TokenUsage
 
 __all__ = ["IDS", "Call", "Doubles", "better", "call_of", "id_of", "is_inner"]
@@ -78,14 +78,15 @@ class Doubles:
     """The latest calls, to be found by spans of the same that end afterwards. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._latest: deque[Call] = deque(maxlen=MOST)
+        self.latest: deque[Call] = deque(maxlen=MOST)
+        """In the order in which they ended, nearly; not to be changed."""
 
     def find(self, call: Call) -> Call | None:
         """Return the call that this one, which ended just now, is of."""
         node, kind, recorder, known_id = call.node, call.kind, call.recorders[0], call.id
         may_contain = kind == "tool" or (node.amounts is not None and node.amounts.calls > 0)
         found, nearest, missed = None, (True, 0), 0
-        for other in reversed(self._latest):
+        for other in reversed(self.latest):
             if other.end_ns < call.start_ns:  # they are in the order of their ends, nearly
                 missed += 1
                 if missed > MOST_MISSED:
@@ -113,7 +114,7 @@ class Doubles:
 
     def may_be_of(self, kind: str, start_ns: int, recorder: tuple[str, str]) -> bool:
         """Tell, quickly, whether a span that ends just now may be of one of these, which another recorder has recorded."""
-        for other in islice(reversed(self._latest), MOST_MISSED):
+        for other in islice(reversed(self.latest), MOST_MISSED):
             if other.end_ns < start_ns:
                 return False
             if other.kind == kind and recorder not in other.recorders:
@@ -122,14 +123,14 @@ class Doubles:
 
     def remember(self, call: Call) -> None:
         """Keep a call that none of the latest is."""
-        self._latest.append(call)
+        self.latest.append(call)
 
     def join(self, call: Call, other: Call) -> None:
         """Put a span to the call that was found for it; it has ended just now."""
-        if self._latest[-1] is other:
-            self._latest.pop()
+        if self.latest[-1] is other:
+            self.latest.pop()
         else:
-            self._latest.remove(other)
+            self.latest.remove(other)
         if not is_inner(call, other):
             other.node = call.node
         other.start_ns, other.end_ns = min(call.start_ns, other.start_ns), max(call.end_ns, other.end_ns)
@@ -139,7 +140,7 @@ class Doubles:
         other.usages = (other.usages + call.usages)[-MOST_SPANS:]
         other.recorders = (other.recorders + call.recorders)[-MOST_SPANS:]
         other.spans = (other.spans + call.spans)[-MOST_SPANS:]
-        self._latest.append(other)
+        self.latest.append(other)
 
     def find_answered(self, caller_id: int, scope: str, model: object, began_ns: int) -> Call | None:
         """Return the call whose answer is told by a log.
@@ -147,11 +148,11 @@ class Doubles:
         Args:
             caller_id: The span above the log, or 0: then it is the latest call without an answer before `began_ns`.
         """
-        for call in reversed(self._latest):
+        for call in reversed(self.latest):
             if any(node.span_id == caller_id for node in call.spans):
                 return call
         name = _bare(model[:256]) if isinstance(model, str) else ""
-        for call in () if caller_id else reversed(self._latest):
+        for call in () if caller_id else reversed(self.latest):
             if (
                 not call.usages and call.end_ns <= began_ns + SLACK_NS and call.recorders[-1][0] == scope
                 and any(_is_version(one, name) for one in call.names)

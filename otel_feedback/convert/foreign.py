@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from otel_feedback import semconv
 from otel_feedback.convert.costs import told_price
+from otel_feedback.convert.node import Node
 from otel_feedback.convert.pricing import Price
 from otel_feedback.convert.reading import Reading
 from otel_feedback.convert.rollup import AMOUNTS, told_amounts
 from otel_feedback.convert.span import FinishedSpan
 from otel_feedback.convert.status import Judgement
-from otel_feedback.convert.tree import Node
 from otel_feedback.convert.usage import TokenUsage
 from otel_feedback.events.model import SCHEMA_VERSION, OutcomeEvent, OutcomeStatus
 from otel_feedback.redaction.limits import (

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from otel_feedback.convert.node import Guess
 from otel_feedback.convert.span import Convention
-from otel_feedback.convert.tree import Guess
 
 __all__ = ["Guesses"]
 

@@ -16,11 +16,12 @@ import msgspec
 from otel_feedback import semconv
 from otel_feedback.convert.doubles import Call, Doubles, better, is_inner
 from otel_feedback.convert.foreign import news
+from otel_feedback.convert.node import Node, is_within
 from otel_feedback.convert.reader import FAILED
 from otel_feedback.convert.rollup import AMOUNTS, pass_up, told_amounts
 from otel_feedback.convert.rules import Emitted
 from otel_feedback.convert.status import ABANDONED, NO_ANSWER, Judgement
-from otel_feedback.convert.tree import Node, Tree, is_within
+from otel_feedback.convert.tree import Tree
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
 
 __all__ = ["Joining"]

@@ -15,13 +15,13 @@ import msgspec
 
 from otel_feedback.convert.amounts import Amounts, Intervals
 from otel_feedback.convert.conventions.builtin import CONVENTIONS
+from otel_feedback.convert.node import Node
 from otel_feedback.convert.reader import Reader
 from otel_feedback.convert.reading import Reading
 from otel_feedback.convert.rules import Rules
 from otel_feedback.convert.settling import Settling
 from otel_feedback.convert.shapes import attributes_of
 from otel_feedback.convert.span import FinishedSpan
-from otel_feedback.convert.tree import Node
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.logger import get_logger
 
@@ -32,14 +32,12 @@ logger = get_logger(__name__)
 NOTE: Final = "~"
 """What the id of a note has before that of the event."""
 
-_SHORT: Final = 16
-
 
 class NotedSpan(msgspec.Struct, array_like=True, gc=False):
     """A span that has ended, with what was known then of the spans above it and of those below it.
 
     What can be told by what stands before is left out, since a note is written on the thread that ends the span. Ids are of
-    events; of one of the same trace there is the span id only.
+    events, or, as numbers, of the spans of the same trace that have them.
     """
 
     start_ns: int
@@ -48,16 +46,16 @@ class NotedSpan(msgspec.Struct, array_like=True, gc=False):
     scope: str
     status: str
     service_name: str | None
-    above_it: str | None  # the event that the span right above has, or would have
+    above_it: int | str | None  # the event that the span right above has, or would have
     scope_above: str | None  # that of this span; None: the same as its own
-    parent_event_id: str | None  # "": the same as `above_it`
-    root_event_id: str  # "": the same as `parent_event_id`
+    parent_event_id: int | str | None  # 0: the same as `above_it`
+    root_event_id: int | str  # 0: the same as `parent_event_id`
     depth: int
     is_placed: bool  # what is above it was known when it began
     agent: str | None  # the nearest one above
-    call: tuple[str, str] | None  # the attribute that names the call, and what tells its value from others
+    call: tuple[str, int] | None  # the attribute that names the call, and what tells its value from others
     reading: Reading | None  # None: it is read later, of these attributes
-    names: str | None
+    names: str
     values: list[Any]
     amounts: Amounts | None = None
     llm_times: tuple[tuple[int, int], ...] = ()
@@ -66,7 +64,8 @@ class NotedSpan(msgspec.Struct, array_like=True, gc=False):
 
     def span(self, event_id: str) -> FinishedSpan:
         """Return what was read of the span that has this event."""
-        attributes = attributes_of(self.names or "", self.values, self.call)
+        call = None if self.call is None else (self.call[0], f"{self.call[1]:x}")
+        attributes = attributes_of(self.names, self.values, call)
         return FinishedSpan(
             event_id, event_id[:32], event_id[33:], self.start_ns, self.start_ns + self.took_ns, attributes, None,
             self.service_name, name=self.name, scope=self.scope, status=self.status,
@@ -75,36 +74,41 @@ class NotedSpan(msgspec.Struct, array_like=True, gc=False):
 
 def note_of(
     node: Node,
-    span: FinishedSpan,
+    start_ns: int,
+    end_ns: int,
+    name: str,
+    scope: str,
+    status: str,
+    service_name: str | None,
     reading: Reading | None,
     call: tuple[str, str] | None,
-    names: str | None,
+    names: str,
     values: tuple[Any, ...],
 ) -> tuple[Any, ...]:
     """Return what is to be written down: the fields of a `NotedSpan`, of which nobody here makes one."""
-    if call is not None:  # ids are new each time, so looking through them takes long; whoever reads it only compares
-        call = call[0], f"{str.__hash__(call[1]):x}"
-    parent, above, root, scope, intervals = node.parent, node.above, node.root, span.scope, node.intervals
-    trace_id, parent_id, root_id = node.run.trace_id, None, ""
+    parent, above, root, run, intervals = node.parent, node.above, node.root, node.run, node.intervals
+    above_it = scope_above = parent_id = None
+    if parent is not None:
+        above_it = parent.span_id if parent.run is run else parent.of_event
+        if parent.scope != scope:
+            scope_above = parent.scope
+    root_id: int | str = 0
     if above is not None:
-        parent_id = "" if above is parent else _short(above.of_event, trace_id)
+        parent_id = 0 if above is parent else above.span_id if above.run is run else above.of_event
         if root is not above or above.said_place[1] is not None:
-            root_id = _short(node.root_id, trace_id)
+            root_id = node.root_id
     return (
-        span.start_ns, span.end_ns - span.start_ns, span.name, scope, span.status, span.service_name,
-        None if parent is None else _short(parent.of_event, trace_id),
-        None if parent is None or parent.scope == scope else parent.scope,
-        parent_id, root_id, node.depth, node.is_placed, node.agent, call, reading, names, values,
-        node.amounts, () if intervals is None else tuple(intervals.all()), node.child_errors, node.foreign_below,
+        start_ns, end_ns - start_ns, name, scope, status, service_name, above_it, scope_above, parent_id, root_id,
+        node.depth, node.is_placed, node.agent,
+        # ids are new each time, so looking through them takes long; whoever reads it only compares
+        None if call is None else (call[0], str.__hash__(call[1])),
+        reading, names, values, node.amounts, () if intervals is None else tuple(intervals.all()), node.child_errors,
+        node.foreign_below,
     )  # fmt: skip
 
 
-def _short(event_id: str, trace_id: str) -> str:
-    return event_id[33:] if event_id.startswith(trace_id) else event_id
-
-
-def _whole(short: str, trace_id: str) -> str:
-    return f"{trace_id}-{short}" if len(short) == _SHORT else short
+def _whole(told: int | str, trace_id: str) -> str:
+    return told if isinstance(told, str) else f"{trace_id}-{told:016x}"
 
 
 def texts_of(said: Reading) -> list[str | None]:
@@ -154,7 +158,7 @@ class LostSpans(Settling):
             parent.scope = noted.scope if noted.scope_above is None else noted.scope_above
         above = None
         if noted.parent_event_id is not None:
-            above = parent if noted.parent_event_id == "" else self._open(_whole(noted.parent_event_id, trace_id))
+            above = parent if noted.parent_event_id == 0 else self._open(_whole(noted.parent_event_id, trace_id))
         if above is not None:
             root_id = _whole(noted.root_event_id, trace_id) if noted.root_event_id else above.of_event
             above.said_place = None, root_id, noted.depth - 1

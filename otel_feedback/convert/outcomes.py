@@ -19,14 +19,15 @@ import msgspec
 from otel_feedback import semconv
 from otel_feedback.convert.additions import Addition, added
 from otel_feedback.convert.amounts import Amounts
-from otel_feedback.convert.putting_off import LONG_S, Notes, PuttingOff
+from otel_feedback.convert.catching_up import LONG_S, Notes
+from otel_feedback.convert.node import Guess, Node
+from otel_feedback.convert.putting_off import PuttingOff
 from otel_feedback.convert.reader import Reader
 from otel_feedback.convert.rules import Emit, Emitted, FindOwn, OwnAction, Rules
 from otel_feedback.convert.shapes import LOGFIRE_TYPE
 from otel_feedback.convert.span import Convention, FinishedSpan
-from otel_feedback.convert.tree import Guess, Node
+from otel_feedback.convert.tree import MAX_NODES
 from otel_feedback.events.model import OutcomeEvent
-from otel_feedback.sdk.compat import attributes_of
 
 __all__ = ["Outcomes"]
 
@@ -56,35 +57,56 @@ class Outcomes(PuttingOff):
     # -- a span starts -------------------------------------------------------------------------------------
 
     def begin(
-        self, trace_id: int, span_id: int, parent_id: int, scope: str, start_ns: int, live: Any, cause_id: int
+        self,
+        trace_id: int,
+        span_id: int,
+        parent_id: int,
+        scope: str,
+        start_ns: int,
+        live: Any,
+        attributes: dict[str, Any],
+        cause_id: int,
     ) -> None:
         """Take a span that has started.
 
         Args:
             parent_id: The span above, of this process; 0 for none.
-            live: The span, which has `attributes`; it is asked what it is while it is open.
+            live: The span, which is asked what it is while it is open.
+            attributes: What it has as yet, which another thread may be adding to; not to be changed.
             cause_id: `id()` of the exception that is passing through, or 0.
         """
-        thread, attributes = threading.get_ident(), attributes_of(live)
+        thread = threading.get_ident()
         if self._owner == thread:
-            self._aside.append(lambda: self.begin(trace_id, span_id, parent_id, scope, start_ns, live, cause_id))
+            self._aside.append(
+                lambda: self.begin(trace_id, span_id, parent_id, scope, start_ns, live, attributes, cause_id)
+            )
             return
-        if self._put_off and self._concerns_put_off(span_id, parent_id):
+        tree = self._tree
+        nodes = tree.nodes
+        # one has the id of another one, begins below one that is put off, or takes its room
+        if self._put_off and (
+            span_id in nodes
+            or len(nodes) >= MAX_NODES
+            or ((above := nodes.get(parent_id)) is not None and above.is_put_off)
+        ):
             self.catch_up()
         with self._lock:
             self._owner = thread
             try:
-                parent = self._tree.nodes.get(parent_id) if parent_id else None
+                parent = nodes.get(parent_id) if parent_id else None
                 if parent_id and (parent is None or parent.trace_id != trace_id):
                     parent = self._above(trace_id, parent_id)
-                self._ended.pop(span_id, None)
-                names = attributes.keys()
-                if not names.isdisjoint(semconv.INFRASTRUCTURE_MARKERS) and not self._reader.is_marked(attributes):
+                if span_id in self._ended:
+                    del self._ended[span_id]
+                if (
+                    attributes
+                    and not attributes.keys().isdisjoint(semconv.INFRASTRUCTURE_MARKERS)
+                    and not self._reader.is_marked(attributes)
+                ):
                     if parent is not None:
-                        self._tree.pass_over(span_id, parent)
+                        tree.pass_over(span_id, parent)
                 else:
-                    node = self._tree.begin(trace_id, span_id, parent, scope, start_ns, live)
-                    node.cause_id = cause_id
+                    node = tree.begin(trace_id, span_id, parent, scope, start_ns, live, cause_id)
                     if parent is None:
                         node.caller_id = parent_id
                     if semconv.OUTCOME_ACTION_TYPE in attributes:
@@ -138,7 +160,8 @@ class Outcomes(PuttingOff):
                     pass  # two processors on one provider
                 elif span is not None:
                     if node is None:
-                        node = Node(trace_id, span_id, None, span.scope, span.start_ns, None)  # it began before we did
+                        # it began before we did
+                        node = Node.at_the_top(trace_id, span_id, span.scope, span.start_ns, None)
                     span.event_id = event_id = node.of_event
                     span.trace_id, span.span_id = node.run.trace_id, event_id[33:]
                     if cause_id in (0, node.cause_id):
@@ -233,7 +256,7 @@ class Outcomes(PuttingOff):
 
     def tend(self) -> None:
         """Give up spans that have been open for too long. Called now and then, from any thread."""
-        self.catch_up(or_leave_it=True)
+        self.catch_up_giving_way()
         oldest_s = time.monotonic() - self.rules.open_s
         with self._lock:
             self._owner = threading.get_ident()
@@ -302,4 +325,5 @@ class Outcomes(PuttingOff):
         self._renew_locks()
         for waiting in (self._aside, self._put_off, self._on_the_way, self._converted):
             waiting.clear()
+        self._forgettable = None
         self._forget_all()

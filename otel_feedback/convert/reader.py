@@ -14,6 +14,7 @@ from otel_feedback.convert.doubles import Doubles, call_of
 from otel_feedback.convert.evaluations import read_evaluations
 from otel_feedback.convert.foreign import provider_of, to_event
 from otel_feedback.convert.guesses import Guesses
+from otel_feedback.convert.node import Guess, Node
 from otel_feedback.convert.pricing import Price
 from otel_feedback.convert.reading import CallUsage, Reading
 from otel_feedback.convert.rollup import Said
@@ -21,10 +22,9 @@ from otel_feedback.convert.rules import Rules
 from otel_feedback.convert.shapes import LOGFIRE_TYPE, Shapes
 from otel_feedback.convert.span import Convention, FinishedSpan
 from otel_feedback.convert.status import ABANDONED, NO_ANSWER, OTHER, Judgement, judge
-from otel_feedback.convert.tree import Guess, Node
 from otel_feedback.convert.usage import normalise
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity
-from otel_feedback.sdk.compat import attributes_of
+from otel_feedback.sdk.held import attributes_of
 
 __all__ = ["FAILED", "Reader", "pass_on"]
 

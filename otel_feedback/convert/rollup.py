@@ -7,8 +7,8 @@ from typing import Final
 import msgspec
 
 from otel_feedback.convert.amounts import Amounts, Intervals
+from otel_feedback.convert.node import Node
 from otel_feedback.convert.reading import CallUsage
-from otel_feedback.convert.tree import Node
 from otel_feedback.convert.usage import TokenUsage
 
 __all__ = ["AMOUNTS", "Said", "pass_up", "told_amounts"]

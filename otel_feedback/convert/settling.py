@@ -16,12 +16,13 @@ from otel_feedback import semconv
 from otel_feedback.convert.additions import added
 from otel_feedback.convert.doubles import Doubles
 from otel_feedback.convert.joining import Joining
+from otel_feedback.convert.node import Node
 from otel_feedback.convert.reader import Reader, pass_on
 from otel_feedback.convert.reading import Reading
 from otel_feedback.convert.rules import Emitted
 from otel_feedback.convert.span import FinishedSpan
 from otel_feedback.convert.status import ABANDONED
-from otel_feedback.convert.tree import MAX_NODES, MAX_WAITING, Node, Tree
+from otel_feedback.convert.tree import MAX_NODES, MAX_WAITING, Tree
 from otel_feedback.convert.values import amount, plain
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
 from otel_feedback.logger import get_logger

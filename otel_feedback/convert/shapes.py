@@ -12,7 +12,9 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import zip_longest
 from operator import itemgetter
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
+
+import msgspec
 
 from otel_feedback import semconv
 from otel_feedback.convert.conventions.own import FIELDS
@@ -38,12 +40,23 @@ _ALWAYS: Final = frozenset({semconv.OUTCOME_ACTION_TYPE, LOGFIRE_TYPE, "mcp.meth
 _OWN: Final = Reads(values=frozenset(FIELDS), prefixes=(semconv.OUTCOME_METADATA_PREFIX,))
 
 
-class Left(NamedTuple):
-    """What is to be written down of a span, and what of it may hold a secret."""
+class Left(msgspec.Struct, gc=False):
+    """What is to be written down of a span, and what of it may hold a secret.
 
+    `kind`: Of which it is; None of one with our own attributes. `texts` are the caller's to add to.
+    """
+
+    kind: str | None
     values: tuple[Any, ...]
     texts: list[str | None]
     metadata: Mapping[str, Any]
+
+
+class _Plan(NamedTuple):
+    """What is to be looked at of values of these types: at which places texts are, and what may be unusual."""
+
+    texts: Callable[[tuple[Any, ...]], tuple[Any, ...]]
+    others: tuple[int, ...]
 
 
 class Shape:
@@ -59,6 +72,7 @@ class Shape:
         "_at_more",
         "_keys",
         "_kinds",
+        "_plans",
         "_take",
         "_tell",
         "_unless",
@@ -78,6 +92,7 @@ class Shape:
         self.log_type = LOGFIRE_TYPE in names
         self.id_name = next((name for name in IDS if name in names), None)
         self._kinds: dict[tuple[Any, ...], str] = {}
+        self._plans: dict[tuple[type, ...], _Plan] = {}
         self._tell = _getter([name for name in names if name in telling])
         reads = _OWN if self.is_own else reads
         self.is_quick = (
@@ -108,17 +123,10 @@ class Shape:
             tuple(name for name in answers if name in names) for content, answers in reads.unless if content in names
         )
 
-    def kind(self, attributes: Mapping[str, Any], name: str, scope: str) -> tuple[tuple[Any, ...] | None, str | None]:
-        """Return what decides of which kind such a span is, and the kind; None where it is not known, or not yet."""
-        decides = (scope, name, *self._tell(attributes))
-        try:
-            return decides, self._kinds.get(decides)
-        except TypeError:  # a value that is not usual
-            return None, None
-
-    def remember(self, decides: tuple[Any, ...], kind: str) -> None:
+    def remember(self, attributes: Mapping[str, Any], name: str, scope: str, kind: str) -> None:
         """Remember of which kind such a span is."""
-        if all(value.__class__ is str and len(value) <= MOST_TEXT for value in decides):
+        decides = (scope, name, *self._tell(attributes))
+        if self.is_quick and all(value.__class__ is str and len(value) <= MOST_TEXT for value in decides):
             if len(self._kinds) >= MOST:
                 self._kinds.clear()
             self._kinds[decides] = kind
@@ -136,23 +144,44 @@ class Shape:
                 return False
         return True
 
-    def left(self, attributes: Mapping[str, Any]) -> Left | None:
-        """Return what is to be written down; None where there is a value of another kind than is usual."""
-        values = self._take(attributes)
-        texts: list[str | None] = []
-        at = self._at_json
-        for value in values if len(values) == at else values[:at]:
-            kind = value.__class__
-            if kind is str:
-                texts.append(value)
-            elif kind is not int and not _add(texts, value):
+    def left(self, attributes: Mapping[str, Any], name: str, scope: str) -> Left | None:
+        """Return what is to be written down of a span that is as one was before.
+
+        None where it is to be read first: it is of a kind that nobody knows yet, how it ended is told by its content, or a
+        value is of another kind than is usual.
+        """
+        if not self.is_quick:
+            return None
+        kind = None
+        if not self.is_own:
+            try:
+                kind = self._kinds.get((scope, name, *self._tell(attributes)))
+            except TypeError:  # a value that is not usual
+                return None
+            if kind is None or (kind == "llm" and self._unless and not self.has_end(attributes)):
+                return None
+        values, at = self._take(attributes), self._at_json
+        read = values if len(values) == at else values[:at]
+        types = tuple(map(type, read))
+        plan = self._plans.get(types) or self._plan_of(types)
+        texts: list[str | None] = [*plan.texts(read)]
+        for place in plan.others:
+            if not _add(texts, read[place]):
                 return None
         if self._at_lists < at:
             for value in values[self._at_lists : at]:
                 if value.__class__ is str and "\\" in value:  # a list in JSON, which may hide what is in it
                     return None
         metadata = _NO_METADATA if len(values) == at else self._metadata_of(values, texts)
-        return None if metadata is None else Left(values, texts, metadata)
+        return None if metadata is None else Left(kind, values, texts, metadata)
+
+    def _plan_of(self, types: tuple[type, ...]) -> _Plan:
+        if len(self._plans) >= MOST:
+            self._plans.clear()
+        texts = [place for place, kind in enumerate(types) if kind is str]
+        others = [place for place, kind in enumerate(types) if kind not in (str, int)]
+        plan = self._plans[types] = _Plan(_getter(texts), tuple(others))
+        return plan
 
     def _metadata_of(self, values: tuple[Any, ...], texts: list[str | None]) -> Mapping[str, Any] | None:
         """Return what may become metadata, or is as little known; add the other texts to these."""
@@ -160,15 +189,16 @@ class Shape:
         for given in values[self._at_json : self._at_more]:
             value = _read(given)
             if value.__class__ is dict:
-                if not _SCALARS.issuperset(map(type, value.values())) or _hides(found, value):
+                if not _SCALARS.issuperset(map(type, value.values())) or (found and _hides(found, value)):
                     return None
                 found.update(value)
             elif value is _LONG or not _add(texts, value):
                 return None
         for given, (key, is_json) in zip(values[self._at_more :], self._keys):  # noqa: B905 - as many
             value = _read(given) if is_json else list(given) if given.__class__ is tuple else given
-            is_list = value.__class__ is list and not is_json
-            if not (is_list or _add([], value)) or (key in found and _hides(found, (key,))):
+            if value.__class__ is not str and (is_json or value.__class__ is not list) and not _add([], value):
+                return None
+            if key in found and _hides(found, (key,)):
                 return None
             found[key] = value
         return found
@@ -181,17 +211,19 @@ def _read(value: Any) -> Any:
     return unquoted(value) if len(value) <= MOST_JSON else _LONG
 
 
-def _add(texts: list[str | None], value: object) -> bool:
+def _add(texts: list[str | None], value: Any) -> bool:
     """Add the texts in a value; False where it is of a kind that is not usual."""
     kind = value.__class__
     if kind is str or value is None:
-        texts.append(cast("str | None", value))
+        texts.append(value)
         return True
     if kind is tuple or kind is list:
-        items = cast("Sequence[object]", value)
-        texts += cast("Sequence[str]", items)
-        return all(item.__class__ is str for item in items)
-    return kind is int or kind is bool or (kind is float and math.isfinite(cast(float, value)))
+        for item in value:
+            if item.__class__ is not str:
+                return False
+        texts += value
+        return True
+    return kind is int or kind is bool or (kind is float and math.isfinite(value))
 
 
 def _hides(found: Mapping[str, Any], keys: Collection[str]) -> bool:
@@ -201,10 +233,14 @@ def _hides(found: Mapping[str, Any], keys: Collection[str]) -> bool:
     )
 
 
-def _getter(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
-    if len(names) > 1:
-        return itemgetter(*names)
-    return lambda attributes: tuple([attributes[name] for name in names])
+def _getter(keys: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return what takes the values of these names, or at these places, out of something."""
+    if len(keys) > 1:
+        return itemgetter(*keys)
+    if keys:
+        key = keys[0]
+        return lambda given: (given[key],)
+    return lambda given: ()
 
 
 def attributes_of(names: str, values: Sequence[Any], call: tuple[str, str] | None) -> dict[str, Any]:

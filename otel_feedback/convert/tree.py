@@ -12,16 +12,12 @@ Not thread-safe: used with a lock held. Everything takes the same time, however 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable
+from typing import Any
 
-import msgspec
+from otel_feedback.convert.node import Guess, Node, agent_below
 
-from otel_feedback.convert.amounts import Amounts, Intervals
-from otel_feedback.convert.status import Judgement
-from otel_feedback.events.model import OutcomeEvent
-
-__all__ = ["Guess", "Node", "Tree", "is_within"]
+__all__ = ["Tree"]
 
 MAX_NODES = 10_000
 """Spans that are remembered; the oldest are given up beyond that."""
@@ -31,128 +27,6 @@ MAX_WAITING = 256
 
 MAX_KEPT = 2_000
 """Actions of a trace that are remembered after their end because what is above them is not sure."""
-
-
-class Guess(NamedTuple):
-    """What an open span seems to be."""
-
-    is_action: bool
-    is_agent: bool
-    name: str | None
-    is_chain: bool = False  # an action at the top only
-
-
-class Node(msgspec.Struct, eq=False):
-    """One span. Most is as the class says: a span begins in microseconds."""
-
-    # a struct: its defaults are set in C, and it takes a quarter of what a dict of so many names would
-    trace_id: int
-    span_id: int
-    parent: Node | None
-    scope: str
-    start_ns: int
-    live: Any  # the open span, for a look at its attributes; None after its end
-    run: Run = cast("Run", None)
-    key: str = ""
-    begun_s: float = 0.0  # the span's own times may be anything
-    event_id: str = ""
-    own: bool = False  # made by our own action()
-    said_place: tuple[str | None, str | None, int | None] = None, None, None  # parent, root, depth by its own word
-    identity: Mapping[str, Any] | None = None  # of the nearest action of our own
-    is_in_action: bool = False  # below one that `action()` made, or is one
-    cause_id: int = 0  # id() of the exception that passed through when it began
-    guess: Guess | None = None
-    is_ended: bool = False
-    is_given_up: bool = False
-    is_put_off: bool = False  # it has ended, and is converted later
-    put_off_below: int = 0  # spans right below it of which this is so
-    is_action: bool | None = None  # None: not known before its end
-    is_call: bool = False
-    better: Node | None = None  # the span that tells the same call better, whose tokens count
-    is_told: bool = True  # whether it said itself how it ended
-    kind: str = ""
-    name: str | None = None  # of the agent that it is
-    agent: str | None = None  # the nearest one above
-    event: OutcomeEvent | None = None
-    sampled: bool = False
-    open_below: int = 0
-    waiting: list[Node] | None = None
-    below: list[Node] | None = None  # actions whose place depends on this one's, which is not sure
-    is_placed: bool = False  # what is above it was known when it began
-    next_up: Node | None = None  # the nearest span above that is, or may be, an action
-    amounts: Amounts | None = None  # of those below it
-    summed: tuple[Amounts, int | None, float | None] | None = None  # see `rollup`
-    passed: Amounts | None = None  # what its parent got of it
-    call: Any = None  # what it tells of a call, until that is looked for among the latest
-    caller_id: int = 0  # the span above that has ended, or is of another process
-    said: Any = None  # what it says that it used
-    intervals: Intervals | None = None
-    agents_below: frozenset[str | None] | None = None
-    foreign_below: bool = False
-    last_agent: Judgement | None = None  # how the agent below it ended that ended last
-    is_broken_off: bool = False  # its answer ended before its end, and after that of the span above
-    last_below: Judgement | None = None  # how the span right below it ended that ended last
-    child_errors: int = 0
-    additions: tuple[Any, ...] = ()
-    above: Node | None = None
-    root: Node | None = None  # the topmost action above; None: there is none
-    depth: int = 0
-
-    def __post_init__(self) -> None:
-        self.begun_s = time.monotonic()
-        parent = self.parent
-        if parent is None:
-            self.run = Run(self)
-            self.is_placed = True
-            self.key = self.run.trace_id
-        else:
-            self.run = parent.run
-            self.key = parent.key
-            self.identity, self.is_in_action = parent.identity, parent.is_in_action
-
-    @property
-    def root_id(self) -> str:
-        """The id of the topmost event above it, or its own: of an action of our own, which may be in another process."""
-        root = self.root or self
-        return root.said_place[1] or root.of_event
-
-    @property
-    def of_event(self) -> str:
-        """The id of its event, should it have one."""
-        if not self.event_id:
-            self.event_id = f"{self.run.trace_id}-{self.span_id:016x}"
-        return self.event_id
-
-    def place(self, above: Node | None) -> None:
-        """Say which action is above it."""
-        self.above = above
-        if above is None:
-            self.depth, self.root, self.agent = self.said_place[2] or 0, None, None
-        else:
-            self.depth, self.root = above.depth + 1, above.root or above
-            self.agent = above.name if above.kind == "agent" or above.own else above.agent
-            if self.agent is None:
-                self.agent = above.agent
-
-
-def is_within(node: Node, other: Node) -> bool:
-    """Tell whether a span is the other one or below it."""
-    current: Node | None = node
-    while current is not None and current is not other:
-        current = current.parent
-    return current is not None
-
-
-class Run:
-    """A local root and the spans below it that are open."""
-
-    __slots__ = ("kept", "open", "root", "trace_id")
-
-    def __init__(self, root: Node) -> None:
-        self.trace_id = f"{root.trace_id:032x}"
-        self.root: Node | None = root  # None when all is over: no cycle is left for the garbage collector
-        self.kept = 0  # actions that are kept because their place is not sure
-        self.open: dict[int, Node] = {}
 
 
 class Tree:
@@ -174,30 +48,47 @@ class Tree:
         node = self.nodes.get(span_id)
         return node if node is not None and node.trace_id == trace_id else None
 
-    def begin(self, trace_id: int, span_id: int, parent: Node | None, scope: str, start_ns: int, live: Any) -> Node:
+    def begin(
+        self, trace_id: int, span_id: int, parent: Node | None, scope: str, start_ns: int, live: Any, cause_id: int = 0
+    ) -> Node:
         """Take a span that has started."""
-        known = self.nodes.get(span_id)
+        nodes = self.nodes
+        known = nodes.get(span_id)
         if known is not None:
             if known.live is live:  # two processors on one provider
                 return known
             self._drop(span_id)  # ids that are no ids
-        node = Node(trace_id, span_id, parent, scope, start_ns, live)
-        if parent is not None:
-            guess = parent.guess
-            if parent.is_action is None and guess is not None and guess.is_action and self.is_sure(parent):
-                node.place(parent)  # most are like this, and it takes half as long
-                node.is_placed, node.next_up = parent.is_placed, parent
+        if parent is None:
+            node = Node.at_the_top(trace_id, span_id, scope, start_ns, live, cause_id)
+            run = node.run
+        else:
+            run, guess = parent.run, parent.guess
+            if (
+                parent.is_action is None
+                and guess is not None
+                and guess.is_action
+                and not guess.is_chain
+                and (parent.name is not None or not guess.is_agent)
+            ):  # it is sure, as most are; and this takes half as long
+                node = Node(
+                    trace_id, span_id, parent, scope, start_ns, live, run, parent.key, time.monotonic(), cause_id,
+                    parent.identity, parent.is_in_action, parent.is_placed, parent, parent, parent.root or parent,
+                    parent.depth + 1, agent_below(parent),
+                )  # fmt: skip
             else:
+                node = Node(
+                    trace_id, span_id, parent, scope, start_ns, live, run, parent.key, time.monotonic(), cause_id,
+                    parent.identity, parent.is_in_action,
+                )  # fmt: skip
                 node.place(parent if self._is_likely(parent, scope) else self.above(parent))
                 is_sure, guess = self.is_sure(parent), parent.guess
                 node.is_placed = parent.is_placed and is_sure
                 is_none = is_sure and parent.is_action is None and guess is not None and not guess.is_action
                 node.next_up = parent.next_up if is_none else parent
             parent.open_below += 1
-        node.run.open[span_id] = node
-        self.nodes[span_id] = node
-        while len(self.nodes) > MAX_NODES:
-            self._drop(next(iter(self.nodes)))
+        run.open[span_id] = nodes[span_id] = node
+        while len(nodes) > MAX_NODES:
+            self._drop(next(iter(nodes)))
         return node
 
     def pass_over(self, span_id: int, parent: Node) -> None:

@@ -129,12 +129,16 @@ class Delivery:
         return True
 
     def note_ended(self, left: StartedAction) -> bool:
-        """Write down what a span left that is converted by the keeper's thread; False where that cannot be."""
+        """Write down what a span left that the keeper's thread is to convert, once it is told; False where that cannot be."""
         if self._keeper.is_running and self.journal.note_start(left):
-            self._keeper.notify()
             return True
         self.journal.forget_start(left.event_id)
         return False
+
+    def convert_soon(self) -> None:
+        """See that the keeper's thread converts what has been put off. On the agent's thread: cheap, and never waits."""
+        if self._keeper.is_idle:
+            self._keeper.notify()
 
     def _note_begun(self) -> None:
         self._began_unpatched = self._began_unpatched or not is_patched()

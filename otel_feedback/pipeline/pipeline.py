@@ -13,15 +13,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from otel_feedback.capture.handle import open_actions
+from otel_feedback.convert.catching_up import LONG_S
 from otel_feedback.convert.conventions.builtin import CONVENTIONS
 from otel_feedback.convert.outcomes import Outcomes
-from otel_feedback.convert.putting_off import LONG_S
 from otel_feedback.convert.rules import Rules
 from otel_feedback.errors import ConfigError, SchemaError
 from otel_feedback.events import codec
 from otel_feedback.events.ended import MOST_MORE, MOST_TIMES, EndedAction, pack
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
-from otel_feedback.events.started import StartedAction
 from otel_feedback.exporters.interface import Exporter, Notices
 from otel_feedback.journal.interface import Journal
 from otel_feedback.pipeline.accounts import account_of
@@ -128,6 +127,8 @@ class FeedbackPipeline:
         self._delivery = self._ways_out.begin(is_child=is_child)
         self.journal = self._delivery.journal
         """The journal of events of this process; a forked child has another one."""
+        self.note_ended, self.convert_soon = self._delivery.note_ended, self._delivery.convert_soon
+        """What writes down what a span left, and sees that it is converted."""
 
     @property
     def producer_id(self) -> str:
@@ -215,10 +216,6 @@ class FeedbackPipeline:
         if not HERE[0]:
             begin_anew()
         self._delivery.journal.forget_start(*event_ids)
-
-    def note_ended(self, left: StartedAction) -> bool:
-        """Write down what a span left; False where it is to be converted at once."""
-        return not self.closed and self._delivery.note_ended(left)
 
     def record_outcome(self, event: OutcomeEvent) -> bool:
         """Record an outcome that was made by hand.

@@ -13,8 +13,7 @@ from typing import Any
 
 import msgspec
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
-from opentelemetry.trace import Status, StatusCode
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from otel_feedback import semconv
 from otel_feedback.capture.ending import describe
@@ -29,8 +28,9 @@ from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.logger import get_logger
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.redaction.limits import Problems
-from otel_feedback.sdk.compat import attributes_of, events_of, ids_of
+from otel_feedback.sdk.compat import flags_of, ids_of
 from otel_feedback.sdk.forks import HERE, begin_anew
+from otel_feedback.sdk.held import begun_of, ended_of
 
 __all__ = ["OutcomeSpanProcessor", "provide_default_pipeline"]
 
@@ -72,20 +72,22 @@ class OutcomeSpanProcessor(SpanProcessor):
                 begin_anew()
             if self.pipeline.closed:
                 return
-            ids, parent = ids_of(span.get_span_context()), span.parent
-            action = open_actions.get(ids) if open_actions else None
-            if action is not None:
+            context, parent, scope, start_ns, attributes = begun_of(span)
+            ids = ids_of(context)
+            if open_actions and (action := open_actions.get(ids)) is not None:
                 if parent is not None and action.is_below_others:
                     self.outcomes.begin_own(action)
                 return
             trace_id, span_id = ids
-            above = (0, 0) if parent is None else ids_of(parent)
-            scope = span.instrumentation_scope
+            parent_id = 0
+            if parent is not None:
+                above = ids_of(parent)
+                if above[0] == trace_id:
+                    parent_id = above[1]
             cause = sys.exc_info()[1]
             self.outcomes.begin(
-                trace_id, span_id, above[1] if above[0] == trace_id else 0, "" if scope is None else scope.name,
-                span.start_time or 0, span, 0 if cause is None else id(cause),
-            )  # fmt: skip
+                trace_id, span_id, parent_id, scope, start_ns or 0, span, attributes, 0 if cause is None else id(cause)
+            )
         except Exception as exc:  # a defect of ours must not reach the program
             self.pipeline.reject("defect", "a span that started could not be followed: %r", exc)
 
@@ -114,22 +116,36 @@ class OutcomeSpanProcessor(SpanProcessor):
                     else:
                         action.recorded = self._take(action, told, span)
                 return
-            scope = span.instrumentation_scope
+            scope, start_ns, end_ns, attributes, events, status, description, name, resource = ended_of(span)
             # one of our own tracer's whose action is not known yet: it has been ended before it even began
-            is_ours = scope is not None and scope.name == SCOPE
-            if is_ours or span.start_time is None or span.end_time is None:
+            if scope == SCOPE or start_ns is None or end_ns is None:
                 return
-            attributes, cause = attributes_of(span), sys.exc_info()[1]
-            outcomes, is_sampled = self.outcomes, context.trace_flags.sampled
-
+            cause, outcomes, is_sampled = sys.exc_info()[1], self.outcomes, flags_of(context) & 1 == 1
             finished, shape = None, outcomes.shape_of(attributes)
             if shape.is_marked:
-                events, status = events_of(span), span.status
-                finished = self._read(span, "" if scope is None else scope.name, attributes, events, status)
-                is_usual = cause is None and not events and status.status_code is not StatusCode.ERROR
-                if is_usual and outcomes.put_off(*ids, is_sampled, shape, finished):
+                known, service_name = self._recorder.service
+                if known is not resource:
+                    service_name = self._recorder.service_name(resource)
+                if (
+                    cause is None
+                    and not events
+                    and status != "error"
+                    and outcomes.put_off(
+                        *ids, is_sampled, shape, attributes, start_ns, end_ns, name, scope, status, service_name
+                    )
+                ):
                     return
-                finished.attributes = attributes.copy()  # what is a user's may do with them what it likes
+                finished = FinishedSpan(
+                    "", None, None, start_ns, end_ns, attributes.copy(),  # what is a user's may do with them what it likes
+                    None, service_name, name, scope, status, description,
+                )  # fmt: skip
+                if cause is not None:
+                    finished.in_flight = _in_flight()
+                if events:
+                    finished.events = tuple(
+                        SpanEvent(one.name, one.timestamp, one.attributes or _NOTHING) for one in events
+                    )
+                    finished.error, finished.error_at_ns = _last_error(finished.events)
             outcomes.end(*ids, 0 if cause is None else id(cause), is_sampled, finished)
         except Exception as exc:  # somebody else's span may carry anything
             pipeline.reject("unconvertible", "a span could not be turned into an outcome: %r", exc)
@@ -166,25 +182,6 @@ class OutcomeSpanProcessor(SpanProcessor):
             return event
         read = priced_own(read, self.outcomes.rules.price)
         return msgspec.structs.replace(read, usage_complete=event.usage_complete)
-
-    def _read(
-        self, span: ReadableSpan, scope: str, attributes: dict[str, Any], events: Sequence[Event], status: Status
-    ) -> FinishedSpan:
-        code, resource = status.status_code, span.resource
-        known, service_name = self._recorder.service
-        finished = FinishedSpan(
-            "", None, None, span.start_time or 0, span.end_time or 0, attributes, None,
-            service_name if known is resource else self._recorder.service_name(resource),
-            span.name, scope,
-            "unset" if code is StatusCode.UNSET else "error" if code is StatusCode.ERROR else "ok",
-            status.description,
-        )  # fmt: skip
-        if sys.exc_info()[1] is not None:
-            finished.in_flight = _in_flight()
-        if events:
-            finished.events = tuple(SpanEvent(one.name, one.timestamp, one.attributes or _NOTHING) for one in events)
-            finished.error, finished.error_at_ns = _last_error(finished.events)
-        return finished
 
     def shutdown(self) -> None:
         self.pipeline.shutdown()

@@ -1,4 +1,4 @@
-"""The one place that touches what OpenTelemetry's Python packages mark as private, and why each has no public name.
+"""What OpenTelemetry's Python packages mark as private is touched here and in `held`; and why each has no public name.
 
 `direct_tracer` is the largest part: what the SDK's tracer does when a span starts, for spans that it does not make itself.
 It reads the SDK's own function to see whether it does what it is known to do; where it does more, or was patched, there is
@@ -34,8 +34,7 @@ from opentelemetry.trace import SpanContext, TraceState
 
 __all__ = [
     "DRAWS_BITS", "DRAW_SPAN", "DRAW_TRACE", "NO_STATE", "SPAN_KEY", "DirectTracer", "Ending", "Hearers", "Ids",
-    "attributes_of", "bounded_attributes", "current_variable", "direct_tracer", "events_of", "hearers", "ids_of",
-    "new_context",
+    "bounded_attributes", "current_variable", "direct_tracer", "flags_of", "hearers", "ids_of", "new_context",
     "suppress_instrumentation", "trace_of",
 ]  # fmt: skip
 
@@ -189,6 +188,9 @@ trace_of: Callable[[SpanContext], tuple[int, int, TraceState, bool]] = (
 )
 """Return what a span below takes over of a context: trace id, flags and state; and whether it is valid."""
 
+flags_of: Callable[[SpanContext], int] = itemgetter(3) if _has_six else attrgetter("trace_flags")
+"""Return the flags of a context."""
+
 new_context: Callable[[Sequence[object]], SpanContext] = (
     partial(tuple.__new__, SpanContext) if _has_six else lambda six: SpanContext(*six[:5])  # type: ignore[arg-type]
 )
@@ -198,30 +200,6 @@ DRAW_TRACE, DRAW_SPAN = RandomIdGenerator.generate_trace_id, RandomIdGenerator.g
 _DRAW_STEPS = frozenset({"random", "getrandbits", "trace", "INVALID_TRACE_ID", "INVALID_SPAN_ID"})
 DRAWS_BITS = all(_DRAW_STEPS.issuperset(draw.__code__.co_names) for draw in (DRAW_TRACE, DRAW_SPAN))
 """Whether ids are random bits, by the SDK's own generator and what it calls, so that they need not be asked for one by one."""
-
-
-_READABLE = frozenset({sdk.ReadableSpan, sdk.Span, getattr(sdk, "_Span", sdk.Span)})
-
-
-def attributes_of(span: sdk.ReadableSpan) -> dict[str, Any]:
-    """Return a span's attributes, which are not to be changed: the very dict that it has, or a copy.
-
-    To get at them by public names takes two views and a copy, for each span that starts and ends.
-    """
-    if span.__class__ in _READABLE:  # others may tell others than they have
-        held = span._attributes  # type: ignore[attr-defined] # pyright: ignore[reportPrivateUsage]
-        if held.__class__ is BoundedAttributes:
-            known: Any = held._dict  # type: ignore[union-attr] # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess, reportAttributeAccessIssue, reportUnknownMemberType]
-            if known.__class__ is dict:
-                return known
-    return dict(span.attributes or {})
-
-
-def events_of(span: sdk.ReadableSpan) -> Sequence[sdk.Event]:
-    """Return a span's events: to ask for none of them by the public name takes a lock and two copies."""
-    if span.__class__ in _READABLE and not getattr(span, "_events", True):
-        return ()
-    return span.events
 
 
 def bounded_attributes(clean: Mapping[str, Any], limits: SpanLimits) -> Mapping[str, Any] | None:

@@ -40,6 +40,9 @@ class Kept:
         self.written += 1
         return True
 
+    def queue(self) -> None:
+        pass
+
     def forget(self, ids: Sequence[str]) -> None:
         for one in ids:
             del self.notes[one]

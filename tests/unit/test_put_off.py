@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ from opentelemetry.util.types import Attributes
 
 import otel_feedback as feedback
 from otel_feedback import OutcomeSpanProcessor
+from otel_feedback.convert import putting_off
 from otel_feedback.events.started import StartedAction
 from otel_feedback.journal.frames import Kind, scan
+from otel_feedback.pipeline import keeper
 from tests.logs import lines_in, newest
 from tests.made_up_secrets import SECRETS
 from tests.stack.waiting import wait_until
@@ -92,8 +95,10 @@ def test_a_span_that_has_ended_is_there_for_who_reads(traced: Traced) -> None:
     assert traced.pipeline.metrics()["journal"]["open_actions"] == 0
 
 
-def test_nobody_has_to_ask(traced: Traced) -> None:
-    """The journal's thread converts what waits."""
+@pytest.mark.parametrize("rest_s", [0.0, 1.5], ids=["busy", "asleep"])
+def test_nobody_has_to_ask(traced: Traced, rest_s: float) -> None:
+    """The journal's thread converts what waits, and what is put off when it has nothing else to do."""
+    time.sleep(rest_s)
     traced.run()
     wait_until(lambda: traced.written().count(b'"revision"') >= 5, timeout_s=20, what="the events of five spans")
 
@@ -129,6 +134,24 @@ def test_many_threads_lose_nothing(traced: Traced) -> None:
     found = traced.events()
     assert len(found) == 1 + 4 * 4 * 50
     assert {event.tokens_used for event in found if event.action_type == "agent"} == {36}
+
+
+def test_more_than_may_wait_is_converted_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By who ends them, where the journal's thread cannot: in order, and notes that nobody needs any more are forgotten."""
+    traced = Traced(tmp_path)
+    monkeypatch.setattr(keeper, "TICK_S", 600.0)
+    time.sleep(0.3)  # it waits for so long now
+    monkeypatch.setattr(putting_off, "MOST_PUT_OFF", 64)
+    waiting: list[int] = []
+    for _ in range(500):
+        traced.run()
+        waiting.append(traced.pipeline.journal.health().open_actions)
+    assert 64 <= max(waiting) <= 4 * 64
+    found = traced.events()
+    assert [event.action_type for event in found] == ["llm", "llm", "llm", "agent"] * 250
+    assert {event.tokens_used for event in found if event.action_type == "agent"} == {36}
+    assert traced.pipeline.metrics()["recorded"] == 2_001
+    traced.pipeline.shutdown(0)
 
 
 @pytest.mark.parametrize("hook", ["event_filter", "redact"])
@@ -252,6 +275,35 @@ def test_what_a_span_tells_goes_before_what_it_has(traced: Traced) -> None:
     assert (told.agent_name, told.status, told.error_type) == ("told", "failure", "ToldError")
 
 
+@pytest.mark.parametrize("told", ["attributes", "events"])
+def test_an_sdk_whose_spans_hold_others_than_they_tell_is_asked_by_public_names(tmp_path: Path, told: str) -> None:
+    log = tmp_path / "outcomes.jsonl"
+    program = f"""
+        from opentelemetry import trace
+        from opentelemetry.sdk import trace as sdk
+        held, failed = sdk.ReadableSpan.attributes, {{"exception.type": "ToldError"}}
+        if {told!r} == "attributes":
+            sdk.ReadableSpan.attributes = property(lambda span: {{**held.fget(span), "gen_ai.agent.name": "told"}})
+        else:
+            sdk.ReadableSpan.events = property(lambda span: (sdk.Event("exception", failed, span.end_time or 1),))
+        import otel_feedback as feedback
+        pipeline = feedback.configure(service_name="agents")
+        for _ in range(3):
+            with trace.get_tracer("someone").start_as_current_span("agent", attributes={AGENT!r}):
+                with trace.get_tracer("someone").start_as_current_span("call", attributes={CALL!r}): pass
+        """
+    ended = run_python(program, {"OTEL_TRACES_EXPORTER": "none", "OTEL_FEEDBACK_LOG_FILE": str(log)})
+    assert ended.returncode == 0, ended.stderr
+    events = newest(lines_in(log))
+    assert len(events) == 6
+    if told == "attributes":
+        assert {event["agent_name"] for event in events} == {"told"}
+    else:
+        assert {event["error_type"] for event in events} == {"ToldError"}
+    assert {event["tokens_used"] for event in events} == {12}
+    assert sorted(event["depth"] for event in events) == [0, 0, 0, 1, 1, 1]
+
+
 FOREIGN = """
     import os, signal
     from opentelemetry import trace
@@ -290,10 +342,19 @@ NEXT = """
 """
 
 
-def test_what_waits_survives_kill_9(tmp_path: Path) -> None:
+FLOOD = (
+    "import time; from otel_feedback.convert import putting_off; from otel_feedback.pipeline import keeper; "
+    "keeper.TICK_S = 600.0; time.sleep(0.3); putting_off.MOST_PUT_OFF = 64; pipeline.metrics(); "
+    "tracer.start_span('call', attributes=call).end(); runs += len([run() for _ in range(200)]); "
+)
+"""They are converted eight at a time, and one call goes before: so there is always an agent that waits while its calls do not."""
+
+
+@pytest.mark.parametrize("before", ["", FLOOD], ids=["few", "more_than_may_wait"])
+def test_what_waits_survives_kill_9(tmp_path: Path, before: str) -> None:
     log = tmp_path / "outcomes.jsonl"
     log.mkdir()
-    killed = run("print(runs, flush=True); os.kill(os.getpid(), signal.SIGKILL)", log)
+    killed = run(f"{before}print(runs, flush=True); os.kill(os.getpid(), signal.SIGKILL)", log)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     log.rmdir()
     following = run_python(NEXT, {"OTEL_TRACES_EXPORTER": "none", "OTEL_FEEDBACK_LOG_FILE": str(log)})
@@ -302,7 +363,7 @@ def test_what_waits_survives_kill_9(tmp_path: Path) -> None:
     runs = int(killed.stdout)
     agents = {event["event_id"]: event for event in events if event["action_type"] == "agent"}
     calls = [event for event in events if event["depth"] == 1]
-    assert len(events) == 1 + 4 * runs
+    assert len(events) == 1 + bool(before) + 4 * runs
     assert len(agents) == runs
     assert {(event["status"], event["llm_calls"], event["tokens_used"]) for event in agents.values()} == {
         ("success", 3, 36)

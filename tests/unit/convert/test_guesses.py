@@ -8,10 +8,10 @@ import pytest
 
 from otel_feedback.convert.conventions.builtin import CONVENTIONS
 from otel_feedback.convert.guesses import Guesses
+from otel_feedback.convert.node import Guess
 from otel_feedback.convert.reader import Reader
 from otel_feedback.convert.rules import Rules
 from otel_feedback.convert.span import Convention, FinishedSpan
-from otel_feedback.convert.tree import Guess
 from tests.replay.captures import FILES, Row, load_runs
 
 AGENT = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "a"}

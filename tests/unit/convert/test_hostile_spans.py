@@ -18,7 +18,8 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
 
 from otel_feedback.capture.resources import ResidentMemory
-from otel_feedback.convert.tree import MAX_KEPT, MAX_NODES, Node
+from otel_feedback.convert.node import Node
+from otel_feedback.convert.tree import MAX_KEPT, MAX_NODES
 from otel_feedback.events import codec
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.journal.memory import MemoryJournal
