@@ -1,7 +1,7 @@
 """Spans that end: converted at once, or written down and converted later, by another thread or by who reads.
 
-span ends ──► what it says ──► note in the journal, queue ─ ─ ─ converted, emitted, note forgotten
-                   └──► at once, after what is in the queue: where anything about it is not as usual
+    span ends ──► what it says ──► note in the journal, queue ─ ─ ─ converted, emitted, note forgotten
+                       └──► at once, after what is in the queue: where anything about it is not as usual
 """
 
 from __future__ import annotations
