@@ -2,6 +2,8 @@
 
     span ends ──► what it says ──► note in the journal, queue ─ ─ ─ converted, emitted, note forgotten
                        └──► at once, after what is in the queue: where anything about it is not as usual
+
+What comes of the queue is `catching_up`'s.
 """
 
 from __future__ import annotations
