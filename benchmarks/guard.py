@@ -29,7 +29,7 @@ __all__ = [
 
 LIMIT = 1.4
 """Bare spans that an action may cost, with its journal on disk and Kafka away, on a machine that may do other things, too:
-where eight want two cores it takes 0.95 to 1.2, alone about 1.05. The goal is 1.0."""
+where eight want two cores it takes 0.95 to 1.2, alone about 1.0, which is the goal."""
 
 LIMIT_OF_OTHERS = 3.5
 """Bare spans that reading, and a note in the journal, may add to somebody else's span, of all conventions the mean: on a
