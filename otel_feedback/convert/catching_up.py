@@ -22,7 +22,7 @@ from otel_feedback.convert.reading import Reading
 from otel_feedback.convert.rules import Emit, Emitted
 from otel_feedback.convert.settling import Settling
 from otel_feedback.convert.shapes import attributes_of
-from otel_feedback.convert.span import FinishedSpan
+from otel_feedback.convert.span import FinishedSpan, Outline
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.started import StartedAction
 from otel_feedback.logger import get_logger
@@ -73,12 +73,7 @@ class PutOff(msgspec.Struct, gc=False):
     """A span that has ended, and what there is to read of it."""
 
     node: Node
-    start_ns: int
-    end_ns: int
-    name: str
-    scope: str
-    status: str
-    service_name: str | None
+    outline: Outline
     reading: Reading | None  # None: it is read later, of these attributes
     names: str
     values: tuple[Any, ...]
@@ -88,12 +83,8 @@ class PutOff(msgspec.Struct, gc=False):
 
     def span(self) -> FinishedSpan:
         """Return what is to be converted."""
-        node = self.node
-        event_id, attributes = node.of_event, attributes_of(self.names, self.values, self.call)
-        return FinishedSpan(
-            event_id, node.run.trace_id, event_id[33:], self.start_ns, self.end_ns, attributes, None, self.service_name,
-            self.name, self.scope, self.status,
-        )  # fmt: skip
+        event_id, attributes = self.node.of_event, attributes_of(self.names, self.values, self.call)
+        return self.outline.span(attributes, event_id, self.node.run.trace_id, event_id[33:])
 
 
 class CatchingUp(Settling):

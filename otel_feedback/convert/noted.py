@@ -21,7 +21,7 @@ from otel_feedback.convert.reading import Reading
 from otel_feedback.convert.rules import Rules
 from otel_feedback.convert.settling import Settling
 from otel_feedback.convert.shapes import attributes_of
-from otel_feedback.convert.span import FinishedSpan
+from otel_feedback.convert.span import FinishedSpan, Outline
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.logger import get_logger
 
@@ -74,12 +74,7 @@ class NotedSpan(msgspec.Struct, array_like=True, gc=False):
 
 def note_of(
     node: Node,
-    start_ns: int,
-    end_ns: int,
-    name: str,
-    scope: str,
-    status: str,
-    service_name: str | None,
+    outline: Outline,
     reading: Reading | None,
     call: tuple[str, str] | None,
     names: str,
@@ -87,6 +82,7 @@ def note_of(
 ) -> tuple[Any, ...]:
     """Return what is to be written down: the fields of a `NotedSpan`, of which nobody here makes one."""
     parent, above, root, run, intervals = node.parent, node.above, node.root, node.run, node.intervals
+    start_ns, scope = outline.start_ns, outline.scope
     above_it = scope_above = parent_id = None
     if parent is not None:
         above_it = parent.span_id if parent.run is run else parent.of_event
@@ -98,7 +94,8 @@ def note_of(
         if root is not above or above.said_place[1] is not None:
             root_id = node.root_id
     return (
-        start_ns, end_ns - start_ns, name, scope, status, service_name, above_it, scope_above, parent_id, root_id,
+        start_ns, outline.end_ns - start_ns, outline.name, scope, outline.status, outline.service_name, above_it, scope_above,
+        parent_id, root_id,
         node.depth, node.is_placed, node.agent,
         # ids are new each time, so looking through them takes long; whoever reads it only compares
         None if call is None else (call[0], str.__hash__(call[1])),

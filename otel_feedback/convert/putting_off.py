@@ -19,7 +19,7 @@ from otel_feedback.convert.node import Node
 from otel_feedback.convert.noted import NOTE, note_of, texts_of
 from otel_feedback.convert.reading import Reading
 from otel_feedback.convert.shapes import LOGFIRE_TYPE, Left, Shape
-from otel_feedback.convert.span import FinishedSpan
+from otel_feedback.convert.span import Outline
 from otel_feedback.events.started import StartedAction
 
 __all__ = ["PuttingOff"]
@@ -46,12 +46,7 @@ class PuttingOff(CatchingUp):
         sampled: bool,
         shape: Shape,
         attributes: dict[str, Any],
-        start_ns: int,
-        end_ns: int,
-        name: str,
-        scope: str,
-        status: str,
-        service_name: str | None,
+        outline: Outline,
     ) -> bool:
         """Write a span down that ended well, with no exception passing through and without events, to convert it later.
 
@@ -64,9 +59,10 @@ class PuttingOff(CatchingUp):
         notes, thread = self._notes, threading.get_ident()
         if notes is None or self._owner == thread or (shape.log_type and attributes[LOGFIRE_TYPE] in _LOGS):
             return False
+        name, scope = outline.name, outline.scope
         reading, left = None, shape.left(attributes, name, scope)
         if left is None:
-            reading = self._read_first(shape, attributes, start_ns, end_ns, name, scope, status, service_name)
+            reading = self._read_first(shape, attributes, outline)
             if reading is None:
                 return False
             left = Left(reading.kind, (), texts_of(reading), reading.metadata)
@@ -92,7 +88,7 @@ class PuttingOff(CatchingUp):
                 if not self._is_usual(node, parent, kind, name):
                     return False
                 event_id, key = node.of_event, node.key
-                noted = note_of(node, start_ns, end_ns, name, scope, status, service_name, reading, call, names, values)
+                noted = note_of(node, outline, reading, call, names, values)
                 node.is_put_off = True
                 if parent is not None:
                     parent.put_off_below += 1
@@ -108,12 +104,7 @@ class PuttingOff(CatchingUp):
             is_written = notes.write(started, texts, left.metadata)
             if is_written:
                 node.live = None  # the span, with all that was said, may go
-                self._put_off.append(
-                    PutOff(
-                        node, start_ns, end_ns, name, scope, status, service_name, reading, names, values, call, sampled,
-                        note_id,
-                    )
-                )  # fmt: skip
+                self._put_off.append(PutOff(node, outline, reading, names, values, call, sampled, note_id))
         finally:  # a handler of a signal may raise
             if not is_written:
                 with self._lock:
@@ -125,25 +116,14 @@ class PuttingOff(CatchingUp):
                 self._see_to_aside()
         return is_written
 
-    def _read_first(
-        self,
-        shape: Shape,
-        attributes: dict[str, Any],
-        start_ns: int,
-        end_ns: int,
-        name: str,
-        scope: str,
-        status: str,
-        service_name: str | None,
-    ) -> Reading | None:
+    def _read_first(self, shape: Shape, attributes: dict[str, Any], outline: Outline) -> Reading | None:
         """Return what a span says such as none was before; None where it is to be converted at once."""
         if shape.is_own:
             return None
-        span = FinishedSpan("", None, None, start_ns, end_ns, attributes, None, service_name, name, scope, status)
         try:
-            reading = self._reader.read(span)
+            reading = self._reader.read(outline.span(attributes))
             if reading is not None:
-                shape.remember(attributes, name, scope, reading.kind)
+                shape.remember(attributes, outline.name, outline.scope, reading.kind)
         except Exception:  # it is told, and the span ends, where it is converted at once
             return None
         return reading

@@ -12,7 +12,7 @@ import msgspec
 
 from otel_feedback.convert.reading import Reading
 
-__all__ = ["Convention", "FinishedSpan", "Reads", "SpanError", "SpanEvent"]
+__all__ = ["Convention", "FinishedSpan", "Outline", "Reads", "SpanError", "SpanEvent"]
 
 
 class SpanError(NamedTuple):
@@ -55,6 +55,26 @@ class FinishedSpan(msgspec.Struct, gc=False):
     error_at_ns: int = 0
     in_flight: SpanError | None = None
     never_ended: bool = False
+
+
+class Outline(msgspec.Struct, gc=False):
+    """What is known of a span that has ended besides its ids and attributes, where it ended as most do; see `FinishedSpan`."""
+
+    start_ns: int
+    end_ns: int
+    name: str
+    scope: str
+    status: str
+    service_name: str | None
+
+    def span(
+        self, attributes: Mapping[str, Any], event_id: str = "", trace_id: str | None = None, span_id: str | None = None
+    ) -> FinishedSpan:
+        """Return the span that has these attributes."""
+        return FinishedSpan(
+            event_id, trace_id, span_id, self.start_ns, self.end_ns, attributes, None, self.service_name, self.name,
+            self.scope, self.status,
+        )  # fmt: skip
 
 
 class Reads(NamedTuple):

@@ -22,7 +22,7 @@ from otel_feedback.capture.runtime import SCOPE
 from otel_feedback.capture.told import Told
 from otel_feedback.convert.conventions.own import OwnConvention
 from otel_feedback.convert.costs import priced_own
-from otel_feedback.convert.span import FinishedSpan, SpanError, SpanEvent
+from otel_feedback.convert.span import FinishedSpan, Outline, SpanError, SpanEvent
 from otel_feedback.convert.values import plain
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.logger import get_logger
@@ -131,7 +131,11 @@ class OutcomeSpanProcessor(SpanProcessor):
                     and not events
                     and status != "error"
                     and outcomes.put_off(
-                        *ids, is_sampled, shape, attributes, start_ns, end_ns, name, scope, status, service_name
+                        *ids,
+                        is_sampled,
+                        shape,
+                        attributes,
+                        Outline(start_ns, end_ns, name, scope, status, service_name),
                     )
                 ):
                     return
