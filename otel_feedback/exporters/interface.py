@@ -18,6 +18,7 @@ __all__ = [
     "Asked",
     "Exporter",
     "Identifying",
+    "Interruptible",
     "Notices",
     "Packing",
     "Receipt",
@@ -185,6 +186,15 @@ class Telling(Protocol):
 
         Empty where what was handed over is not on its way yet, so that no answer is none to be missed: an error will say more.
         """
+        ...
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """An exporter that need not be waited for while it finds out its destination."""
+
+    def interrupt(self) -> None:
+        """Have `identify` come to an end at once, by an ExportError, now or when it is called: its worker stops. From any thread."""
         ...
 
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from otel_feedback.errors import ExportError, describe
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.defects import Defects
-from otel_feedback.exporters.interface import Exporter, Identifying, Packing, Refusal
+from otel_feedback.exporters.interface import Exporter, Identifying, Interruptible, Packing, Refusal
 from otel_feedback.journal.interface import Cursor
 from otel_feedback.logger import get_logger
 from otel_feedback.pipeline.gathering import SOON_S, Gathering
@@ -140,6 +140,8 @@ class Worker:
         self._stop_by = deadline_s
         self._stopping = True
         self._wake.set()
+        if isinstance(self.exporter, Interruptible):
+            self.exporter.interrupt()
         thread = self._thread
         if thread is None or thread is threading.current_thread():
             return True
@@ -221,7 +223,14 @@ class Worker:
             self._go_back(ExportError("defect", describe(exc), retryable=True))
 
     def _identify(self, exporter: Identifying) -> None:
-        exporter.identify()
+        try:
+            exporter.identify()
+        except ExportError:
+            if (
+                self._stopping
+            ):  # it was interrupted: what has stood in the way is known, and nobody waits for it any more
+                return
+            raise
         self._identified(self, self._sources)
         self._unidentified, self._is_curious = None, False
         self._backoff.reset()

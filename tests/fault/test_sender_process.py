@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
+import pickle
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 import uuid
 from collections.abc import Generator
@@ -19,7 +23,9 @@ from typing import Any
 import pytest
 
 import otel_feedback as feedback
+from otel_feedback.exporters.kafka.process.child import SenderProcess
 from otel_feedback.exporters.kafka.process.exporter import ProcessExporter
+from otel_feedback.exporters.kafka.process.messages import Begin, Identify, encode
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from tests.fault.small_disk import SmallDisk
 from tests.fault.stream import Stream, account, assert_everything_arrived, configure
@@ -228,9 +234,9 @@ def start(variables: dict[str, str], **more: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def variables_of(broker: KafkaBroker, topic: str, journal: Path, client: str) -> dict[str, str]:
+def variables_of(bootstrap_servers: str, topic: str, journal: Path, client: str) -> dict[str, str]:
     return {
-        "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers, "KAFKA_OUTCOME_TOPIC": topic, "KAFKA_CLIENT": client,
+        "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers, "KAFKA_OUTCOME_TOPIC": topic, "KAFKA_CLIENT": client,
         "KAFKA_SENDER": "process", "OTEL_FEEDBACK_JOURNAL_DIR": str(journal), "OTEL_TRACES_EXPORTER": "none",
         "ENABLE_OUTCOME_LOGGING": "false", "OTEL_FEEDBACK_SHUTDOWN_TIMEOUT": "30",
     }  # fmt: skip
@@ -253,7 +259,7 @@ def read_for(agent: subprocess.Popen[str], seconds: float) -> list[str]:
 def test_it_ends_with_an_agent_that_is_killed_and_the_next_process_delivers(
     kafka_broker: KafkaBroker, topic: str, tmp_path: Path, client: str
 ) -> None:
-    variables = variables_of(kafka_broker, topic, tmp_path, client)
+    variables = variables_of(kafka_broker.bootstrap_servers, topic, tmp_path, client)
     did: list[str] = []
     for _ in range(3):
         with start(variables) as agent:
@@ -280,7 +286,7 @@ def test_it_ends_with_an_agent_that_is_killed_and_the_next_process_delivers(
 def test_it_ends_with_its_agent_also_where_a_child_of_the_agent_lives_on(
     kafka_broker: KafkaBroker, topic: str, tmp_path: Path, client: str
 ) -> None:
-    with start(variables_of(kafka_broker, topic, tmp_path, client), FORKS="1") as agent:
+    with start(variables_of(kafka_broker.bootstrap_servers, topic, tmp_path, client), FORKS="1") as agent:
         read_for(agent, 0.5)
         (sender,) = senders(agent.pid)
         group = os.getpgid(agent.pid)
@@ -292,7 +298,7 @@ def test_it_ends_with_its_agent_also_where_a_child_of_the_agent_lives_on(
 def test_ctrl_c_ends_the_agent_and_everything_is_delivered_first(
     kafka_broker: KafkaBroker, topic: str, tmp_path: Path, client: str
 ) -> None:
-    with start(variables_of(kafka_broker, topic, tmp_path, client)) as agent:
+    with start(variables_of(kafka_broker.bootstrap_servers, topic, tmp_path, client)) as agent:
         did = read_for(agent, 1.0)
         (sender,) = senders(agent.pid)
         for told in (signal.SIGINT, signal.SIGTERM):  # as a service manager tells all processes of a service
@@ -330,7 +336,7 @@ def test_a_forked_child_has_a_sender_of_its_own(
         assert os.waitpid(child, 0)[1] == 0
         assert done, pipeline.metrics()
     """
-    ran = run_python(program, variables_of(kafka_broker, topic, tmp_path, client))
+    ran = run_python(program, variables_of(kafka_broker.bootstrap_servers, topic, tmp_path, client))
     assert ran.returncode == 0, ran.stderr
     records = kafka_clients.read_to_end(kafka_broker.bootstrap_servers, topic)
     steps: dict[bytes | None, list[int]] = {}
@@ -365,3 +371,59 @@ def test_what_it_logs_is_logged_by_its_agent_and_no_secret_is_on_its_command_lin
     assert "s3cret" not in caplog.text
     pipeline.shutdown(0.5)
     wait_until(lambda: senders(os.getpid()) == [], timeout_s=10, what="the sender to be gone")
+
+
+@contextlib.contextmanager
+def silent_broker() -> Generator[tuple[str, threading.Event]]:
+    """Take connections and never say anything: a try to connect takes as long as it may."""
+    is_tried, connections = threading.Event(), list[socket.socket]()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connections.append(server.accept()[0])
+                    is_tried.set()
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"127.0.0.1:{server.getsockname()[1]}", is_tried
+        server.shutdown(socket.SHUT_RDWR)
+    for connection in connections:
+        connection.close()
+
+
+def test_none_is_left_behind_where_it_is_just_connecting() -> None:
+    with silent_broker() as (address, is_tried):
+        pipeline = configure(address, "outcomes", kafka_sender="process")
+        with feedback.action("step"):
+            pass
+        assert is_tried.wait(30)
+        sender = the_sender()
+        began_s = time.monotonic()
+        assert pipeline.shutdown(0.5) is False
+        assert time.monotonic() - began_s < 2
+        wait_until(lambda: not is_sending(sender), timeout_s=2, what="the sender to be gone")
+        kafka = account(pipeline)
+        assert (kafka["pending"], kafka["retries"], kafka["lost"]) == (1, 0, {})
+
+
+def test_one_that_is_told_to_close_does_not_go_on_connecting(client: str) -> None:
+    with silent_broker() as (address, is_tried):
+        config = feedback.KafkaConfig(bootstrap_servers=(address,), client=client)
+        before = senders(os.getpid())
+        sender = SenderProcess(Begin(0, pickle.dumps(config), 60.0, logging.ERROR, None), 10.0)
+        (process,) = set(senders(os.getpid())) - set(before)
+        sender.send(encode(Identify(0)))
+        assert is_tried.wait(30)
+        began_s = time.monotonic()
+        sender.close(20)
+        assert time.monotonic() - began_s < 4, "it had 20 s"
+        assert not is_sending(process)
+
+
+def test_it_ends_with_an_agent_that_is_killed_while_it_is_just_connecting(tmp_path: Path, client: str) -> None:
+    with silent_broker() as (address, is_tried), start(variables_of(address, "outcomes", tmp_path, client)) as agent:
+        assert is_tried.wait(30)
+        (sender,) = senders(agent.pid)
+        agent.kill()
+        wait_until(lambda: not is_sending(sender), timeout_s=2, what="the sender to be gone")

@@ -108,6 +108,7 @@ class ProcessExporter:
         self._trouble: str | None = None
         self._redirected: dict[str, int] = {}  # by senders that are gone
         self._redirected_now: dict[str, int] = {}
+        self._is_identifying = self._is_stopping = False
 
     @property
     def destination(self) -> str:
@@ -136,19 +137,36 @@ class ProcessExporter:
         return {why: before.get(why, 0) + now.get(why, 0) for why in {**before, **now}}
 
     def identify(self) -> None:
-        sender = self._ready_sender()
-        self._since_s = time.monotonic()
+        self._is_identifying = True  # before it is looked whether to stop
         try:
-            self._say(sender, Identify(self._epoch))
-            while self._seen is None and self._error is None:
-                self._take(sender.receive(WAIT_S))
-                self._watch(sender)
+            self._ask_which()
         finally:
-            self._trouble = None
+            self._is_identifying = False
+            if not self._is_stopping:  # else that is why there was no answer
+                self._trouble = None
         if self._error is not None:
             raise self._error
         if self._seen is not None:
             self._where.learn(ClusterSeen(*self._seen))
+
+    def _ask_which(self) -> None:
+        if self._is_stopping:
+            raise _interrupted()
+        sender = self._ready_sender()
+        self._since_s = time.monotonic()
+        self._say(sender, Identify(self._epoch))
+        while self._seen is None and self._error is None:
+            if self._is_stopping:
+                raise _interrupted()
+            self._take(sender.receive(WAIT_S))
+            self._watch(sender)
+
+    def interrupt(self) -> None:
+        """Have `identify` come to an end, by ending the sender: nothing was handed to it yet. Safe from any thread."""
+        self._is_stopping = True
+        sender = self._sender
+        if self._is_identifying and sender is not None:
+            sender.interrupt()
 
     def export(self, lease: Sequence[Record]) -> Receipt:
         sender = self._ready_sender()
@@ -287,6 +305,10 @@ class ProcessExporter:
         if receipt.is_complete:
             del self._receipts[message.number]
         return True
+
+
+def _interrupted() -> ExportError:
+    return ExportError("unavailable", "nobody waits any more for which cluster it is", retryable=True)
 
 
 class _SaidError(ExportError):

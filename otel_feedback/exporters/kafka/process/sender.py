@@ -4,7 +4,8 @@
                   │ end: os._exit        └──► socket: answers
 
 Threads: the main one has the exporter. The listener only reads, answers `Look`, and ends the process at once when the
-agents' process has ended, whatever the main one waits for: another process may deliver the same journal by then.
+agents' process has ended, whatever the main one waits for: another process may deliver the same journal by then. Told to
+close, it gives the main one a moment: what that waits for then is nobody's any more.
 """
 
 from __future__ import annotations
@@ -64,6 +65,9 @@ several requests for each partition, and a broker takes longer over a request th
 
 LOOK_S = 0.1
 """How often receipts are looked at besides: a time may be up."""
+
+CLOSE_S = 1.0
+"""How long the main thread may take to close its connection, in seconds: it may be waiting for a broker for a minute."""
 
 ORPHANED_S = 2.0
 """How often it is looked whether the parent is there: a fork of it may have the socket, too."""
@@ -141,6 +145,10 @@ class Sender:
                         self.say(Told(self._trouble(message.since_s)))
                     else:
                         self._inbox.put(message)
+                    if isinstance(message, Close):
+                        end = threading.Timer(min(CLOSE_S, message.timeout_s), os._exit, [0])
+                        end.daemon = True
+                        end.start()
         except (EOFError, OSError):
             os._exit(0)
         except BaseException:
@@ -315,3 +323,4 @@ def main(file: int, parent: int) -> None:
         sender = Sender(Channel(end, ToSender), parent)
         threading.Thread(target=sender.watch_parent, name="otel-feedback-parent", daemon=True).start()
         sender.run()
+    os._exit(0)  # whatever threads its clients have left
