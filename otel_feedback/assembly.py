@@ -92,12 +92,12 @@ def _kafka_exporter(config: KafkaConfig, connected: Callable[[], None]) -> Expor
 
         return ProcessExporter(config, connected=connected)
     if config.client == "confluent":
-        from otel_feedback.exporters.kafka.confluent.exporter import ConfluentExporter
+        from otel_feedback.exporters.kafka.confluent.exporter import ConfluentExporter as Kind
+    else:
+        from otel_feedback.exporters.kafka.exporter import KafkaExporter as Kind
+    from otel_feedback.exporters.kafka.forked import ForkedExporter
 
-        return ConfluentExporter(config, connected=connected)
-    from otel_feedback.exporters.kafka.exporter import KafkaExporter
-
-    return KafkaExporter(config, connected=connected)
+    return ForkedExporter(Kind(config, connected=connected), config, connected)
 
 
 def assemble(

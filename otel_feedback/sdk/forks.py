@@ -2,7 +2,8 @@
 
 A fork must not come in the middle of an import: the child would wait for a lock whose holder is not there. Workers
 import their clients late, on their own threads, under this guard; forking waits for it, 100 ms at most and once. CPython
-renews its own locks in a child, but not those of modules that are being imported.
+renews its own locks in a child, but not those of modules that are being imported. Nor does the C library renew that of
+looking up a host (`lookups.py`): forking waits for a client that connects, too, and 100 ms at most.
 
 Servers in C, as uWSGI, fork without a word to Python. Where something is recorded, one byte is looked at, which the kernel
 clears in every child; then the child begins anew, as it would have at `os.fork`.
@@ -11,12 +12,14 @@ clears in every child; then the child begins anew, as it would have at `os.fork`
 from __future__ import annotations
 
 import _thread
+import contextlib
 import mmap
 import os
 import sys
 import threading
+import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from importlib import import_module
 from importlib.util import find_spec
 from types import TracebackType
@@ -25,8 +28,8 @@ from typing import Protocol
 from otel_feedback.logger import get_logger
 
 __all__ = [
-    "HERE", "begin_anew", "call_at_end_of_child", "call_in_child", "can_be_patched", "import_guard", "import_host_lookup",
-    "is_patched",
+    "HERE", "begin_anew", "call_at_end_of_child", "call_in_child", "can_be_patched", "connecting", "import_guard",
+    "import_host_lookup", "is_patched",
     "is_pool_child", "leaves_to_children", "may_be_patched", "renew_in_child", "runs_greenlets", "will_fork",
 ]  # fmt: skip
 
@@ -46,6 +49,9 @@ class _Pid:
     def __setitem__(self, _at: int, _is_here: bool) -> None:
         self._pid = os.getpid()
 
+
+FORKS_WAIT_S = 0.1
+"""How long a fork waits for a client that connects, from when that began, in seconds: it looks up its first host at once."""
 
 WIPE_ON_FORK = 18
 """MADV_WIPEONFORK of Linux 4.14 and later, which has no name in Python."""
@@ -95,13 +101,38 @@ class _ImportGuard:
 
 import_guard = _ImportGuard()
 _allocate_lock = _thread.allocate_lock
-_renewals: list[Callable[[], object]] = [import_guard.renew]
+_connecting: dict[_thread.LockType, float] = {}  # held while one connects; until when forks wait for that, monotonic
+_renewals: list[Callable[[], object]] = [import_guard.renew, _connecting.clear]
 _begin_lock = threading.RLock()
 
 
 def import_host_lookup() -> None:
     """Import what looking up the first host would import, at any time and outside of any guard: its codec."""
     import_module("encodings.idna")
+
+
+@contextlib.contextmanager
+def connecting() -> Generator[None, None, None]:
+    """Have forks wait for what looks up its hosts in here: until that is over, and for 100 ms from now at most."""
+    if is_patched():  # a fork that waits would hold up what it waits for
+        yield
+        return
+    under_way = _allocate_lock()
+    under_way.acquire()
+    with import_guard:  # a fork that has looked for others is over then
+        _connecting[under_way] = time.monotonic() + FORKS_WAIT_S
+    try:
+        yield
+    finally:
+        _connecting.pop(under_way, None)
+        under_way.release()
+
+
+def _before_fork() -> None:
+    import_guard.__enter__()
+    for under_way, until_s in list(_connecting.items()):
+        if under_way.acquire(timeout=max(0.0, until_s - time.monotonic())):
+            under_way.release()
 
 
 def call_in_child(renew: Callable[[], object]) -> None:
@@ -192,7 +223,7 @@ def call_at_end_of_child(end: Callable[[], object]) -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=import_guard.__enter__,
+        before=_before_fork,
         after_in_parent=lambda: import_guard.__exit__(None, None, None),
         after_in_child=begin_anew,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import uuid
 from typing import Any
 
@@ -255,6 +256,84 @@ def test_a_fork_while_the_client_is_being_imported(client: str, kafka_broker: Ka
     names = sorted(json.loads(record.value or b"")["action_type"] for record in records)
     assert names == [*(f"child-{n}" for n in range(8)), "parent"]
     assert len({dict(record.headers)["producer_id"] for record in records}) == 9
+
+
+WITHOUT_LOOKUPS = """
+    import os, socket, threading, warnings
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import otel_feedback as feedback
+
+    def look():
+        socket.getaddrinfo("localhost", 0, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+
+    def look_on():
+        while not is_over.is_set():
+            look()
+
+    def can_look():
+        looking = threading.Thread(target=look, daemon=True)
+        looking.start()
+        looking.join(1)
+        return not looking.is_alive()
+
+    is_over = threading.Event()
+    pipeline = feedback.configure({settings})
+    look()  # imports a codec
+    for _ in range(2):
+        threading.Thread(target=look_on, daemon=True).start()
+    for _ in range(100):
+        child = os.fork()
+        if not child:
+            if can_look():
+                os._exit(0)
+            with feedback.action("child"): pass
+            is_delivered = pipeline.shutdown({limit_s})
+            print(pipeline.metrics()["exporters"]["kafka"], flush=True)
+            os._exit(1 if is_delivered else 2)
+        if how := os.waitpid(child, 0)[1]:
+            break
+    is_over.set()
+    print(os.waitstatus_to_exitcode(how))
+"""
+"""A child that is forked while its parent looks up a host: one of three, where the parent does nothing else."""
+
+has_glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a fault of glibc")
+
+
+@has_glibc
+def test_a_child_that_can_look_up_no_hosts_sends_by_a_process_of_its_own(
+    client: str, kafka_broker: KafkaBroker
+) -> None:
+    topic = new_topic(kafka_broker)
+    variables = variables_of(kafka_broker, topic, KAFKA_CLIENT=client, KAFKA_SENDER="thread")
+    done = run_python(WITHOUT_LOOKUPS.format(settings="", limit_s=30), variables)
+    assert done.returncode == 0, done.stderr
+    *account, how = done.stdout.splitlines()
+    assert (how, len(account)) == ("1", 1), (done.stdout, done.stderr)
+    assert "'delivered': 1, 'pending': 0" in account[0]
+    assert "was forked while its parent looked up a host" in done.stderr
+    records = kafka_clients.read_topic(kafka_broker.bootstrap_servers, topic, 1)
+    assert [json.loads(record.value or b"")["action_type"] for record in records] == ["child"]
+
+
+@has_glibc
+def test_a_child_that_can_look_up_no_hosts_and_may_have_no_process_ends_and_says_why(
+    client: str, kafka_broker: KafkaBroker
+) -> None:
+    """Its event is in its journal, for a process that can."""
+    provider = (
+        'kafka_security_protocol="sasl_plaintext", kafka_sasl_mechanism="oauthbearer", '
+        'kafka_sasl_oauth_token_provider=lambda: "token"'
+    )
+    variables = variables_of(kafka_broker, "outcomes", KAFKA_CLIENT=client, KAFKA_SENDER="thread")
+    done = run_python(WITHOUT_LOOKUPS.format(settings=provider, limit_s=4), variables)
+    assert done.returncode == 0, done.stderr
+    *account, how = done.stdout.splitlines()
+    assert (how, len(account)) == ("2", 1), (done.stdout, done.stderr)
+    assert "'delivered': 0, 'pending': 1, 'lost': {}" in account[0]
+    assert "was forked while its parent looked up a host" in account[0]
+    assert "no other process can send for it: sasl_oauth_token_provider='<hidden>'" in account[0]
+    assert "1 event not delivered to kafka" in done.stderr
 
 
 def test_a_child_of_a_program_that_is_connected_delivers_and_ends(client: str, kafka_broker: KafkaBroker) -> None:

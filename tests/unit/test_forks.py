@@ -350,3 +350,49 @@ def test_uwsgis_master_waits_for_nothing_that_only_its_workers_do(log: Path) -> 
         "import otel_feedback, time\np = otel_feedback.configure()\ntime.sleep(1)\np.shutdown(20)", variables(log)
     )
     assert {kind: len(events) for kind, events in outcomes(log).items()} == {"before": 1, "load": 1}
+
+
+def test_a_fork_waits_for_a_client_that_connects_and_not_for_long() -> None:
+    """It looks up its hosts then, by a lock of the C library's that a child would have for good."""
+    done = run_python(
+        """
+        import os, threading, time, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from otel_feedback.sdk import forks
+        from otel_feedback.sdk.forks import connecting
+
+        forks.FORKS_WAIT_S = 1.0  # a busy machine takes some of a tenth to fork
+
+        def connect(seconds):
+            with connecting():
+                is_connecting.set()
+                time.sleep(seconds)
+                connected.append(seconds)
+
+        def fork():
+            begun_s = time.monotonic()
+            child = os.fork()
+            took_s = time.monotonic() - begun_s
+            if not child:
+                begun_s = time.monotonic()
+                if not os.fork():
+                    os._exit(0)
+                # of what its parent waits for there is nothing here
+                os._exit(0 if time.monotonic() - begun_s < 0.8 else 1)
+            assert os.waitpid(child, 0)[1] == 0
+            return took_s
+
+        connected = []
+        for seconds in (0.02, 60):
+            is_connecting = threading.Event()
+            threading.Thread(target=connect, args=[seconds], daemon=True).start()
+            assert is_connecting.wait(10)
+            print(f"{fork():.3f}", connected)
+        print(f"{fork():.3f}")
+        """
+    )
+    assert done.returncode == 0, done.stderr
+    soon, late, again = done.stdout.splitlines()
+    assert soon.endswith(" [0.02]"), "it waits until that is over"
+    assert 0.5 < float(late.split()[0]) < 20, "and for what takes long as long as it may"
+    assert float(again) < 0.8, "from its beginning"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from otel_feedback.exporters.kafka.library import import_kafka
 from otel_feedback.exporters.kafka.quiet import heard_since, hearing, quieten
 from otel_feedback.exporters.kafka.receipt import Future, unavailable
-from otel_feedback.sdk.forks import import_guard
+from otel_feedback.sdk.forks import connecting, import_guard
 from otel_feedback.settings.kafka import KafkaConfig
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ class KafkaConnection:
                         from otel_feedback.exporters.kafka.producer import OutcomeProducer
                     quieten(self._config.client_id)
                     waits = {"max_block_ms": self._wait_ms, "bootstrap_timeout_ms": self._wait_ms}
-                    self._producer = OutcomeProducer(self._config, {**waits, **(self._options or {})})
+                    with connecting():
+                        self._producer = OutcomeProducer(self._config, {**waits, **(self._options or {})})
                 except Exception as exc:
                     self.wait_longer()
                     raise unavailable(exc, why=most_telling(heard)) from exc

@@ -14,6 +14,9 @@ import socket
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from otel_feedback.sdk.forks import connecting
+from otel_feedback.sdk.lookups import can_look_up
+
 __all__ = ["ClusterSeen", "KafkaDestination"]
 
 PORT = "9092"
@@ -83,8 +86,8 @@ def _place(server: str) -> str:
 def _resolved(servers: Iterable[str]) -> frozenset[str]:
     """Return where these names lead; the caller has just connected, so the answers are at hand."""
     found: set[str] = set()
-    for place in _places(servers):
+    for place in _places(servers) if can_look_up() else ():
         host, _, port = place.rpartition(":")
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError), connecting():
             found |= {f"{info[4][0]}:{port}" for info in socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)}
     return _places(found)

@@ -16,7 +16,7 @@ from otel_feedback.exporters.kafka.connection import FIRST_WAIT_MS, MOST_WAIT_MS
 from otel_feedback.exporters.kafka.library import import_kafka
 from otel_feedback.exporters.kafka.receipt import Future, unavailable
 from otel_feedback.exporters.kafka.topics import shared_topic
-from otel_feedback.sdk.forks import import_guard, runs_greenlets
+from otel_feedback.sdk.forks import connecting, import_guard, runs_greenlets
 from otel_feedback.settings.kafka import KafkaConfig
 from otel_feedback.settings.librdkafka import NOT_IN_GREENLETS
 
@@ -79,12 +79,13 @@ class ConfluentConnection:
             import_kafka()
             import_module("otel_feedback.exporters.kafka.confluent.line")  # which is wanted next
             from otel_feedback.exporters.kafka.confluent.producer import ConfluentProducer
-        producer = ConfluentProducer(self._config, self._heard, self.batch_bytes, self._wait_ms / 1e3)
-        try:
-            producer.connect(shared_topic(self._config.topic))
-        except BaseException:
-            producer.drop()
-            raise
+        with connecting():
+            producer = ConfluentProducer(self._config, self._heard, self.batch_bytes, self._wait_ms / 1e3)
+            try:
+                producer.connect(shared_topic(self._config.topic))
+            except BaseException:
+                producer.drop()
+                raise
         return producer
 
     def ask(self) -> bool:
