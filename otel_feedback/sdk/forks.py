@@ -198,7 +198,8 @@ def is_patched() -> bool:
 def runs_greenlets() -> bool:
     """Tell whether threads are greenlets here: what waits in C, and not in Python, holds all of them up."""
     gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
-    if gevent is not None and gevent.is_module_patched("thread"):
+    # as the module is called in what gevent says by now, and was in Python 2
+    if gevent is not None and (gevent.is_module_patched("_thread") or gevent.is_module_patched("thread")):
         return True
     return eventlet is not None and eventlet.is_monkey_patched("thread")
 
