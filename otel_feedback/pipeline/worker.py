@@ -27,7 +27,7 @@ from otel_feedback.pipeline.gathering import SOON_S, Gathering
 from otel_feedback.pipeline.in_flight import InFlight
 from otel_feedback.pipeline.wake import Wake
 from otel_feedback.retry import Backoff
-from otel_feedback.sdk.compat import suppress_instrumentation
+from otel_feedback.sdk.compat.suppressing import suppress_instrumentation
 from otel_feedback.sdk.forks import will_fork
 from otel_feedback.throttle import ThrottledLog
 
