@@ -206,9 +206,9 @@ class Worker:
                 return
             if source is not None:
                 most = self._defects.most(source, self.exporter.lease_events)
-                lease = source.lease(most, packed=self._takes_packed)
+                lease = source.lease(most, packed=self._takes_packed, most_bytes=self.exporter.lease_bytes)
                 if source is self.cursor:
-                    self._gathering.took(most)
+                    self._gathering.took(len(lease) or most)
                 if lease:
                     self._export(lease, source)
                 else:  # what was there could not be read, and is accounted for
