@@ -11,8 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -216,18 +215,6 @@ class CatchingUp(Settling):
             del self._ended[next(iter(self._ended))]
 
     # -- what goes out -------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _handing_out(self) -> Generator[None]:
-        """Hold the lock, and emit without it what is ready then. Where a span starts or ends these lines stand themselves: a call
-        more would be that of each."""
-        with self._lock:
-            self._owner = threading.get_ident()
-            try:
-                yield
-            finally:
-                ready, self._ready, self._owner = self._ready, [], 0
-        self._hand_out(ready)
 
     def _hand_out(
         self, ready: list[Emitted], awaited: OutcomeEvent | None = None, *, is_told: bool = False

@@ -258,20 +258,30 @@ class Outcomes(PuttingOff):
         """Give up spans that have been open for too long. Called now and then, from any thread."""
         self.catch_up_giving_way()
         oldest_s = time.monotonic() - self.rules.open_s
-        with self._handing_out():
-            for node in reversed(self._tree.open_nodes()):
-                if node.begun_s <= oldest_s:
-                    self._give_up(node)
-            self._revise()
+        with self._lock:
+            self._owner = threading.get_ident()
+            try:
+                for node in reversed(self._tree.open_nodes()):
+                    if node.begun_s <= oldest_s:
+                        self._give_up(node)
+                self._revise()
+            finally:
+                ready, self._ready, self._owner = self._ready, [], 0
+        self._hand_out(ready)
 
     def finish(self) -> None:
         """Give up everything that is open: the program ends."""
         self.catch_up(LONG_S)
-        with self._handing_out():
-            for node in reversed(self._tree.open_nodes()):
-                self._give_up(node)
-                self._end_pending(node)
-            self._revise()
+        with self._lock:
+            self._owner = threading.get_ident()
+            try:
+                for node in reversed(self._tree.open_nodes()):
+                    self._give_up(node)
+                    self._end_pending(node)
+                self._revise()
+            finally:
+                ready, self._ready, self._owner = self._ready, [], 0
+        self._hand_out(ready)
 
     # -- what is said beside the spans ---------------------------------------------------------------------
 
@@ -290,17 +300,23 @@ class Outcomes(PuttingOff):
             self._aside.append(lambda: self.add(trace_id, span_id, addition, missed))
             return
         self.catch_up()
-        with self._handing_out():
-            node = self._above(trace_id, span_id) or (self._recent or {}).get(span_id)
-            is_known = node is not None and node.span_id == span_id and node.trace_id == trace_id
-            if node is not None and is_known:
-                if node.event is None:
-                    node.additions = (*node.additions, addition)
-                else:
-                    node.event = msgspec.structs.replace(
-                        added(node.event, (addition,)), revision=node.event.revision + 1
-                    )
-                    self._ready.append(Emitted(node.event, node.key, node.sampled))
+        is_known = False
+        with self._lock:
+            self._owner = threading.get_ident()
+            try:
+                node = self._above(trace_id, span_id) or (self._recent or {}).get(span_id)
+                is_known = node is not None and node.span_id == span_id and node.trace_id == trace_id
+                if node is not None and is_known:
+                    if node.event is None:
+                        node.additions = (*node.additions, addition)
+                    else:
+                        node.event = msgspec.structs.replace(
+                            added(node.event, (addition,)), revision=node.event.revision + 1
+                        )
+                        self._ready.append(Emitted(node.event, node.key, node.sampled))
+            finally:
+                ready, self._ready, self._owner = self._ready, [], 0
+        self._hand_out(ready)
         if not is_known and missed is not None:
             missed()
 
