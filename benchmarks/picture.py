@@ -17,6 +17,9 @@ LABELS: Final = 330
 """Where bars begin: labels are left of it."""
 
 BARS: Final = 390
+GAP, VALUE = 6, 34
+"""How far a bar's figure stands from it, and what it takes, with some air."""
+
 LINE: Final = 24
 HEAD: Final = 46
 
@@ -97,5 +100,8 @@ def _panel(panel: Panel, top: int) -> Iterator[str]:
         kind = "ours" if bar.is_ours else "other"
         yield f'  <text x="{LABELS - 8}" y="{y}" text-anchor="end">{escape(bar.label)}</text>'
         yield f'  <rect class="{kind}" x="{LABELS}" y="{y - 12}" width="{width:.1f}" height="15" rx="2"/>'
-        yield f'  <text x="{LABELS + width + 6:.1f}" y="{y}">{ratio:.2f}</text>'
+        end = LABELS + width
+        # a figure that the line would go through stands behind it
+        beside = one if end < one < end + GAP + VALUE else end
+        yield f'  <text x="{beside + GAP:.1f}" y="{y}">{ratio:.2f}</text>'
     yield f'  <line class="bare" x1="{one:.1f}" y1="{top + 24}" x2="{one:.1f}" y2="{bottom}"/>'

@@ -26,7 +26,7 @@ from otel_feedback.capture.told import Told
 from otel_feedback.events.ended import Failure
 from otel_feedback.events.model import MetadataValue
 from otel_feedback.events.usage import Usage
-from otel_feedback.sdk.compat import Ids
+from otel_feedback.sdk.compat.contexts import Ids
 from otel_feedback.sdk.spans import LazySpan
 
 __all__ = ["NOTHING", "Facts"]

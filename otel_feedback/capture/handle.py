@@ -32,7 +32,7 @@ from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity, ne
 from otel_feedback.events.started import StartedAction
 from otel_feedback.logger import get_logger
 from otel_feedback.redaction.scrubbing import scrub
-from otel_feedback.sdk.compat import SPAN_KEY, Ids, ids_of
+from otel_feedback.sdk.compat.contexts import SPAN_KEY, Ids, ids_of
 from otel_feedback.sdk.current_context import get_current, make_current
 from otel_feedback.sdk.spans import LazySpan, start
 

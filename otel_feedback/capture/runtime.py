@@ -17,7 +17,7 @@ from otel_feedback.events.started import StartedAction
 from otel_feedback.events.usage import Usage
 from otel_feedback.logger import get_logger
 from otel_feedback.redaction.redaction import Redaction
-from otel_feedback.sdk.compat import direct_tracer
+from otel_feedback.sdk.compat.tracers import direct_tracer
 from otel_feedback.version import VERSION
 
 __all__ = [

@@ -24,7 +24,7 @@ from otel_feedback.convert.span import Convention, FinishedSpan
 from otel_feedback.convert.status import ABANDONED, NO_ANSWER, OTHER, Judgement, judge
 from otel_feedback.convert.usage import normalise
 from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity
-from otel_feedback.sdk.held import attributes_of
+from otel_feedback.sdk.compat.held import attributes_of
 
 __all__ = ["FAILED", "Reader", "pass_on"]
 

@@ -14,6 +14,7 @@ from otel_feedback.errors import ExportError
 from otel_feedback.events.record import Record
 
 __all__ = [
+    "LEASE_BYTES",
     "Answering",
     "Asked",
     "Exporter",
@@ -27,6 +28,11 @@ __all__ = [
     "Settled",
     "Telling",
 ]
+
+
+LEASE_BYTES = 4 << 20
+"""What a lease may hold of records that are large: as much as a journal on disk keeps in memory of its newest, so that where
+events are small, and those are leased, nothing has to be counted."""
 
 
 class Refusal(NamedTuple):
@@ -76,13 +82,14 @@ class Settled:
 class Exporter(Protocol):
     """One destination of outcome events.
 
-    `name` and `destination` identify its cursor. A lease has at most `lease_events` records, is made after
-    `linger_s` seconds at the latest, and at most `max_leases` are in flight.
+    `name` and `destination` identify its cursor. A lease has at most `lease_events` records, of which the one that makes them
+    `lease_bytes` or more is the last; it is made after `linger_s` seconds at the latest, and at most `max_leases` are in flight.
     One that is not `durable` is the process's own, like stderr: no other process delivers there in its place.
     """
 
     name: str
     linger_s: float
+    lease_bytes: int
     durable: bool
 
     @property

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from otel_feedback.errors import ExportError
 from otel_feedback.events.record import Record
-from otel_feedback.exporters.interface import Receipt, Refusal, Settled
+from otel_feedback.exporters.interface import LEASE_BYTES, Receipt, Refusal, Settled
 from otel_feedback.exporters.log_file import LogFile
 from otel_feedback.sdk.forks import renew_in_child
 
@@ -85,6 +85,7 @@ class LogExporter:
 
     name = "log"
     lease_events = 1_000
+    lease_bytes = LEASE_BYTES
     linger_s = 0.05
     max_leases = 1
 

@@ -251,8 +251,8 @@ class _AdoptedReader:
         self._journal = journal
         self._reader = SegmentReader(journal.segments, journal.origin, journal.kept_aside.note_damage)
 
-    def read(self, start: int, most: int, packed: bool = False) -> tuple[list[Record], int, str]:
-        return *self._reader.read(start, most, self._journal.end, packed), LOST_DAMAGED
+    def read(self, start: int, most: int, packed: bool, most_bytes: int) -> tuple[list[Record], int, str]:
+        return *self._reader.read(start, most, self._journal.end, packed, most_bytes), LOST_DAMAGED
 
 
 class Newest:

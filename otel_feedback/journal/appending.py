@@ -317,13 +317,15 @@ class AppendingJournal:
         """Return the segments, the newest last. Safe from any thread."""
         return self._segments
 
-    def read(self, reader: SegmentReader, start: int, most: int, packed: bool) -> tuple[list[Record], int]:
+    def read(
+        self, reader: SegmentReader, start: int, most: int, packed: bool, most_bytes: int
+    ) -> tuple[list[Record], int]:
         """Return records from memory where they are there, else from disk; see `Reader`."""
         tail = self._tail
-        taken, after = tail.take(start, most, self._end, packed)
+        taken, after = tail.take(start, most, self._end, packed, most_bytes)
         if taken or start >= self._written:
             return taken, after
-        return reader.read(start, most, max(start + 1, min(self._written, tail.first)), packed)
+        return reader.read(start, most, max(start + 1, min(self._written, tail.first)), packed, most_bytes)
 
     def segment_reader(self) -> SegmentReader:
         """Make a reader of what is on disk."""

@@ -7,6 +7,7 @@ interrupt whoever has it, record an action, and wait for the journal's.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -43,8 +44,11 @@ class CursorState(msgspec.Struct, frozen=True):
 class Reader(Protocol):
     """Reads records of a journal in order; keeps its place. Used by one thread."""
 
-    def read(self, start: int, most: int, packed: bool = False) -> tuple[list[Record], int, str]:
-        """Return up to `most` records from `start` on, where to go on, and why those between are missing."""
+    def read(self, start: int, most: int, packed: bool, most_bytes: int) -> tuple[list[Record], int, str]:
+        """Return up to `most` records from `start` on, where to go on, and why those between are missing.
+
+        The one that makes them `most_bytes` or more, as the journal has them, is the last.
+        """
         ...
 
 
@@ -103,20 +107,24 @@ class JournalCursor:
     def available(self) -> int:
         return self._source.end - max(self._next, self._low)
 
-    def lease(self, most: int, *, packed: bool = False) -> Sequence[Record]:
+    def lease(self, most: int, *, packed: bool = False, most_bytes: int = sys.maxsize) -> Sequence[Record]:
         leased: list[Record] = []
-        while len(leased) < most and self.available() > 0:  # some of what is read may be settled, or missing
+        while len(leased) < most and self.available() > 0:
+            # more than once where some of what was read is settled, or missing, or the rest is elsewhere: that is seldom
+            left = most_bytes - sum(len(record.payload) for record in leased)
+            if left <= 0:
+                break
             before = self._next
-            leased += self._lease_next(most - len(leased), packed)
+            leased += self._lease_next(most - len(leased), packed, left)
             if self._next == before:
                 break
         return leased
 
-    def _lease_next(self, most: int, packed: bool) -> list[Record]:
+    def _lease_next(self, most: int, packed: bool, most_bytes: int) -> list[Record]:
         with self._lock:
             self._catch_up()
             start = self._next = self._ahead.first_missing(max(self._next, self._low))
-        records, after, reason = self._reader.read(start, most, packed)
+        records, after, reason = self._reader.read(start, most, packed, most_bytes)
         leased: list[Record] = []
         with self._lock:
             self._catch_up()

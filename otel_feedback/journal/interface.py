@@ -11,6 +11,7 @@ One law, which tests check everywhere: `appended = delivered + pending + sum(los
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -124,11 +125,12 @@ class Cursor(Protocol):
         """Return how many records can be leased now."""
         ...
 
-    def lease(self, most: int, *, packed: bool = False) -> Sequence[Record]:
+    def lease(self, most: int, *, packed: bool = False, most_bytes: int = sys.maxsize) -> Sequence[Record]:
         """Take up to `most` records, in order; each is leased once until `rewind()`.
 
         Args:
             packed: Of what an action left no event is made: see `Record.is_packed`.
+            most_bytes: The record that makes them so many bytes or more, as the journal has them, is the last.
         """
         ...
 

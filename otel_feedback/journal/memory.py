@@ -87,9 +87,9 @@ class MemoryJournal:
     def reader(self) -> Reader:
         return self
 
-    def read(self, start: int, most: int, packed: bool = False) -> tuple[list[Record], int, str]:
+    def read(self, start: int, most: int, packed: bool, most_bytes: int) -> tuple[list[Record], int, str]:
         end = self._end
-        taken, after = self._tail.take(max(start, self._tail.first), most, end, packed)
+        taken, after = self._tail.take(max(start, self._tail.first), most, end, packed, most_bytes)
         return taken, after, LOST_RETENTION
 
     def forget_settled(self) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import errno
 import os
 import struct
+import sys
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -94,26 +96,37 @@ class SegmentReader:
         self._frames: list[Frame] = []  # of events, that were read
         self._at = 0  # which of these is given out next
 
-    def read(self, start: int, most: int, end: int, packed: bool = False) -> tuple[list[Record], int]:
+    def read(
+        self, start: int, most: int, end: int, packed: bool = False, most_bytes: int = sys.maxsize
+    ) -> tuple[list[Record], int]:
         """Return up to `most` events of `[start, end)`, all of which were written, and where to go on.
 
-        Those between that are not returned could not be read.
+        The one that makes their frames `most_bytes` or more is the last. Those between that are not returned could not be
+        read.
         """
         if self._next != start or self._is_replaced():
             self._seek(start)
         records: list[Record] = []
-        while len(records) < most and self._next < end:
+        while len(records) < most and self._next < end and most_bytes > 0:
             if not self._has_frames():
                 if not self._is_hindered:
                     self._next = end
                 break
-            self._take(records, most, end, packed)
+            most_bytes -= self._take(records, most, end, packed, most_bytes)
         return records, self._next
 
-    def _take(self, records: list[Record], most: int, end: int, packed: bool) -> None:
-        """Add to `records` what is in the frames that were read, up to `most` of them that stand before `end`."""
+    def _take(self, records: list[Record], most: int, end: int, packed: bool, most_bytes: int) -> int:
+        """Add to `records` what is in the frames that were read, up to `most` of them that stand before `end`.
+
+        Returns:
+            How many bytes these frames are.
+        """
         frames, origin, at, following = self._frames, self._origin, self._at, self._next
-        while at < len(frames) and len(records) < most and following < end:
+        begin = frames[at].offset
+        behind = len(frames)
+        if frames[-1].end - begin > most_bytes:  # they need not be counted one by one
+            behind = 1 + bisect_left(frames, begin + most_bytes, at, key=lambda one: one.end)
+        while at < behind and len(records) < most and following < end:
             one = frames[at]
             sequence = one.sequence
             if sequence >= end:  # written since we were asked
@@ -126,6 +139,7 @@ class SegmentReader:
                 if record is not None:
                     records.append(record)
         self._at, self._next = at, following
+        return (frames[at].offset if at < len(frames) else frames[-1].end) - begin
 
     def _is_replaced(self) -> bool:
         """Tell whether there is another file by the name of the one that we read."""
@@ -206,10 +220,10 @@ class TailFirst:
     """
 
     def __init__(
-        self, read: Callable[[SegmentReader, int, int, bool], tuple[list[Record], int]], reader: SegmentReader
+        self, read: Callable[[SegmentReader, int, int, bool, int], tuple[list[Record], int]], reader: SegmentReader
     ) -> None:
         self._read, self._reader = read, reader
 
-    def read(self, start: int, most: int, packed: bool = False) -> tuple[list[Record], int, str]:
-        records, after = self._read(self._reader, start, most, packed)
+    def read(self, start: int, most: int, packed: bool, most_bytes: int) -> tuple[list[Record], int, str]:
+        records, after = self._read(self._reader, start, most, packed, most_bytes)
         return records, after, LOST_DAMAGED

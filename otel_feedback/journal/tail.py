@@ -7,6 +7,8 @@ Written with the journal's lock held; a read of one record is atomic and needs n
 
 from __future__ import annotations
 
+import sys
+
 from otel_feedback.events.record import Origin, Record
 from otel_feedback.journal.held import Held, record_from
 
@@ -43,17 +45,25 @@ class Tail:
         self.first = max(self.first, end)
         return self.first < sequence
 
-    def take(self, start: int, most: int, end: int, packed: bool = False) -> tuple[list[Record], int]:
+    def take(
+        self, start: int, most: int, end: int, packed: bool = False, most_bytes: int = sys.maxsize
+    ) -> tuple[list[Record], int]:
         """Return up to `most` records from `start` on that follow each other, and where they end.
 
-        One that cannot be read back is left out: it must not hold up all others.
+        The one that makes them `most_bytes` or more, as they are held, is the last. One that cannot be read back is left out:
+        it must not hold up all others.
         """
         taken: list[Record] = []
         get, origin = self.get, self._origin
+        is_counted = self.bytes > most_bytes  # else there is nothing to count
         while start < end and len(taken) < most:
             held = get(start)
             if held is None:
                 break
+            if is_counted:
+                if most_bytes <= 0:
+                    break
+                most_bytes -= len(held[1])
             record = record_from(origin, start, held, packed)
             if record is not None:
                 taken.append(record)

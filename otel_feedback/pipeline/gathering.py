@@ -54,10 +54,10 @@ class Gathering:
         """Tell whether a lease is to be made of so many records."""
         return self._round > 0 or (not self._is_soon and available >= self._exporter.lease_events)
 
-    def took(self, most: int) -> None:
-        """A lease of up to so many records was made."""
+    def took(self, records: int) -> None:
+        """A lease of so many records was made."""
         if self._round > 0:
-            self._round -= most
+            self._round -= records
         else:  # it was full, or in a hurry: what comes now waits anew
             self._until = time.monotonic() + self._exporter.linger_s
 

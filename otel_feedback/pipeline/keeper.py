@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from otel_feedback.logger import get_logger
 from otel_feedback.pipeline.wake import Wake
-from otel_feedback.sdk.compat import suppress_instrumentation
+from otel_feedback.sdk.compat.suppressing import suppress_instrumentation
 from otel_feedback.sdk.forks import will_fork
 from otel_feedback.throttle import ThrottledLog
 

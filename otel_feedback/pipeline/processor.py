@@ -28,9 +28,9 @@ from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.logger import get_logger
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.redaction.limits import Problems
-from otel_feedback.sdk.compat import flags_of, ids_of
+from otel_feedback.sdk.compat.contexts import flags_of, ids_of
+from otel_feedback.sdk.compat.held import begun_of, ended_of
 from otel_feedback.sdk.forks import HERE, begin_anew
-from otel_feedback.sdk.held import begun_of, ended_of
 
 __all__ = ["OutcomeSpanProcessor", "provide_default_pipeline"]
 

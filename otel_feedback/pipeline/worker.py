@@ -27,7 +27,7 @@ from otel_feedback.pipeline.gathering import SOON_S, Gathering
 from otel_feedback.pipeline.in_flight import InFlight
 from otel_feedback.pipeline.wake import Wake
 from otel_feedback.retry import Backoff
-from otel_feedback.sdk.compat import suppress_instrumentation
+from otel_feedback.sdk.compat.suppressing import suppress_instrumentation
 from otel_feedback.sdk.forks import will_fork
 from otel_feedback.throttle import ThrottledLog
 
@@ -208,9 +208,9 @@ class Worker:
                 return
             if source is not None:
                 most = self._defects.most(source, self.exporter.lease_events)
-                lease = source.lease(most, packed=self._takes_packed)
+                lease = source.lease(most, packed=self._takes_packed, most_bytes=self.exporter.lease_bytes)
                 if source is self.cursor:
-                    self._gathering.took(most)
+                    self._gathering.took(len(lease) or most)
                 if lease:
                     self._export(lease, source)
                 else:  # what was there could not be read, and is accounted for

@@ -19,7 +19,7 @@ from typing import ClassVar
 from opentelemetry import context as context_api
 from opentelemetry.context import Context
 
-from otel_feedback.sdk.compat import current_variable
+from otel_feedback.sdk.compat.contexts import current_variable
 
 __all__ = ["get_current", "make_current"]
 

@@ -8,7 +8,7 @@
 What nobody asks for is never made: a span of the SDK costs its attributes, two locks and three bounded lists; this one a
 few slots. What is made is made by the SDK's own code, so limits, counts, cleaning and warnings are its own, too; but
 for attributes that are within its limits and clean already, which is nearly all of them.
-A subclass of the SDK's public `Span`, used wherever `compat.direct_tracer` knows the tracer. Safe from any thread.
+A subclass of the SDK's public `Span`, used wherever `compat.tracers.direct_tracer` knows the tracer. Safe from any thread.
 """
 
 # pyright: reportPrivateUsage=false
@@ -30,19 +30,10 @@ from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace import Span as AnySpan
 
-from otel_feedback.sdk.compat import (
-    DRAW_SPAN,
-    DRAW_TRACE,
-    DRAWS_BITS,
-    NO_STATE,
-    SPAN_KEY,
-    DirectTracer,
-    Ids,
-    bounded_attributes,
-    hearers,
-    new_context,
-    trace_of,
-)
+from otel_feedback.sdk.compat.attributes import bounded_attributes
+from otel_feedback.sdk.compat.contexts import NO_STATE, SPAN_KEY, Ids, new_context, trace_of
+from otel_feedback.sdk.compat.hearers import hearers
+from otel_feedback.sdk.compat.tracers import DRAW_SPAN, DRAW_TRACE, DRAWS_BITS, DirectTracer
 from otel_feedback.sdk.sampling import OutcomeSampler
 
 __all__ = ["EndedSpan", "LastWords", "LazySpan", "start"]

@@ -12,7 +12,7 @@ import pytest
 from opentelemetry import context
 
 from otel_feedback.exporters.kafka.producer import OutcomeProducer
-from otel_feedback.sdk.compat import suppress_instrumentation
+from otel_feedback.sdk.compat.suppressing import suppress_instrumentation
 from tests.integration.test_kafka_notices import REFUSAL, ours, side
 from tests.stack import kafka_clients
 from tests.stack.kafka import KafkaBroker

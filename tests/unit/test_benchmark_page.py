@@ -126,6 +126,20 @@ def test_the_tables() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("ratio", [0.7, 0.93, 0.98, 1.0, 1.02, 1.3])
+def test_the_line_goes_through_no_figure(ratio: float) -> None:
+    result = Result([one("Kafka away: mean, wall", 20.0 * ratio), one("Kafka there: mean, wall", 27.0)], {})
+    report = Report({}, is_quick=False, results={"action": result}, failed={})
+    drawn = ET.fromstring(picture.draw(report, Report({}, is_quick=False, results={}, failed={})))
+    (line,) = drawn.findall(f"{SVG}line")
+    at = float(line.attrib["x1"])
+    figures = [text for text in drawn.findall(f"{SVG}text") if text.text in (f"{ratio:.2f}", "1.35")]
+    assert len(figures) == 2
+    for figure in figures:
+        begin = float(figure.attrib["x"])
+        assert not begin - 2 < at < begin + 30, (figure.text, begin, at)
+
+
 def test_the_picture_has_a_bar_for_every_figure_and_fits() -> None:
     drawn = ET.fromstring(picture.draw(REPORT, PEER_REPORT))
     width, height = float(drawn.attrib["width"]), float(drawn.attrib["height"])

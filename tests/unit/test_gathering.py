@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+import otel_feedback as feedback
 from otel_feedback.events.record import Record
 from otel_feedback.exporters.interface import Receipt
 from otel_feedback.journal.memory import MemoryJournal
@@ -15,8 +16,9 @@ from otel_feedback.pipeline import gathering
 from otel_feedback.pipeline.gathering import SOON_S, Gathering
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.pipeline.wake import Wake
+from tests.stack.waiting import wait_for
 from tests.unit.test_in_flight import Later
-from tests.unit.test_worker import ScriptedExporter, account, record
+from tests.unit.test_worker import ScriptedExporter, account, pipeline_to, record
 
 
 class Clock:
@@ -142,3 +144,19 @@ def test_a_worker_wakes_for_its_rounds_and_for_their_answers_however_many_events
     assert looks <= 2 * rounds + 2
     assert pipeline.force_flush(60) is True
     assert account(pipeline) == {"appended": 1_000, "delivered": 1_000, "pending": 0, "lost": {}}
+
+
+def test_large_records_go_in_leases_of_fewer_and_all_at_once() -> None:
+    exporter = ScriptedExporter(lease_bytes=1_000)
+    exporter.linger_s = 2.0  # more than all of them may take, so that they are of one round
+    pipeline = pipeline_to(exporter)
+    for step in range(25):
+        assert pipeline.record_outcome(
+            feedback.OutcomeEvent(
+                action_type="a", status=feedback.OutcomeStatus.SUCCESS, metadata={"step": step, "text": "x" * 600}
+            )
+        )
+    began_s = time.monotonic()
+    wait_for(lambda: account(pipeline)["delivered"] == 25 or None, timeout_s=10, what="all")
+    assert time.monotonic() - began_s < 4
+    assert exporter.leases == [[step] if step == 24 else [step, step + 1] for step in range(0, 25, 2)]

@@ -41,10 +41,18 @@ def fail(*, retryable: bool) -> Answer:
 class ScriptedExporter:
     """An exporter that answers as told, then delivers. Checked against the same law as the real ones."""
 
-    def __init__(self, *answers: Answer, name: str = "scripted", lease_events: int = 10, max_leases: int = 2) -> None:
+    def __init__(
+        self,
+        *answers: Answer,
+        name: str = "scripted",
+        lease_events: int = 10,
+        max_leases: int = 2,
+        lease_bytes: int = 10**9,
+    ) -> None:
         self.name = name
         self.destination = "nowhere"
         self.lease_events = lease_events
+        self.lease_bytes = lease_bytes
         self.linger_s = 0.01
         self.max_leases = max_leases
         self.durable = True

@@ -29,7 +29,7 @@ from otel_feedback.exporters.kafka.security import secured
 from otel_feedback.exporters.kafka.topics import is_per_tenant, topics_pattern
 from otel_feedback.logger import get_logger
 from otel_feedback.retry import Backoff
-from otel_feedback.sdk.compat import suppress_instrumentation
+from otel_feedback.sdk.compat.suppressing import suppress_instrumentation
 from otel_feedback.sdk.forks import import_guard
 from otel_feedback.settings.kafka import KafkaConfig
 from otel_feedback.throttle import ThrottledLog

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otel_feedback.errors import ExportError
 from otel_feedback.events.record import Record
-from otel_feedback.exporters.interface import Receipt, Refusal
+from otel_feedback.exporters.interface import LEASE_BYTES, Receipt, Refusal
 from otel_feedback.exporters.kafka.careful import CarefulSender
 from otel_feedback.exporters.kafka.connection import KafkaConnection
 from otel_feedback.exporters.kafka.dates import RecordDates
 from otel_feedback.exporters.kafka.destination import ClusterSeen, KafkaDestination
 from otel_feedback.exporters.kafka.line import KEYS, Connection, Line, Producer
-from otel_feedback.exporters.kafka.pace import Pace
+from otel_feedback.exporters.kafka.pace import Load, Pace
 from otel_feedback.exporters.kafka.receipt import (
     TIMEOUT,
     TOO_LARGE,
@@ -74,6 +74,7 @@ class OutcomeExporter(ABC):
 
     name = "kafka"
     durable = True
+    lease_bytes = LEASE_BYTES
 
     def __init__(self, config: KafkaConfig, connection: Connection, give_up_s: float) -> None:
         self._config = config
@@ -90,6 +91,7 @@ class OutcomeExporter(ABC):
         self._careful = CarefulSender(self, self._dates, give_up_s, self._say_trimmed)
         # each in flight takes some 2.5 KB here and in kafka-python
         self._pace = Pace(config.batch_size, max(4, 4_000 // config.batch_size))
+        self._load = Load()
         # one subject for all topics of tenants: a schema of one's own would be one more thing that holds others up
         self._values = values_for(config, shared_topic(config.topic))
         self._where = KafkaDestination(config.bootstrap_servers, config.topic)
@@ -103,7 +105,7 @@ class OutcomeExporter(ABC):
 
     @property
     def max_leases(self) -> int:
-        return self._pace.max_leases
+        return 1 if self._load.is_full() else self._pace.max_leases
 
     @property
     def destination(self) -> str:
@@ -153,7 +155,9 @@ class OutcomeExporter(ABC):
         if refused:
             self._answered()
         give_up_at = time.monotonic() + self._give_up_s
-        return KafkaReceipt(sent, refused, self._judge, give_up_at, self._pace.acknowledge)
+        receipt = KafkaReceipt(sent, refused, self._judge, give_up_at, self._pace.acknowledge)
+        self._load.add(receipt, sum([len(record.payload) for record in lease]))
+        return receipt
 
     def send(self, records: Sequence[Record], *, more: bool = False) -> tuple[list[Portion], list[Result]]:
         """Hand records to the producer; those that it does not even take are refused."""
@@ -280,6 +284,7 @@ class OutcomeExporter(ABC):
     def drop(self) -> None:
         """Give up the producer with all that is in flight."""
         self._line = self._met = None
+        self._load = Load()
         self._connection.abandon()
 
     def close(self, timeout_s: float) -> None:
@@ -287,6 +292,7 @@ class OutcomeExporter(ABC):
 
     def after_fork(self) -> None:
         self._line = self._met = None
+        self._load = Load()
         self._tenants = None if self._tenants is None else TenantTopics(self._config)
         self._careful.release()
         self._where.forget()

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 from otel_feedback.errors import ExportError
 from otel_feedback.events.record import Record
-from otel_feedback.exporters.interface import Receipt, Refusal, Settled
+from otel_feedback.exporters.interface import LEASE_BYTES, Receipt, Refusal, Settled
 from otel_feedback.exporters.otlp.advice import advice_on
 from otel_feedback.exporters.otlp.encoding import encode_request
 from otel_feedback.exporters.otlp.transport import (
@@ -42,11 +42,12 @@ ALONE_KEPT = 100
 
 
 class OtlpExporter:
-    """Sends outcome events to an OTLP endpoint, one request a lease."""
+    """Sends outcome events to an OTLP endpoint, one request a lease: with large events below the 4 MiB that a server by gRPC takes."""
 
     name = "otlp"
     durable = True
     lease_events = 512
+    lease_bytes = LEASE_BYTES // 2
     linger_s = 0.2
     max_leases = 1
 

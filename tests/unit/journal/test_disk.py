@@ -232,6 +232,22 @@ def test_a_record_between_that_is_settled_does_not_make_a_lease_shorter(root: Pa
     assert [record.sequence for record in cursor.lease(5)] == [0, 30, 31, 32, 33]
 
 
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("tail_bytes", [2_000, 10**9], ids=["from the disk", "from memory"])
+def test_a_lease_ends_with_the_record_that_makes_it_large(root: Path, tail_bytes: int, packed: bool) -> None:
+    journal, _ = journal_in(root, SMALL._replace(tail_bytes=tail_bytes, memory_bytes=10**9))
+    cursor = journal.cursor(*KAFKA, durable=True)
+    records = append_many(journal, 3, size=100) + append_many(journal, 9, size=1_000)
+    small, large = len(records[0].payload), len(records[-1].payload)
+    leased: list[list[int]] = []
+    while cursor.available() > 0:
+        lease = cursor.lease(5, packed=packed, most_bytes=2 * large + small)
+        leased.append([record.sequence for record in lease])
+    assert leased == [[0, 1, 2, 3, 4], [5, 6, 7], [8, 9, 10], [11]]
+    cursor.rewind()
+    assert [len(cursor.lease(5, packed=packed, most_bytes=1)) for _ in range(12)] == [1] * 12, "one goes in any case"
+
+
 def test_a_destination_that_ends_with_the_process_still_gets_what_is_on_disk(root: Path) -> None:
     journal, clock = journal_in(root)
     quick, slow = journal.cursor(*KAFKA, durable=True), journal.cursor("local", "here", durable=False)

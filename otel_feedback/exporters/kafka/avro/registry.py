@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from otel_feedback.errors import ExportError
 from otel_feedback.exporters.kafka.tls import make_context
-from otel_feedback.sdk.compat import suppress_instrumentation
+from otel_feedback.sdk.compat.suppressing import suppress_instrumentation
 from otel_feedback.sdk.forks import import_guard
 from otel_feedback.settings.registry import RegistryConfig
 

@@ -24,7 +24,7 @@ from otel_feedback.exporters.kafka.notices.lane import Notice, NoticeLane
 from otel_feedback.exporters.kafka.notices.sender import NO_TOPIC, NOT_ALLOWED, PRODUCER_OPTIONS, NoticeSender
 from otel_feedback.exporters.kafka.topics import audit_topic, dead_letter_topic, topic_for
 from otel_feedback.logger import get_logger, number_of
-from otel_feedback.sdk.compat import suppress_instrumentation
+from otel_feedback.sdk.compat.suppressing import suppress_instrumentation
 from otel_feedback.settings.kafka import KafkaConfig
 from otel_feedback.throttle import ThrottledLog
 

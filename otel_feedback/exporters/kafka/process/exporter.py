@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from otel_feedback.errors import ExportError
 from otel_feedback.events.record import Record
-from otel_feedback.exporters.interface import Receipt, Settled
+from otel_feedback.exporters.interface import LEASE_BYTES, Receipt, Settled
 from otel_feedback.exporters.kafka.destination import ClusterSeen, KafkaDestination
 from otel_feedback.exporters.kafka.exporter import GIVE_UP_S
 from otel_feedback.exporters.kafka.process.child import HUNG_S, SenderProcess, interpreter
@@ -51,7 +51,8 @@ logging.getLogger("kafka").addHandler(logging.NullHandler())
 
 LEASE_EVENTS = 1_000
 MOST_LEASES = 8
-"""How many records go to the sender at once, and how often before it has answered: it makes smaller leases of them."""
+"""How many records go to the sender at once, and how often before it has answered: it makes smaller leases of them. Of large ones
+so many that a lease is `LEASE_BYTES`, so 32 MB are on their way: as much as Kafka's own producer keeps unless told otherwise."""
 
 ASK_S, MOST_ASK_S = 0.005, 0.1
 """How soon to look for answers: at first, and at last while there are none. Each look takes the interpreter from an agent."""
@@ -77,6 +78,7 @@ class ProcessExporter:
     name = "kafka"
     durable = True
     takes_packed = True
+    lease_bytes = LEASE_BYTES
     max_leases = MOST_LEASES
 
     def __init__(
