@@ -149,6 +149,7 @@ class Outcomes(PuttingOff):
             return
         if self._put_off and (span is not None or self._waits_for(span_id)):
             self.catch_up()
+        failed: Exception | None = None
         with self._lock:
             self._owner = threading.get_ident()
             try:
@@ -172,10 +173,14 @@ class Outcomes(PuttingOff):
                     self._note_ended(trace_id, span_id)
                 elif node is not None:
                     self._end(node, None)
+            except Exception as exc:  # what others have to say by it goes out all the same
+                failed = exc
             finally:
                 ready, self._ready, self._owner = self._ready, [], 0
         if ready or self._aside:
             self._hand_out(ready)
+        if failed is not None:
+            raise failed
 
     # -- actions of our own that have others' spans around them --------------------------------------------
 

@@ -57,14 +57,16 @@ class Settling(Joining):
         if not self._tree.is_settled(node):
             above = self._tree.above(node)
             self._move(node, above)
+        event, failed = None, None
         try:
             event = None if span is None else self._reader.convert(node, span, above, reading)
-        except Exception:
-            self._tree.end(node)
-            raise
+        except Exception as exc:  # what is below it counts above it all the same
+            span, failed = None, exc
         if span is None:
             pass_on(node)
         self._settle(node, event, span)
+        if failed is not None:
+            raise failed
 
     def _settle(self, node: Node, event: OutcomeEvent | None, span: FinishedSpan | None) -> OutcomeEvent | None:
         """Put what a span itself says together with what others say, and tell those."""

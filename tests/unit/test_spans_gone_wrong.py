@@ -1,0 +1,63 @@
+"""Spans of others of which something goes wrong on the way: what is around them stays right, and nothing is lost silently."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import Span
+
+from otel_feedback.conventions import FinishedSpan, Reading
+from otel_feedback.convert.rules import Rules
+from otel_feedback.journal.memory import MemoryJournal
+from otel_feedback.pipeline.pipeline import FeedbackPipeline
+from otel_feedback.pipeline.processor import OutcomeSpanProcessor
+
+AGENT = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "a"}
+CALL = {
+    "gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o-mini", "gen_ai.provider.name": "openai",
+    "gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 2, "gen_ai.response.finish_reasons": ["stop"],
+}  # fmt: skip
+
+
+class Raising:
+    """A user's convention that fails."""
+
+    name = "raising"
+    markers = frozenset({"raise"})
+
+    def matches(self, span: FinishedSpan) -> bool:
+        return "raise" in span.attributes
+
+    def read(self, span: FinishedSpan) -> Reading:
+        raise ValueError("no")
+
+
+class Traced:
+    """A provider and its events."""
+
+    def __init__(self, rules: Rules | None = None) -> None:
+        self.pipeline = FeedbackPipeline(new_journal=lambda: MemoryJournal(1 << 26), ring_size=100_000, rules=rules)
+        self.provider = TracerProvider(shutdown_on_exit=False)
+        self.processor = OutcomeSpanProcessor(self.pipeline)
+        self.provider.add_span_processor(self.processor)
+
+    def start(self, attributes: dict[str, Any], above: Span | None = None) -> Span:
+        context = Context() if above is None else trace.set_span_in_context(above, Context())
+        return self.provider.get_tracer("someone").start_span("s", context, attributes=attributes)
+
+
+@pytest.mark.parametrize("order", ["inside out", "outside first"])
+def test_what_is_below_a_span_that_cannot_be_converted_counts_above_it(order: str) -> None:
+    traced = Traced(Rules(conventions=(Raising(),)))
+    agent = traced.start(AGENT)
+    broken = traced.start({"raise": True}, agent)
+    call = traced.start(CALL, broken)
+    for span in (call, broken, agent) if order == "inside out" else (agent, call, broken):
+        span.end()
+    [found] = traced.pipeline.get_recent_events(action_type="agent")
+    assert (found.tokens_used, found.llm_calls, found.usage_complete) == (12, 1, True)
+    assert traced.pipeline.metrics()["not_recorded"] == {"unconvertible": 1}
