@@ -107,7 +107,7 @@ class FeedbackPipeline:
         """What takes secrets out of texts."""
         rules = rules or Rules()
         notes = SpanNotes(self) if rules.may_put_off and not self.screen.has_hooks else None
-        self.outcomes = Outcomes(self.accept, CONVENTIONS, rules, open_actions.get, notes)
+        self.outcomes = Outcomes(self.accept, CONVENTIONS, rules, open_actions.get, notes, self._reject_span)
         """What turns spans into events, for all providers whose spans come here."""
         self.recorder = ActionRecorder(self)
         """What takes the events of actions."""
@@ -235,6 +235,9 @@ class FeedbackPipeline:
     def reject(self, reason: str, message: str, *args: object) -> None:
         """Count an outcome that could not be recorded, and say so at most once a minute."""
         self.unrecorded.reject(reason, message, *args)
+
+    def _reject_span(self, exc: Exception) -> None:
+        self.reject("unconvertible", "a span could not be turned into an outcome: %r", exc)
 
     # -- out -----------------------------------------------------------------------------------------------
 
