@@ -178,7 +178,7 @@ class Settling(Joining):
         Of several what is below goes first: how that ended says how what is above it did.
         """
         live = node.live
-        if live is None or node.is_given_up or node.own:
+        if live is None or node.is_given_up or node.own or node.is_put_off:  # or it has ended
             return
         node.is_given_up = True
         event: OutcomeEvent | None = None

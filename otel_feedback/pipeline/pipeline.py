@@ -333,6 +333,10 @@ class FeedbackPipeline:
     def _close(self) -> None:
         self.outcomes.finish()
         self.closed = True
+        self.convert_soon = (
+            self.outcomes.catch_up
+        )  # by now nobody else converts a span that was on its way, and is counted
+        self.outcomes.catch_up(LONG_S)
 
     def renew_after_fork(self) -> None:
         """In a forked child: a journal, workers and locks of its own. What is pending belongs to the parent."""

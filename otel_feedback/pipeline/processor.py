@@ -98,6 +98,7 @@ class OutcomeSpanProcessor(SpanProcessor):
         """Convert and record. A span of another kind is passed over."""
         pipeline = self.pipeline
         if pipeline.closed:
+            self._count_late(span)
             return
         try:
             context = span.context
@@ -186,6 +187,16 @@ class OutcomeSpanProcessor(SpanProcessor):
             return event
         read = priced_own(read, self.outcomes.rules.price)
         return msgspec.structs.replace(read, usage_complete=event.usage_complete)
+
+    def _count_late(self, span: ReadableSpan) -> None:
+        """Count a span that ends after `shutdown()`, where it may have been an action; our own are counted otherwise."""
+        try:
+            if self.pipeline.enabled:
+                scope, _, _, attributes, *_ = ended_of(span)
+                if scope != SCOPE and self.outcomes.shape_of(attributes).is_marked:
+                    self.pipeline.reject("after_shutdown", "a span ended after shutdown() and is not recorded")
+        except Exception as exc:  # somebody else's span may carry anything
+            self.pipeline.reject("after_shutdown", "a span ended after shutdown() and is not recorded: %r", exc)
 
     def shutdown(self) -> None:
         self.pipeline.shutdown()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +13,13 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Span
 
+import otel_feedback as feedback
 from otel_feedback.conventions import FinishedSpan, Reading
 from otel_feedback.convert.rules import Rules
 from otel_feedback.journal.memory import MemoryJournal
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.pipeline.processor import OutcomeSpanProcessor
+from tests.logs import lines_in, newest
 
 AGENT = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "a"}
 CALL = {
@@ -61,3 +66,42 @@ def test_what_is_below_a_span_that_cannot_be_converted_counts_above_it(order: st
     [found] = traced.pipeline.get_recent_events(action_type="agent")
     assert (found.tokens_used, found.llm_calls, found.usage_complete) == (12, 1, True)
     assert traced.pipeline.metrics()["not_recorded"] == {"unconvertible": 1}
+
+
+def test_a_span_that_ends_after_the_end_is_counted() -> None:
+    traced = Traced()
+    opened, plain = traced.start(CALL), traced.start({"http.request.method": "GET"})
+    traced.start(CALL).end()
+    traced.pipeline.shutdown()
+    assert traced.pipeline.metrics()["not_recorded"] == {}
+    for span in (opened, plain, traced.start(CALL), traced.start({})):
+        span.end()
+    assert traced.pipeline.metrics()["not_recorded"] == {"after_shutdown": 2}
+
+
+@pytest.mark.parametrize("at", range(10))
+def test_a_span_that_ends_during_the_end_is_recorded_or_counted(at: int, tmp_path: Path) -> None:
+    """And one that has ended is not taken for one that never did."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    pipeline = feedback.configure(
+        tracer_provider=provider, log_file=tmp_path / "log", journal_dir=tmp_path / "journal", enable_otlp=False
+    )
+    tracer, ended, is_over = provider.get_tracer("someone"), 0, threading.Event()
+    tracer.start_span("s", Context(), attributes=CALL).end()  # the journal's thread begins with it
+    pipeline.force_flush()
+
+    def work() -> None:
+        nonlocal ended
+        while not is_over.is_set():
+            tracer.start_span("s", Context(), attributes=CALL).end()
+            ended += 1
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    time.sleep(0.002 * (at % 5))
+    pipeline.shutdown()
+    is_over.set()
+    thread.join()
+    recorded = newest(lines_in(tmp_path / "log"))
+    assert len(recorded) + pipeline.metrics()["not_recorded"].get("after_shutdown", 0) >= 1 + ended
+    assert pipeline.metrics()["journal"]["open_actions"] == 0
