@@ -345,5 +345,6 @@ class Outcomes(PuttingOff):
         self._renew_locks()
         for waiting in (self._aside, self._put_off, self._on_the_way, self._converted):
             waiting.clear()
-        self._forgettable = None
+        # as it unwinds it may end them, too, and knows nothing of what the parent does below them
+        self._forgettable, self._ended = None, {node.span_id: node.trace_id for node in self._tree.open_nodes()}
         self._forget_all()

@@ -51,6 +51,7 @@ class Settling(Joining):
         self._doubles = self._reader.doubles = Doubles()
         self._ready = []
         self._changed = {}
+        self._recent = None if self._recent is None else {}
 
     def _end(self, node: Node, span: FinishedSpan | None, reading: Reading | None = None) -> None:
         above = node.above

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ from otel_feedback.journal.memory import MemoryJournal
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.pipeline.processor import OutcomeSpanProcessor
 from tests.logs import lines_in, newest
+from tests.support import run_python
 
 AGENT = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "a"}
 CALL = {
@@ -105,3 +107,32 @@ def test_a_span_that_ends_during_the_end_is_recorded_or_counted(at: int, tmp_pat
     recorded = newest(lines_in(tmp_path / "log"))
     assert len(recorded) + pipeline.metrics()["not_recorded"].get("after_shutdown", 0) >= 1 + ended
     assert pipeline.metrics()["journal"]["open_actions"] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_a_span_that_was_open_at_a_fork_is_the_parents_to_end(tmp_path: Path) -> None:
+    """Also where the child ends it, too: it would say other things by the same id and revision."""
+    program = f"""
+        import os
+        from opentelemetry import trace
+        import otel_feedback as feedback
+        pipeline = feedback.configure(service_name="agents")
+        tracer = trace.get_tracer("someone")
+        with tracer.start_as_current_span("agent", attributes={AGENT!r}):
+            with tracer.start_as_current_span("inner", attributes={AGENT | {"gen_ai.agent.name": "b"}!r}):
+                if child := os.fork():
+                    os.waitpid(child, 0)
+                with tracer.start_as_current_span("call", attributes={CALL!r}):
+                    pass
+        pipeline.shutdown()
+        if not child:
+            os._exit(0)
+        """
+    ended = run_python(program, {"OTEL_TRACES_EXPORTER": "none", "OTEL_FEEDBACK_LOG_FILE": str(tmp_path / "log")})
+    assert ended.returncode == 0, ended.stderr
+    events = lines_in(tmp_path / "log")
+    agents = [
+        (one["agent_name"], one["depth"], one.get("tokens_used")) for one in events if one["action_type"] == "agent"
+    ]
+    assert sorted(agents) == [("a", 0, 12), ("b", 1, 12)]
+    assert len([one for one in events if one["action_type"] == "llm"]) == 2
