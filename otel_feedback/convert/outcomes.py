@@ -296,6 +296,7 @@ class Outcomes(PuttingOff):
                 for node in reversed(self._tree.open_nodes()):
                     self._give_up(node)
                     self._end_pending(node)
+                self._note_changed(self._tree.nodes.values())
                 self._revise()
             finally:
                 self._owner = 0
@@ -329,9 +330,8 @@ class Outcomes(PuttingOff):
                     if node.event is None:
                         node.additions = (*node.additions, addition)
                     else:
-                        node.event = msgspec.structs.replace(
-                            added(node.event, (addition,)), revision=node.event.revision + 1
-                        )
+                        event = added(node.event, (addition,))
+                        node.event = msgspec.structs.replace(event, revision=event.revision + 1)
                         self._ready.append(Emitted(node.event, node.key, node.sampled))
             finally:
                 self._owner = 0

@@ -178,6 +178,9 @@ class Settling(Joining):
 
         Of several what is below goes first: how that ended says how what is above it did.
         """
+        if node.is_ended:
+            self._let_go(node)
+            return
         live = node.live
         if live is None or node.is_given_up or node.own or node.is_put_off:  # or it has ended
             return
@@ -211,6 +214,14 @@ class Settling(Joining):
         self._tell_waiting(node)
         node.waiting = waiting  # should it end after all, as something else
         self._wait(node)
+
+    def _let_go(self, node: Node) -> None:
+        """Tell the last of a span that has ended, and hold nothing that is above it: what is below it may go on for ever."""
+        if node.event is not None and (changes := self._news(node, node.event)):
+            self._correct(node, **changes)
+        node.event = node.parent = node.next_up = node.above = None
+        if self._recent is not None:
+            self._recent.pop(node.span_id, None)
 
     def _end_pending(self, node: Node) -> None:
         """What was still open when its root ended well, and is so when the program ends, was dropped."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -16,7 +17,9 @@ from opentelemetry.trace import Span
 
 import otel_feedback as feedback
 from otel_feedback.conventions import FinishedSpan, Reading
+from otel_feedback.convert.node import Node
 from otel_feedback.convert.rules import Rules
+from otel_feedback.convert.tree import MAX_NODES
 from otel_feedback.journal.memory import MemoryJournal
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.pipeline.processor import OutcomeSpanProcessor
@@ -136,3 +139,40 @@ def test_a_span_that_was_open_at_a_fork_is_the_parents_to_end(tmp_path: Path) ->
     ]
     assert sorted(agents) == [("a", 0, 12), ("b", 1, 12)]
     assert len([one for one in events if one["action_type"] == "llm"]) == 2
+
+
+def chain(traced: Traced, length: int, *, has_calls: bool = True) -> Span:
+    """Each begins before the one above it ends, as tasks do that start the next one."""
+    last = traced.start(AGENT)
+    for _ in range(length):
+        following = traced.start(AGENT if has_calls else {}, last)
+        last.end()
+        if has_calls:
+            traced.start(CALL, following).end()
+        last = following
+    return last
+
+
+@pytest.mark.parametrize("is_ended", [True, False], ids=["ends", "is open at the end"])
+def test_a_trace_without_end_brings_few_revisions(is_ended: bool) -> None:
+    traced = Traced()
+    last = chain(traced, 300)
+    assert traced.pipeline.metrics()["recorded"] < 300 * 100
+    if is_ended:
+        last.end()
+    traced.pipeline.shutdown()
+    found = traced.pipeline.get_recent_events(100_000)
+    agents = sorted((event for event in found if event.action_type == "agent"), key=lambda event: event.depth or 0)
+    assert [event.tokens_used for event in agents] == [12 * 300, *(12 * (300 - at) for at in range(300))]
+    assert {event.usage_complete for event in agents[:-1]} == {is_ended}
+    assert sum(event.own_tokens or 0 for event in found) == 12 * 300
+
+
+def test_a_trace_without_end_takes_no_more_memory_than_others() -> None:
+    gc.collect()
+    before = sum(isinstance(one, Node) for one in gc.get_objects())
+    traced = Traced()
+    last = chain(traced, MAX_NODES + 2_000, has_calls=False)
+    gc.collect()
+    assert sum(isinstance(one, Node) for one in gc.get_objects()) - before < MAX_NODES + 100
+    last.end()
