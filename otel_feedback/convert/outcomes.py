@@ -75,7 +75,7 @@ class Outcomes(PuttingOff):
             parent_id: The span above, of this process; 0 for none.
             live: The span, which is asked what it is while it is open.
             attributes: What it has as yet, which another thread may be adding to; not to be changed.
-            cause_id: `id()` of the exception that is passing through, or 0.
+            cause_id: Tells the exception that is passing through from others; 0: there is none.
         """
         thread = threading.get_ident()
         if self._owner == thread:
@@ -141,7 +141,7 @@ class Outcomes(PuttingOff):
         """Take a span that has ended.
 
         Args:
-            cause_id: `id()` of the exception that is passing through, or 0.
+            cause_id: Tells the exception that is passing through from others; 0: there is none.
             span: What is to be read of it, without ids, which are filled in here; None where that is nothing.
         """
         if self._owner == threading.get_ident():

@@ -176,3 +176,24 @@ def test_a_trace_without_end_takes_no_more_memory_than_others() -> None:
     gc.collect()
     assert sum(isinstance(one, Node) for one in gc.get_objects()) - before < MAX_NODES + 100
     last.end()
+
+
+@pytest.mark.parametrize("kind", [ValueError, RuntimeError])
+def test_an_exception_is_not_taken_for_one_that_had_its_place_in_memory(kind: type[Exception]) -> None:
+    """That passed through when the span began, and is no more; the one that is there still is none of the span's."""
+    traced = Traced()
+    places: set[int] = set()
+    for _ in range(20):
+        try:
+            raise ValueError("first")  # noqa: TRY301 - so that it passes through
+        except ValueError as exc:
+            places.add(id(exc))
+            span, around = traced.start(AGENT), traced.start(AGENT)
+            around.end()
+        try:
+            raise kind("second")  # noqa: TRY301 - so that it passes through
+        except kind as exc:
+            places.add(id(exc))
+            span.end()
+    assert len(places) < 40  # else this shows nothing
+    assert [event.status for event in traced.pipeline.get_recent_events(40)] == ["success", "failure"] * 20
