@@ -153,7 +153,7 @@ class CatchingUp(Settling):
                 return
             if is_ours:
                 was_converting, self._is_converting = self._is_converting, True
-            for _ in range(0, min(most, max(1, len(self._put_off))), AT_ONCE):
+            for _ in range(0, min(most, len(self._put_off) or len(self._ready)), AT_ONCE):
                 self._convert_some(ready)
                 self._hand_out(ready)
             if is_ours and not was_converting:  # else what was converted may not be emitted yet
