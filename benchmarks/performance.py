@@ -19,6 +19,7 @@ __all__ = [
     "machine",
     "of_action",
     "of_peers",
+    "paced_bars",
     "peer_bars",
     "piece_bars",
     "summary",
@@ -64,6 +65,12 @@ def peer_bars(report: Report, figure_of: str) -> list[Bar]:
     return sorted(bars, key=lambda bar: bar.row.ratio.median)
 
 
+def paced_bars(report: Report) -> list[Bar]:
+    """Return an action at a pace, with Kafka there, against each bare span."""
+    name = f"{THERE}, 1,000/s: mean, wall"
+    return [Bar(row.against, row) for row in report.rows if row.benchmark == "action" and row.name == name]
+
+
 def summary(report: Report) -> str:
     """Return what an action costs in one line."""
     away = report.find("action", f"{AWAY}: mean, wall", AGAINST)
@@ -79,8 +86,12 @@ def summary(report: Report) -> str:
 
 def of_action(report: Report) -> str:
     """Return the tables of an action and of its pieces."""
-    parts = [("An action", action_bars(report)), ("A piece by itself (CPU time)", piece_bars(report))]
-    return "\n\n".join(_bars(title, bars) for title, bars in parts)
+    parts = [
+        ("An action", action_bars(report)),
+        ("An action, Kafka there, 1,000 a second, against", paced_bars(report)),
+        ("A piece by itself (CPU time)", piece_bars(report)),
+    ]
+    return "\n\n".join(_bars(title, bars) for title, bars in parts if bars)
 
 
 def _bars(title: str, bars: Sequence[Bar]) -> str:

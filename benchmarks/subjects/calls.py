@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import otel_feedback as feedback
-from benchmarks.children import BenchmarkError, arguments, serve
+from benchmarks.children import BenchmarkError, Child, arguments, serve
 from benchmarks.subjects.bare import attributes_at_start, failing_set_attributes, ten_set_attributes
 from benchmarks.subjects.busy import BusyThread
 from benchmarks.subjects.names import (
@@ -27,7 +27,9 @@ from benchmarks.subjects.names import (
     NESTED,
     NO_EXPORTER,
     NO_START,
+    RAW,
     SET_ATTRIBUTE,
+    SET_ATTRIBUTE_BESIDE,
     SET_ATTRIBUTE_FAILING,
     THERE,
 )
@@ -39,7 +41,8 @@ from benchmarks.subjects.workload import one_action, one_failing, three_nested
 __all__ = ["Subject"]
 
 _BARE = {
-    SET_ATTRIBUTE: ten_set_attributes, SET_ATTRIBUTE_FAILING: failing_set_attributes, AT_START: attributes_at_start,
+    SET_ATTRIBUTE: ten_set_attributes, SET_ATTRIBUTE_BESIDE: ten_set_attributes,
+    SET_ATTRIBUTE_FAILING: failing_set_attributes, AT_START: attributes_at_start,
 }  # fmt: skip
 _OURS: Mapping[str, tuple[Callable[[], None], int]] = {NESTED: (three_nested, 3), FAILING: (one_failing, 1)}
 _SETTINGS: Mapping[str, dict[str, Any]] = {IN_MEMORY: {"durability": "memory"}, NO_START: {"emit_start": False}}
@@ -57,9 +60,14 @@ class Subject:
         self._busy = BusyThread()
         self._traced = Traced()
         self._pipeline: feedback.FeedbackPipeline | None = None
+        self._cleanup = contextlib.ExitStack()
+        self._producer: Child | None = None  # a plain one, in a process beside this one
         self._call, self._actions = _OURS.get(name, (one_action, 1))
         if name in _BARE:
             self._call = functools.partial(_BARE[name], self._traced.tracer())
+            if name == SET_ATTRIBUTE_BESIDE:
+                pacing = Child("benchmarks.subjects.pacing", {**given, "subject": RAW})
+                self._producer = self._cleanup.enter_context(pacing)
             return
         kafka = None if name == NO_EXPORTER else kafka_config(given) if name == THERE else kafka_away()
         self._pipeline = record(self._traced.provider, kafka, **_SETTINGS.get(name, {}))
@@ -84,8 +92,12 @@ class Subject:
         if self._name in (FAILING, SET_ATTRIBUTE_FAILING):
             calls = min(calls, _MOST_FAILING)
         spans = calls * self._actions
+        if self._producer is not None and rate is not None:
+            self._producer.send(rate=rate, seconds=calls / rate)
         with self._busy.working() if is_busy else contextlib.nullcontext(), Watch() as watch:
             single_ns = _back_to_back(self._call, calls) if rate is None else _paced(self._call, calls, rate)
+        if self._producer is not None:
+            self._producer.receive()
         recorded = [after - start for after, start in zip(self._recorded(), before, strict=True)]
         if any(count != spans for count in recorded):
             raise BenchmarkError(f"of {spans} actions {recorded} were recorded as spans and events")
@@ -111,6 +123,7 @@ class Subject:
         """Give up what is pending: nobody will ever take it."""
         if self._pipeline is not None:
             self._pipeline.shutdown(timeout_s=0)
+        self._cleanup.close()
 
 
 def _back_to_back(call: Callable[[], None], calls: int) -> list[int]:

@@ -40,6 +40,7 @@ __all__ = [
     "RECORDED",
     "SAME_COLUMNS",
     "SET_ATTRIBUTE",
+    "SET_ATTRIBUTE_BESIDE",
     "SET_ATTRIBUTE_FAILING",
     "SPAN_OF_NONE",
     "SPAN_OF_SIXTEEN",
@@ -56,6 +57,7 @@ __all__ = [
 
 SET_ATTRIBUTE: Final = "set_attribute"
 SET_ATTRIBUTE_FAILING: Final = "set_attribute, an exception"
+SET_ATTRIBUTE_BESIDE: Final = "set_attribute, a plain producer beside"
 AT_START: Final = "attributes="
 NO_EXPORTER: Final = "no exporter, no journal"
 IN_MEMORY: Final = "Kafka away, durability=memory"

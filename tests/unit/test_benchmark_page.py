@@ -110,6 +110,7 @@ def test_the_tables() -> None:
     assert action[2] == "| span and event, no destination: no journal | 12.0 | 20.0 | 0.60 | 0.60 - 0.60 |"
     assert action[3].startswith("| journal on disk, with the note: the default | 24.7 | 20.0 | 1.23 |")
     assert action[-1] == "| its JSON | 0.500 | 20.0 | 0.03 | 0.03 - 0.03 |"
+    assert sum(line.startswith("| ---") for line in action) == 2, "a table of nothing"
     goals = performance.goals(REPORT).splitlines()[2:]
     assert [line.split(" | ")[-2:] for line in goals] == [
         ["<= 1x", "**missed** |"], ["<= 1.3x", "met |"], [">= 0.5x", "met |"]
