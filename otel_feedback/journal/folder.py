@@ -97,22 +97,21 @@ class Folder:
         make_private(root)
         path = root / producer_id
         unnamed = root / f".{producer_id}{_BEING_MADE}"
+        unnamed.mkdir(mode=0o700)
         lock: int | None = None
         try:
-            unnamed.mkdir(mode=0o700, exist_ok=True)  # ours, of a call that was interrupted
             unnamed.chmod(0o700)  # whatever the umask took
-            lock = open_private(unnamed / LOCK, os.O_RDWR | os.O_CREAT)
+            lock = open_private(unnamed / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL)
             lock_file(lock)
             unnamed.rename(path)
-            return cls(path, lock)
-        except BaseException as exc:  # also what a handler of a signal raises: the next call makes it
+        except OSError:
             if lock is not None:
                 os.close(lock)
-            for made in (unnamed,) if isinstance(exc, OSError) else (unnamed, path):
-                with contextlib.suppress(OSError):
-                    (made / LOCK).unlink(missing_ok=True)
-                    made.rmdir()
+            with contextlib.suppress(OSError):
+                (unnamed / LOCK).unlink(missing_ok=True)
+                unnamed.rmdir()
             raise
+        return cls(path, lock)
 
     @classmethod
     def claim(cls, path: Path) -> Folder | None:

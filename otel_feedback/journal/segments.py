@@ -94,7 +94,7 @@ class SegmentWriter:
         try:
             append(file, opening)
             unnamed.rename(path)
-        except BaseException:  # also what a handler of a signal raises
+        except OSError:
             os.close(file)
             with contextlib.suppress(OSError):
                 unnamed.unlink()

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import pytest
 
 from otel_feedback.events import codec
 from otel_feedback.journal.disk import DiskJournal
-from otel_feedback.journal.folder import Folder
 from otel_feedback.journal.interface import CLOSED
 from tests.journals.disk import (
     BOTH,
@@ -34,7 +30,6 @@ from tests.journals.disk import (
     outcome,
     segments,
     started,
-    tend,
     umask,
 )
 
@@ -263,38 +258,3 @@ def test_records_that_are_longer_than_what_is_read_at_once_are_read(root: Path) 
     for record, its in zip(records, appended, strict=True):
         assert_same(record, its)
     assert last.event_id == "open"
-
-
-def test_a_journal_whose_making_was_interrupted_is_made_by_the_next_event(tmp_path: Path) -> None:
-    """By what a handler of a signal raises, at any line of it."""
-    lines = 0
-    for at in range(1, 100):
-        journal, clock = journal_in(tmp_path / str(at))
-        count = 0
-
-        def stop(frame: FrameType, event: str, argument: object, at: int = at) -> Any:
-            nonlocal count
-            if frame.f_code not in (Folder.create.__func__.__code__, Folder.__init__.__code__):
-                return stop if event == "call" else None
-            count += event == "line"
-            if count == at and event == "line":
-                raise KeyboardInterrupt
-            return stop
-
-        sys.settrace(stop)
-        try:
-            append_many(journal, 1)
-            is_through = True
-        except KeyboardInterrupt:
-            is_through = False
-        finally:
-            sys.settrace(None)
-        append_many(journal, 1)
-        tend(journal, clock)
-        assert journal.health().problem is None, at
-        assert [path.parent.name for path in (tmp_path / str(at)).rglob("*.seg")] == [journal.origin.producer_id], at
-        crash(journal)
-        if is_through:
-            lines = at
-            break
-    assert lines > 8
