@@ -3,7 +3,8 @@
     put off ──► queue ─ ─ ─► converted, emitted ──► its note forgotten, once no span that waits may need it
 
 One lock. Spans are converted in the order in which they ended. What a span does that ends in a signal handler or finaliser, in
-the middle of this very code on the same thread, is put aside until the interrupted one is done.
+the middle of this very code on the same thread, is put aside until the interrupted one is done. A handler may also raise, as
+that of Ctrl-C does: then what was under way is done again later.
 """
 
 from __future__ import annotations
@@ -25,11 +26,10 @@ from otel_feedback.convert.shapes import attributes_of
 from otel_feedback.convert.span import FinishedSpan, Outline
 from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.events.started import StartedAction
-from otel_feedback.logger import get_logger
 
-__all__ = ["AT_ONCE", "LONG_S", "CatchingUp", "Notes", "PutOff"]
+__all__ = ["AT_ONCE", "LONG_S", "CatchingUp", "Failed", "Notes", "PutOff"]
 
-logger = get_logger(__name__)
+Failed = Callable[[Exception], None]
 
 MOST_ENDED = 128
 """Spans that are known to have ended, so that one that two processors see is recorded once."""
@@ -48,6 +48,8 @@ which takes 5 ms, and mostly get it while the lock here is held, for which it wo
 LONG_S = 5.0
 """The same of who reads, or ends the program."""
 
+_WAITING = (True,)
+
 
 class Notes(Protocol):
     """Where what a span left is written down until it is converted."""
@@ -62,10 +64,6 @@ class Notes(Protocol):
 
     def forget(self, ids: Sequence[str]) -> None:
         """Forget notes whose spans have been converted."""
-        ...
-
-    def failed(self, exc: Exception) -> None:
-        """Count a span that cannot be converted."""
         ...
 
 
@@ -93,14 +91,15 @@ class CatchingUp(Settling):
     Args:
         emit: Takes the events.
         notes: None: every span is converted at once.
+        failed: Counts a span that cannot be converted, of which nobody is told otherwise.
     """
 
-    def __init__(self, reader: Reader, emit: Emit, notes: Notes | None) -> None:
+    def __init__(self, reader: Reader, emit: Emit, notes: Notes | None, failed: Failed) -> None:
         super().__init__(reader)
         self._emit = emit
         self._notes = notes
+        self._failed = failed
         self._aside: deque[Callable[[], object]] = deque()
-        self._is_seeing_to_aside = False
         self._ended: dict[int, int] = {}  # the latest spans that ended; guarded by self._lock
         self._put_off: deque[PutOff] = deque()
         self._on_the_way: set[str] = set()  # events of spans that are about to be put off
@@ -115,6 +114,7 @@ class CatchingUp(Settling):
         self._owner = 0  # the thread that holds the lock, or 0
         self._converting = threading.RLock()  # held while what was put off is converted and emitted, in its order
         self._is_converting = False
+        self._is_seeing_to_aside = False
 
     @property
     def is_behind(self) -> bool:
@@ -136,20 +136,32 @@ class CatchingUp(Settling):
             or_leave_it: Leave the rest to that one then.
             most: How many to convert, about.
         """
-        if not self.is_behind or self._owner == threading.get_ident():
+        if self._owner == threading.get_ident():
             return
-        is_ours = self._converting.acquire(timeout=patience_s)
-        if or_leave_it and not is_ours:
+        if self._aside:
+            self._see_to_aside()
+        if not (self.is_behind or self._ready):
             return
-        was_converting = self._is_converting
+        taken: list[bool] = []
+        ready: list[Emitted] = []
+        was_converting = False
         try:
-            self._is_converting = was_converting or is_ours
-            for _ in range(0, min(most, len(self._put_off)), AT_ONCE):
-                self._hand_out(self._convert_some())
+            # in one step of C: where a handler of a signal raises, it is known whether the lock is held
+            taken.extend(map(self._converting.acquire, _WAITING, (patience_s,)))
+            is_ours = taken[0]
+            if or_leave_it and not is_ours:
+                return
+            if is_ours:
+                was_converting, self._is_converting = self._is_converting, True
+            for _ in range(0, min(most, len(self._put_off) or len(self._ready)), AT_ONCE):
+                self._convert_some(ready)
+                self._hand_out(ready)
             if is_ours and not was_converting:  # else what was converted may not be emitted yet
                 self._forget_converted()
         finally:
-            if is_ours:
+            if ready:
+                self._put_back(ready)
+            if taken and taken[0]:
                 self._is_converting = was_converting
                 self._converting.release()
 
@@ -167,47 +179,55 @@ class CatchingUp(Settling):
         always one, those of before some moment when all that waited at that moment have been converted.
         """
         converted: list[str] = []
-        with self._lock:
-            self._owner = threading.get_ident()
-            try:
-                if not self._put_off and not self._on_the_way:
-                    converted, self._converted, self._forgettable = self._converted, [], None
-                elif self._forgettable is None and not self._on_the_way:
-                    self._forgettable = self._taken + len(self._put_off), len(self._converted)
-                elif self._forgettable is not None and self._forgettable[0] <= self._taken:
-                    count = self._forgettable[1]
-                    converted, self._converted = self._converted[:count], self._converted[count:]
-                    self._forgettable = None
-            finally:
-                self._owner = 0
-        if self._aside:
-            self._see_to_aside()
-        if converted and self._notes is not None:
-            self._notes.forget(converted)
+        try:
+            with self._lock:
+                self._owner = threading.get_ident()
+                try:
+                    if not self._put_off and not self._on_the_way:
+                        converted, self._converted, self._forgettable = self._converted, [], None
+                    elif self._forgettable is None and not self._on_the_way:
+                        self._forgettable = self._taken + len(self._put_off), len(self._converted)
+                    elif self._forgettable is not None and self._forgettable[0] <= self._taken:
+                        count = self._forgettable[1]
+                        converted, self._converted = self._converted[:count], self._converted[count:]
+                        self._forgettable = None
+                finally:
+                    self._owner = 0
+            if self._aside:
+                self._see_to_aside()
+            if converted and self._notes is not None:
+                self._notes.forget(converted)
+                converted = []
+        finally:
+            if converted:  # a handler of a signal has raised
+                with self._lock:
+                    self._converted[:0] = converted
 
-    def _convert_some(self) -> list[Emitted]:
+    def _convert_some(self, ready: list[Emitted]) -> None:
         failed: list[Exception] = []
         with self._lock:
             self._owner = threading.get_ident()
             try:
                 for _ in range(min(AT_ONCE, len(self._put_off))):
-                    waited = self._put_off.popleft()
-                    self._taken += 1
+                    waited = self._put_off[0]  # as long as it is not converted
                     node = waited.node
-                    self._converted.append(waited.note_id)
-                    self._end_putting_off(node)
+                    if node.is_put_off:
+                        self._end_putting_off(node)
                     node.sampled = waited.sampled
                     try:
                         self._end(node, waited.span(), waited.reading)
                     except Exception as exc:  # of another span than the one that the caller is at
                         failed.append(exc)
                     self._note_ended(node.trace_id, node.span_id)
+                    self._converted.append(waited.note_id)
+                    self._taken += 1
+                    self._put_off.popleft()
+                ready += self._ready
+                self._ready = []
             finally:
-                ready, self._ready, self._owner = self._ready, [], 0
+                self._owner = 0
         for exc in failed:
-            if self._notes is not None:
-                self._notes.failed(exc)
-        return ready
+            self._failed(exc)
 
     def _note_ended(self, trace_id: int, span_id: int) -> None:
         self._ended[span_id] = trace_id
@@ -221,13 +241,44 @@ class CatchingUp(Settling):
     ) -> OutcomeEvent | None:
         """Emit what is ready, with no lock held; return the awaited one as it was taken. Then see to what was put aside."""
         taken: OutcomeEvent | None = None
-        for event, key, sampled in ready:
-            recorded = self._emit(event, key, sampled, is_told and event is awaited)
-            if event is awaited:
-                taken = recorded
+        event: OutcomeEvent | None = None
+        try:
+            ready.reverse()
+            while ready:
+                event, key, sampled = ready[-1]
+                recorded = self._emit(event, key, sampled, is_told and event is awaited)
+                if event is awaited:
+                    taken = recorded
+                ready.pop()
+        except Exception:  # a defect of ours, which is told: not again and again
+            if ready and ready[-1].event is event:
+                ready.pop()
+            raise
+        finally:
+            if ready:
+                ready.reverse()
+                self._put_back(ready)
         if self._aside:
             self._see_to_aside()
         return taken
+
+    def _put_back(self, ready: list[Emitted]) -> None:
+        """Let what is ready go out with what is next: a handler of a signal has raised."""
+        with self._lock:
+            self._ready[:0] = ready
+            ready.clear()
+
+    def _hand_out_rest(self) -> None:
+        """Emit what is ready and nobody has in hand, with no lock held."""
+        ready: list[Emitted] = []
+        try:
+            with self._lock:
+                ready += self._ready
+                self._ready = []
+            self._hand_out(ready)
+        finally:
+            if ready:
+                self._put_back(ready)
 
     def _see_to_aside(self) -> None:
         """See to what was put aside. Not in the middle of doing so: each may put another one aside, without end."""
@@ -238,7 +289,7 @@ class CatchingUp(Settling):
                     self._aside.popleft()()
             except IndexError:  # another thread was as quick
                 pass
-            except Exception:  # of another span than the one that the caller is at
-                logger.exception("a span that was put aside could not be converted")
+            except Exception as exc:  # of another span than the one that the caller is at
+                self._failed(exc)
             finally:
                 self._is_seeing_to_aside = False

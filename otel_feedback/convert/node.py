@@ -40,7 +40,7 @@ class Node(msgspec.Struct, eq=False):
     run: Run
     key: str
     begun_s: float  # the span's own times may be anything
-    cause_id: int = 0  # id() of the exception that passed through when it began
+    cause_id: int = 0  # tells the exception that passed through when it began
     identity: Mapping[str, Any] | None = None  # of the nearest action of our own
     is_in_action: bool = False  # below one that `action()` made, or is one
     is_placed: bool = False  # what is above it was known when it began

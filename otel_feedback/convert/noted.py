@@ -33,6 +33,10 @@ NOTE: Final = "~"
 """What the id of a note has before that of the event."""
 
 
+_NO_TIME: Final = ((0, 0),)
+"""That of calls that took none, which is told, too."""
+
+
 class NotedSpan(msgspec.Struct, array_like=True, gc=False):
     """A span that has ended, with what was known then of the spans above it and of those below it.
 
@@ -99,7 +103,7 @@ def note_of(
         node.depth, node.is_placed, node.agent,
         # ids are new each time, so looking through them takes long; whoever reads it only compares
         None if call is None else (call[0], str.__hash__(call[1])),
-        reading, names, values, node.amounts, () if intervals is None else tuple(intervals.all()), node.child_errors,
+        reading, names, values, node.amounts, () if intervals is None else tuple(intervals.all()) or _NO_TIME, node.child_errors,
         node.foreign_below,
     )  # fmt: skip
 

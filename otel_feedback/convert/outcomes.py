@@ -19,7 +19,7 @@ import msgspec
 from otel_feedback import semconv
 from otel_feedback.convert.additions import Addition, added
 from otel_feedback.convert.amounts import Amounts
-from otel_feedback.convert.catching_up import LONG_S, Notes
+from otel_feedback.convert.catching_up import LONG_S, Failed, Notes
 from otel_feedback.convert.node import Guess, Node
 from otel_feedback.convert.putting_off import PuttingOff
 from otel_feedback.convert.reader import Reader
@@ -40,6 +40,7 @@ class Outcomes(PuttingOff):
         conventions: Asked in this order, after our own; the first that matches reads the span, and no other.
         find_own: Gives the action of our own whose span has this id, while it is open or ending.
         notes: Where spans are written down that are converted later; None: none is.
+        failed: Counts a span that cannot be converted, where that is not the one that is given to `end()`, which raises.
     """
 
     def __init__(
@@ -49,8 +50,9 @@ class Outcomes(PuttingOff):
         rules: Rules,
         find_own: FindOwn = lambda span_id: None,
         notes: Notes | None = None,
+        failed: Failed = lambda exc: None,
     ) -> None:
-        super().__init__(Reader((*rules.conventions, *conventions), rules), emit, notes)
+        super().__init__(Reader((*rules.conventions, *conventions), rules), emit, notes, failed)
         self._find_own = find_own
         self.rules = rules
 
@@ -73,7 +75,7 @@ class Outcomes(PuttingOff):
             parent_id: The span above, of this process; 0 for none.
             live: The span, which is asked what it is while it is open.
             attributes: What it has as yet, which another thread may be adding to; not to be changed.
-            cause_id: `id()` of the exception that is passing through, or 0.
+            cause_id: Tells the exception that is passing through from others; 0: there is none.
         """
         thread = threading.get_ident()
         if self._owner == thread:
@@ -114,11 +116,9 @@ class Outcomes(PuttingOff):
                     if self._changed:
                         self._revise()
             finally:
-                ready, self._owner = self._ready, 0
-                if ready:
-                    self._ready = []
-        if ready or self._aside:
-            self._hand_out(ready)
+                self._owner = 0
+        if self._ready or self._aside:
+            self._hand_out_rest()
 
     def _note_own(self, node: Node, attributes: Mapping[str, Any]) -> None:
         node.own = True
@@ -141,7 +141,7 @@ class Outcomes(PuttingOff):
         """Take a span that has ended.
 
         Args:
-            cause_id: `id()` of the exception that is passing through, or 0.
+            cause_id: Tells the exception that is passing through from others; 0: there is none.
             span: What is to be read of it, without ids, which are filled in here; None where that is nothing.
         """
         if self._owner == threading.get_ident():
@@ -149,33 +149,48 @@ class Outcomes(PuttingOff):
             return
         if self._put_off and (span is not None or self._waits_for(span_id)):
             self.catch_up()
-        with self._lock:
-            self._owner = threading.get_ident()
-            try:
-                node = self._tree.find(trace_id, span_id)
-                if node is not None and node.span_id != span_id:  # it was passed over
-                    self._tree.end_passed_over(span_id)
-                    node = None
-                if node is None and self._ended.get(span_id) == trace_id:
-                    pass  # two processors on one provider
-                elif span is not None:
-                    if node is None:
-                        # it began before we did
-                        node = Node.at_the_top(trace_id, span_id, span.scope, span.start_ns, None)
-                    span.event_id = event_id = node.of_event
-                    span.trace_id, span.span_id = node.run.trace_id, event_id[33:]
-                    if cause_id in (0, node.cause_id):
-                        span.in_flight = None
-                    node.sampled = sampled
-                    if span.attributes.get(LOGFIRE_TYPE) != "log" or not self._answer(node, span):
-                        self._end(node, span)
-                    self._note_ended(trace_id, span_id)
-                elif node is not None:
-                    self._end(node, None)
-            finally:
-                ready, self._ready, self._owner = self._ready, [], 0
-        if ready or self._aside:
-            self._hand_out(ready)
+        failed: Exception | None = None
+        ready: list[Emitted] = []
+        try:
+            with self._lock:
+                self._owner = threading.get_ident()
+                try:
+                    node = self._tree.find(trace_id, span_id)
+                    if node is not None and node.span_id != span_id:  # it was passed over
+                        self._tree.end_passed_over(span_id)
+                        node = None
+                    if node is None and self._ended.get(span_id) == trace_id:
+                        pass  # two processors on one provider
+                    elif span is not None:
+                        if node is None:
+                            # it began before we did
+                            node = Node.at_the_top(trace_id, span_id, span.scope, span.start_ns, None)
+                        span.event_id = event_id = node.of_event
+                        span.trace_id, span.span_id = node.run.trace_id, event_id[33:]
+                        if cause_id in (0, node.cause_id):
+                            span.in_flight = None
+                        node.sampled = sampled
+                        if span.attributes.get(LOGFIRE_TYPE) != "log" or not self._answer(node, span):
+                            self._end(node, span)
+                        self._note_ended(trace_id, span_id)
+                    elif node is not None:
+                        self._end(node, None)
+                except Exception as exc:  # what others have to say by it goes out all the same
+                    failed = exc
+                except BaseException:  # of a handler of a signal; the span has ended
+                    self._aside.append(lambda: self.end(trace_id, span_id, cause_id, sampled, span))
+                    raise
+                finally:
+                    self._owner = 0
+                ready += self._ready
+                self._ready = []
+            if ready or self._aside:
+                self._hand_out(ready)
+        finally:
+            if ready:
+                self._put_back(ready)
+        if failed is not None:
+            raise failed
 
     # -- actions of our own that have others' spans around them --------------------------------------------
 
@@ -193,6 +208,8 @@ class Outcomes(PuttingOff):
                     action.has_place = True
             finally:
                 self._owner = 0
+        if self._aside:
+            self._see_to_aside()
 
     def end_own(self, action: OwnAction, event: OutcomeEvent, sampled: bool) -> OutcomeEvent | None:
         """Take the event of an action that ends; return it as it was taken, with what others add."""
@@ -221,7 +238,8 @@ class Outcomes(PuttingOff):
                     beside[event.event_id] = None  # and not taken out: it comes here because there was one
                 ended = self._settle(node, event, None)
             finally:
-                ready, self._ready, self._owner = self._ready, [], 0
+                self._owner = 0
+            ready, self._ready = self._ready, []
         return self._hand_out(ready, ended, is_told=True)
 
     def _above(self, trace_id: int, span_id: int) -> Node | None:
@@ -266,8 +284,8 @@ class Outcomes(PuttingOff):
                         self._give_up(node)
                 self._revise()
             finally:
-                ready, self._ready, self._owner = self._ready, [], 0
-        self._hand_out(ready)
+                self._owner = 0
+        self._hand_out_rest()
 
     def finish(self) -> None:
         """Give up everything that is open: the program ends."""
@@ -278,9 +296,11 @@ class Outcomes(PuttingOff):
                 for node in reversed(self._tree.open_nodes()):
                     self._give_up(node)
                     self._end_pending(node)
+                self._note_changed(self._tree.nodes.values())
                 self._revise()
             finally:
-                ready, self._ready, self._owner = self._ready, [], 0
+                self._owner = 0
+            ready, self._ready = self._ready, []
         self._hand_out(ready)
 
     # -- what is said beside the spans ---------------------------------------------------------------------
@@ -310,12 +330,12 @@ class Outcomes(PuttingOff):
                     if node.event is None:
                         node.additions = (*node.additions, addition)
                     else:
-                        node.event = msgspec.structs.replace(
-                            added(node.event, (addition,)), revision=node.event.revision + 1
-                        )
+                        event = added(node.event, (addition,))
+                        node.event = msgspec.structs.replace(event, revision=event.revision + 1)
                         self._ready.append(Emitted(node.event, node.key, node.sampled))
             finally:
-                ready, self._ready, self._owner = self._ready, [], 0
+                self._owner = 0
+            ready, self._ready = self._ready, []
         self._hand_out(ready)
         if not is_known and missed is not None:
             missed()
@@ -325,5 +345,6 @@ class Outcomes(PuttingOff):
         self._renew_locks()
         for waiting in (self._aside, self._put_off, self._on_the_way, self._converted):
             waiting.clear()
-        self._forgettable = None
+        # as it unwinds it may end them, too, and knows nothing of what the parent does below them
+        self._forgettable, self._ended = None, {node.span_id: node.trace_id for node in self._tree.open_nodes()}
         self._forget_all()

@@ -74,47 +74,55 @@ class PuttingOff(CatchingUp):
             if shape.id_name is not None:
                 call = id_of(attributes)
         names = shape.names if reading is None else ""
-        if (waiting := len(self._put_off)) >= MOST_PUT_OFF:  # a few, so that nobody waits for long
-            self.catch_up(FULL_S, or_leave_it=waiting < 2 * MOST_PUT_OFF, most=AT_ONCE)
-        with self._lock:
-            self._owner = thread
-            try:
-                node = self._tree.nodes.get(span_id)
-                if node is None or node.span_id != span_id or node.trace_id != trace_id:
-                    return False
-                if node.is_put_off:  # when two processors are on one provider, the other one has it
-                    return True
-                parent = node.parent
-                if not self._is_usual(node, parent, kind, name):
-                    return False
-                event_id, key = node.of_event, node.key
-                noted = note_of(node, outline, reading, call, names, values)
-                node.is_put_off = True
-                if parent is not None:
-                    parent.put_off_below += 1
-                self._on_the_way.add(event_id)
-            finally:
-                self._owner = 0
-        # with no lock held: who is at the journal may be interrupted by a span that ends, which waits for ours
-        note_id = NOTE + event_id
-        is_written = False
+        if (many := len(self._put_off)) >= MOST_PUT_OFF:  # a few, so that nobody waits for long
+            self.catch_up(FULL_S, or_leave_it=many < 2 * MOST_PUT_OFF, most=AT_ONCE)
+        waiting: PutOff | None = None
+        is_refused = False
         try:
+            with self._lock:
+                self._owner = thread
+                try:
+                    node = self._tree.nodes.get(span_id)
+                    if node is None or node.span_id != span_id or node.trace_id != trace_id:
+                        return False
+                    if node.is_put_off:  # when two processors are on one provider, the other one has it
+                        return True
+                    parent = node.parent
+                    if not self._is_usual(node, parent, kind, name):
+                        return False
+                    event_id, key = node.of_event, node.key
+                    note_id = NOTE + event_id
+                    noted = note_of(node, outline, reading, call, names, values)
+                    found = PutOff(node, outline, reading, names, values, call, sampled, note_id)
+                    # no call between these: a handler of a signal that raises finds all of them, or none
+                    node.is_put_off = True
+                    if parent is not None:
+                        parent.put_off_below += 1
+                    waiting = found
+                    self._on_the_way.add(event_id)
+                finally:
+                    self._owner = 0
+            # with no lock held: who is at the journal may be interrupted by a span that ends, which waits for ours
             texts += name, scope, None if parent is None else parent.scope, node.agent
             started = StartedAction(note_id, 0, "" if key == node.run.trace_id else key, _NOTHING, sampled, noted)
-            is_written = notes.write(started, texts, left.metadata)
-            if is_written:
-                node.live = None  # the span, with all that was said, may go
-                self._put_off.append(PutOff(node, outline, reading, names, values, call, sampled, note_id))
-        finally:  # a handler of a signal may raise
-            if not is_written:
-                with self._lock:
-                    self._end_putting_off(node)
-            self._on_the_way.discard(event_id)
-        if is_written:
-            notes.queue()
-            if self._aside:
-                self._see_to_aside()
-        return is_written
+            is_refused = not notes.write(started, texts, left.metadata)
+        finally:
+            if waiting is not None:  # also where a handler of a signal has raised; calls nothing before it is waiting
+                try:
+                    if is_refused:
+                        with self._lock:
+                            self._end_putting_off(waiting.node)
+                    else:
+                        waiting.node.live = None  # the span, with all that was said, may go
+                        self._put_off.append(waiting)
+                finally:
+                    self._on_the_way.discard(waiting.node.event_id)
+        if is_refused:
+            return False
+        notes.queue()
+        if self._aside:
+            self._see_to_aside()
+        return True
 
     def _read_first(self, shape: Shape, attributes: dict[str, Any], outline: Outline) -> Reading | None:
         """Return what a span says such as none was before; None where it is to be converted at once."""

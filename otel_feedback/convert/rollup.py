@@ -96,6 +96,11 @@ def told_amounts(node: Node) -> tuple[int | None, float | None, int | None, int 
     return total.tokens if total.token_parts else None, all_cost, total.calls or None, tokens, cost, llm_ms
 
 
+MOST_REVISED: Final = 32
+"""Events above a span that are revised at once, where something below them is open still: tasks that start each other make
+traces without end, in which each span would bring a revision of all before it. The others are when nothing is open any more."""
+
+
 def pass_up(node: Node) -> list[Node]:
     """Give the parent what is new here, and so on where that has ended; return those whose events are to be revised."""
     revised: list[Node] = []
@@ -120,7 +125,7 @@ def pass_up(node: Node) -> list[Node]:
             parent.foreign_below, is_same = True, False
         if is_same or not (parent.is_ended or parent.is_given_up):  # nobody further above learns anything
             break
-        if parent.event is not None:
+        if parent.event is not None and (len(revised) < MOST_REVISED or not parent.open_below):
             revised.append(parent)
         current = parent
     return revised

@@ -51,20 +51,23 @@ class Settling(Joining):
         self._doubles = self._reader.doubles = Doubles()
         self._ready = []
         self._changed = {}
+        self._recent = None if self._recent is None else {}
 
     def _end(self, node: Node, span: FinishedSpan | None, reading: Reading | None = None) -> None:
         above = node.above
         if not self._tree.is_settled(node):
             above = self._tree.above(node)
             self._move(node, above)
+        event, failed = None, None
         try:
             event = None if span is None else self._reader.convert(node, span, above, reading)
-        except Exception:
-            self._tree.end(node)
-            raise
+        except Exception as exc:  # what is below it counts above it all the same
+            span, failed = None, exc
         if span is None:
             pass_on(node)
         self._settle(node, event, span)
+        if failed is not None:
+            raise failed
 
     def _settle(self, node: Node, event: OutcomeEvent | None, span: FinishedSpan | None) -> OutcomeEvent | None:
         """Put what a span itself says together with what others say, and tell those."""
@@ -175,8 +178,11 @@ class Settling(Joining):
 
         Of several what is below goes first: how that ended says how what is above it did.
         """
+        if node.is_ended:
+            self._let_go(node)
+            return
         live = node.live
-        if live is None or node.is_given_up or node.own:
+        if live is None or node.is_given_up or node.own or node.is_put_off:  # or it has ended
             return
         node.is_given_up = True
         event: OutcomeEvent | None = None
@@ -208,6 +214,14 @@ class Settling(Joining):
         self._tell_waiting(node)
         node.waiting = waiting  # should it end after all, as something else
         self._wait(node)
+
+    def _let_go(self, node: Node) -> None:
+        """Tell the last of a span that has ended, and hold nothing that is above it: what is below it may go on for ever."""
+        if node.event is not None and (changes := self._news(node, node.event)):
+            self._correct(node, **changes)
+        node.event = node.parent = node.next_up = node.above = None
+        if self._recent is not None:
+            self._recent.pop(node.span_id, None)
 
     def _end_pending(self, node: Node) -> None:
         """What was still open when its root ended well, and is so when the program ends, was dropped."""

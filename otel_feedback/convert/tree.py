@@ -34,7 +34,7 @@ class Tree:
 
     Args:
         look: Tells what an open span seems to be; None where its attributes do not say.
-        give_up: Called with a node that is open and about to be forgotten.
+        give_up: Called with a node that is about to be forgotten while it is open, or something below it is.
     """
 
     def __init__(self, look: Callable[[Any, str], Guess | None], give_up: Callable[[Node], None]) -> None:
@@ -103,7 +103,7 @@ class Tree:
 
     def _drop(self, span_id: int) -> None:
         node = self.nodes.pop(span_id)
-        if node.span_id == span_id and not node.is_ended:
+        if node.span_id == span_id:
             node.run.open.pop(span_id, None)
             self._give_up(node)
 

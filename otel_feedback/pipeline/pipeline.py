@@ -107,7 +107,7 @@ class FeedbackPipeline:
         """What takes secrets out of texts."""
         rules = rules or Rules()
         notes = SpanNotes(self) if rules.may_put_off and not self.screen.has_hooks else None
-        self.outcomes = Outcomes(self.accept, CONVENTIONS, rules, open_actions.get, notes)
+        self.outcomes = Outcomes(self.accept, CONVENTIONS, rules, open_actions.get, notes, self._reject_span)
         """What turns spans into events, for all providers whose spans come here."""
         self.recorder = ActionRecorder(self)
         """What takes the events of actions."""
@@ -236,6 +236,9 @@ class FeedbackPipeline:
         """Count an outcome that could not be recorded, and say so at most once a minute."""
         self.unrecorded.reject(reason, message, *args)
 
+    def _reject_span(self, exc: Exception) -> None:
+        self.reject("unconvertible", "a span could not be turned into an outcome: %r", exc)
+
     # -- out -----------------------------------------------------------------------------------------------
 
     def get_recent_events(
@@ -330,6 +333,10 @@ class FeedbackPipeline:
     def _close(self) -> None:
         self.outcomes.finish()
         self.closed = True
+        self.convert_soon = (
+            self.outcomes.catch_up
+        )  # by now nobody else converts a span that was on its way, and is counted
+        self.outcomes.catch_up(LONG_S)
 
     def renew_after_fork(self) -> None:
         """In a forked child: a journal, workers and locks of its own. What is pending belongs to the parent."""

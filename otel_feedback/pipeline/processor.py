@@ -86,7 +86,14 @@ class OutcomeSpanProcessor(SpanProcessor):
                     parent_id = above[1]
             cause = sys.exc_info()[1]
             self.outcomes.begin(
-                trace_id, span_id, parent_id, scope, start_ns or 0, span, attributes, 0 if cause is None else id(cause)
+                trace_id,
+                span_id,
+                parent_id,
+                scope,
+                start_ns or 0,
+                span,
+                attributes,
+                0 if cause is None else _id_of(cause),
             )
         except Exception as exc:  # a defect of ours must not reach the program
             self.pipeline.reject("defect", "a span that started could not be followed: %r", exc)
@@ -98,6 +105,7 @@ class OutcomeSpanProcessor(SpanProcessor):
         """Convert and record. A span of another kind is passed over."""
         pipeline = self.pipeline
         if pipeline.closed:
+            self._count_late(span)
             return
         try:
             context = span.context
@@ -150,7 +158,7 @@ class OutcomeSpanProcessor(SpanProcessor):
                         SpanEvent(one.name, one.timestamp, one.attributes or _NOTHING) for one in events
                     )
                     finished.error, finished.error_at_ns = _last_error(finished.events)
-            outcomes.end(*ids, 0 if cause is None else id(cause), is_sampled, finished)
+            outcomes.end(*ids, 0 if cause is None else _id_of(cause), is_sampled, finished)
         except Exception as exc:  # somebody else's span may carry anything
             pipeline.reject("unconvertible", "a span could not be turned into an outcome: %r", exc)
 
@@ -187,6 +195,16 @@ class OutcomeSpanProcessor(SpanProcessor):
         read = priced_own(read, self.outcomes.rules.price)
         return msgspec.structs.replace(read, usage_complete=event.usage_complete)
 
+    def _count_late(self, span: ReadableSpan) -> None:
+        """Count a span that ends after `shutdown()`, where it may have been an action; our own are counted otherwise."""
+        try:
+            if self.pipeline.enabled:
+                scope, _, _, attributes, *_ = ended_of(span)
+                if scope != SCOPE and self.outcomes.shape_of(attributes).is_marked:
+                    self.pipeline.reject("after_shutdown", "a span ended after shutdown() and is not recorded")
+        except Exception as exc:  # somebody else's span may carry anything
+            self.pipeline.reject("after_shutdown", "a span ended after shutdown() and is not recorded: %r", exc)
+
     def shutdown(self) -> None:
         self.pipeline.shutdown()
 
@@ -201,6 +219,15 @@ def _last_error(events: Sequence[SpanEvent]) -> tuple[SpanError | None, int]:
             texts = (get(semconv.EXCEPTION_TYPE), get(semconv.EXCEPTION_MESSAGE), get(semconv.EXCEPTION_STACKTRACE))
             return SpanError(*(text if isinstance(text, str) else None for text in texts)), event.at_ns
     return None, 0
+
+
+def _id_of(exc: BaseException) -> int:
+    """Tell an exception from others, without keeping it: from such as have its place in memory afterwards, too."""
+    raised = exc.__traceback__
+    while raised is not None and raised.tb_next is not None:
+        raised = raised.tb_next
+    where = None if raised is None else (raised.tb_frame.f_code, raised.tb_lasti)
+    return hash((id(exc), exc.__class__, where)) or 1
 
 
 def _in_flight() -> SpanError | None:

@@ -41,7 +41,3 @@ class SpanNotes:
     def forget(self, ids: Sequence[str]) -> None:
         """Forget notes whose spans have been converted."""
         self._pipeline.forget_start(*ids)
-
-    def failed(self, exc: Exception) -> None:
-        """Count a span that cannot be converted."""
-        self._pipeline.reject("unconvertible", "a span could not be turned into an outcome: %r", exc)

@@ -47,14 +47,15 @@ class Kept:
         for one in ids:
             del self.notes[one]
 
-    def failed(self, exc: Exception) -> None:
-        raise exc
-
     def lost(self) -> list[OutcomeEvent]:
         """Return the events of those that were not converted, as whoever adopts the journal makes them."""
         left = {note_id: _decode(note).ended for note_id, note in self.notes.items()}
         lost = LostSpans(left, RULES)
         return [event for note_id in left if (event := lost.event(note_id)) is not None]
+
+
+def fail(exc: Exception) -> None:
+    raise exc
 
 
 class Played:
@@ -64,7 +65,7 @@ class Played:
         self.events: dict[str, OutcomeEvent] = {}
         pipeline = FeedbackPipeline(new_journal=lambda: MemoryJournal(1 << 26), rules=RULES)
         processor = OutcomeSpanProcessor(pipeline)
-        self.outcomes = processor.outcomes = Outcomes(self.take, CONVENTIONS, RULES, notes=notes)
+        self.outcomes = processor.outcomes = Outcomes(self.take, CONVENTIONS, RULES, notes=notes, failed=fail)
         replay(run.rows, [processor], variant)
         pipeline.shutdown()
 

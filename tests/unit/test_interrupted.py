@@ -124,3 +124,54 @@ def test_a_signal_that_comes_while_the_garbage_collector_runs_is_not_lost() -> N
             print("went on")
     """)
     assert done.stdout == "stopped\n", done.stderr
+
+
+RAISED = """
+    import json, random, signal, time
+    from opentelemetry import trace
+    from opentelemetry.context import Context
+    import otel_feedback as feedback
+    agent = {{"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "a"}}
+    call = {{
+        "gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o-mini", "gen_ai.usage.input_tokens": 1,
+        "gen_ai.response.finish_reasons": ["stop"],
+    }}
+    pipeline = feedback.configure(ring_size=1_000_000)
+    tracer, ended, raised = trace.get_tracer("someone"), set(), 0
+    def stop(*_):
+        raise KeyboardInterrupt
+    signal.signal(signal.SIGALRM, stop)
+    until = time.monotonic() + 2.5
+    while time.monotonic() < until:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0001, 0.003))
+            while True:
+                outer = tracer.start_span("agent", Context(), attributes=agent)
+                inner = tracer.start_span("call", trace.set_span_in_context(outer, Context()), attributes=call)
+                for span in (inner, outer):
+                    span.end()
+                    ended.add(f"{{span.get_span_context().span_id:016x}}")
+                {then}
+        except KeyboardInterrupt:
+            raised += 1
+    journal = pipeline.metrics()["journal"]
+    events = {{event.span_id for event in pipeline.get_recent_events(1_000_000)}}
+    for span in (tracer.start_span("call", Context(), attributes=call) for _ in range(3)):
+        span.end()
+    deadline = time.monotonic() + 20
+    while pipeline.outcomes.is_behind and time.monotonic() < deadline:
+        time.sleep(0.01)
+    print(json.dumps([raised, len(ended), len(ended - events), journal["open_actions"], pipeline.outcomes.is_behind]))
+"""
+
+
+@pytest.mark.parametrize("then", ["pass", "pipeline.metrics()"], ids=["goes on", "reads"])
+def test_what_a_handler_of_a_signal_raises_loses_no_span_that_has_ended(then: str, tmp_path: Path) -> None:
+    """Wherever it interrupts, as Ctrl-C in a notebook does: noting, converting, emitting; and all goes on afterwards."""
+    variables = {"OTEL_TRACES_EXPORTER": "none", "OTEL_FEEDBACK_LOG_FILE": str(tmp_path / "log")}
+    done = run_python(RAISED.format(then=then), variables)
+    assert done.returncode == 0, done.stderr
+    raised, ended, lost, notes, is_behind = json.loads(done.stdout)
+    assert raised > 50
+    assert ended > 50
+    assert (lost, notes, is_behind) == (0, 0, False), done.stdout

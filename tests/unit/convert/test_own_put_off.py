@@ -18,7 +18,7 @@ from otel_feedback.events.model import OutcomeEvent
 from otel_feedback.journal.memory import MemoryJournal
 from otel_feedback.pipeline.pipeline import FeedbackPipeline
 from otel_feedback.pipeline.processor import OutcomeSpanProcessor
-from tests.replay.test_put_off import RULES, Kept, facts
+from tests.replay.test_put_off import RULES, Kept, facts, fail
 
 OWN: list[dict[str, Any]] = [
     {
@@ -64,7 +64,7 @@ class Played:
         self.now_ns = 1_700_000_000_000_000_000
         pipeline = FeedbackPipeline(new_journal=lambda: MemoryJournal(1 << 26), rules=RULES)
         processor = OutcomeSpanProcessor(pipeline)
-        self.outcomes = processor.outcomes = Outcomes(self.take, CONVENTIONS, RULES, notes=notes)
+        self.outcomes = processor.outcomes = Outcomes(self.take, CONVENTIONS, RULES, notes=notes, failed=fail)
         self.provider = TracerProvider(shutdown_on_exit=False, id_generator=Counted())
         self.provider.add_span_processor(processor)
         for _ in range(20):
