@@ -49,8 +49,18 @@ IDENTITY_KEY = context_api.create_key("otel_feedback.identity")
 open_actions: dict[Ids, Action] = {}
 """Trace and span id to the action that is open or just ending: how a processor finds the action of a span, and what is above one."""
 
+_PARENT = ("the parent",)
+
+
+def _leave_to_parent() -> None:
+    """In a forked child: what is open is the parent's to end. As the child unwinds it may end it, too, and then records nothing."""
+    for action in list(open_actions.values()):
+        action.leave_to_parent()
+    open_actions.clear()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=open_actions.clear)  # what was open is the parent's to end
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 MOST_OPEN = 10_000
 """Open actions that are found below by others' spans. Beyond that the oldest are not: they may be open for ever."""
@@ -278,6 +288,10 @@ class Action(Facts):
         if span.is_recording():
             told.tell(span)
             span.end(end_ns)
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: have its end record nothing, and its span end for nobody."""
+        self.takers, self._span, self.lazy = _PARENT, trace.NonRecordingSpan(self.span_context), None
 
     # -- for who records it --------------------------------------------------------------------------------
 

@@ -333,9 +333,8 @@ class FeedbackPipeline:
     def _close(self) -> None:
         self.outcomes.finish()
         self.closed = True
-        self.convert_soon = (
-            self.outcomes.catch_up
-        )  # by now nobody else converts a span that was on its way, and is counted
+        # by now nobody else converts a span that was on its way, and is counted
+        self.convert_soon = self.outcomes.catch_up
         self.outcomes.catch_up(LONG_S)
 
     def renew_after_fork(self) -> None:

@@ -226,11 +226,9 @@ class Worker:
         try:
             exporter.identify()
         except ExportError:
-            if (
-                self._stopping
-            ):  # it was interrupted: what has stood in the way is known, and nobody waits for it any more
-                return
-            raise
+            if not self._stopping:
+                raise
+            return  # it was interrupted: what has stood in the way is known, and nobody waits for it any more
         self._identified(self, self._sources)
         self._unidentified, self._is_curious = None, False
         self._backoff.reset()

@@ -302,6 +302,47 @@ def test_a_fork_that_python_does_not_see_is_noticed_by_the_first_action(log: Pat
     assert {json.loads(line)["status"] for line in log.read_text("utf-8").splitlines()} == {"success"}
 
 
+def test_an_action_that_was_open_at_a_fork_is_the_parents_to_end(log: Path) -> None:
+    """Also where the child leaves its block, as `sys.exit()` does: it would say other things by the same id and revision."""
+    program = """
+        import os, sys
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+        from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+        import otel_feedback as feedback
+
+        spans = InMemorySpanExporter()
+        provider = TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(spans))
+        pipeline = feedback.configure(tracer_provider=provider)
+        child = -1
+        try:
+            with feedback.action("outer"), feedback.action("inner") as inner:
+                child = os.fork()
+                with feedback.action("below"):
+                    inner.add_usage(input_tokens=1)
+                if not child:
+                    inner.fail("as the child sees it")
+                    sys.exit("that is not how it went")
+                assert os.waitpid(child, 0)[1] == 0
+        finally:
+            names = sorted(span.name for span in spans.get_finished_spans())
+            with feedback.action("beside"): pass
+            done = pipeline.shutdown(20)
+            if not child:
+                os._exit(0 if done and names == ["below"] else 3)
+        assert names == ["below", "inner", "outer"], names
+    """
+    done = run_python(program, variables(log))
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    of_parent = [(one["action_type"], one["status"]) for one in found if one["action_type"] in ("outer", "inner")]
+    assert sorted(of_parent) == [("inner", "success"), ("outer", "success")]
+    inner = next(one for one in found if one["action_type"] == "inner")
+    assert [one["parent_event_id"] for one in found if one["action_type"] == "below"] == [inner["event_id"]] * 2
+    assert ["parent_event_id" in one for one in found if one["action_type"] == "beside"] == [False] * 2
+
+
 def test_what_cannot_be_renewed_in_a_child_keeps_nothing_else_from_it(log: Path) -> None:
     """Whether Python calls us after the fork, or the child's first action does."""
     program = """

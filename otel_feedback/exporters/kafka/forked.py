@@ -16,7 +16,7 @@ import msgspec
 
 from otel_feedback.errors import ConfigError, ExportError
 from otel_feedback.events.record import Record
-from otel_feedback.exporters.interface import Asked, Receipt
+from otel_feedback.exporters.interface import LEASE_BYTES, Asked, Receipt
 from otel_feedback.exporters.kafka.exporter import OutcomeExporter
 from otel_feedback.logger import get_logger
 from otel_feedback.sdk.lookups import can_look_up
@@ -46,6 +46,7 @@ class ForkedExporter:
 
     name = "kafka"
     durable = True
+    lease_bytes = LEASE_BYTES
 
     def __init__(self, here: OutcomeExporter, config: KafkaConfig, connected: Callable[[], None]) -> None:
         self._here, self._config, self._connected = here, config, connected
