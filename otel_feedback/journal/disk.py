@@ -10,7 +10,6 @@ it is counted as `lost[retention]`.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -82,14 +81,14 @@ class DiskJournal(AppendingJournal):
         if not self._is_closed:
             if now >= self._sync_due:
                 self._sync_due = now + SYNC_S
-                self._sync(self._written)
+                self._sync(self._written, closes=True)
             if now >= self._caps_due:
                 self._caps_due = now + CAPS_S
                 self._keep_to_caps()
             self._save_cursors()
             self._remove_settled()
             self._go_ahead()
-        return self._problem is not None or self._synced < self._written or self._marks() != self._saved_marks
+        return self._problem is not None or self._synced < self._end or self._marks() != self._saved_marks
 
     def _heal(self) -> None:
         if self._is_closed:
@@ -98,7 +97,7 @@ class DiskJournal(AppendingJournal):
         problem = self._problem
         if problem is not None and not self._try_again(problem):
             return
-        while self._written < self._end and self._problem is None:
+        while self._written < self._end and self._problem is None and not self._is_closed:
             with self._lock:
                 self._write_events(WRITE_AT_ONCE)
         if problem is not None and self._problem is None:
@@ -216,7 +215,7 @@ class DiskJournal(AppendingJournal):
 
     def secure(self) -> int:
         self._heal()
-        self._sync(self._written)
+        self._sync(self._written, closes=True)
         if self._problem is not None:
             self._forget_ended()
         return self._written if self._folder is not None else 0
@@ -325,9 +324,8 @@ class DiskJournal(AppendingJournal):
             self._folder = None
             if self._writer is not None:
                 self._retire(self._writer)
-                self._writer = None
             is_done = all(cursor.low >= self._end for cursor in self._cursors if cursor.durable)
-        self._sync(self._end + 1)
+        self._sync(self._end + 1, closes=True)
         if is_done:
             folder.remove()
         else:
@@ -336,12 +334,12 @@ class DiskJournal(AppendingJournal):
     def leave_to_parent(self) -> None:
         """In a forked child: close its copies of what is the parent's, above all the locks."""
         self._is_closed = True  # the numbers of those files will be others', so nothing may be written any more
-        files, self._retired = self._retired, []
+        retired, self._retired = self._retired, []
         writer, self._writer = self._writer, None
         folder, self._folder = self._folder, None
-        for file in [*(file for file, _ in files), *([] if writer is None else [writer.file])]:
+        for one in [*retired, *([] if writer is None else [writer])]:
             with contextlib.suppress(OSError):
-                os.close(file)
+                one.close()
         if folder is not None:
             folder.leave_to_parent()
         for adopted in self._in_hand():
