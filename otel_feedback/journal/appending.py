@@ -11,7 +11,7 @@ One lock, held for an append, a rotation, or a few records. Nothing is logged wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -28,6 +28,7 @@ from otel_feedback.journal.frames import (
     PACKED,
     SAMPLED,
     Kind,
+    event_body,
     frame,
     pack_event_head,
     pack_front,
@@ -170,13 +171,22 @@ class AppendingJournal(WritingJournal):
         """Return records from memory where they are there, else from disk; see `Reader`."""
         tail = self._tail
         taken, after = tail.take(start, most, self._end, packed)
+        if len(taken) != after - start:
+            self._keep_unread(set(range(start, after)) - {record.sequence for record in taken})
         if taken or start >= self._written:
             return taken, after
         return reader.read(start, most, max(start + 1, min(self._written, tail.first)), packed)
 
+    def _keep_unread(self, sequences: Iterable[int]) -> None:
+        for sequence in sequences:
+            held = self._tail.get(sequence)
+            if held is not None:  # else it was given up meanwhile, and counted
+                self._quarantine.keep_unread(sequence, event_body(held[0], held[1]))
+
     def segment_reader(self) -> SegmentReader:
         """Make a reader of what is on disk."""
-        return SegmentReader(self.segments, self.origin, self._quarantine.note_damage, self._end_of)
+        aside = self._quarantine
+        return SegmentReader(self.segments, self.origin, aside.note_damage, aside.keep_unread, self._end_of)
 
     def _end_of(self, segment: Segment) -> int | None:
         writer = self._writer
