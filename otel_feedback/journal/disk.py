@@ -27,6 +27,7 @@ from otel_feedback.journal.segments import append_to
 from otel_feedback.journal.state import save_state
 from otel_feedback.journal.steady import SteadyTime
 from otel_feedback.logger import get_logger
+from otel_feedback.sdk.forks import import_guard
 from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["DiskJournal", "DiskLimits"]
@@ -68,6 +69,7 @@ class DiskJournal(AppendingJournal):
         self._saved_marks: list[tuple[int, int, str]] = []
         self._ahead = Ahead()
         self._adopted: list[AdoptedJournal] = []
+        self._claimed: Folder | None = None  # the last one that is, or is to be, of these
         self._elsewhere: Sequence[Elsewhere] = ()
         self._damaged_before = 0  # bytes, in adopted journals that were let go of
 
@@ -277,7 +279,8 @@ class DiskJournal(AppendingJournal):
         for path in self._others():
             folder: Folder | None = None
             try:
-                folder = Folder.claim(path)
+                with import_guard:  # a child that is forked meanwhile would have a lock that it does not know of
+                    folder = self._claimed = Folder.claim(path)
                 if folder is None:
                     continue
                 adopted = AdoptedJournal.open(folder, destinations, close_action, oldest_allowed, recognize)
@@ -289,8 +292,8 @@ class DiskJournal(AppendingJournal):
             if adopted is not None:
                 others += adopted.elsewhere()
                 if not adopted.is_closed:
+                    self._adopted.append(adopted)
                     taken.append(adopted)
-        self._adopted += taken
         self._elsewhere = together(others)
         return taken
 
@@ -340,7 +343,8 @@ class DiskJournal(AppendingJournal):
         for one in [*retired, *([] if writer is None else [writer])]:
             with contextlib.suppress(OSError):
                 one.close()
-        if folder is not None:
-            folder.leave_to_parent()
+        for one in (folder, self._claimed):
+            if one is not None:
+                one.leave_to_parent()
         for adopted in self._in_hand():
             adopted.leave_to_parent()
