@@ -27,6 +27,9 @@ from otel_feedback.journal.tail import Tail
 
 __all__ = ["MOST_WRITTEN", "WritingJournal"]
 
+TRIES = 3
+"""How often a segment is begun while each time something interrupts that and records."""
+
 MOST_WRITTEN = MAX_PAYLOAD - MAX_KEY - 2
 """Bytes of the longest event that is written; there are limits far below."""
 
@@ -107,13 +110,18 @@ class WritingJournal:
             return
         self._is_beginning = True
         try:
-            while not self._begin_segment_at(self._written):
-                pass
+            for left in reversed(range(TRIES)):
+                if self._begin_segment_at(self._written, anyway=not left):
+                    break
         finally:
             self._is_beginning = False
 
-    def _begin_segment_at(self, first: int) -> bool:
-        """Begin one with what is so now; False where an interruption has recorded something meanwhile, which it would not have."""
+    def _begin_segment_at(self, first: int, *, anyway: bool) -> bool:
+        """Begin one with what is so now; False where an interruption has recorded something meanwhile, which it would not have.
+
+        Args:
+            anyway: Begin it all the same where there is no other, and note in it what is open then.
+        """
         old, self._is_interrupted = self._writer, False
         stood = 0 if old is None else old.size
         starts = b"".join([frame(Kind.START, first, noted) for noted in list(self._open_actions.values())])
@@ -139,7 +147,8 @@ class WritingJournal:
         segments = (*(segment for segment in self._segments if segment.first != first), writer.segment)
         noted = set[str]()  # it begins with those that are open
         # until it has its name an interruption writes where the last one ends, so nothing but that is called in these lines
-        if self._writer is old and not self._is_interrupted and (old is None or old.size == stood):
+        is_so = self._writer is old and not self._is_interrupted and (old is None or old.size == stood)
+        if is_so or (anyway and old is None and self._writer is None):
             self._writer, self._segments, self._noted, self._began_at = writer, segments, noted, self._end
             self._has_new_names = True
             if first in self._sealed:
@@ -157,6 +166,9 @@ class WritingJournal:
                 self._segments, self._noted, self._began_at = before
                 writer.discard()
                 self._stop_writing(exc)
+                return True
+            if not is_so:
+                self._write(b"".join([frame(Kind.START, first, noted) for noted in list(self._open_actions.values())]))
             return True
         writer.discard()
         return self._problem is not None

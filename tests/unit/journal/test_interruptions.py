@@ -56,11 +56,12 @@ def places(code: CodeType) -> set[int]:
 
 
 class Interruption:
-    """Does something once, at the nth place of the journal's code that this thread comes by."""
+    """Does something once, or each time, at the nth place of the journal's code that this thread comes by."""
 
-    def __init__(self, nth: int, do: Callable[[], object]) -> None:
+    def __init__(self, nth: int, do: Callable[[], object], *, again: bool = False) -> None:
         self.was_there = False
-        self._left, self._do = nth, do
+        self._nth = self._left = nth
+        self._do, self._again = do, again
 
     def __call__(self, frame: FrameType, event: str, _arg: object) -> Any:
         if not frame.f_code.co_filename.startswith(HERE):
@@ -68,11 +69,14 @@ class Interruption:
         frame.f_trace_opcodes = True
         if event == "opcode" and not self.was_there and frame.f_lasti in places(frame.f_code):
             if self._left == 0:
-                self.was_there = True
+                self.was_there, self._left = not self._again, self._nth
                 sys.settrace(None)
                 self._do()
-                return None
-            self._left -= 1
+                if not self._again:
+                    return None
+                sys.settrace(self)
+            else:
+                self._left -= 1
         return self
 
     def during(self, what: Callable[[], object]) -> None:
@@ -184,3 +188,32 @@ def test_what_interrupts_an_append_or_a_note_anywhere_costs_nothing_that_was_rec
         if not interruption.was_there:
             assert nth > 50
             break
+
+
+@pytest.mark.parametrize("every", [17, 30])
+@pytest.mark.parametrize("before", [0, A_SEGMENT - 1], ids=["first", "rotation"])
+def test_what_interrupts_again_and_again_ends_nevertheless(before: int, every: int, base: Path) -> None:
+    """As by a clock that is quicker than the disk: no segment can be begun in peace."""
+    journal, _ = journal_in(base / "journal")
+    journal.cursor(*KAFKA, durable=True)
+    ended = [append(journal, f"before{number}", size=SIZE).event.event_id for number in range(before)]
+    is_open: list[str] = []
+
+    def interrupt() -> None:
+        name = f"inside{journal.end}"
+        journal.note_start(started(name))
+        if journal.end % 3:
+            append(journal, name)
+            ended.append(name)
+        else:
+            is_open.append(name)
+            append(journal, f"beside {name}")
+            ended.append(f"beside {name}")
+
+    storm = Interruption(every, interrupt, again=True)
+    for number in range(3):
+        storm.during(lambda: append(journal, f"around{number}", size=SIZE))  # noqa: B023
+        ended.append(f"around{number}")
+        assert_leaves(journal, base, ended, is_open, but=set())
+    assert len(ended) > before + 3
+    crash(journal)
