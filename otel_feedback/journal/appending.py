@@ -189,8 +189,9 @@ class AppendingJournal(WritingJournal):
         return SegmentReader(self.segments, self.origin, aside.note_damage, aside.keep_unread, self._end_of)
 
     def _end_of(self, segment: Segment) -> int | None:
-        writer = self._writer
-        return writer.size if writer is not None and writer.segment is segment else self._sealed.get(segment.first)
+        with self._lock:  # or it counts a frame that is not written yet
+            writer = self._writer
+            return writer.size if writer is not None and writer.segment is segment else self._sealed.get(segment.first)
 
     def forget_settled(self) -> None:
         more = True

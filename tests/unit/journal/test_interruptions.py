@@ -11,6 +11,7 @@ import gc
 import itertools
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -22,10 +23,12 @@ import pytest
 from otel_feedback import journal as package
 from otel_feedback.events import codec
 from otel_feedback.journal.disk import DiskJournal
+from tests.journals.command import ROOMY
 from tests.journals.disk import (
     KAFKA,
     SMALL,
     append,
+    append_many,
     assert_balanced,
     close_action,
     crash,
@@ -217,3 +220,36 @@ def test_what_interrupts_again_and_again_ends_nevertheless(before: int, every: i
         assert_leaves(journal, base, ended, is_open, but=set())
     assert len(ended) > before + 3
     crash(journal)
+
+
+def test_another_thread_that_reads_meanwhile_sees_whole_frames_only(base: Path) -> None:
+    """Behind these are zeros: room for what is written next."""
+    for nth in itertools.count():
+        shutil.rmtree(base / "journal", ignore_errors=True)
+        journal, clock = journal_in(base / "journal", ROOMY._replace(tail_bytes=0))
+        cursor = journal.cursor(*KAFKA, durable=True)
+        append_many(journal, 3)
+        tend(journal, clock)
+        journal.note_start(started("ends"))
+        read: list[int] = []
+
+        def look() -> None:
+            read.extend(record.sequence for record in lease_all(cursor))  # noqa: B023
+
+        other = threading.Thread(target=look)
+
+        def interrupt() -> None:
+            other.start()  # noqa: B023
+            other.join(0.02)  # it may wait for us  # noqa: B023
+
+        interruption = Interruption(nth, interrupt)
+        interruption.during(lambda: journal.forget_start("ends"))  # noqa: B023
+        interruption.during(lambda: append(journal, "e"))  # noqa: B023
+        if interruption.was_there:
+            other.join()
+        look()
+        assert read == [0, 1, 2, 3]
+        assert (cursor.account().lost, journal.health().damaged_bytes) == ({}, 0)
+        crash(journal)
+        if not interruption.was_there:
+            break
