@@ -113,7 +113,7 @@ class DiskJournal(AppendingJournal):
         is_there = folder.is_there
         if is_there:
             folder.keep_lock()
-        with self._sync_lock, self._lock:
+        with self._lock:
             writer = self._writer
             first = 0 if writer is None else writer.segment.first
             if not is_there:
@@ -127,6 +127,7 @@ class DiskJournal(AppendingJournal):
             if not any(segment.size for segment in self._segments):
                 self._segments, self._sealed, self._sealed_bytes, first = (), {}, 0, 0
             self._written = max(first, min(self._written, self._tail.first))
+            self._rewrites += 1  # a sync that is under way must not say that it has these
             self._synced = min(self._synced, self._written)
 
     def _try_again(self, problem: str) -> bool:
@@ -235,18 +236,16 @@ class DiskJournal(AppendingJournal):
 
     def _go_ahead(self) -> None:
         """Have pages in memory for what is written next: for an agent, to come by one takes longer than all the rest."""
-        if self._syncs_each:  # an append waits for the disk anyway, and would for this, too
+        writer = self._writer
+        if writer is None or self._syncs_each:  # then an append waits for the disk anyway, and would for this, too
             return
-        with self._sync_lock:  # so that nobody closes it meanwhile
-            writer = self._writer
-            if writer is None:
-                return
-            begin, length = self._ahead.room(writer)
-            if length > begin:
-                with self._lock:
-                    if writer is self._writer:
-                        writer.lengthen(length)
-                bring_in(writer.file, begin, length)
+        begin, length = self._ahead.room(writer)
+        if length > begin:
+            with self._lock:
+                if writer is not self._writer:
+                    return
+                writer.lengthen(length)
+            bring_in(writer.file, begin, length)  # of one that was closed meanwhile: of none
 
     # -- other processes' journals -------------------------------------------------------------------------
 

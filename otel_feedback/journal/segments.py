@@ -78,8 +78,7 @@ class SegmentWriter:
         """Of the file, if that is more: zeros follow its last frame, in pages that are in memory already."""
         self.full_at = 2**63
         """The size at which another one is to be begun."""
-        self.is_synced = False
-        """Whether all that was written is on the platter, of one that is not written to any more."""
+        self._is_finished = False
 
     @property
     def unnamed(self) -> Path:
@@ -190,6 +189,35 @@ class SegmentWriter:
                 if self.size == size:  # else an interruption has written more
                     self.size = written
                     return
+
+    def sync(self) -> None:
+        """Bring what was written to the platter; nothing where it was closed, by what has interrupted this, which did so.
+
+        Raises:
+            OSError: That cannot be done.
+        """
+        if self.file >= 0:
+            os.fsync(self.file)
+
+    def finish(self) -> None:
+        """Cut off the room of one that is not written to any more, and sync it, once.
+
+        Raises:
+            OSError: That cannot be done.
+        """
+        if self._is_finished:
+            return
+        try:
+            # as `cut_room`; its number is looked up for each call, since what interrupts this may close it
+            seen = os.fstat(self.file)
+            if seen.st_size > self.size:
+                os.ftruncate(self.file, self.size)
+                os.utime(self.file, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+            self.sync()
+        except OSError:
+            if self.file >= 0:
+                raise
+        self._is_finished = True
 
     def close(self) -> None:
         """Close the file, so that nothing is written to another one by its number, by whoever this has interrupted."""

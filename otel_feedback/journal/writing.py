@@ -21,7 +21,7 @@ from otel_feedback.journal.held import record_from
 from otel_feedback.journal.interface import LOST_RETENTION
 from otel_feedback.journal.limits import WRITE_AT_ONCE, DiskLimits
 from otel_feedback.journal.quarantine import Quarantine
-from otel_feedback.journal.segments import Segment, SegmentWriter, cut_room
+from otel_feedback.journal.segments import Segment, SegmentWriter
 from otel_feedback.journal.state import VERSION, JournalState, encode_state
 from otel_feedback.journal.tail import Tail
 
@@ -44,12 +44,14 @@ class WritingJournal:
         self._segment_bytes = max(4_096, min(limits.segment_bytes, limits.max_bytes // 8))
         self._syncs_each = durability == "fsync"
         self._quarantine = Quarantine(root, self.origin.producer_id)
-        # re-entrant: a signal handler or a finaliser may record an action in the middle of an append, or of a sync
+        # re-entrant: a signal handler or a finaliser may record an action in the middle of an append, or of a sync. Who has the
+        # second one never waits for the first
         self._lock, self._sync_lock = threading.RLock(), threading.RLock()
         self._tail = Tail(self.origin)  # guarded by self._lock for writing
         self._end = 0  # guarded by self._lock for writing
         self._written = 0  # guarded by self._lock for writing: records below are on disk, or lost
-        self._synced = 0  # guarded by self._sync_lock for writing: records below are on the platter
+        self._synced = 0  # records below are on the platter
+        self._rewrites = 0  # times that records below `_written` had to be written once more; guarded by self._lock
         self._open_actions: dict[str, bytes] = {}  # guarded by self._lock
         self._noted: set[str] = set()  # that did not end on disk when that took nothing any more; guarded by self._lock
         self._folder: Folder | None = None  # guarded by self._lock for writing
@@ -175,13 +177,13 @@ class WritingJournal:
 
     def _retire(self, writer: SegmentWriter) -> None:
         """Write no more to a segment. Called with the lock held."""
+        if writer not in self._retired:
+            self._retired.append(writer)  # syncing it is not for the agent's thread
         if self._writer is writer:
             self._writer = None
         first = writer.segment.first
         self._sealed_bytes += writer.size - self._sealed.get(first, 0)
         self._sealed[first] = writer.size
-        if writer not in self._retired:
-            self._retired.append(writer)  # syncing it is not for the agent's thread
 
     def _drop_segment(self) -> None:
         """Remove the oldest segment, with what is still pending in it. Called with the lock held."""
@@ -217,33 +219,34 @@ class WritingJournal:
         Args:
             closes: Also close segments that have ended. An append never does: it may have interrupted another one.
         """
+        failed: OSError | None = None
         with self._sync_lock:
             if self._synced >= end and not (closes and self._retired):
                 return
-            with self._lock:
-                retired = list(self._retired)
-                writer, written = self._writer, self._written
-                new_in, self._has_new_names = self._folder if self._has_new_names else None, False
+            # as it is at one moment: nothing is called in these lines. The journal's lock is not waited for here: who has it may
+            # have interrupted its own append, and wait for this one
+            retired, writer, written, rewrites = [*self._retired], self._writer, self._written, self._rewrites
+            new_in, self._has_new_names = self._folder if self._has_new_names else None, False
             try:
                 for ended in retired:
-                    if not ended.is_synced:
-                        cut_room(ended.file, ended.size)
-                        os.fsync(ended.file)
-                        ended.is_synced = True
+                    ended.finish()
                 if writer is not None:
-                    os.fsync(writer.file)
+                    writer.sync()
                 if new_in is not None:
                     new_in.sync_names()
+                if self._rewrites == rewrites and self._synced < written:
+                    self._synced = written
             except OSError as exc:
-                with self._lock:
-                    self._stop_writing(exc)
-                return
+                failed = exc
             finally:
                 if closes:
                     for ended in retired:
-                        self._retired.remove(ended)
+                        if ended in self._retired:
+                            self._retired.remove(ended)
                         ended.close()
-            self._synced = max(self._synced, written)
+        if failed is not None:
+            with self._lock:
+                self._stop_writing(failed)
 
     def _state(self) -> JournalState:
         cursors = [cursor.state() for cursor in self._cursors if cursor.durable]

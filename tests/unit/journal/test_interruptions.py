@@ -253,3 +253,31 @@ def test_another_thread_that_reads_meanwhile_sees_whole_frames_only(base: Path) 
         crash(journal)
         if not interruption.was_there:
             break
+
+
+@pytest.mark.parametrize("durability", ["interval", "fsync"])
+def test_what_interrupts_an_append_may_sync_while_another_thread_looks_after_the_journal(
+    durability: str, base: Path
+) -> None:
+    """As a handler of SIGTERM does that shuts down; whoever is at a sync must not wait for the append that was interrupted."""
+    for nth in itertools.count():
+        shutil.rmtree(base / "journal", ignore_errors=True)
+        journal, clock = journal_in(base / "journal", SMALL, durability=durability)
+        append_many(journal, A_SEGMENT - 1, size=SIZE)
+        clock.pass_time()
+        other = threading.Thread(target=journal.tend)
+
+        def interrupt() -> None:
+            other.start()  # noqa: B023
+            other.join(0.02)  # noqa: B023 - it may wait for us
+            append(journal, "inside")  # noqa: B023
+            journal.secure()  # noqa: B023
+
+        interruption = Interruption(nth, interrupt)
+        interruption.during(lambda: append(journal, "around", size=SIZE))  # noqa: B023
+        if interruption.was_there:
+            other.join()
+            assert journal.end == A_SEGMENT + 1
+        crash(journal)
+        if not interruption.was_there:
+            break
