@@ -249,7 +249,8 @@ class AdoptedJournal:
 class _AdoptedReader:
     def __init__(self, journal: AdoptedJournal) -> None:
         self._journal = journal
-        self._reader = SegmentReader(journal.segments, journal.origin, journal.kept_aside.note_damage)
+        aside = journal.kept_aside
+        self._reader = SegmentReader(journal.segments, journal.origin, aside.note_damage, aside.keep_unread)
 
     def read(self, start: int, most: int, packed: bool, most_bytes: int) -> tuple[list[Record], int, str]:
         return *self._reader.read(start, most, self._journal.end, packed, most_bytes), LOST_DAMAGED

@@ -10,7 +10,6 @@ it is counted as `lost[retention]`.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -28,6 +27,7 @@ from otel_feedback.journal.segments import append_to
 from otel_feedback.journal.state import save_state
 from otel_feedback.journal.steady import SteadyTime
 from otel_feedback.logger import get_logger
+from otel_feedback.sdk.forks import import_guard
 from otel_feedback.throttle import ThrottledLog
 
 __all__ = ["DiskJournal", "DiskLimits"]
@@ -69,6 +69,7 @@ class DiskJournal(AppendingJournal):
         self._saved_marks: list[tuple[int, int, str]] = []
         self._ahead = Ahead()
         self._adopted: list[AdoptedJournal] = []
+        self._claimed: Folder | None = None  # the last one that is, or is to be, of these
         self._elsewhere: Sequence[Elsewhere] = ()
         self._damaged_before = 0  # bytes, in adopted journals that were let go of
 
@@ -82,14 +83,14 @@ class DiskJournal(AppendingJournal):
         if not self._is_closed:
             if now >= self._sync_due:
                 self._sync_due = now + SYNC_S
-                self._sync(self._written)
+                self._sync(self._written, closes=True)
             if now >= self._caps_due:
                 self._caps_due = now + CAPS_S
                 self._keep_to_caps()
             self._save_cursors()
             self._remove_settled()
             self._go_ahead()
-        return self._problem is not None or self._synced < self._written or self._marks() != self._saved_marks
+        return self._problem is not None or self._synced < self._end or self._marks() != self._saved_marks
 
     def _heal(self) -> None:
         if self._is_closed:
@@ -98,7 +99,7 @@ class DiskJournal(AppendingJournal):
         problem = self._problem
         if problem is not None and not self._try_again(problem):
             return
-        while self._written < self._end and self._problem is None:
+        while self._written < self._end and self._problem is None and not self._is_closed:
             with self._lock:
                 self._write_events(WRITE_AT_ONCE)
         if problem is not None and self._problem is None:
@@ -112,7 +113,7 @@ class DiskJournal(AppendingJournal):
         is_there = folder.is_there
         if is_there:
             folder.keep_lock()
-        with self._sync_lock, self._lock:
+        with self._lock:
             writer = self._writer
             first = 0 if writer is None else writer.segment.first
             if not is_there:
@@ -126,6 +127,7 @@ class DiskJournal(AppendingJournal):
             if not any(segment.size for segment in self._segments):
                 self._segments, self._sealed, self._sealed_bytes, first = (), {}, 0, 0
             self._written = max(first, min(self._written, self._tail.first))
+            self._rewrites += 1  # a sync that is under way must not say that it has these
             self._synced = min(self._synced, self._written)
 
     def _try_again(self, problem: str) -> bool:
@@ -216,7 +218,7 @@ class DiskJournal(AppendingJournal):
 
     def secure(self) -> int:
         self._heal()
-        self._sync(self._written)
+        self._sync(self._written, closes=True)
         if self._problem is not None:
             self._forget_ended()
         return self._written if self._folder is not None else 0
@@ -234,18 +236,16 @@ class DiskJournal(AppendingJournal):
 
     def _go_ahead(self) -> None:
         """Have pages in memory for what is written next: for an agent, to come by one takes longer than all the rest."""
-        if self._syncs_each:  # an append waits for the disk anyway, and would for this, too
+        writer = self._writer
+        if writer is None or self._syncs_each:  # then an append waits for the disk anyway, and would for this, too
             return
-        with self._sync_lock:  # so that nobody closes it meanwhile
-            writer = self._writer
-            if writer is None:
-                return
-            begin, length = self._ahead.room(writer)
-            if length > begin:
-                with self._lock:
-                    if writer is self._writer:
-                        writer.lengthen(length)
-                bring_in(writer.file, begin, length)
+        begin, length = self._ahead.room(writer)
+        if length > begin:
+            with self._lock:
+                if writer is not self._writer:
+                    return
+                writer.lengthen(length)
+            bring_in(writer.file, begin, length)  # of one that was closed meanwhile: of none
 
     # -- other processes' journals -------------------------------------------------------------------------
 
@@ -278,7 +278,8 @@ class DiskJournal(AppendingJournal):
         for path in self._others():
             folder: Folder | None = None
             try:
-                folder = Folder.claim(path)
+                with import_guard:  # a child that is forked meanwhile would have a lock that it does not know of
+                    folder = self._claimed = Folder.claim(path)
                 if folder is None:
                     continue
                 adopted = AdoptedJournal.open(folder, destinations, close_action, oldest_allowed, recognize)
@@ -290,8 +291,8 @@ class DiskJournal(AppendingJournal):
             if adopted is not None:
                 others += adopted.elsewhere()
                 if not adopted.is_closed:
+                    self._adopted.append(adopted)
                     taken.append(adopted)
-        self._adopted += taken
         self._elsewhere = together(others)
         return taken
 
@@ -325,9 +326,8 @@ class DiskJournal(AppendingJournal):
             self._folder = None
             if self._writer is not None:
                 self._retire(self._writer)
-                self._writer = None
             is_done = all(cursor.low >= self._end for cursor in self._cursors if cursor.durable)
-        self._sync(self._end + 1)
+        self._sync(self._end + 1, closes=True)
         if is_done:
             folder.remove()
         else:
@@ -336,13 +336,14 @@ class DiskJournal(AppendingJournal):
     def leave_to_parent(self) -> None:
         """In a forked child: close its copies of what is the parent's, above all the locks."""
         self._is_closed = True  # the numbers of those files will be others', so nothing may be written any more
-        files, self._retired = self._retired, []
+        retired, self._retired = self._retired, []
         writer, self._writer = self._writer, None
         folder, self._folder = self._folder, None
-        for file in [*(file for file, _ in files), *([] if writer is None else [writer.file])]:
+        for one in [*retired, *([] if writer is None else [writer])]:
             with contextlib.suppress(OSError):
-                os.close(file)
-        if folder is not None:
-            folder.leave_to_parent()
+                one.close()
+        for one in (folder, self._claimed):
+            if one is not None:
+                one.leave_to_parent()
         for adopted in self._in_hand():
             adopted.leave_to_parent()

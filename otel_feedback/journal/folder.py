@@ -17,6 +17,7 @@ lock. A folder gets its name when it is locked already, so nobody finds it witho
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 from pathlib import Path
@@ -95,8 +96,19 @@ class Folder:
             OSError: It cannot be made, or the directory is refused.
         """
         make_private(root)
-        path = root / producer_id
-        unnamed = root / f".{producer_id}{_BEING_MADE}"
+        path, unnamed = root / producer_id, root / f".{producer_id}{_BEING_MADE}"
+        try:
+            return cls._make(path, unnamed)
+        except OSError as exc:
+            if exc.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+        # an earlier try was interrupted by what raises, as a handler of a signal does: it got no further than the lock
+        for left in (unnamed, path):
+            _remove_empty(left)
+        return cls._make(path, unnamed)
+
+    @classmethod
+    def _make(cls, path: Path, unnamed: Path) -> Folder:
         unnamed.mkdir(mode=0o700)
         lock: int | None = None
         try:
@@ -104,12 +116,10 @@ class Folder:
             lock = open_private(unnamed / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL)
             lock_file(lock)
             unnamed.rename(path)
-        except OSError:
+        except BaseException:
             if lock is not None:
                 os.close(lock)
-            with contextlib.suppress(OSError):
-                (unnamed / LOCK).unlink(missing_ok=True)
-                unnamed.rmdir()
+            _remove_empty(unnamed)
             raise
         return cls(path, lock)
 
@@ -195,6 +205,14 @@ class Folder:
             (self.path / LOCK).unlink()
             self.path.rmdir()
         self.release()
+
+
+def _remove_empty(path: Path) -> None:
+    """Remove a folder in which there is nothing but a lock, if anything, and nothing of which is needed."""
+    with contextlib.suppress(OSError):
+        if {entry.name for entry in os.scandir(path)} <= {LOCK}:
+            (path / LOCK).unlink(missing_ok=True)
+            path.rmdir()
 
 
 def lock_file(file: int, *, shared: bool = False) -> None:

@@ -59,7 +59,7 @@ class JournalHealth(NamedTuple):
     """Where a journal keeps its records now, for people and for metrics.
 
     `kind` is "disk" or "memory"; `problem` says why records are in memory that should be on disk. Sizes are in
-    bytes. `damaged_bytes` are those of frames that could not be read back.
+    bytes. `damaged_bytes` are those of frames, and of records, that could not be read back.
     """
 
     kind: str

@@ -15,6 +15,7 @@ from otel_feedback.events.record import Origin, Record, Recordable
 from otel_feedback.journal.cursor import CursorState, JournalCursor, Reader
 from otel_feedback.journal.held import flags_of
 from otel_feedback.journal.interface import (
+    LOST_DAMAGED,
     LOST_RETENTION,
     Adopted,
     CloseAction,
@@ -88,9 +89,11 @@ class MemoryJournal:
         return self
 
     def read(self, start: int, most: int, packed: bool, most_bytes: int) -> tuple[list[Record], int, str]:
-        end = self._end
-        taken, after = self._tail.take(max(start, self._tail.first), most, end, packed, most_bytes)
-        return taken, after, LOST_RETENTION
+        first = self._tail.first
+        if start < first:
+            return [], first, LOST_RETENTION
+        taken, after = self._tail.take(start, most, self._end, packed, most_bytes)
+        return taken, after, LOST_DAMAGED
 
     def forget_settled(self) -> None:
         more = True

@@ -1,4 +1,4 @@
-"""What cannot go on: bytes that are no whole frame, and records that a destination refused for good.
+"""What cannot go on: bytes that are no whole frame, records that nobody can read, and those that a destination refused for good.
 
     quarantine/<producer id>.jsonl          one JSON object a line, for people and `journal replay --quarantine`
     quarantine/<producer id>-<segment>      a second name of a segment with much damage
@@ -21,6 +21,7 @@ import msgspec
 from otel_feedback.events.record import Record
 from otel_feedback.journal.files import append, make_private, open_private
 from otel_feedback.journal.folder import QUARANTINE
+from otel_feedback.journal.frames import event_body
 from otel_feedback.journal.sequences import SequenceSet
 from otel_feedback.logger import get_logger
 from otel_feedback.throttle import ThrottledLog
@@ -41,7 +42,8 @@ class Quarantine:
         self._lock = threading.Lock()
         self._log = ThrottledLog(logger)
         self._damaged: dict[Path, SequenceSet] = {}  # guarded by self._lock: the bytes of each segment
-        self.damaged_bytes = 0  # guarded by self._lock for writing: that were no whole frame, as far as it was read
+        self._unread = SequenceSet()  # guarded by self._lock: whole records of which no event can be made
+        self.damaged_bytes = 0  # guarded by self._lock for writing: of both, as far as it was read
 
     def note_damage(self, segment: Path, offset: int, data: bytes) -> None:
         """Count, keep and name bytes of a segment that are no whole frame; told twice, do it once."""
@@ -63,8 +65,33 @@ class Quarantine:
             segment, len(data), offset, f"kept in {self.path.parent}" if is_kept else "there was no place to keep them",
         )  # fmt: skip
 
+    def keep_unread(self, sequence: int, body: bytes) -> bool:
+        """Count, keep and name a record that is whole, and of which no event can be made; told twice, do it once.
+
+        Args:
+            body: As `event_body` has it.
+
+        Returns:
+            False when there is no place for it.
+        """
+        with self._lock:
+            if sequence in self._unread:
+                return True
+            self._unread.add(sequence, sequence + 1)
+            self.damaged_bytes += len(body)
+        is_kept = self._keep(
+            {"kind": "damaged", "sequence": sequence, "bytes": len(body), "data": base64.b64encode(body).decode()}
+        )
+        self._log.warning(
+            "unread", "record %d of the process %s cannot be read, and is not delivered; %s",
+            sequence, self.path.stem, f"kept in {self.path.parent}" if is_kept else "there was no place to keep it",
+        )  # fmt: skip
+        return is_kept
+
     def keep_refused(self, record: Record, exporter: str, reason: str, detail: str) -> bool:
         """Keep a record that a destination refused for good; False when there is no place."""
+        if record.is_packed:  # as no event could be made of it
+            return self.keep_unread(record.sequence, event_body(record.key, record.payload))
         return self._keep(
             {"kind": "refused", "producer_id": record.origin.producer_id, "service_name": record.origin.service_name,
              "exporter": exporter, "reason": reason, "detail": detail,
@@ -81,7 +108,11 @@ class Quarantine:
         return True
 
     def _keep(self, thing: dict[str, Any]) -> bool:
-        line = msgspec.json.encode({"time": datetime.now(timezone.utc), **thing}) + b"\n"
+        thing = {"time": datetime.now(timezone.utc), **thing}
+        try:
+            line = msgspec.json.encode(thing) + b"\n"
+        except UnicodeEncodeError:  # half a character in a key, or in what a destination says
+            line = msgspec.json.encode({name: _mended(value) for name, value in thing.items()}) + b"\n"
         with self._lock, contextlib.suppress(OSError):
             make_private(self.path.parent)
             file = open_private(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
@@ -97,3 +128,7 @@ class Quarantine:
             finally:
                 os.close(file)
         return False
+
+
+def _mended(value: object) -> object:
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

@@ -31,6 +31,8 @@ _EVENT = int(Kind.EVENT)
 
 Damage = Callable[[Path, int, bytes], None]
 """Told of bytes that belong to no whole frame, with the offset at which they begin."""
+Unread = Callable[[int, bytes], object]
+"""Told of a record, by its sequence and the payload of its frame, of which no event can be made."""
 
 
 def record_of(frame: Frame, origin: Origin, packed: bool = False) -> Record | None:
@@ -81,12 +83,13 @@ class SegmentReader:
         segments: Callable[[], Sequence[Segment]],
         origin: Origin,
         damage: Damage,
+        unread: Unread,
         known_end: Callable[[Segment], int | None] = lambda segment: None,
     ) -> None:
         self._segments = segments
         self._known_end = known_end  # of the frames in a segment: behind it one may be half written
         self._origin = origin
-        self._damage = damage
+        self._damage, self._unread = damage, unread
         self._segment: Segment | None = None
         self._offset = 0
         self._chunk = CHUNK_BYTES
@@ -138,6 +141,8 @@ class SegmentReader:
                 record = record_of(one, origin, packed)
                 if record is not None:
                     records.append(record)
+                else:
+                    self._unread(sequence, one.payload)
         self._at, self._next = at, following
         return (frames[at].offset if at < len(frames) else frames[-1].end) - begin
 

@@ -64,7 +64,11 @@ def list_segments(folder: Path) -> list[Segment]:
 
 
 class SegmentWriter:
-    """Appends frames to one segment. Not thread-safe: used with the journal's lock held."""
+    """Appends frames to one segment. Not thread-safe: used with the journal's lock held.
+
+    `size` is where the file stands, also where a write is interrupted on the same thread, by one to the same file: what follows is
+    written there, and what is cut off is behind it.
+    """
 
     def __init__(self, segment: Segment, file: int, size: int) -> None:
         self.segment = segment
@@ -74,6 +78,12 @@ class SegmentWriter:
         """Of the file, if that is more: zeros follow its last frame, in pages that are in memory already."""
         self.full_at = 2**63
         """The size at which another one is to be begun."""
+        self._is_finished = False
+
+    @property
+    def unnamed(self) -> Path:
+        """Where the file is until it has its name."""
+        return self.segment.path.with_suffix(".new")
 
     @property
     def is_intact(self) -> bool:
@@ -82,24 +92,35 @@ class SegmentWriter:
         return seen.st_nlink > 0 and seen.st_size == max(self.size, self.length)
 
     @classmethod
+    def prepare(cls, folder: Path, first: int, opening: bytes) -> SegmentWriter:
+        """Make a segment that begins with these frames, in a file that is yet to get its name.
+
+        Raises:
+            OSError: It cannot be made; nothing is left of it.
+        """
+        writer = cls(Segment(first, folder / f"{first:020d}.seg"), -1, len(opening))
+        writer.file = open_private(writer.unnamed, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        try:
+            append(writer.file, opening)
+        except BaseException:
+            writer.discard()
+            raise
+        return writer
+
+    @classmethod
     def create(cls, folder: Path, first: int, opening: bytes) -> SegmentWriter:
         """Make a segment that begins with these frames; one of the same name holds no event, and is replaced.
 
         Raises:
             OSError: It cannot be made; nothing is left of it.
         """
-        path = folder / f"{first:020d}.seg"
-        unnamed = path.with_suffix(".new")
-        file = open_private(unnamed, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        writer = cls.prepare(folder, first, opening)
         try:
-            append(file, opening)
-            unnamed.rename(path)
-        except OSError:
-            os.close(file)
-            with contextlib.suppress(OSError):
-                unnamed.unlink()
+            writer.unnamed.rename(writer.segment.path)
+        except BaseException:
+            writer.discard()
             raise
-        return cls(Segment(first, path), file, len(opening))
+        return writer
 
     @classmethod
     def reopen(cls, segment: Segment) -> SegmentWriter:
@@ -110,22 +131,36 @@ class SegmentWriter:
         """
         file = open_private(segment.path, os.O_RDWR)
         try:
-            writer = cls(segment, file, filled(file))
-            writer._cut()
+            size = filled(file)
+            os.ftruncate(file, size)
+            os.lseek(file, size, os.SEEK_SET)
         except OSError:
             os.close(file)
             raise
-        return writer
+        return cls(segment, file, size)
 
     def lengthen(self, length: int) -> None:
         """Make the file longer than what is in it."""
         if length > max(self.size, self.length) and lengthen_locked(self.file, length):
             self.length = length
 
-    def give_up(self) -> None:
-        """Leave nothing of a frame that somebody has written to the file, and that was not taken whole."""
-        with contextlib.suppress(OSError):
-            self._cut()
+    def give_up(self, stood: int, length: int) -> None:
+        """Leave nothing of a frame of so many bytes that was to begin at `stood`, and that was not taken whole.
+
+        Where something was written behind a part of it meanwhile, by what has interrupted its writer, that part stays.
+        """
+        try:
+            there = os.fstat(self.file).st_size
+            if self.size == stood + length:
+                self.size = stood
+                os.lseek(self.file, min(there, stood), os.SEEK_SET)  # or where somebody else has cut it
+                self.length = 0
+                if stood < there:
+                    os.ftruncate(self.file, self.size)
+                return
+        except OSError:
+            pass
+        self._stand()
 
     def append(self, frame: bytes) -> None:
         """Add a frame.
@@ -133,20 +168,69 @@ class SegmentWriter:
         Raises:
             OSError: It is not there; a part of it may be, which readers step over.
         """
+        length = len(frame)
+        stood = self.size
+        self.size = stood + length  # first: what interrupts the write goes on behind it
         try:
             append(self.file, frame)
         except OSError:
-            with contextlib.suppress(OSError):
-                self._cut()
+            self.give_up(stood, length)
             raise
-        self.size += len(frame)
+        except BaseException:  # what a handler of a signal raises: what was written until then stays
+            self._stand()
+            raise
 
-    def _cut(self) -> None:
-        """Leave nothing in the file behind the last frame, and go on there; or where somebody else has cut it."""
-        end = min(self.size, os.fstat(self.file).st_size)
-        os.ftruncate(self.file, end)
-        os.lseek(self.file, end, os.SEEK_SET)
-        self.length = 0
+    def _stand(self) -> None:
+        """Be as long as what was written."""
+        with contextlib.suppress(OSError):
+            while True:
+                size = self.size
+                written = os.lseek(self.file, 0, os.SEEK_CUR)
+                if self.size == size:  # else an interruption has written more
+                    self.size = written
+                    return
+
+    def sync(self) -> None:
+        """Bring what was written to the platter; nothing where it was closed, by what has interrupted this, which did so.
+
+        Raises:
+            OSError: That cannot be done.
+        """
+        if self.file >= 0:
+            os.fsync(self.file)
+
+    def finish(self) -> None:
+        """Cut off the room of one that is not written to any more, and sync it, once.
+
+        Raises:
+            OSError: That cannot be done.
+        """
+        if self._is_finished:
+            return
+        try:
+            # as `cut_room`; its number is looked up for each call, since what interrupts this may close it
+            seen = os.fstat(self.file)
+            if seen.st_size > self.size:
+                os.ftruncate(self.file, self.size)
+                os.utime(self.file, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+            self.sync()
+        except OSError:
+            if self.file >= 0:
+                raise
+        self._is_finished = True
+
+    def close(self) -> None:
+        """Close the file, so that nothing is written to another one by its number, by whoever this has interrupted."""
+        file, self.file = self.file, -1
+        if file >= 0:
+            os.close(file)
+
+    def discard(self) -> None:
+        """Leave nothing of one that has no name."""
+        with contextlib.suppress(OSError):
+            self.close()
+        with contextlib.suppress(OSError):
+            self.unnamed.unlink()
 
 
 def append_to(segment: Segment, frames: bytes) -> None:

@@ -71,6 +71,17 @@ def on_path(point: str, nth: int, method: str, wanted: Callable[[Path], bool], *
     setattr(Path, method, chosen)
 
 
+def on_name(point: str, nth: int, *, after: bool = False) -> None:
+    """Die when the nth segment gets its name."""
+    original = os.rename
+    deadly = at_nth(point, nth, original, after=after)
+
+    def chosen(old: Path, new: Path) -> None:
+        (deadly if Path(new).suffix == ".seg" else original)(old, new)
+
+    os.rename = chosen  # type: ignore[assignment]
+
+
 def in_adopted_folder(path: Path) -> bool:
     return len(path.parent.name) == 32 and not is_named(path, ".new")
 
@@ -98,9 +109,9 @@ def arm(point: str, nth: int) -> None:
         case "append: frame written":
             writing(at_nth(point, nth * 400, files.write_locked, after=True))
         case "rotation: before the name":
-            on_path(point, nth, "rename", lambda path: is_named(path, ".new") and path.name[0].isdigit())
+            on_name(point, nth)
         case "rotation: after the name":
-            on_path(point, nth, "rename", lambda path: is_named(path, ".new") and path.name[0].isdigit(), after=True)
+            on_name(point, nth, after=True)
         case "cursors: before the replacement":
             on_path(point, nth, "replace", lambda path: is_named(path, "cursors.new"))
         case "cursors: after the replacement":

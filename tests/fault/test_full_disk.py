@@ -211,6 +211,33 @@ def test_an_action_that_ended_while_the_disk_took_nothing_is_not_told_as_one_tha
     assert adopted.kept_aside.damaged_bytes == 0
 
 
+@pytest.mark.parametrize("is_forgotten", [False, True])
+def test_nor_is_one_whose_end_was_the_first_that_the_disk_did_not_take(
+    disk: SmallDisk, root: Path, *, is_forgotten: bool
+) -> None:
+    dead, _ = journal_in(root, LIMITS._replace(min_free_bytes=500_000))
+    cursor = dead.cursor(*KAFKA, durable=True)
+    ends = [f"ends{number}" for number in range(100 if is_forgotten else 1)]
+    for name in ("goes on", *ends):
+        dead.note_start(started(name))
+    append_many(dead, 5)
+    disk.fill()
+    if is_forgotten:
+        dead.forget_start(*ends)
+    else:
+        append(dead, *ends, size=PAGE_BYTES)
+    assert FULL in (dead.health().problem or "")
+    disk.fill(but=50_000)
+    kept = dead.secure()
+    cursor.give_up("shutdown", kept)
+    assert (kept, cursor.account().lost) == (5, {} if is_forgotten else {"shutdown": 1})
+    dead.close()
+    crash(dead)
+    (adopted,) = journal_in(root)[0].adopt([KAFKA], close_action)
+    got = lease_all(adopted.cursors[KAFKA])
+    assert [record.event_id for record in got[5:]] == ["goes on"]
+
+
 def test_an_action_whose_event_dies_in_memory_with_its_process_is_told_as_one_that_was_lost(
     disk: SmallDisk, root: Path
 ) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from otel_feedback.events import codec
-from otel_feedback.events.model import OutcomeEvent, OutcomeStatus
+from otel_feedback.events.ended import EndedAction
+from otel_feedback.events.model import OutcomeEvent, OutcomeStatus, Severity
 from otel_feedback.events.record import Record
 from otel_feedback.journal.disk import CAPS_S, HEAL_S, SYNC_S, DiskJournal
 from otel_feedback.journal.interface import Cursor, StartedAction
@@ -73,6 +74,14 @@ def outcome(event_id: str, *, size: int = 0, revision: int = 1) -> OutcomeEvent:
     return OutcomeEvent(
         event_id=event_id, revision=revision, action_type="é" + "x" * size, status=OutcomeStatus.SUCCESS,
         trace_id="1" * 32, span_id="2" * 16,
+    )  # fmt: skip
+
+
+def ended(event_id: str) -> EndedAction:
+    """What an action left."""
+    return EndedAction(
+        event_id, False, {}, 0, 1, OutcomeStatus.SUCCESS, Severity.INFO, None, None, None, None, None, None, None, None, None,
+        None, None, None, None,
     )  # fmt: skip
 
 

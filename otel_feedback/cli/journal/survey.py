@@ -136,7 +136,7 @@ def _view(cursor: CursorState, end: int) -> CursorView:
 
 def _time_of(segments: Sequence[Segment], sequence: int, end: int) -> datetime | None:
     """Return the time of the first event from this sequence on that can be read."""
-    reader = SegmentReader(lambda: segments, Origin("", ""), lambda *damage: None)
+    reader = SegmentReader(lambda: segments, Origin("", ""), lambda *damage: None, lambda *unread: None)
     records, _ = reader.read(sequence, 1, end)
     return records[0].timestamp if records else None
 

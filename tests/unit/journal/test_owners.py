@@ -226,3 +226,50 @@ def test_in_a_child_the_parents_journal_takes_nothing(root: Path) -> None:
         assert os.fstat(file).st_size == 0
         os.close(file)
     assert {path: path.stat().st_size for path in folder_of(journal).iterdir()} == before
+
+
+def test_nor_does_a_child_that_is_forked_while_its_parent_takes_journals_over(root: Path) -> None:
+    """As the workers of a server are, which forks as soon as it has read its program."""
+    for _ in range(2):
+        dead, _ = journal_in(root)
+        dead.cursor(*KAFKA, durable=True)
+        dead.note_start(started("open"))
+        append_many(dead, 2)
+        crash(dead)
+    with program(
+        root,
+        """
+import threading
+began, wait, seen = threading.Event(), threading.Event(), []
+
+def slow(action, died):
+    seen.append(action)
+    if len(seen) == 2:  # one is taken over, the other is being taken over
+        began.set()
+        wait.wait()
+    return close_action(action, died)
+
+thread = threading.Thread(target=journal.adopt, args=([KAFKA], slow))
+thread.start()
+began.wait()
+child = os.fork()
+if not child:
+    journal.leave_to_parent()
+    tell(os.getpid())
+    time.sleep(60)
+    os._exit(0)
+wait.set()
+thread.join()
+time.sleep(60)
+""",
+    ) as parent:
+        child = heard(parent)
+        try:
+            other, _ = journal_in(root)
+            parent.kill()
+            parent.wait()
+            adopted = other.adopt([KAFKA], close_action)
+            os.kill(child, 0)  # the child lives
+        finally:
+            os.kill(child, signal.SIGKILL)
+    assert sorted(len(deliver_all(one.cursors[KAFKA])) for one in adopted) == [3, 3]

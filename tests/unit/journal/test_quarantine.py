@@ -9,10 +9,28 @@ from typing import Any
 
 import pytest
 
+from otel_feedback.events import codec
 from otel_feedback.journal import quarantine as quarantine_module
 from otel_feedback.journal.disk import DiskJournal
-from tests.journals.disk import KAFKA, append_many, close_action, crash, deliver_all, folder_of, journal_in, segments
+from otel_feedback.journal.frames import event_body
+from tests.journals.command import ROOMY
+from tests.journals.disk import (
+    BOTH,
+    KAFKA,
+    SMALL,
+    append_many,
+    close_action,
+    crash,
+    deliver_all,
+    ended,
+    folder_of,
+    journal_in,
+    outcome,
+    segments,
+)
 from tests.logs import lines_in
+
+LATER = b'{"event_id":{"of": "another form"}}'
 
 
 def kept(root: Path, journal: DiskJournal) -> list[dict[str, Any]]:
@@ -68,6 +86,56 @@ def test_damage_in_the_middle_is_kept_byte_by_byte(root: Path) -> None:
     (thing,) = kept(root, dead)
     assert b"\xff\xf5junk\xff" in base64.b64decode(thing["data"])
     assert adopted.kept_aside.damaged_bytes == thing["bytes"]
+
+
+@pytest.mark.parametrize("where", ["memory", "read back", "adopted"])
+def test_a_whole_record_of_which_no_event_can_be_made_is_kept_counted_and_named_once(
+    where: str, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As what a later version wrote is to an older one, which takes its journal over."""
+    journal, _ = journal_in(root, ROOMY if where == "memory" else SMALL)
+    cursors, aside = {name: journal.cursor(*name, durable=True) for name in BOTH}, None
+    append_many(journal, 2)
+    body = event_body("a key", LATER)
+    assert journal.append("a key", LATER, outcome("later"), True) == 2
+    append_many(journal, 20, size=300)
+    if where == "adopted":
+        crash(journal)
+        (adopted,) = journal_in(root)[0].adopt(BOTH, close_action)
+        cursors, aside = dict(adopted.cursors), adopted.kept_aside
+    for cursor in cursors.values():
+        assert deliver_all(cursor) == [0, 1, *range(3, 23)]
+        assert cursor.account().lost == {"damaged": 1}
+    (thing,) = kept(root, journal)
+    assert (thing["kind"], thing["sequence"], base64.b64decode(thing["data"])) == ("damaged", 2, body)
+    assert (journal.health().damaged_bytes if aside is None else aside.damaged_bytes) == len(body)
+    (line,) = [line for line in caplog.messages if "cannot be read" in line]
+    assert f"record 2 of the process {journal.origin.producer_id} cannot be read, and is not delivered; kept in" in line
+
+
+def test_what_a_sender_cannot_read_is_kept_as_lines_that_can_be_read(root: Path) -> None:
+    """Such a record comes packed, and its bytes are no JSON."""
+    journal, _ = journal_in(root)
+    cursor = journal.cursor(*KAFKA, durable=True)
+    packed = b"\xc1\n\xff of a later version"
+    journal.append("a key", packed, ended("e"), True)
+    append_many(journal, 1)
+    for record in cursor.lease(2, packed=True):
+        assert journal.quarantine(record, "kafka", "damaged", "no event")
+    first, second = kept(root, journal)
+    assert (first["kind"], first["sequence"], second["kind"]) == ("damaged", 0, "refused")
+    assert base64.b64decode(first["data"]) == event_body("a key", packed)
+
+
+def test_half_a_character_in_a_key_or_in_what_a_destination_says_keeps_nothing_from_being_kept(root: Path) -> None:
+    journal, _ = journal_in(root)
+    cursor = journal.cursor(*KAFKA, durable=True)
+    event = outcome("e")
+    journal.append("a \ud800", codec.encode(event), event, True)
+    (record,) = cursor.lease(1)
+    assert journal.quarantine(record, "kafka", "invalid_record", "what \udfff")
+    (thing,) = kept(root, journal)
+    assert (thing["key"], thing["detail"], thing["event"]["event_id"]) == ("a ?", "what ?", "e")
 
 
 def test_the_quarantine_is_bounded_and_the_count_goes_on(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

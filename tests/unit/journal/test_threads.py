@@ -96,6 +96,8 @@ def test_many_threads_append_while_others_lease_and_tend(root: Path, *, capped: 
         for number in range(250):
             event_id = f"{which}-{number}"
             journal.note_start(started(event_id))
+            journal.note_start(started(f"no event of {event_id}"))
+            journal.forget_start(f"no event of {event_id}")
             appended[which].append(append(journal, event_id, size=number % 300))
 
     def worker(cursor: JournalCursor, got: dict[int, Any]) -> None:

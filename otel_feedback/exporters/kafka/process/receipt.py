@@ -70,7 +70,15 @@ class Receipts:
         return all(receipt.done for receipt in self._receipts)
 
     def poll(self) -> Iterable[Result]:
-        return [result for receipt in self._receipts for result in receipt.poll()]
+        results: list[Result] = []
+        for receipt in self._receipts:
+            try:
+                results += receipt.poll()
+            except ExportError:
+                if not results:
+                    raise
+                break  # it says so again when it is asked next
+        return results
 
 
 def _sequence(record: Record) -> int:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import otel_feedback as feedback
-from otel_feedback.errors import ConfigError
+from otel_feedback.errors import ConfigError, ExportError
 from otel_feedback.events.codec import encode as encode_event
 from otel_feedback.events.record import Origin, Record
 from otel_feedback.exporters.kafka.process.child import interpreter
@@ -28,7 +28,7 @@ from otel_feedback.exporters.kafka.process.messages import (
     ToSender,
     encode,
 )
-from otel_feedback.exporters.kafka.process.receipt import LeaseReceipt
+from otel_feedback.exporters.kafka.process.receipt import LeaseReceipt, Receipts
 from otel_feedback.settings.settings import feedback_settings, get_settings
 from tests.stack.processes import free_port
 from tests.support import run_python
@@ -193,3 +193,14 @@ def test_answers_are_about_the_records_that_they_name(settled: set[int], refused
     assert {one.sequence for one, refusal in told if refusal is None} == delivered
     assert {one.sequence for one, refusal in told if refusal is not None} == lost
     assert receipt.done == (delivered | lost == there)
+
+
+def test_what_became_known_of_records_that_went_one_by_one_is_told_before_what_failed() -> None:
+    one, other = LeaseReceipt([record(1, packed=False)]), LeaseReceipt([record(2, packed=False)])
+    receipts = Receipts([one, other])
+    one.take(Answers(1, [(1, 2)], [], None))
+    other.error = ExportError("timeout", "late", retryable=True)
+    assert [known.sequence for known, _ in receipts.poll()] == [1]
+    assert not receipts.done
+    with pytest.raises(ExportError, match="late"):
+        receipts.poll()
