@@ -105,9 +105,8 @@ class WritingJournal:
 
     def _begin_segment(self) -> None:
         """Go on in a new segment, which begins with the state and the open actions. Called with the lock held."""
-        if (
-            self._is_beginning
-        ):  # by what we have interrupted: what finds no segment stays in memory until this one is there
+        if self._is_beginning:
+            # by what we have interrupted: what finds no segment stays in memory until this one is there
             self._is_interrupted = True
             return
         self._is_beginning = True
